@@ -1,0 +1,3 @@
+//! The `lkit` program: calls the command line and nothing else.
+
+fn main() {}
