@@ -1,1 +1,6 @@
-//! lkit
+//! lkit: the house, its rooms and its laws. (Filled in as rooms are built.)
+
+pub mod base;
+pub mod extent;
+pub mod layer;
+pub mod spec;

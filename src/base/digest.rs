@@ -1,0 +1,105 @@
+//! Content digests as the OCI image specification writes them (`sha256:` and 64 lower-case hex digits).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+/// A text that is no digest lkit can verify.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseDigestError {
+    /// A registered algorithm other than the one every registry uses.
+    #[error("digest algorithm `{0}` is not supported, only `sha256`")]
+    Algorithm(String),
+    /// Not `algorithm:hex` with the right number of digits.
+    #[error("`{0}` is not a digest")]
+    Malformed(String),
+}
+
+impl Digest {
+    /// A digest from its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The 64 hex digits, which name the blob in a layout's `blobs/sha256` directory.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || ParseDigestError::Malformed(text.to_owned());
+        let (algorithm, hex) = text.split_once(':').ok_or_else(malformed)?;
+        if algorithm != "sha256" {
+            return Err(ParseDigestError::Algorithm(algorithm.to_owned()));
+        }
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return Err(malformed());
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0]).zip(nibble(pair[1])).map(|(hi, lo)| hi << 4 | lo).ok_or_else(malformed)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Upper-case digits are refused: the specification's grammar has lower-case only.
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_back_as_it_is_written() {
+        let digest = Digest::of(b"");
+        assert_eq!(digest.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        let long = format!("sha256:{}", "A".repeat(64));
+        for text in ["", "sha256", "sha256:00", long.as_str(), "sha256:é"] {
+            assert_eq!(text.parse::<Digest>(), Err(ParseDigestError::Malformed(text.to_owned())));
+        }
+        assert_eq!("sha512:00".parse::<Digest>(), Err(ParseDigestError::Algorithm("sha512".to_owned())));
+    }
+}

@@ -1,0 +1,15 @@
+//! Values that every other module shares; no input or output here.
+
+mod digest;
+mod kind;
+mod metadata;
+mod monitor;
+mod platform;
+mod units;
+
+pub use digest::{Digest, ParseDigestError};
+pub use kind::{ErrorKind, Fault};
+pub use metadata::{FileKind, Metadata, Xattr};
+pub use monitor::{Event, Monitor, Silent};
+pub use platform::{ParsePlatformError, Platform};
+pub use units::{GIB, KIB, MIB, SECTOR, align_up, parse_size};

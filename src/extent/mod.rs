@@ -1,0 +1,19 @@
+//! Bytes by reference: sources, and the extent maps that lay them out.
+//!
+//! ```text
+//!            0         110          4096                     size
+//! map        | inline  | zeros      | source #3 @ 81920      |
+//!              arena      nothing     decoded when it is read
+//! ```
+
+mod map;
+mod paged;
+mod sink;
+mod slice;
+mod source;
+
+pub use map::{Extent, ExtentMap, MapBuilder};
+pub use paged::{PagedLayout, PagedMap};
+pub use sink::{Measure, Sink};
+pub use slice::{Bytes, Slice, Zeros};
+pub use source::{ReadError, SharedSource, Source};

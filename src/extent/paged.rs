@@ -1,0 +1,101 @@
+//! A layout too long to keep as runs: only page offsets are kept, and a page is laid out again when it is read.
+//!
+//! A tree of a million files has millions of runs. They follow from the tree, so keeping them would only cost memory:
+//! eight bytes a page are enough to find the page that holds an offset.
+
+use super::slice::check_range;
+use super::{MapBuilder, Measure, ReadError, Sink, Source};
+
+/// A layout in pages of a few entries, each of which can be laid out by itself once its offset is known.
+pub trait PagedLayout: Send + Sync {
+    /// Number of pages.
+    fn pages(&self) -> usize;
+
+    /// Lays out one page; always the same runs for the same page and position.
+    fn emit(&self, page: usize, sink: &mut dyn Sink);
+}
+
+/// An artifact over a paged layout.
+pub struct PagedMap<L> {
+    layout: L,
+    /// Offset of each page; one more for the end.
+    starts: Vec<u64>,
+}
+
+impl<L: PagedLayout> PagedMap<L> {
+    /// Measures every page; reads no content.
+    pub fn new(layout: L) -> Self {
+        let mut sink = Measure::default();
+        let mut starts = Vec::with_capacity(layout.pages() + 1);
+        for page in 0..layout.pages() {
+            starts.push(sink.position());
+            layout.emit(page, &mut sink);
+        }
+        starts.push(sink.position());
+        Self { layout, starts }
+    }
+
+    /// The layout behind the map.
+    pub fn layout(&self) -> &L {
+        &self.layout
+    }
+}
+
+impl<L: PagedLayout> Source for PagedMap<L> {
+    fn size(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        check_range(offset, buf.len(), self.size())?;
+        let mut at = offset;
+        while !buf.is_empty() {
+            let page = self.starts.partition_point(|start| *start <= at) - 1;
+            let left = self.starts[page + 1] - at;
+            let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+            let (head, rest) = buf.split_at_mut(len);
+            let mut runs = MapBuilder::at(self.starts[page]);
+            self.layout.emit(page, &mut runs);
+            runs.finish().read_at(head, at)?;
+            at += len as u64;
+            buf = rest;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Page `n` is `n` bytes of value `n`, aligned to 4.
+    struct Stairs;
+
+    impl PagedLayout for Stairs {
+        fn pages(&self) -> usize {
+            10
+        }
+
+        fn emit(&self, page: usize, sink: &mut dyn Sink) {
+            sink.bytes(&vec![u8::try_from(page).unwrap(); page]);
+            sink.align(4);
+        }
+    }
+
+    #[test]
+    fn prop_any_split_of_a_read_equals_the_whole() {
+        let map = PagedMap::new(Stairs);
+        let size = usize::try_from(map.size()).unwrap();
+        assert_eq!(size, 4 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 12);
+        let mut whole = vec![0; size];
+        map.read_at(&mut whole, 0).unwrap();
+        assert_eq!(&whole[..12], [1, 0, 0, 0, 2, 2, 0, 0, 3, 3, 3, 0]);
+        for start in 0..size {
+            for end in start..=size {
+                let mut part = vec![0xff; end - start];
+                map.read_at(&mut part, start as u64).unwrap();
+                assert_eq!(part, whole[start..end]);
+            }
+        }
+    }
+}

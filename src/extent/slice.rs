@@ -1,0 +1,110 @@
+//! The simplest sources: bytes in memory, zeros, and a part of another source.
+
+use std::ops::Range;
+
+use super::{ReadError, SharedSource, Source};
+
+/// Bytes held in memory: generated files, headers. Never content of a layer.
+pub struct Bytes(pub Box<[u8]>);
+
+impl Source for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let out_of_range = || ReadError::out_of_range(offset, buf.len(), self.size());
+        let start = usize::try_from(offset).map_err(|_| out_of_range())?;
+        let end = start.checked_add(buf.len()).ok_or_else(out_of_range)?;
+        let bytes = self.0.get(start..end).ok_or_else(out_of_range)?;
+        buf.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// As many zeros as its size in bytes says.
+pub struct Zeros(pub u64);
+
+impl Source for Zeros {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        check_range(offset, buf.len(), self.0)?;
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn data_from(&self, _: u64) -> Option<Range<u64>> {
+        None
+    }
+}
+
+/// A part of another source.
+pub struct Slice {
+    source: SharedSource,
+    range: Range<u64>,
+}
+
+impl Slice {
+    /// `len` bytes of `source` from `offset`.
+    ///
+    /// # Errors
+    /// When the part leaves the source.
+    pub fn new(source: SharedSource, offset: u64, len: u64) -> Result<Self, ReadError> {
+        let end = offset.checked_add(len).filter(|end| *end <= source.size());
+        let end = end.ok_or_else(|| ReadError::out_of_range(offset, usize::MAX.min(len as usize), source.size()))?;
+        Ok(Self { source, range: offset..end })
+    }
+}
+
+impl Source for Slice {
+    fn size(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        check_range(offset, buf.len(), self.size())?;
+        self.source.read_at(buf, self.range.start + offset)
+    }
+
+    fn data_from(&self, offset: u64) -> Option<Range<u64>> {
+        let start = self.range.start.checked_add(offset).filter(|start| *start < self.range.end)?;
+        let run = self.source.data_from(start)?;
+        let run = run.start.max(start)..run.end.min(self.range.end);
+        (run.start < run.end).then(|| run.start - self.range.start..run.end - self.range.start)
+    }
+}
+
+/// Refuses a read that leaves a source of `size` bytes.
+pub(super) fn check_range(offset: u64, len: usize, size: u64) -> Result<(), ReadError> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(ReadError::out_of_range(offset, len, size)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_slice_reads_its_part_and_nothing_else() {
+        let whole: SharedSource = Arc::new(Bytes(b"0123456789".as_slice().into()));
+        let part = Slice::new(whole.clone(), 3, 4).unwrap();
+        let mut buf = [0; 4];
+        part.read_at(&mut buf, 0).unwrap();
+        assert_eq!(&buf, b"3456");
+        assert!(part.read_at(&mut buf, 1).is_err() && Slice::new(whole, 8, 3).is_err());
+    }
+
+    #[test]
+    fn zeros_have_no_data() {
+        assert_eq!(Zeros(10).data_from(0), None);
+        let part = Slice::new(Arc::new(Zeros(10)), 2, 4).unwrap();
+        assert_eq!(part.data_from(1), None);
+    }
+}
