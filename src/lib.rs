@@ -4,3 +4,4 @@ pub mod base;
 pub mod extent;
 pub mod layer;
 pub mod spec;
+pub mod tree;

@@ -1,0 +1,328 @@
+//! A tree that is still being put together: inodes, names, and one hash table over all directories.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::error::shown;
+use super::inode::NONE;
+use super::{Content, Error, Inode, InodeId};
+use crate::base::{FileKind, Metadata, Xattr};
+use crate::extent::{Bytes, SharedSource, Slice};
+
+/// What to insert at a path.
+#[derive(Clone)]
+pub enum Node<'a> {
+    /// A directory, device, fifo or socket, by the metadata's kind.
+    Plain(Metadata),
+    /// A regular file with content from a source.
+    File(Metadata, Content),
+    /// A regular file with generated content, which the tree keeps.
+    Generated(Metadata, &'a [u8]),
+    /// A symbolic link to a target.
+    Symlink(Metadata, &'a [u8]),
+}
+
+/// A name in a directory. Siblings form a list, the latest first.
+#[derive(Clone, Copy)]
+pub(super) struct Name {
+    pub parent: InodeId,
+    pub inode: InodeId,
+    /// The layer that named it last.
+    pub layer: u32,
+    start: u32,
+    len: u16,
+    previous: u32,
+    pub next: u32,
+}
+
+/// A tree under construction.
+#[derive(Clone)]
+pub struct TreeBuilder {
+    pub(super) inodes: Vec<Inode>,
+    pub(super) names: Vec<Name>,
+    /// Names of entries and targets of symbolic links.
+    pub(super) text: Vec<u8>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+    /// First name of each directory, by inode; `NONE` elsewhere.
+    pub(super) first: Vec<u32>,
+    /// The directory above each directory, by inode.
+    pub(super) parents: Vec<InodeId>,
+    /// Number 0 stands for `generated`.
+    pub(super) sources: Vec<SharedSource>,
+    pub(super) generated: Vec<u8>,
+    pub(super) xattrs: Vec<Vec<Xattr>>,
+    /// Number of the layer being merged.
+    pub(super) layer: u32,
+}
+
+/// Source number of the builder's own bytes.
+pub(super) const GENERATED: u32 = 0;
+
+impl Default for TreeBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TreeBuilder {
+    /// An empty root, 0755.
+    pub fn new() -> Self {
+        let generated: SharedSource = Arc::new(Bytes(Box::default()));
+        let mut tree = Self {
+            inodes: Vec::new(),
+            names: Vec::new(),
+            text: Vec::new(),
+            table: HashTable::new(),
+            hasher: RandomState::new(),
+            first: Vec::new(),
+            parents: Vec::new(),
+            sources: vec![generated],
+            generated: Vec::new(),
+            xattrs: Vec::new(),
+            layer: 0,
+        };
+        tree.push_inode(Inode::new(Metadata::directory()), InodeId::ROOT).expect("the first inode has a number");
+        tree
+    }
+
+    /// Puts `node` at `path`, replacing what stands there; missing parents are made 0755, owned by root.
+    ///
+    /// The path is clamped to the root, and symbolic links in its parents are followed inside the root.
+    /// A directory put on a directory changes its metadata and keeps its entries.
+    ///
+    /// # Errors
+    /// When a parent is a file, links loop, or the name cannot be held.
+    pub fn insert(&mut self, path: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
+        let is_directory = matches!(node, Node::Plain(m) if m.kind == FileKind::Directory);
+        let Some((parent, name)) = self.resolve_parent(path)? else {
+            let Node::Plain(metadata) = node else { return Err(Error::ReplacesRoot(shown(path))) };
+            if !is_directory {
+                return Err(Error::ReplacesRoot(shown(path)));
+            }
+            self.inodes[0].metadata = metadata;
+            return Ok(InodeId::ROOT);
+        };
+        self.insert_at(parent, &name, node)
+    }
+
+    /// Puts `node` into the directory `parent`.
+    pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
+        if let (Node::Plain(metadata), Some(old)) = (&node, self.name_in(parent, name)) {
+            let inode = self.names[old as usize].inode;
+            if metadata.kind == FileKind::Directory && self.inodes[inode.index()].is_directory() {
+                self.names[old as usize].layer = self.layer;
+                self.inodes[inode.index()].metadata = *metadata;
+                self.inodes[inode.index()].xattrs = NONE;
+                return Ok(inode);
+            }
+        }
+        let inode = self.make_inode(node)?;
+        let inode = self.push_inode(inode, parent)?;
+        self.link(parent, name, inode)?;
+        Ok(inode)
+    }
+
+    /// The inode at `path`; links in parents are followed, the last component is not.
+    pub fn lookup(&self, path: &[u8]) -> Option<InodeId> {
+        self.find(path)
+    }
+
+    /// The inode with this number.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[id.index()]
+    }
+
+    /// Changes the metadata at an inode; its kind must stay.
+    pub fn inode_mut(&mut self, id: InodeId) -> &mut Metadata {
+        &mut self.inodes[id.index()].metadata
+    }
+
+    /// Gives an inode these attributes, replacing those it had.
+    pub fn attributes(&mut self, id: InodeId, xattrs: Vec<Xattr>) {
+        self.inodes[id.index()].xattrs = match u32::try_from(self.xattrs.len()) {
+            Ok(number) if !xattrs.is_empty() => {
+                self.xattrs.push(xattrs);
+                number
+            }
+            _ => NONE,
+        };
+    }
+
+    /// Removes `path` and what is below it; whether it was there. The root stays, empty.
+    pub fn remove(&mut self, path: &[u8]) -> bool {
+        match self.find_name(path) {
+            Some(name) => {
+                self.unlink(name);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The target of a symbolic link; empty for anything else.
+    pub fn link_target(&self, id: InodeId) -> &[u8] {
+        let inode = &self.inodes[id.index()];
+        if inode.metadata.kind != FileKind::Symlink {
+            return &[];
+        }
+        slice(&self.text, inode.offset, inode.size)
+    }
+
+    /// The content of a regular file; `None` for anything else.
+    pub fn content(&self, id: InodeId) -> Option<Content> {
+        let inode = &self.inodes[id.index()];
+        match inode.source {
+            _ if inode.metadata.kind != FileKind::File => None,
+            GENERATED => {
+                let bytes = slice(&self.generated, inode.offset, inode.size).into();
+                Some(Content::whole(Arc::new(Bytes(bytes))))
+            }
+            NONE => Some(Content::whole(Arc::new(Bytes(Box::default())))),
+            number => {
+                let source = self.sources[number as usize].clone();
+                Some(Content { source, offset: inode.offset, size: inode.size })
+            }
+        }
+    }
+
+    /// Names in a directory, the latest first.
+    pub fn children(&self, dir: InodeId) -> impl Iterator<Item = (&[u8], InodeId)> + '_ {
+        self.names_in(dir).map(|number| {
+            let name = &self.names[number as usize];
+            (self.name_text(name), name.inode)
+        })
+    }
+
+    pub(super) fn names_in(&self, dir: InodeId) -> impl Iterator<Item = u32> + '_ {
+        let first = Some(self.first[dir.index()]).filter(|n| *n != NONE);
+        std::iter::successors(first, |n| Some(self.names[*n as usize].next).filter(|n| *n != NONE))
+    }
+
+    pub(super) fn name_text(&self, name: &Name) -> &[u8] {
+        &self.text[name.start as usize..name.start as usize + usize::from(name.len)]
+    }
+
+    pub(super) fn name_range(&self, name: &Name) -> (u32, u16) {
+        (name.start, name.len)
+    }
+
+    /// Number of the name in a directory.
+    pub(super) fn name_in(&self, dir: InodeId, name: &[u8]) -> Option<u32> {
+        let is_it = |number: &u32| {
+            let entry = &self.names[*number as usize];
+            entry.parent == dir && self.name_text(entry) == name
+        };
+        self.table.find(self.hasher.hash_one((dir, name)), is_it).copied()
+    }
+
+    /// Gives `inode` a name, in place of what had it.
+    pub(super) fn link(&mut self, parent: InodeId, name: &[u8], inode: InodeId) -> Result<(), Error> {
+        if let Some(old) = self.name_in(parent, name) {
+            self.unlink(old);
+        }
+        let len = u16::try_from(name.len()).ok().filter(|len| *len <= 255 && !name.contains(&0));
+        let len = len.ok_or_else(|| Error::BadName(shown(name)))?;
+        let start = u32::try_from(self.text.len()).map_err(|_| Error::TooLarge)?;
+        let number = u32::try_from(self.names.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
+        let next = std::mem::replace(&mut self.first[parent.index()], number);
+        if next != NONE {
+            self.names[next as usize].previous = number;
+        }
+        self.text.extend_from_slice(name);
+        self.names.push(Name { parent, inode, layer: self.layer, start, len, previous: NONE, next });
+        let (names, text, hasher) = (&self.names, &self.text, &self.hasher);
+        self.table.insert_unique(hasher.hash_one((parent, name)), number, |number| {
+            let n = &names[*number as usize];
+            hasher.hash_one((n.parent, &text[n.start as usize..n.start as usize + usize::from(n.len)]))
+        });
+        self.inodes[inode.index()].nlink += 1;
+        Ok(())
+    }
+
+    /// Takes a name away, and with a directory all that is below it.
+    pub(super) fn unlink(&mut self, number: u32) {
+        let mut doomed = vec![number];
+        while let Some(number) = doomed.pop() {
+            let inode = self.names[number as usize].inode;
+            if self.inodes[inode.index()].is_directory() {
+                doomed.extend(self.names_in(inode));
+            }
+            self.detach(number);
+        }
+    }
+
+    fn detach(&mut self, number: u32) {
+        let name = self.names[number as usize];
+        match name.previous {
+            NONE => self.first[name.parent.index()] = name.next,
+            previous => self.names[previous as usize].next = name.next,
+        }
+        if name.next != NONE {
+            self.names[name.next as usize].previous = name.previous;
+        }
+        let hash = self.hasher.hash_one((name.parent, self.name_text(&name)));
+        if let Ok(slot) = self.table.find_entry(hash, |n| *n == number) {
+            slot.remove();
+        }
+        self.inodes[name.inode.index()].nlink -= 1;
+    }
+
+    fn make_inode(&mut self, node: Node<'_>) -> Result<Inode, Error> {
+        Ok(match node {
+            Node::Plain(metadata) => Inode::new(metadata),
+            Node::File(metadata, content) => {
+                let source = if content.size == 0 { NONE } else { self.source_number(&content.source)? };
+                Inode { size: content.size, source, offset: content.offset, ..Inode::new(metadata) }
+            }
+            Node::Generated(metadata, bytes) => {
+                let offset = self.generated.len() as u64;
+                self.generated.extend_from_slice(bytes);
+                Inode { size: bytes.len() as u64, source: GENERATED, offset, ..Inode::new(metadata) }
+            }
+            Node::Symlink(metadata, target) => {
+                let offset = self.text.len() as u64;
+                self.text.extend_from_slice(target);
+                Inode { size: target.len() as u64, offset, ..Inode::new(metadata) }
+            }
+        })
+    }
+
+    pub(super) fn source_number(&mut self, source: &SharedSource) -> Result<u32, Error> {
+        let found = self.sources.iter().rposition(|s| Arc::ptr_eq(s, source));
+        let number = found.unwrap_or_else(|| {
+            self.sources.push(source.clone());
+            self.sources.len() - 1
+        });
+        u32::try_from(number).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)
+    }
+
+    pub(super) fn push_inode(&mut self, inode: Inode, parent: InodeId) -> Result<InodeId, Error> {
+        let number = u32::try_from(self.inodes.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
+        self.inodes.push(inode);
+        self.first.push(NONE);
+        self.parents.push(parent);
+        Ok(InodeId(number))
+    }
+}
+
+impl Content {
+    /// The content as a source of its own.
+    ///
+    /// # Errors
+    /// When the range leaves the source.
+    pub fn source(&self) -> Result<SharedSource, crate::extent::ReadError> {
+        if self.offset == 0 && self.size == self.source.size() {
+            return Ok(self.source.clone());
+        }
+        Ok(Arc::new(Slice::new(self.source.clone(), self.offset, self.size)?))
+    }
+}
+
+/// A part of an arena; ranges come from the builder itself.
+pub(super) fn slice(arena: &[u8], offset: u64, len: u64) -> &[u8] {
+    let bound = |n: u64| usize::try_from(n).expect("the arena is in memory");
+    &arena[bound(offset)..bound(offset + len)]
+}

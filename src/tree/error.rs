@@ -1,0 +1,63 @@
+//! Why entries cannot be put into a tree.
+
+use crate::base::{ErrorKind, Fault};
+
+/// What is wrong with a layer's entries, or with a path to be inserted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A parent of the path is a file.
+    #[error("`{path}` lies below `{parent}`, which is not a directory")]
+    ParentNotDirectory {
+        /// The path.
+        path: String,
+        /// The file above it.
+        parent: String,
+    },
+    /// Following symbolic links in the path does not end.
+    #[error("too many symbolic links in the parents of `{0}`")]
+    LinkLoop(String),
+    /// A hard link names a path that no layer so far has.
+    #[error("hard link `{path}` names `{target}`, which does not exist")]
+    DanglingHardLink {
+        /// The link.
+        path: String,
+        /// What it names.
+        target: String,
+    },
+    /// A hard link names a directory.
+    #[error("hard link `{path}` names the directory `{target}`")]
+    HardLinkToDirectory {
+        /// The link.
+        path: String,
+        /// What it names.
+        target: String,
+    },
+    /// The path names the root itself where something else than a directory would stand.
+    #[error("`{0}` would replace the root directory")]
+    ReplacesRoot(String),
+    /// A name that no Linux file system can hold.
+    #[error("`{0}` has a name over 255 bytes, or with a NUL")]
+    BadName(String),
+    /// More than 2^32 inodes, or 4 GiB of names.
+    #[error("more entries than a tree can hold")]
+    TooLarge,
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLarge => ErrorKind::Unsupported,
+            Self::ParentNotDirectory { .. }
+            | Self::LinkLoop(_)
+            | Self::DanglingHardLink { .. }
+            | Self::HardLinkToDirectory { .. }
+            | Self::ReplacesRoot(_)
+            | Self::BadName(_) => ErrorKind::Corrupt,
+        }
+    }
+}
+
+/// A path for a message.
+pub(super) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -1,0 +1,223 @@
+//! The finished tree: inodes numbered from the root down, every directory's names sorted and side by side.
+
+use std::sync::Arc;
+
+use super::build::{GENERATED, slice};
+use super::inode::NONE;
+use super::{Content, EntryId, Inode, InodeId, TreeBuilder};
+use crate::base::{FileKind, Xattr};
+use crate::extent::{Bytes, SharedSource};
+
+/// A name in a finished tree.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub parent: InodeId,
+    pub inode: InodeId,
+    start: u32,
+    len: u16,
+}
+
+/// A merged root; nothing in it changes.
+///
+/// Of a directory, `Inode::source` is the number of its first entry and `Inode::offset` their count.
+pub struct Tree {
+    inodes: Vec<Inode>,
+    pub(super) entries: Vec<Entry>,
+    /// The entry that names each directory; `NONE` for the root and for what is no directory.
+    named_by: Vec<u32>,
+    text: Vec<u8>,
+    sources: Vec<SharedSource>,
+    xattrs: Vec<Vec<Xattr>>,
+}
+
+impl TreeBuilder {
+    /// Sorts and packs the tree. Inodes that no name leads to are dropped.
+    pub fn finish(self) -> Tree {
+        let mut tree = Tree {
+            inodes: Vec::with_capacity(self.inodes.len()),
+            entries: Vec::with_capacity(self.names.len()),
+            named_by: vec![NONE],
+            text: Vec::new(),
+            sources: Vec::new(),
+            xattrs: Vec::new(),
+        };
+        let mut new = vec![NONE; self.inodes.len()];
+        new[0] = 0;
+        tree.inodes.push(Inode { nlink: 2, ..self.inodes[0] });
+        let mut todo = std::collections::VecDeque::from([InodeId::ROOT]);
+        while let Some(dir) = todo.pop_front() {
+            self.pack_directory(dir, &mut tree, &mut new, &mut todo);
+        }
+        tree.text = self.text;
+        tree.xattrs = self.xattrs;
+        tree.sources = self.sources;
+        tree.sources[GENERATED as usize] = Arc::new(Bytes(self.generated.into_boxed_slice()));
+        tree
+    }
+
+    fn pack_directory(
+        &self,
+        dir: InodeId,
+        tree: &mut Tree,
+        new: &mut [u32],
+        todo: &mut std::collections::VecDeque<InodeId>,
+    ) {
+        let mut names: Vec<u32> = self.names_in(dir).collect();
+        names.sort_unstable_by(|a, b| {
+            self.name_text(&self.names[*a as usize]).cmp(self.name_text(&self.names[*b as usize]))
+        });
+        let first = tree.entries.len();
+        let here = InodeId(new[dir.index()]);
+        for number in &names {
+            let name = &self.names[*number as usize];
+            let inode = &self.inodes[name.inode.index()];
+            let slot = &mut new[name.inode.index()];
+            if *slot == NONE {
+                *slot = number_of(tree.inodes.len());
+                tree.inodes.push(*inode);
+                tree.named_by.push(NONE);
+            }
+            if inode.is_directory() {
+                tree.named_by[*slot as usize] = number_of(tree.entries.len());
+                tree.inodes[*slot as usize].nlink = 2;
+                tree.inodes[here.index()].nlink += 1;
+                todo.push_back(name.inode);
+            }
+            let (start, len) = self.name_range(name);
+            tree.entries.push(Entry { parent: here, inode: InodeId(*slot), start, len });
+        }
+        tree.inodes[here.index()].source = number_of(first);
+        tree.inodes[here.index()].offset = names.len() as u64;
+    }
+}
+
+impl Tree {
+    /// Number of inodes; their ids are below it.
+    pub fn inode_count(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// Number of names, the root's not counted.
+    pub fn entry_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> InodeId {
+        InodeId::ROOT
+    }
+
+    /// The id of an inode number, when there is one.
+    pub fn id(&self, index: usize) -> Option<InodeId> {
+        u32::try_from(index).ok().filter(|_| index < self.inodes.len()).map(InodeId)
+    }
+
+    /// The inode with this id.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[id.index()]
+    }
+
+    /// The inode with this name in a directory.
+    pub fn lookup(&self, dir: InodeId, name: &[u8]) -> Option<InodeId> {
+        let range = self.range(dir);
+        let found = self.entries[range.clone()].binary_search_by(|e| self.text_of(e).cmp(name)).ok()?;
+        Some(self.entries[range.start + found].inode)
+    }
+
+    /// The inode at a path of plain components; links are not followed.
+    pub fn find(&self, path: &[u8]) -> Option<InodeId> {
+        let parts = path.split(|b| *b == b'/').filter(|part| !part.is_empty());
+        parts.into_iter().try_fold(InodeId::ROOT, |dir, name| self.lookup(dir, name))
+    }
+
+    /// Names in a directory, sorted by their bytes.
+    pub fn children(&self, dir: InodeId) -> impl ExactSizeIterator<Item = (&[u8], InodeId)> + '_ {
+        self.children_from(dir, 0)
+    }
+
+    /// Names in a directory from the `skip`th on; the numbers never change.
+    pub fn children_from(&self, dir: InodeId, skip: usize) -> impl ExactSizeIterator<Item = (&[u8], InodeId)> + '_ {
+        let range = self.range(dir);
+        let start = range.start.saturating_add(skip).min(range.end);
+        self.entries[start..range.end].iter().map(|e| (self.text_of(e), e.inode))
+    }
+
+    /// The directory above a directory; the root is above itself.
+    pub fn parent(&self, dir: InodeId) -> InodeId {
+        match self.named_by[dir.index()] {
+            NONE => InodeId::ROOT,
+            entry => self.entries[entry as usize].parent,
+        }
+    }
+
+    /// The target of a symbolic link; empty for anything else.
+    pub fn link_target(&self, id: InodeId) -> &[u8] {
+        let inode = self.inode(id);
+        match inode.metadata.kind {
+            FileKind::Symlink => slice(&self.text, inode.offset, inode.size),
+            _ => &[],
+        }
+    }
+
+    /// The content of a regular file; `None` for anything else and for empty files.
+    pub fn content(&self, id: InodeId) -> Option<Content> {
+        let inode = self.inode(id);
+        let number = Some(inode.source).filter(|n| inode.metadata.kind == FileKind::File && *n != NONE)?;
+        Some(Content { source: self.sources[number as usize].clone(), offset: inode.offset, size: inode.size })
+    }
+
+    /// Where a regular file's content is, for sorting: number of the source, offset in it.
+    pub fn content_order(&self, id: InodeId) -> (u32, u64) {
+        let inode = self.inode(id);
+        (inode.source, inode.offset)
+    }
+
+    /// Extended attributes, sorted by name.
+    pub fn xattrs(&self, id: InodeId) -> &[Xattr] {
+        match self.inode(id).xattrs {
+            NONE => &[],
+            number => &self.xattrs[number as usize],
+        }
+    }
+
+    /// Whether any inode has extended attributes.
+    pub fn has_xattrs(&self) -> bool {
+        self.inodes.iter().any(|inode| inode.xattrs != NONE)
+    }
+
+    /// The inode an entry names.
+    pub fn entry_inode(&self, entry: EntryId) -> InodeId {
+        self.entries[entry.0 as usize].inode
+    }
+
+    /// The path of an entry, without a leading slash.
+    pub fn path(&self, entry: EntryId) -> Vec<u8> {
+        let mut parts = vec![];
+        let mut at = entry.0;
+        while at != NONE {
+            let entry = &self.entries[at as usize];
+            parts.push(self.text_of(entry));
+            at = self.named_by[entry.parent.index()];
+        }
+        parts.reverse();
+        parts.join(&b'/')
+    }
+
+    pub(super) fn range(&self, dir: InodeId) -> std::ops::Range<usize> {
+        let inode = self.inode(dir);
+        if !inode.is_directory() {
+            return 0..0;
+        }
+        let count = usize::try_from(inode.offset).expect("entries are in memory");
+        inode.source as usize..inode.source as usize + count
+    }
+
+    fn text_of(&self, entry: &Entry) -> &[u8] {
+        &self.text[entry.start as usize..entry.start as usize + usize::from(entry.len)]
+    }
+}
+
+/// A number the builder has made sure of.
+fn number_of(count: usize) -> u32 {
+    u32::try_from(count).expect("a builder holds fewer than 2^32 inodes and names")
+}

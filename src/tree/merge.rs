@@ -1,0 +1,209 @@
+//! Laying a layer over a tree: the OCI image specification's changesets, whiteouts and opaque directories.
+//!
+//! # Format
+//! OCI image specification, "Image Layer Filesystem Changeset". A whiteout hides what lower layers have; entries of
+//! its own layer stay, before or behind it.
+
+use std::sync::Arc;
+
+use super::error::shown;
+use super::resolve::clean;
+use super::{Content, Error, Node, TreeBuilder};
+use crate::extent::{MapBuilder, SharedSource, Sink as _};
+use crate::layer::{Body, Entry, Run};
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Markers of the aufs file system, which older images still carry; they name nothing.
+const AUFS: &[u8] = b".wh..wh.";
+
+impl TreeBuilder {
+    /// Lays a layer's entries, in archive order, over the tree. `diff` is what their offsets count in.
+    ///
+    /// # Errors
+    /// When an entry cannot stand where it says, or a hard link names nothing.
+    pub fn merge_layer<'a>(
+        &mut self,
+        entries: impl Iterator<Item = Entry<'a>>,
+        diff: &SharedSource,
+    ) -> Result<(), Error> {
+        self.layer += 1;
+        for entry in entries {
+            let base = clean(entry.path).last().copied().unwrap_or_default();
+            match base.strip_prefix(WHITEOUT) {
+                Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
+                Some(_) if base.starts_with(AUFS) => {}
+                Some(hidden) => self.white_out(parent_of(entry.path), hidden),
+                None => self.merge_entry(entry, diff)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource) -> Result<(), Error> {
+        let metadata = entry.metadata;
+        let content = |source: &SharedSource, offset, size| Content { source: source.clone(), offset, size };
+        let inode = match entry.body {
+            Body::Empty => self.insert(entry.path, Node::Plain(metadata))?,
+            Body::Content { offset, size } => {
+                self.insert(entry.path, Node::File(metadata, content(diff, offset, size)))?
+            }
+            Body::Sparse { size, runs } => {
+                let source = with_holes(diff, size, &runs);
+                self.insert(entry.path, Node::File(metadata, content(&source, 0, size)))?
+            }
+            Body::Symlink(target) => self.insert(entry.path, Node::Symlink(metadata, target))?,
+            Body::HardLink(target) => return self.hard_link(entry.path, target),
+        };
+        if !entry.xattrs.is_empty() {
+            self.attributes(inode, entry.xattrs);
+        }
+        Ok(())
+    }
+
+    /// Gives the file at `target` the further name `path`; both are clamped to the root.
+    ///
+    /// # Errors
+    /// When there is nothing at `target`, or a directory.
+    pub fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Error> {
+        let inode = self.find(target);
+        let inode = inode.ok_or_else(|| Error::DanglingHardLink { path: shown(path), target: shown(target) })?;
+        if self.inodes[inode.index()].is_directory() {
+            return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
+        }
+        let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        if let Some(old) = self.name_in(parent, &name)
+            && self.names[old as usize].inode == inode
+        {
+            return Ok(());
+        }
+        self.link(parent, &name, inode)
+    }
+
+    fn white_out(&mut self, dir: &[u8], hidden: &[u8]) {
+        let Some(dir) = self.find(dir) else { return };
+        if let Some(name) = self.name_in(dir, hidden) {
+            self.prune(name);
+        }
+    }
+
+    fn make_opaque(&mut self, dir: &[u8]) {
+        let Some(dir) = self.find(dir) else { return };
+        let below: Vec<u32> = self.names_in(dir).collect();
+        for name in below {
+            self.prune(name);
+        }
+    }
+
+    /// Takes away a name and what is below it, except what the current layer has brought (and the directories that
+    /// hold it).
+    fn prune(&mut self, name: u32) {
+        // Parents come before children here, so going backwards every directory comes after what is in it.
+        let mut order = vec![name];
+        let mut at = 0;
+        while at < order.len() {
+            order.extend(self.names_in(self.names[order[at] as usize].inode));
+            at += 1;
+        }
+        for name in order.into_iter().rev() {
+            let entry = self.names[name as usize];
+            if entry.layer != self.layer && self.names_in(entry.inode).next().is_none() {
+                self.unlink(name);
+            }
+        }
+    }
+}
+
+/// The path without its last component.
+fn parent_of(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+    let slash = path[..end].iter().rposition(|b| *b == b'/');
+    &path[..slash.unwrap_or(0)]
+}
+
+/// A file of runs and holes as a source; inodes with such content are rare.
+fn with_holes(diff: &SharedSource, size: u64, runs: &[Run]) -> SharedSource {
+    let mut map = MapBuilder::default();
+    for run in runs {
+        map.pad_to(run.at);
+        map.extent(diff, run.offset, run.len);
+    }
+    map.pad_to(size);
+    Arc::new(map.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{FileKind, Metadata};
+    use crate::extent::Zeros;
+
+    /// Entries from text: `d path`, `f path`, `h path target`, `l path target`.
+    fn layer(lines: &str) -> Vec<Entry<'_>> {
+        lines
+            .lines()
+            .map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let target = words.get(2).map_or(&b""[..], |t| t.as_bytes());
+                let (kind, body) = match words[0] {
+                    "d" => (FileKind::Directory, Body::Empty),
+                    "h" => (FileKind::File, Body::HardLink(target)),
+                    "l" => (FileKind::Symlink, Body::Symlink(target)),
+                    _ => (FileKind::File, Body::Content { offset: 0, size: 1 }),
+                };
+                let metadata = Metadata { kind, ..Metadata::file() };
+                Entry { path: words[1].as_bytes(), metadata, body, xattrs: Vec::new() }
+            })
+            .collect()
+    }
+
+    fn merged(layers: &[&str]) -> String {
+        let diff: SharedSource = Arc::new(Zeros(1));
+        let mut tree = TreeBuilder::new();
+        for lines in layers {
+            tree.merge_layer(layer(lines).into_iter(), &diff).unwrap();
+        }
+        let tree = tree.finish();
+        let paths: Vec<String> = tree.walk().map(|entry| String::from_utf8(tree.path(entry)).unwrap()).collect();
+        paths.join(" ")
+    }
+
+    #[test]
+    fn a_whiteout_hides_the_lower_file() {
+        assert_eq!(merged(&["f a/x\nf a/y", "f a/.wh.x"]), "a a/y");
+    }
+
+    #[test]
+    fn a_whiteout_spares_what_its_own_layer_brings() {
+        assert_eq!(merged(&["f a/x/old", "f a/x/new\nf a/.wh.x"]), "a a/x a/x/new");
+        assert_eq!(merged(&["f a/x/old", "f a/.wh.x\nf a/x/new"]), "a a/x a/x/new");
+    }
+
+    #[test]
+    fn an_opaque_directory_hides_all_that_is_lower() {
+        assert_eq!(merged(&["f a/x\nf a/s/y", "d a\nf a/s/z\nf a/.wh..wh..opq\nf a/w"]), "a a/s a/s/z a/w");
+    }
+
+    #[test]
+    fn markers_of_aufs_name_nothing() {
+        assert_eq!(merged(&["f a\nd .wh..wh.plnk"]), "a");
+    }
+
+    #[test]
+    fn the_last_duplicate_wins_and_a_file_replaces_a_directory() {
+        assert_eq!(merged(&["f a/b/c", "f a"]), "a");
+        assert_eq!(merged(&["d a/b\nf a\nd b\nf b/c\nf b"]), "a b");
+    }
+
+    #[test]
+    fn a_hard_link_outlives_the_name_it_was_made_from() {
+        let diff: SharedSource = Arc::new(Zeros(1));
+        let mut tree = TreeBuilder::new();
+        tree.merge_layer(layer("f a\nh b a").into_iter(), &diff).unwrap();
+        assert_eq!(tree.inode(tree.lookup(b"b").unwrap()).nlink, 2);
+        tree.merge_layer(layer("f .wh.a\nf c").into_iter(), &diff).unwrap();
+        assert_eq!(tree.inode(tree.lookup(b"b").unwrap()).nlink, 1);
+        let error = tree.merge_layer(layer("h d nothing").into_iter(), &diff).unwrap_err();
+        assert_eq!(error.to_string(), "hard link `d` names `nothing`, which does not exist");
+    }
+}
