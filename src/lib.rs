@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod extent;
+pub mod format;
 pub mod layer;
 pub mod spec;
 pub mod tree;

@@ -72,7 +72,7 @@ impl Source for ExtentMap {
     fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         check_range(offset, buf.len(), self.size())?;
         if offset < self.base {
-            return Err(ReadError::out_of_range(offset, buf.len(), self.size()));
+            return Err(ReadError::out_of_range(offset, buf.len() as u64, self.size()));
         }
         let mut at = offset;
         while !buf.is_empty() {

@@ -13,7 +13,7 @@ impl Source for Bytes {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        let out_of_range = || ReadError::out_of_range(offset, buf.len(), self.size());
+        let out_of_range = || ReadError::out_of_range(offset, buf.len() as u64, self.size());
         let start = usize::try_from(offset).map_err(|_| out_of_range())?;
         let end = start.checked_add(buf.len()).ok_or_else(out_of_range)?;
         let bytes = self.0.get(start..end).ok_or_else(out_of_range)?;
@@ -54,7 +54,7 @@ impl Slice {
     /// When the part leaves the source.
     pub fn new(source: SharedSource, offset: u64, len: u64) -> Result<Self, ReadError> {
         let end = offset.checked_add(len).filter(|end| *end <= source.size());
-        let end = end.ok_or_else(|| ReadError::out_of_range(offset, usize::MAX.min(len as usize), source.size()))?;
+        let end = end.ok_or_else(|| ReadError::out_of_range(offset, len, source.size()))?;
         Ok(Self { source, range: offset..end })
     }
 }
@@ -81,7 +81,7 @@ impl Source for Slice {
 pub(super) fn check_range(offset: u64, len: usize, size: u64) -> Result<(), ReadError> {
     match offset.checked_add(len as u64) {
         Some(end) if end <= size => Ok(()),
-        _ => Err(ReadError::out_of_range(offset, len, size)),
+        _ => Err(ReadError::out_of_range(offset, len as u64, size)),
     }
 }
 

@@ -57,7 +57,7 @@ impl ReadError {
     }
 
     /// The range `offset..offset + len` leaves a source of `size` bytes.
-    pub fn out_of_range(offset: u64, len: usize, size: u64) -> Self {
+    pub fn out_of_range(offset: u64, len: u64, size: u64) -> Self {
         Self::new(ErrorKind::Corrupt, format!("{len} bytes at offset {offset} leave a source of {size} bytes"))
     }
 }

@@ -1,0 +1,226 @@
+//! The initrd: a "new ASCII" cpio archive of a tree, uncompressed.
+//!
+//! # Format
+//! cpio(5) "New ASCII Format" (`070701`): a header of 110 characters, the name with a NUL, content; name and content
+//! padded to 4 bytes. As the kernel reads it (`init/initramfs.c`): parents must come first, of hard links the last one
+//! has the content, and archives may follow each other at 4-byte boundaries.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::order::Order;
+use crate::base::FileKind;
+use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
+use crate::tree::{InodeId, Tree};
+
+/// Size fields have eight hex digits.
+const LARGEST_FILE: u64 = u32::MAX as u64;
+
+struct Cpio(Order);
+
+/// Lays out a tree as a newc archive.
+///
+/// # Errors
+/// When a file is over 4 GiB.
+pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
+    let order = Order::new(tree);
+    if let Some((path, size)) = order.larger_than(LARGEST_FILE) {
+        return Err(Error::FileTooLarge {
+            path,
+            size,
+            format: "an initrd",
+            limit: LARGEST_FILE,
+            instead: "`kernel+squashfs`, `kernel+erofs`, `kernel+iso` and `tar`",
+        });
+    }
+    Ok(Arc::new(PagedMap::new(Cpio(order))))
+}
+
+/// Lays out an initrd: microcode first, when there is any, then the archive of the tree.
+///
+/// # Errors
+/// When a file is over 4 GiB.
+pub fn initrd(microcode: Option<SharedSource>, tree: Arc<Tree>) -> Result<SharedSource, Error> {
+    let archive = cpio(tree)?;
+    let Some(microcode) = microcode else { return Ok(archive) };
+    let mut map = MapBuilder::default();
+    map.whole(&microcode);
+    map.align(4);
+    map.whole(&archive);
+    Ok(map.share())
+}
+
+impl PagedLayout for Cpio {
+    /// One page more than the entries need, for the trailer.
+    fn pages(&self) -> usize {
+        self.0.pages() + 1
+    }
+
+    fn emit(&self, page: usize, sink: &mut dyn Sink) {
+        if page == self.0.pages() {
+            return emit_trailer(sink);
+        }
+        for at in self.0.page(page) {
+            self.emit_entry(at, sink);
+        }
+    }
+}
+
+impl Cpio {
+    fn emit_entry(&self, at: usize, sink: &mut dyn Sink) {
+        let tree = &self.0.tree;
+        let entry = self.0.entries[at];
+        let id = tree.entry_inode(entry);
+        let inode = tree.inode(id);
+        let path = tree.path(entry);
+        let has_content = match inode.metadata.kind {
+            FileKind::File => self.0.is_last_name(at),
+            kind => kind == FileKind::Symlink,
+        };
+        let size = if has_content { inode.size } else { 0 };
+        sink.bytes(&self.header(id, size, &path));
+        sink.align(4);
+        match tree.content(id) {
+            Some(content) if has_content => sink.extent(&content.source, content.offset, content.size),
+            _ => sink.bytes(tree.link_target(id)),
+        }
+        sink.align(4);
+    }
+
+    fn header(&self, id: InodeId, size: u64, path: &[u8]) -> Vec<u8> {
+        let inode = self.0.tree.inode(id);
+        let metadata = &inode.metadata;
+        let clamped = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        NewcHeader {
+            ino: clamped(id.index() as u64 + 1),
+            mode: metadata.kind.mode_bits() | u32::from(metadata.mode),
+            uid: metadata.uid,
+            gid: metadata.gid,
+            nlink: inode.nlink,
+            mtime: clamped(u64::try_from(metadata.mtime).unwrap_or(0)),
+            filesize: clamped(size),
+            rdev: metadata.rdev,
+        }
+        .encode(path)
+    }
+}
+
+fn emit_trailer(sink: &mut dyn Sink) {
+    let header = NewcHeader { nlink: 1, ..NewcHeader::default() };
+    sink.bytes(&header.encode(b"TRAILER!!!"));
+    // GNU cpio rounds archives to this block size; readers of tapes and loop devices count on it.
+    sink.align(512);
+}
+
+/// The fields of cpio(5) that vary; device numbers of the archive and the check are zero.
+#[derive(Default)]
+struct NewcHeader {
+    ino: u32,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    nlink: u32,
+    mtime: u32,
+    filesize: u32,
+    rdev: (u32, u32),
+}
+
+impl NewcHeader {
+    /// The header and the name with its NUL.
+    fn encode(&self, name: &[u8]) -> Vec<u8> {
+        let namesize = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(name.len() + 111);
+        bytes.extend_from_slice(b"070701");
+        let (major, minor) = self.rdev;
+        let fields = [self.ino, self.mode, self.uid, self.gid, self.nlink, self.mtime, self.filesize];
+        for field in fields.into_iter().chain([0, 0, major, minor, namesize, 0]) {
+            bytes.extend(field.to_be_bytes().into_iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]));
+        }
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+        bytes
+    }
+}
+
+const fn digit(nibble: u8) -> u8 {
+    b"0123456789abcdef"[nibble as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Metadata;
+    use crate::extent::Zeros;
+    use crate::tree::{Content, Node, TreeBuilder};
+
+    fn read(source: &SharedSource) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(source.size()).unwrap()];
+        source.read_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn sample() -> SharedSource {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b"etc/a", Node::Generated(Metadata::file(), b"hello")).unwrap();
+        tree.hard_link(b"b", b"etc/a").unwrap();
+        tree.insert(
+            b"dev/null",
+            Node::Plain(Metadata { kind: FileKind::CharDevice, rdev: (1, 3), ..Metadata::file() }),
+        )
+        .unwrap();
+        cpio(Arc::new(tree.finish())).unwrap()
+    }
+
+    /// Name, size, nlink and rdev of each entry, by another reader.
+    fn listed(bytes: &[u8]) -> Vec<(String, u32, u32, u32)> {
+        let mut rest = bytes;
+        let mut found = Vec::new();
+        loop {
+            let reader = ::cpio::newc::Reader::new(rest).unwrap();
+            let entry = reader.entry();
+            if entry.is_trailer() {
+                return found;
+            }
+            found.push((entry.name().to_owned(), entry.file_size(), entry.nlink(), entry.rdev_minor()));
+            rest = reader.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn directories_come_first_and_the_last_name_has_the_content() {
+        let expected = [("dev", 0, 2, 0), ("etc", 0, 2, 0), ("b", 0, 2, 0), ("etc/a", 5, 2, 0), ("dev/null", 0, 1, 3)];
+        assert_eq!(listed(&read(&sample())), expected.map(|(n, s, l, r)| (n.to_owned(), s, l, r)));
+    }
+
+    #[test]
+    fn prop_any_split_of_a_read_equals_the_whole() {
+        let source = sample();
+        let whole = read(&source);
+        for start in (0..whole.len()).step_by(7) {
+            for end in (start..=whole.len()).step_by(13) {
+                let mut part = vec![0xff; end - start];
+                source.read_at(&mut part, start as u64).unwrap();
+                assert_eq!(part, whole[start..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_over_four_gib_is_refused_by_name() {
+        let mut tree = TreeBuilder::new();
+        let content = Content::whole(Arc::new(Zeros(1 << 32)));
+        tree.insert(b"big", Node::File(Metadata::file(), content)).unwrap();
+        let error = cpio(Arc::new(tree.finish())).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "`big` has 4294967296 bytes, more than an initrd can hold (4294967295 bytes a file)"
+        );
+    }
+
+    #[test]
+    fn microcode_stands_in_front_padded_to_four_bytes() {
+        let microcode: SharedSource = Arc::new(crate::extent::Bytes(b"ucode".as_slice().into()));
+        let tree = Arc::new(TreeBuilder::new().finish());
+        assert_eq!(&read(&initrd(Some(microcode), tree).unwrap())[..14], b"ucode\0\0\0070701");
+    }
+}

@@ -1,0 +1,65 @@
+//! The order in which archives list a tree: directories from the root down, then everything else as its content lies
+//! in the layers, so that reading an archive from front to back decodes each layer once.
+
+use std::sync::Arc;
+
+use crate::base::FileKind;
+use crate::tree::{EntryId, Tree};
+
+/// Entries in archive order; names of one inode stand side by side.
+pub(super) struct Order {
+    pub tree: Arc<Tree>,
+    pub entries: Vec<EntryId>,
+}
+
+/// Entries laid out together; a compromise between the table of offsets and the work to find a place in a page.
+pub(super) const PAGE: usize = 32;
+
+impl Order {
+    pub fn new(tree: Arc<Tree>) -> Self {
+        let mut entries = Vec::with_capacity(tree.entry_count());
+        entries.extend(tree.entries().filter(|e| tree.inode(tree.entry_inode(*e)).is_directory()));
+        let directories = entries.len();
+        entries.extend(tree.entries().filter(|e| !tree.inode(tree.entry_inode(*e)).is_directory()));
+        entries[directories..].sort_unstable_by_key(|entry| {
+            let id = tree.entry_inode(*entry);
+            (tree.content_order(id), id, *entry)
+        });
+        Self { tree, entries }
+    }
+
+    pub fn pages(&self) -> usize {
+        self.entries.len().div_ceil(PAGE)
+    }
+
+    /// Positions of one page's entries.
+    pub fn page(&self, page: usize) -> std::ops::Range<usize> {
+        page * PAGE..self.entries.len().min((page + 1) * PAGE)
+    }
+
+    /// The entry that names the same inode and stands first, when it is not the one at `at` itself.
+    pub fn first_name(&self, at: usize) -> Option<EntryId> {
+        let inode = self.tree.entry_inode(self.entries[at]);
+        if self.tree.inode(inode).is_directory() {
+            return None;
+        }
+        let before = self.entries[..at].iter().rev();
+        before.take_while(|e| self.tree.entry_inode(**e) == inode).last().copied()
+    }
+
+    /// Whether no later entry names the same inode.
+    pub fn is_last_name(&self, at: usize) -> bool {
+        let inode = |at: usize| self.entries.get(at).map(|e| self.tree.entry_inode(*e));
+        inode(at + 1) != inode(at)
+    }
+
+    /// A regular file over `limit` bytes: its path and size.
+    pub fn larger_than(&self, limit: u64) -> Option<(String, u64)> {
+        let entry = self.entries.iter().find(|e| {
+            let inode = self.tree.inode(self.tree.entry_inode(**e));
+            inode.metadata.kind == FileKind::File && inode.size > limit
+        })?;
+        let path = String::from_utf8_lossy(&self.tree.path(*entry)).into_owned();
+        Some((path, self.tree.inode(self.tree.entry_inode(*entry)).size))
+    }
+}
