@@ -120,3 +120,113 @@ def make_runc(packages):
 @recipe("busybox", "busybox-static", reference="library/busybox")
 def make_busybox(packages):
     return Image([busybox(packages)], config("sh"))
+
+
+@recipe("rootdisk", "busybox-static")
+def make_rootdisk(packages):
+    """An `init` that finds the root device with the kernel's modules, for kernels that have its drivers not built in."""
+    return Image(scripts("rootdisk", packages))
+
+
+@recipe("containerd", "containerd", "libc6")
+def make_containerd(packages):
+    made = libc(Layer().guest("containerd"), packages)
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+        made.copy(packages.unpacked("containerd"), f"/usr/bin/{name}")
+    return Image([(made.tar(), layout.gzipped)])
+
+
+@recipe("ca-certificates", "ca-certificates")
+def make_ca_certificates(packages):
+    """One file of all certificates, where OpenSSL, Go and the rest look for it; the layer is not compressed."""
+    folder = packages.unpacked("ca-certificates") / "usr/share/ca-certificates/mozilla"
+    bundle = b"".join(path.read_bytes() for path in sorted(folder.glob("*.crt")))
+    made = Layer().file("etc/ssl/certs/ca-certificates.crt", bundle)
+    return Image([(made.symlink("etc/ssl/cert.pem", "certs/ca-certificates.crt").tar(), layout.plain)])
+
+
+@recipe("sysctl", "busybox-static")
+def make_sysctl(packages):
+    label = {"capabilities": ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"], "pid": "host", "readonly": True}
+    return Image(scripts("sysctl", packages, layout.zstd), config("/usr/bin/sysctl", label=label))
+
+
+@recipe("binfmt", "busybox-static")
+def make_binfmt(packages):
+    label = {"binds": ["/proc/sys/fs/binfmt_misc:/binfmt_misc"], "capabilities": ["CAP_SYS_ADMIN"],
+             "ipc": "new", "net": "new", "readonly": True}
+    layers = scripts("binfmt", packages)
+    return Image([*layers, (Layer().dir("binfmt_misc").tar(), layout.plain)], config("/usr/bin/binfmt", label=label))
+
+
+@recipe("dhcpcd", "busybox-static")
+def make_dhcpcd(packages):
+    label = {"binds": ["/run/resolvconf:/etc"], "net": "host",
+             "capabilities": ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_ADMIN"]}
+    return Image(scripts("dhcpcd", packages), config("/sbin/dhcpcd", "-f", "/dhcpcd.conf", label=label))
+
+
+@recipe("rngd", "jitterentropy-rngd", "libc6")
+def make_rngd(packages):
+    label = {"capabilities": ["CAP_SYS_ADMIN"], "ipc": "new", "net": "new", "oomScoreAdj": -800, "readonly": True}
+    made = libc(Layer(), packages)
+    made.copy(packages.unpacked("jitterentropy-rngd"), "/usr/sbin/jitterentropy-rngd", to="/sbin/rngd")
+    # Only a verbose one stays in the foreground, and the container ends with its first process.
+    return Image([(made.tar(), layout.zstd)], config("/sbin/rngd", "-v", label=label))
+
+
+def character(path, major, minor):
+    return {"path": path, "type": "c", "major": major, "minor": minor, "mode": "0666"}
+
+
+@recipe("getty", "busybox-static")
+def make_getty(packages):
+    shared = ["/etc/resolv.conf", "/run", "/tmp", "/usr/bin/runc", "/containers", "/var/log", "/dev", "/sys"]
+    label = {
+        "binds": [*(f"{path}:{path}" for path in shared), "/etc:/hostroot/etc"], "capabilities": ["all"],
+        "devices": [character("/dev/console", 5, 1), character("/dev/tty0", 4, 0), character("/dev/ttyS0", 4, 64),
+                    character("/dev/ttyAMA0", 204, 64), character("/dev/hvc0", 229, 0)],
+        "net": "host", "pid": "host",
+    }
+    return Image(scripts("getty", packages), config("/usr/bin/getty", label=label))
+
+
+NGINX_USERS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/false\nwww-data:x:33:33:www-data:/var/www:/bin/false\n",
+    "etc/group": "root:x:0:\nwww-data:x:33:\n",
+}
+
+
+def nginx_base(packages):
+    made = libc(Layer(), packages).dir("tmp", 0o1777).dir("run")
+    for package, name in (("libcrypt1", "lib/{}/libcrypt.so.1"), ("libpcre2-8-0", "usr/lib/{}/libpcre2-8.so.0"),
+                          ("libssl3", "usr/lib/{}/libssl.so.3"), ("libssl3", "usr/lib/{}/libcrypto.so.3"),
+                          ("zlib1g", "lib/{}/libz.so.1")):
+        made.copy(packages.unpacked(package), name.format(packages.triplet))
+    for path, text in NGINX_USERS.items():
+        made.file(path, text)
+    return made.tar()
+
+
+def nginx_as_packaged(packages):
+    made = Layer().copy(packages.unpacked("nginx"), "/usr/sbin/nginx").copy_tree(packages.unpacked("nginx-common"), "etc/nginx")
+    made.symlink("etc/nginx/sites-enabled/default", "/etc/nginx/sites-available/default")
+    page = (packages.unpacked("nginx-common") / "usr/share/nginx/html/index.html").read_bytes()
+    return made.file("usr/share/nginx/html/index.html", page).file("var/www/html/index.nginx-debian.html", page).tar()
+
+
+def nginx_ours():
+    """Replaces the configuration and the page: a whiteout, an opaque directory, an extended attribute, a hard link."""
+    made = Layer().guest("nginx").whiteout("etc/nginx/sites-enabled").opaque("var/www/html")
+    page = made.contents["var/www/html/index.html"]
+    made.file("var/www/html/index.html", page, xattrs={"user.mime_type": "text/html"})
+    return made.hardlink("var/www/html/welcome.html", "var/www/html/index.html").tar()
+
+
+@recipe("nginx", "nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", reference="library/nginx")
+def make_nginx(packages):
+    state = Layer().dir("var/lib/nginx", 0o700, uid=33, gid=33).dir("var/log/nginx", 0o755, uid=33, gid=33)
+    layers = [(nginx_base(packages), layout.gzipped), (nginx_as_packaged(packages), layout.gzip_members),
+              (nginx_ours(), layout.plain), (state.tar(), layout.zstd)]
+    command = {"Entrypoint": ["/usr/sbin/nginx"], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"}
+    return Image(layers, config("-g", "daemon off;", **command))
