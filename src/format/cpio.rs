@@ -221,6 +221,6 @@ mod tests {
     fn microcode_stands_in_front_padded_to_four_bytes() {
         let microcode: SharedSource = Arc::new(crate::extent::Bytes(b"ucode".as_slice().into()));
         let tree = Arc::new(TreeBuilder::new().finish());
-        assert_eq!(&read(&initrd(Some(microcode), tree).unwrap())[..14], b"ucode\0\0\0070701");
+        assert_eq!(&read(&initrd(Some(microcode), tree).unwrap())[..14], b"ucode\x00\x00\x00070701");
     }
 }
