@@ -96,18 +96,22 @@ hook() {
 # contain ID BUNDLE OUT ERR: run a prepared container to its end, with its exit status. With hooks it has to be made and
 # started in two steps, and then nobody is told its status.
 contain() {
-	local id=$1 bundle=$2 hooks=/run/rc/plan.$1.hooks pid
+	local id=$1 bundle=$2 hooks=/run/rc/plan.$1.hooks pid status=0
 	if [ ! -s "$hooks" ]; then
 		runc run $NO_PIVOT --bundle "$bundle" "$id" </dev/null >"$3" 2>"$4"
 		return
 	fi
 	runc create $NO_PIVOT --bundle "$bundle" --pid-file "$hooks.pid" "$id" </dev/null >"$3" 2>"$4" || return
 	pid=$(cat "$hooks.pid")
-	hook "$pid" <"$hooks" && runc start "$id" || return
-	while [ -d "/proc/$pid" ]; do
-		sleep 0.1
-	done
+	if hook "$pid" <"$hooks" && runc start "$id"; then
+		while [ -d "/proc/$pid" ]; do
+			sleep 0.1
+		done
+	else
+		status=1
+	fi
 	runc delete -f "$id"
+	return $status
 }
 
 # run_once KIND ID: prepare and run one bundle, then show what it wrote.
