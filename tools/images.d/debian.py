@@ -16,7 +16,6 @@ CONFIG = """\
 Dir::State "{root}/state";
 Dir::State::status "{root}/status";
 Dir::Cache "{root}/cache";
-Dir::Cache::srcpkgcache "";
 #clear APT::Architectures;
 APT::Architecture "{arch}";
 APT::Architectures {{ "{arch}"; }};
@@ -42,7 +41,7 @@ class Packages:
     def __init__(self, arch, work):
         self.arch = arch
         self.root = pathlib.Path(work).resolve() / arch
-        for folder in ("apt/state/lists/partial", "apt/cache/archives/partial", "debs", "unpacked"):
+        for folder in ("apt/state/lists/partial", "apt/cache/archives/partial", "debs"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         apt = self.root / "apt"
         (apt / "status").touch()
@@ -90,6 +89,12 @@ class Packages:
         if not folder.exists():
             part = folder.with_name(folder.name + ".part")
             shutil.rmtree(part, ignore_errors=True)
+            part.parent.mkdir(exist_ok=True)
             run("dpkg-deb", "-x", self.root / "debs" / self.files[name], part)
             part.rename(folder)
         return folder
+
+    def clean(self):
+        """Unpacking again is cheaper than keeping a kernel's four thousand modules around."""
+        shutil.rmtree(self.root / "unpacked", ignore_errors=True)
+        shutil.rmtree(self.root / "kernel", ignore_errors=True)

@@ -30,9 +30,6 @@ class Recipe:
     packages: list
     build: callable
 
-    def packages_for(self, arch):
-        return self.packages
-
     def key(self, packages):
         """Digest of all that goes in: package versions, our files, and this program."""
         digest = hashlib.sha256(repr([packages.files[p] for p in sorted(self.packages)]).encode())
@@ -40,9 +37,6 @@ class Recipe:
             if path.is_file():
                 digest.update(f"{path.name} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes())
         return digest.hexdigest()
-
-    def make(self, packages):
-        return self.build(packages)
 
 
 ALL = []
