@@ -4,5 +4,6 @@ pub mod base;
 pub mod extent;
 pub mod format;
 pub mod layer;
+pub mod output;
 pub mod spec;
 pub mod tree;

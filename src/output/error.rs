@@ -1,0 +1,68 @@
+//! Why an artifact cannot be shown.
+
+use crate::base::{ErrorKind, Fault};
+use crate::{extent, format};
+
+/// What stands in the way of an artifact.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// A name that is no format of LinuxKit.
+    #[error("`{name}` is no output format")]
+    UnknownFormat {
+        /// The name.
+        name: String,
+    },
+    /// A format of LinuxKit that lkit does not make.
+    #[error("output format `{name}` is not made by lkit")]
+    FormatNotMade {
+        /// The name.
+        name: String,
+    },
+    /// The artifact needs a part that the spec does not have.
+    #[error("`{artifact}` needs {part}, which the spec does not have")]
+    Missing {
+        /// Name of the artifact.
+        artifact: String,
+        /// The part, with its article.
+        part: &'static str,
+    },
+    /// The format cannot hold the system.
+    #[error("cannot lay out `{artifact}`")]
+    Layout {
+        /// Name of the artifact.
+        artifact: String,
+        /// Why.
+        source: std::sync::Arc<format::Error>,
+    },
+    /// The little that a layout looks at cannot be read.
+    #[error("cannot lay out `{artifact}`")]
+    Read {
+        /// Name of the artifact.
+        artifact: String,
+        /// Why.
+        source: extent::ReadError,
+    },
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownFormat { .. } => ErrorKind::Usage,
+            Self::FormatNotMade { .. } | Self::Missing { .. } => ErrorKind::Unsupported,
+            Self::Layout { source, .. } => source.kind(),
+            Self::Read { source, .. } => source.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownFormat { .. } | Self::FormatNotMade { .. } => {
+                let names: Vec<&str> = super::Format::all().map(|format| format.name).collect();
+                Some(format!("formats are {}", names.join(", ")))
+            }
+            Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
+            Self::Layout { source, .. } => source.hint(),
+            Self::Read { source, .. } => source.hint(),
+        }
+    }
+}

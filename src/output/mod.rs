@@ -1,0 +1,11 @@
+//! What lkit shows of a system: LinuxKit's formats and file names, each artifact laid out on demand, at most once.
+
+mod catalog;
+mod error;
+mod format;
+mod product;
+
+pub use catalog::{Artifact, Catalog, System};
+pub use error::Error;
+pub use format::{Format, FormatFile};
+pub use product::Product;
