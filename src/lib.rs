@@ -1,9 +1,69 @@
-//! lkit: the house, its rooms and its laws. (Filled in as rooms are built.)
+//! lkit turns a LinuxKit YAML spec into a bootable system without building it.
+//!
+//! One idea carries the program: every file lkit shows is an **extent map**, a sorted list of runs of bytes that each
+//! name where they come from. Making a kernel, an initrd or a disk image means laying out such a map from names and
+//! sizes. No content is read to do that, none is copied, and a read touches only the spans of the layers behind it.
+//!
+//! ```text
+//!  spec.yml ──spec──▶ Spec ─┐
+//!                           ├─rootfs─▶ Tree ─format─▶ extent maps ─output─▶ artifacts ─┬─serve─▶ mount, files
+//!  registry ──oci───▶ Image ┘            ▲                                             └─vm────▶ QEMU, HyperKit
+//!      └─────blob──▶ layers ──layer──────┘ tables of contents now, content when it is read
+//! ```
+//!
+//! # Rooms
+//! A module imports only from rows below its own; modules on one row do not know each other.
+//!
+//! | row | module | takes → gives | touches |
+//! |---|---|---|---|
+//! | 9 | `cli` | arguments → calls; errors → messages. Everything is wired together here and nowhere else | terminal, environment |
+//! | 8 | `serve` | artifacts → FUSE mount, files | kernel, disk |
+//! | 8 | `vm` | paths → QEMU and HyperKit command lines, and running them | processes |
+//! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
+//! | 6 | `rootfs` | spec + images → kernel, cmdline, root tree with its runtime configs | – |
+//! | 6 | `format` | tree or artifacts → extent maps | – |
+//! | 6 | `boot` | our boot loaders and the fields patched into them | – |
+//! | 5 | `tree` | layers in order → one tree, whiteouts applied | – |
+//! | 4 | `layer` | blob → layer index (table of contents + checkpoints); the diff as a random-access source | via `blob` |
+//! | 3 | `oci` | reference + platform → image; registries, layouts, credentials, mirrors | network, disk |
+//! | 2 | `blob` | digest and range → bytes: the cache on disk | disk |
+//! | 1 | `extent` | bytes by reference: sources and maps | – |
+//! | 1 | `spec` | YAML text → checked spec with its places in the text | – |
+//! | 0 | `base` | digest, platform, metadata, units, error kind, monitor | – |
+//!
+//! Three traits cross rows: [`extent::Source`] (bytes at an offset), `blob::Fetch` (a range of a blob, which the
+//! registry client implements for the store below it) and [`base::Monitor`] (what happened: the library reports, the
+//! command line draws, tests assert).
+//!
+//! # Invariants
+//! 1. **Listing and `stat` cost indexes; a read costs only the spans it touches.** A layer without an index costs one
+//!    full pass, once. Kept by the `lazy_` tests, which record every range of a blob that is read.
+//! 2. **`format` is a pure function.** Same tree and options, same extents, byte for byte. Kept by the digests in the
+//!    format tests and by `tests/tidy.rs`, which keeps everything that does I/O out of its imports.
+//! 3. **An offset is computed once.** A writer runs over two sinks, one that measures and one that keeps. Kept by the
+//!    `prop_` tests: any split of a read equals the whole.
+//! 4. **No unverified byte is served.** Blobs are checked against their digest and their diff id while they are
+//!    indexed; what is decoded later is checked against the digest of its span. Kept by the `damage_` tests.
+//! 5. **Parsers never panic and never trust a length.** Kept by the tables of hostile input beside each parser.
+//! 6. **Memory does not grow with content.** It grows with the number of files and with a cache of fixed size. Kept by
+//!    the counting tests and shown by the benchmarks.
+//! 7. **Nothing is written but the blob store and its indexes.** Kept by the mount tests, which look at the disk.
+//! 8. **Imports point down the table.** Kept by `tests/tidy.rs`.
+//!
+//! # Words
+//! An *image* is an OCI image, never a disk file; an *artifact* is a file lkit shows. A *blob* is bytes known by their
+//! digest; a *layer* is a blob, its uncompressed tar the *diff*. A *layer index* makes a layer seekable: table of
+//! contents and checkpoints; a *span* is what lies between two checkpoints. The *tree* is the merged root. A *bundle*
+//! is a container's directory with root and runtime config. *Image config* and *runtime config* are two things; the
+//! YAML is the *spec*. Compressed and uncompressed offsets are told apart by type.
 
 pub mod base;
 pub mod extent;
-pub mod format;
-pub mod layer;
-pub mod output;
 pub mod spec;
+
+pub mod layer;
 pub mod tree;
+
+pub mod format;
+
+pub mod output;

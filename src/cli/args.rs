@@ -1,0 +1,227 @@
+//! Arguments as they are typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueHint};
+
+/// Turn a LinuxKit YAML spec into a bootable system without building it.
+#[derive(Debug, Parser)]
+#[command(name = "lkit", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Args {
+    /// Say more (twice: everything)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image not found or unreachable, 5 content corrupt, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a system as files: kernel, initrd.img, cmdline, every other format, and the root tree
+    Mount(Mount),
+    /// End a mount
+    #[command(visible_alias = "unmount")]
+    Umount(Umount),
+    /// Write artifacts as files under LinuxKit's names
+    Build(Build),
+    /// Boot a spec, a mounted directory or built files in a virtual machine
+    Run(Run),
+    /// Tell what a spec comes to: images, layers, sizes, artifacts
+    Inspect(Inspect),
+    /// Record the digest of every reference beside the spec
+    Lock(Lock),
+    /// Look at the cache or clean it
+    Cache(Cache),
+}
+
+/// Where specs and images come from.
+#[derive(Debug, Group)]
+pub struct Sources {
+    /// Architecture of the system, such as amd64 or arm64 [default: this machine's]
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// OCI layout to look references up in, before cache and registry (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub layout: Vec<PathBuf>,
+    /// Cache of blobs and indexes [default: lkit in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "LKIT_CACHE", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// Use layouts and cache only
+    #[arg(long)]
+    pub offline: bool,
+    /// Resolve every tag again, even those in the cache
+    #[arg(long, conflicts_with = "offline")]
+    pub pull: bool,
+    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
+    #[arg(long, value_name = "[REGISTRY=]URL")]
+    pub mirror: Vec<String>,
+    /// Refuse references that the lock file does not record
+    #[arg(long)]
+    pub locked: bool,
+    /// Name of the system [default: the last spec's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Show the uncompressed kernel of a compressed one
+    #[arg(long)]
+    pub decompress_kernel: bool,
+    /// Size of disk images, in MiB unless a unit is given [default: as large as they need to be]
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub struct Mount {
+    /// Specs (files, `-`, or URLs; merged in order), then the directory to mount on
+    #[arg(required = true, num_args = 2.., value_names = ["SPEC", "DIR"])]
+    pub paths: Vec<PathBuf>,
+    /// Serve in the foreground until interrupted
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// File for the server's messages
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Let other users in (as an ordinary user this needs `user_allow_other` in /etc/fuse.conf)
+    #[arg(long)]
+    pub allow_other: bool,
+    #[command(flatten)]
+    pub sources: Sources,
+    /// Pipe to report readiness on; set by lkit itself.
+    #[arg(long, hide = true)]
+    pub ready_fd: Option<i32>,
+}
+
+#[derive(Debug, Group)]
+pub struct Umount {
+    /// Directories to unmount
+    #[arg(required = true, value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub struct Build {
+    /// Specs (files, `-`, or URLs; merged in order)
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<PathBuf>,
+    /// Format to write (repeatable) [default: the spec's `outputs`, else kernel+initrd; with -o: tar]
+    #[arg(short, long = "format", value_name = "FORMAT")]
+    pub formats: Vec<String>,
+    /// Directory to write to
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Write the one file of a format here; `-` is standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "dir")]
+    pub output: Option<PathBuf>,
+    /// Print the resolved spec and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print each artifact's SHA-256 and write nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub digest: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Accepted for linuxkit's sake: lkit writes no SBOM
+    #[arg(long, hide = true)]
+    pub no_sbom: bool,
+    /// Accepted for linuxkit's sake: lkit needs no Docker
+    #[arg(long, hide = true)]
+    pub docker: bool,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Run {
+    /// `qemu` or `hyperkit` if not the default, then a spec, a mounted directory, or the prefix of built files
+    #[arg(required = true, num_args = 1.., value_names = ["VMM", "SPEC|DIR|PREFIX"])]
+    pub what: Vec<PathBuf>,
+    /// Memory in MiB, or with a unit
+    #[arg(long, default_value = "1024", value_name = "SIZE")]
+    pub mem: String,
+    /// Number of processors
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub cpus: u32,
+    /// Accelerator: auto, kvm, hvf, tcg
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    pub accel: String,
+    /// Publish a port: [IP:]HOST:GUEST[/tcp|udp] (repeatable)
+    #[arg(long, short = 'p', value_name = "PORTS")]
+    pub publish: Vec<String>,
+    /// Attach a disk: file=PATH,size=SIZE,format=FORMAT (repeatable)
+    #[arg(long, value_name = "DISK")]
+    pub disk: Vec<String>,
+    /// Network: user or none
+    #[arg(long, default_value = "user", value_name = "MODE")]
+    pub networking: String,
+    /// Directory for what the machine keeps, such as its MAC address [default: NAME-state for built files]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The QEMU program
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+    /// The HyperKit program
+    #[arg(long, value_name = "PATH")]
+    pub hyperkit: Option<PathBuf>,
+    /// Print the command line and boot nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Inspect {
+    /// Specs (files, `-`, or URLs; merged in order)
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// List the root tree
+    #[arg(long)]
+    pub tree: bool,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Lock {
+    /// Specs (files; merged in order); the lock stands beside the last one
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Cache {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+    /// Cache of blobs and indexes [default: lkit in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "LKIT_CACHE", global = true)]
+    pub cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List the references in the cache
+    Ls,
+    /// Remove everything that no reference in the cache needs
+    Clean,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,74 @@
+//! The texts of specs: files, standard input, and URLs.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use super::report::Problem;
+use crate::base::{ErrorKind, MIB};
+use crate::spec::Input;
+
+/// Specs are small; what is larger is a mistake and is not read.
+const LARGEST: u64 = 16 * MIB;
+/// A server that says nothing for this long is not going to.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads one spec.
+///
+/// # Errors
+/// When it cannot be read, or is too large.
+pub fn read(path: &Path) -> Result<Input, Problem> {
+    let shown = path.display().to_string();
+    if path == Path::new("-") {
+        let text = bounded(std::io::stdin().lock(), "standard input")?;
+        return Ok(Input { name: "<stdin>".to_owned(), text });
+    }
+    if shown.starts_with("http://") || shown.starts_with("https://") {
+        return Ok(Input { text: download(&shown)?, name: shown });
+    }
+    let cannot = |error: std::io::Error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let problem = Problem::io(format!("cannot read spec `{shown}`"), error);
+        if missing { problem.hint("name a LinuxKit YAML file, `-` for standard input, or a URL") } else { problem }
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let size = file.metadata().map_err(cannot)?.len();
+    if size > LARGEST {
+        return Err(too_large(&shown));
+    }
+    Ok(Input { text: bounded(file, &shown)?, name: shown })
+}
+
+fn bounded(reader: impl Read, shown: &str) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::new();
+    let read = reader.take(LARGEST + 1).read_to_end(&mut text);
+    read.map_err(|error| Problem::io(format!("cannot read spec `{shown}`"), error))?;
+    if text.len() as u64 > LARGEST { Err(too_large(shown)) } else { Ok(text) }
+}
+
+fn too_large(shown: &str) -> Problem {
+    Problem::new(ErrorKind::Spec, format!("spec `{shown}` is over {} MiB", LARGEST / MIB))
+}
+
+fn download(url: &str) -> Result<Vec<u8>, Problem> {
+    let cannot = |error: reqwest::Error| {
+        let kind = if error.status().is_some_and(|s| s.is_client_error()) { ErrorKind::Io } else { ErrorKind::Unreachable };
+        Problem::caused(kind, format!("cannot fetch spec `{url}`"), error.without_url())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Problem::io("cannot start the network client", error))?;
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(cannot)?;
+        let response = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        let mut response = response.map_err(cannot)?;
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(cannot)? {
+            text.extend_from_slice(&chunk);
+            if text.len() as u64 > LARGEST {
+                return Err(too_large(url));
+            }
+        }
+        Ok(text)
+    })
+}

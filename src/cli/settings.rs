@@ -1,0 +1,104 @@
+//! Arguments as they are meant: defaults filled in, texts parsed, contradictions told.
+
+use std::path::{Path, PathBuf};
+
+use super::args;
+use super::report::Problem;
+use crate::base::{MIB, Platform, parse_size};
+
+/// Where specs and images come from, and how artifacts are made.
+pub struct Settings {
+    /// Platform of the system.
+    pub platform: Platform,
+    /// Layouts, in the order they are looked at.
+    pub layouts: Vec<PathBuf>,
+    /// Cache directory.
+    pub cache: PathBuf,
+    /// Nothing but layouts and cache.
+    pub offline: bool,
+    /// Resolve cached tags again.
+    pub pull: bool,
+    /// Mirrors as typed.
+    pub mirrors: Vec<String>,
+    /// Only what the lock records.
+    pub locked: bool,
+    /// Name of the system.
+    pub name: String,
+    /// The kernel is shown uncompressed.
+    pub decompress_kernel: bool,
+    /// Size of disks in bytes; as small as they can be without one.
+    pub disk_size: Option<u64>,
+}
+
+impl Settings {
+    /// What `sources` mean for a system of these specs.
+    ///
+    /// # Errors
+    /// When a text does not parse, or no cache directory is known.
+    pub fn new(sources: args::Sources, specs: &[PathBuf]) -> Result<Self, Problem> {
+        let platform = match &sources.arch {
+            None => Platform::host(),
+            Some(text) => text.parse().map_err(|e| Problem::usage(format!("--arch: {e}")))?,
+        };
+        Ok(Self {
+            platform,
+            layouts: sources.layout,
+            cache: cache_dir(sources.cache)?,
+            offline: sources.offline,
+            pull: sources.pull,
+            mirrors: sources.mirror,
+            locked: sources.locked,
+            name: sources.name.map_or_else(|| Ok(name_of(specs)), checked_name)?,
+            decompress_kernel: sources.decompress_kernel,
+            disk_size: sources.size.as_deref().map(disk_size).transpose()?,
+        })
+    }
+}
+
+/// The cache: as given, else `lkit` in the user's cache folder (XDG Base Directory Specification).
+pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Problem> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
+    given
+        .or_else(|| absolute("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("lkit")))
+        .ok_or_else(|| Problem::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`"))
+}
+
+/// The stem of the last spec, as LinuxKit names a build; `linuxkit` for standard input.
+pub fn name_of(specs: &[PathBuf]) -> String {
+    let last = specs.last().map_or(Path::new("-"), |path| path.as_path());
+    let stem = last.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| stem != "-").unwrap_or_else(|| "linuxkit".to_owned())
+}
+
+fn checked_name(name: String) -> Result<String, Problem> {
+    if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+        return Err(Problem::usage(format!("--name: `{name}` cannot begin a file name")));
+    }
+    Ok(name)
+}
+
+fn disk_size(text: &str) -> Result<u64, Problem> {
+    let size = parse_size(text, MIB).filter(|size| *size > 0 && size % MIB == 0);
+    size.ok_or_else(|| Problem::usage(format!("--size: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_is_named_after_its_last_spec() {
+        let rows = [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
+        for (specs, name) in rows {
+            assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
+        }
+    }
+
+    #[test]
+    fn sizes_and_names_are_checked() {
+        assert_eq!(disk_size("1024").unwrap(), 1 << 30);
+        assert!(disk_size("0").is_err() && disk_size("1000B").is_err());
+        assert!(checked_name("a/b".to_owned()).is_err() && checked_name("ok".to_owned()).is_ok());
+    }
+}
