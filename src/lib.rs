@@ -58,6 +58,7 @@
 //! YAML is the *spec*. Compressed and uncompressed offsets are told apart by type.
 
 pub mod base;
+pub mod blob;
 pub mod extent;
 pub mod spec;
 

@@ -1,0 +1,160 @@
+//! What goes wrong with blobs on disk, or on their way there.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::{Digest, ErrorKind, Fault};
+
+/// Why a blob cannot be had or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system failed.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A folder that should be an OCI image layout is none.
+    #[error("`{}` is not an OCI image layout: {reason}", path.display())]
+    NotALayout {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A blob in a layout is not what its name says.
+    #[error("blob `{digest}` is damaged: {reason}")]
+    Damaged {
+        /// The blob.
+        digest: Digest,
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What came in for a blob has another digest.
+    #[error("blob `{expected}` is corrupt: its bytes have digest `{found}`")]
+    WrongDigest {
+        /// The blob.
+        expected: Digest,
+        /// Digest of the bytes.
+        found: Digest,
+    },
+    /// What came in for a blob has another length.
+    #[error("blob `{digest}` is corrupt: it has {found} bytes, its descriptor says {expected}")]
+    WrongSize {
+        /// The blob.
+        digest: Digest,
+        /// Size that the descriptor says, in bytes.
+        expected: u64,
+        /// Bytes there were, at least.
+        found: u64,
+    },
+    /// A blob is larger than its use allows.
+    #[error("blob `{digest}` has {size} bytes, over the limit of {limit} for a manifest or image config")]
+    TooLarge {
+        /// The blob.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A name that no index file can have.
+    #[error("`{0}` is not a name for an index file")]
+    Key(String),
+    /// Whoever fetches blobs could not.
+    #[error("cannot fetch blob `{digest}`")]
+    Fetch {
+        /// The blob.
+        digest: Digest,
+        /// Why not.
+        source: Cause,
+    },
+}
+
+/// The error of another module that stands behind a failed fetch: boxed, with its kind and hint kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Cause {
+    kind: ErrorKind,
+    hint: Option<String>,
+    error: Box<dyn StdError + Send + Sync>,
+}
+
+impl Cause {
+    /// Boxes `error`.
+    pub fn new(error: impl Fault) -> Self {
+        Self { kind: error.kind(), hint: error.hint(), error: Box::new(error) }
+    }
+}
+
+impl Error {
+    /// For `map_err` on an operation on `path`.
+    pub(super) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// The error behind a failed read or write of a stream of this module: errors of this module travel inside
+    /// [`io::Error`] and come out again here, others are the system's and about `digest`.
+    pub fn from_stream(digest: &Digest, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(source) => Self::Io { action: "transfer blob", path: digest.to_string().into(), source },
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io { source, .. } => source.kind(),
+            _ if error.kind() == ErrorKind::Corrupt => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::NotALayout { .. } => ErrorKind::Io,
+            Self::Damaged { .. } | Self::WrongDigest { .. } | Self::WrongSize { .. } => ErrorKind::Corrupt,
+            Self::TooLarge { .. } => ErrorKind::Unsupported,
+            Self::Key(_) => ErrorKind::Usage,
+            Self::Fetch { source, .. } => source.kind,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
+                    "make room where `{}` is, or put the cache elsewhere with `--cache DIR`",
+                    path.parent().unwrap_or(path).display()
+                )),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose a folder you may write to with `--cache DIR`".to_owned())
+                }
+                _ => None,
+            },
+            Self::NotALayout { .. } => {
+                Some("name the folder that holds `oci-layout`, `index.json` and `blobs`".to_owned())
+            }
+            Self::Damaged { path, .. } => {
+                Some(format!("copy the image into its layout again, `{}` is bad", path.display()))
+            }
+            Self::WrongDigest { .. } | Self::WrongSize { .. } => Some(
+                "what the registry or a proxy before it sent is not the image; try again or ask its owner".to_owned(),
+            ),
+            Self::TooLarge { .. } | Self::Key(_) => None,
+            Self::Fetch { source, .. } => source.hint.clone(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Content-addressed blobs on disk: the cache, which is itself an OCI image layout, and further layouts to look into.
+//!
+//! ```text
+//! cache/
+//!   oci-layout  index.json         what skopeo and linuxkit read: names -> manifests
+//!   blobs/sha256/<hex>             blobs, whole or not there
+//!   lkit/index/<key>               small files derived from blobs, such as layer indexes
+//!   lkit/lock/<hex>                held while a blob or what derives from it is made
+//!   lkit/tmp/<pid>-<n>             blobs on their way in; swept when their writer is gone
+//! ```
+//!
+//! # Invariants
+//! - A file under `blobs` or `lkit/index` appears whole by a rename and is never modified, only removed or replaced.
+//! - Nothing under `lkit/tmp` outlives its writer and the next [`Store::open`].
+//! - Everything here is safe to delete at any time by hand: it is made again.
+//! - Which blobs are *right* is settled by whoever computes their digest: [`Store::put`] and [`Store::small`] for small
+//!   ones, the layer pass for layers. A size that is wrong is noticed here.
+
+mod descriptor;
+mod error;
+mod evict;
+mod fetch;
+mod layout;
+mod lock;
+mod read;
+mod record;
+mod refs;
+mod store;
+mod write;
+
+pub use descriptor::{Descriptor, DescriptorPlatform};
+pub use error::{Cause, Error};
+pub use evict::Cleaned;
+pub use fetch::Fetch;
+pub use layout::{Layout, Named};
+pub use lock::Guard;
+pub use read::{Blob, BlobReader};
+pub use record::{Read, Record};
+pub use store::Store;
+pub use write::BlobWriter;

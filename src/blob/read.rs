@@ -1,0 +1,85 @@
+//! A blob on disk, open for reading at any offset or from front to back.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::Record;
+use crate::base::{Digest, ErrorKind};
+use crate::extent::{ReadError, Source};
+
+/// A blob that is here whole. Stays readable when its file is removed.
+#[derive(Clone)]
+pub struct Blob {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) file: Arc<File>,
+    pub(super) record: Option<Arc<Record>>,
+}
+
+impl Blob {
+    /// Its digest. That the bytes have it is checked by who reads them.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// A stream of the whole blob from its first byte.
+    pub fn reader(&self) -> BlobReader {
+        BlobReader { blob: self.clone(), offset: 0 }
+    }
+
+    fn note(&self, offset: u64, len: usize) {
+        if let Some(record) = &self.record {
+            record.note(self.digest, offset..offset + len as u64);
+        }
+    }
+}
+
+impl Source for Blob {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(ReadError::out_of_range(offset, buf.len() as u64, self.size));
+        }
+        self.note(offset, buf.len());
+        self.file.read_exact_at(buf, offset).map_err(|error| {
+            let message = format!("cannot read blob `{}` at offset {offset}", self.digest);
+            match error.kind() {
+                io::ErrorKind::UnexpectedEof => ReadError::new(ErrorKind::Corrupt, format!("{message}: it was cut")),
+                _ => ReadError::io(message, error),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blob({}, {} bytes)", self.digest, self.size)
+    }
+}
+
+/// Reads a blob from front to back.
+#[derive(Debug)]
+pub struct BlobReader {
+    blob: Blob,
+    offset: u64,
+}
+
+impl io::Read for BlobReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.blob.size - self.offset).unwrap_or(usize::MAX);
+        let wanted = buf.len().min(left);
+        let read = self.blob.file.read_at(&mut buf[..wanted], self.offset)?;
+        if read == 0 && wanted != 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.blob.note(self.offset, read);
+        self.offset += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,272 @@
+//! The store: a cache that blobs are kept in, and read-only layouts beside it.
+
+use std::fs;
+use std::io;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::refs::empty_index;
+use super::write::{Temporary, sweep};
+use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
+use crate::base::Digest;
+
+/// Held while `index.json` is changed, relative to the cache.
+const INDEX_LOCK: &str = "lkit/lock/index.json";
+
+/// Blobs by digest, and small files made from them. Shared between threads and processes.
+#[derive(Debug)]
+pub struct Store {
+    cache: Layout,
+    layouts: Vec<Layout>,
+    record: Option<Arc<Record>>,
+}
+
+impl Store {
+    /// The store with its cache in `cache`, made when it is missing, and blobs of `layouts` in reach as they are.
+    ///
+    /// # Errors
+    /// When the cache cannot be made or read, or a layout is none.
+    pub fn open(cache: &Path, layouts: &[PathBuf]) -> Result<Self, Error> {
+        let layouts = layouts.iter().map(|dir| Layout::open(dir)).collect::<Result<_, _>>()?;
+        for part in ["blobs/sha256", "lkit/index", "lkit/lock", "lkit/tmp"] {
+            let dir = cache.join(part);
+            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        }
+        sweep(&cache.join("lkit/tmp"))?;
+        let index = format!("{:#}\n", empty_index());
+        make_once(cache, "index.json", index.as_bytes())?;
+        make_once(cache, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        Ok(Self { cache: Layout::open(cache)?, layouts, record: None })
+    }
+
+    /// The same store, noting every range that is read of its blobs.
+    #[must_use]
+    pub fn recording(self, record: Arc<Record>) -> Self {
+        Self { record: Some(record), ..self }
+    }
+
+    /// The cache, as a layout.
+    pub fn cache(&self) -> &Layout {
+        &self.cache
+    }
+
+    /// The layouts beside the cache, in the order they were given.
+    pub fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+
+    /// The blob `digest` of `size` bytes, if it is here: in the cache, else in a layout.
+    ///
+    /// # Errors
+    /// `Corrupt` when a layout has it in another size. In the cache such a blob is removed, as if it was never there.
+    pub fn lookup(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, Error> {
+        if let Some((file, found)) = self.cached(digest)? {
+            if found == size {
+                return Ok(Some(self.blob(digest, file, size)));
+            }
+            self.discard(digest)?;
+        }
+        for layout in &self.layouts {
+            if let Some((file, found)) = layout.open_blob(digest)? {
+                if found == size {
+                    return Ok(Some(self.blob(digest, file, size)));
+                }
+                let reason = format!("it has {found} bytes, its descriptor says {size}");
+                return Err(Error::Damaged { digest: *digest, path: layout.blob_path(digest), reason });
+            }
+        }
+        Ok(None)
+    }
+
+    /// The bytes of a small blob such as a manifest, verified; `None` when it is not here.
+    ///
+    /// # Errors
+    /// `Unsupported` above `limit` bytes, `Corrupt` when a layout has other bytes. In the cache such a blob is removed,
+    /// as if it was never there.
+    pub fn small(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(opened) = self.cached(digest)? {
+            let bytes = read_small(digest, opened, limit, &self.blob_path(digest))?;
+            if Digest::of(&bytes) == *digest {
+                return Ok(Some(bytes));
+            }
+            self.discard(digest)?;
+        }
+        for layout in &self.layouts {
+            if let Some(opened) = layout.open_blob(digest)? {
+                let path = layout.blob_path(digest);
+                let bytes = read_small(digest, opened, limit, &path)?;
+                if Digest::of(&bytes) == *digest {
+                    return Ok(Some(bytes));
+                }
+                let reason = "its bytes have another digest".to_owned();
+                return Err(Error::Damaged { digest: *digest, path, reason });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a small blob in the cache and tells its digest.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        let digest = Digest::of(bytes);
+        let here = self.cached(&digest)?.filter(|(_, size)| *size == bytes.len() as u64);
+        // Read again rather than trusted, so that a damaged one is mended.
+        if let Some((file, size)) = here {
+            let path = self.blob_path(&digest);
+            if read_small(&digest, (file, size), size, &path)? == bytes {
+                return Ok(digest);
+            }
+        }
+        self.write_file(&self.blob_path(&digest), bytes)?;
+        Ok(digest)
+    }
+
+    /// Receives the blob `digest` of `size` bytes into the cache. Take [`lock`](Self::lock) first and look again, so
+    /// that no blob is fetched twice.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn create(&self, digest: &Digest, size: u64) -> Result<BlobWriter<'_>, Error> {
+        BlobWriter::new(self, *digest, size)
+    }
+
+    /// Removes the cache's copy of a blob that turned out to be damaged; whether there was one. A copy in a layout is
+    /// never touched.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn discard(&self, digest: &Digest) -> Result<bool, Error> {
+        remove(&self.blob_path(digest))
+    }
+
+    /// Waits until nobody else, in this process or another, holds the lock of `digest`, and takes it: held while a blob
+    /// or something made from it is made. Never take it twice in one thread.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn lock(&self, digest: &Digest) -> Result<Guard, Error> {
+        Guard::acquire(&self.cache.dir().join("lkit/lock").join(digest.hex()))
+    }
+
+    /// The index file `key`, mapped; `None` when there is none. What it holds is checked by who wrote it.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn index(&self, key: &str) -> Result<Option<Mmap>, Error> {
+        let path = self.index_path(key)?;
+        let file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        // SAFETY: index files are never written in place, only replaced by a rename or removed, and a mapping outlives
+        // both. Who cuts a file of the cache short by hand gets SIGBUS, as with every mapped program file.
+        let map = unsafe { Mmap::map(&file) };
+        map.map(Some).map_err(Error::io("map", &path))
+    }
+
+    /// Keeps an index file: `key` is letters, digits, `.`, `-` and `_`, and begins with the 64 hex digits of the blob
+    /// it belongs to, with which [`clean`](Self::clean) removes it.
+    ///
+    /// # Errors
+    /// When the key is none, or the file system fails; an older file of that key is whole then.
+    pub fn keep_index(&self, key: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write_file(&self.index_path(key)?, bytes)
+    }
+
+    /// Removes an index file; whether there was one.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn drop_index(&self, key: &str) -> Result<bool, Error> {
+        remove(&self.index_path(key)?)
+    }
+
+    pub(super) fn lock_index(&self) -> Result<Guard, Error> {
+        Guard::acquire(&self.cache.dir().join(INDEX_LOCK))
+    }
+
+    pub(super) fn index_dir(&self) -> PathBuf {
+        self.cache.dir().join("lkit/index")
+    }
+
+    pub(super) fn temporary_dir(&self) -> PathBuf {
+        self.cache.dir().join("lkit/tmp")
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.cache.blob_path(digest)
+    }
+
+    /// The blob that was just put at `path`.
+    pub(super) fn opened(&self, digest: &Digest, path: &Path, size: u64) -> Result<Blob, Error> {
+        let file = fs::File::open(path).map_err(Error::io("open", path))?;
+        Ok(self.blob(digest, file, size))
+    }
+
+    fn blob(&self, digest: &Digest, file: fs::File, size: u64) -> Blob {
+        Blob { digest: *digest, size, file: Arc::new(file), record: self.record.clone() }
+    }
+
+    /// Like [`Layout::open_blob`] in the cache; what has the name of a blob and is no file counts as none.
+    fn cached(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
+        match self.cache.open_blob(digest) {
+            Err(Error::Damaged { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    fn index_path(&self, key: &str) -> Result<PathBuf, Error> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if key.len() > 200 || !key.bytes().all(plain) || !key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        {
+            return Err(Error::Key(key.to_owned()));
+        }
+        Ok(self.index_dir().join(key))
+    }
+
+    fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut temporary = Temporary::create(&self.temporary_dir())?;
+        temporary.write_all(bytes)?;
+        temporary.rename(path)
+    }
+}
+
+/// Writes a file of the layout itself, unless it is there.
+fn make_once(cache: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let path = cache.join(name);
+    if path.exists() {
+        return Ok(());
+    }
+    // Another process may make it, and even change it, between the look and the rename.
+    let _guard = Guard::acquire(&cache.join(INDEX_LOCK))?;
+    if path.exists() {
+        return Ok(());
+    }
+    let mut file = Temporary::create(&cache.join("lkit/tmp"))?;
+    file.write_all(bytes)?;
+    file.rename(&path)
+}
+
+fn read_small(digest: &Digest, opened: (fs::File, u64), limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
+    let (file, size) = opened;
+    if size > limit {
+        return Err(Error::TooLarge { digest: *digest, size, limit });
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    Ok(bytes)
+}
+
+fn remove(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("remove", path)(error)),
+    }
+}
