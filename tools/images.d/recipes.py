@@ -81,9 +81,7 @@ def libc(made, packages):
     root, lib = packages.unpacked("libc6"), f"/lib/{packages.triplet}"
     loader = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}[packages.arch]
     made.copy(root, f"{lib}/{pathlib.Path(loader).name}", to=loader)
-    for name in ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"):
-        made.copy(root, f"{lib}/{name}")
-    return made
+    return made.copy(root, f"{lib}/libc.so.6")
 
 
 def scripts(name, packages, compress=layout.gzipped):
