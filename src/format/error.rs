@@ -1,5 +1,7 @@
 //! What a format cannot hold.
 
+use std::ops::Range;
+
 use crate::base::{ErrorKind, Fault};
 
 /// Why a layout cannot be made.
@@ -19,18 +21,57 @@ pub enum Error {
         /// The artifacts that can hold the file.
         instead: &'static str,
     },
+    /// A disk is larger than a container's tables can map.
+    #[error("a disk of {size} bytes is more than {format} can hold ({limit} bytes)")]
+    DiskTooLarge {
+        /// Size of the disk in bytes.
+        size: u64,
+        /// The container, with its article where it has one.
+        format: &'static str,
+        /// Largest disk of the container in bytes.
+        limit: u64,
+    },
+    /// A disk has no room for its partition tables.
+    #[error("a disk of {sectors} sectors has no room for a partition table, which needs {needed}")]
+    DiskTooSmall {
+        /// 512-byte sectors of the disk.
+        sectors: u64,
+        /// The least that are needed.
+        needed: u64,
+    },
+    /// A partition leaves the disk or overlaps another.
+    #[error(
+        "partition `{name}` (sectors {}..{}) does not fit the free sectors {}..{}",
+        sectors.start, sectors.end, free.start, free.end
+    )]
+    PartitionOutside {
+        /// Its name in the table.
+        name: &'static str,
+        /// Where it should be.
+        sectors: Range<u64>,
+        /// What is free.
+        free: Range<u64>,
+    },
+    /// A unified kernel image cannot be made of this EFI program.
+    #[error("the stub is no PE32+ program that sections can be added to")]
+    StubMalformed,
 }
 
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::FileTooLarge { .. } => ErrorKind::Unsupported,
+            Self::FileTooLarge { .. } | Self::DiskTooLarge { .. } => ErrorKind::Unsupported,
+            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => ErrorKind::Unsupported,
+            Self::StubMalformed => ErrorKind::Corrupt,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::FileTooLarge { instead, .. } => Some(format!("{instead} can hold it")),
+            Self::DiskTooLarge { .. } => Some("the raw disk has no such limit, or pass a smaller `--size`".to_owned()),
+            Self::StubMalformed => None,
+            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => Some("pass a larger `--size`".to_owned()),
         }
     }
 }

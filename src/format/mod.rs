@@ -6,9 +6,34 @@
 
 mod cpio;
 mod error;
+mod field;
+mod gcp;
+mod gpt;
+mod guid;
+mod gzip_stored;
+mod hybrid_disk;
+mod mbr;
 mod order;
+mod qcow2;
+mod table;
 mod tar;
+mod uki;
+mod used;
+mod vhd;
+mod vhdx;
+mod vmdk;
 
 pub use cpio::{cpio, initrd};
 pub use error::Error;
+pub use gcp::gcp;
+pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, Partition};
+pub use guid::Guid;
+pub use gzip_stored::gzip_stored;
+pub use hybrid_disk::HybridDisk;
+pub use mbr::{BOOT_CODE, MbrEntry, mbr, protective_mbr};
+pub use qcow2::qcow2;
 pub use tar::{Member, tar};
+pub use uki::{Section, uki};
+pub use vhd::{dynamic_vhd, fixed_vhd};
+pub use vhdx::vhdx;
+pub use vmdk::vmdk;

@@ -1,0 +1,11 @@
+//! Fields of on-disk structures, written where their standard's table says.
+
+/// Writes `field` at offset `at` of a structure.
+pub(super) fn put(structure: &mut [u8], at: usize, field: &[u8]) {
+    structure[at..at + field.len()].copy_from_slice(field);
+}
+
+/// The sum of all bytes, as VHD and tar checksums want it.
+pub(super) fn byte_sum(structure: &[u8]) -> u32 {
+    structure.iter().fold(0, |sum: u32, byte| sum.wrapping_add(u32::from(*byte)))
+}

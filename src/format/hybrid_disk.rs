@@ -1,0 +1,91 @@
+//! A disk that starts by BIOS and by UEFI: both loaders read the same kernel and initrd from one EFI system partition.
+//!
+//! ```text
+//! sector 0     1     34    64           2048                  end of the ESP    -33
+//!        boot  GPT   -     BIOS loader  EFI system partition  free space        GPT again
+//!        code              stage 2      (a FAT file system)
+//! ```
+
+use super::{BIOS_BOOT, EFI_SYSTEM, Error, Gpt, Guid, Partition, protective_mbr};
+use crate::base::{Digest, MIB, SECTOR, align_up};
+use crate::extent::{MapBuilder, SharedSource, Sink};
+
+/// What a hybrid disk is made of.
+pub struct HybridDisk<'a> {
+    /// BIOS boot code; empty for a disk that starts by UEFI alone.
+    pub boot_code: &'a [u8],
+    /// What the boot code loads from [`HybridDisk::STAGE2`] on; empty where there is none.
+    pub stage2: &'a [u8],
+    /// The FAT file system, made for [`HybridDisk::ESP`] hidden sectors.
+    pub esp: SharedSource,
+    /// Least size of the disk in bytes.
+    pub size: u64,
+    /// What the disk's identifiers derive from.
+    pub seed: Digest,
+}
+
+impl HybridDisk<'_> {
+    /// First sector of the BIOS loader's second stage.
+    pub const STAGE2: u64 = 64;
+    /// First sector of the EFI system partition, at 1 MiB.
+    pub const ESP: u64 = MIB / SECTOR;
+
+    /// Lays out the disk, in whole MiB.
+    ///
+    /// # Errors
+    /// When the second stage does not fit before the EFI system partition.
+    pub fn layout(&self) -> Result<SharedSource, Error> {
+        let esp_sectors = self.esp.size().div_ceil(SECTOR);
+        let needed = (Self::ESP + esp_sectors + Gpt::BACK) * SECTOR;
+        let size = align_up(needed.max(self.size), MIB);
+        let gpt = self.partition_table(size / SECTOR, esp_sectors)?;
+        let mut disk = MapBuilder::default();
+        let signature = Guid::derive(&self.seed, "disk signature").short();
+        disk.bytes(&protective_mbr(self.boot_code, signature, size / SECTOR));
+        disk.bytes(&gpt.primary());
+        disk.pad_to(Self::STAGE2 * SECTOR);
+        disk.bytes(self.stage2);
+        disk.pad_to(Self::ESP * SECTOR);
+        disk.whole(&self.esp);
+        disk.pad_to(size - Gpt::BACK * SECTOR);
+        disk.bytes(&gpt.backup());
+        Ok(disk.share())
+    }
+
+    fn partition_table(&self, sectors: u64, esp_sectors: u64) -> Result<Gpt, Error> {
+        let partition = |name, kind, sectors| Partition { name, kind, guid: Guid::derive(&self.seed, name), sectors };
+        let mut partitions = Vec::new();
+        if !self.stage2.is_empty() {
+            let len = (self.stage2.len() as u64).div_ceil(SECTOR);
+            let end = Self::ESP.max(Self::STAGE2 + len);
+            partitions.push(partition("BIOS boot", BIOS_BOOT, Self::STAGE2..end));
+        }
+        partitions.push(partition("EFI System", EFI_SYSTEM, Self::ESP..Self::ESP + esp_sectors));
+        Gpt::new(sectors, Guid::derive(&self.seed, "disk"), partitions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::extent::Zeros;
+
+    fn disk<'a>(stage2: &'a [u8], esp: u64, size: u64) -> HybridDisk<'a> {
+        HybridDisk { boot_code: b"code", stage2, esp: Arc::new(Zeros(esp)), size, seed: Digest::of(b"") }
+    }
+
+    #[test]
+    fn a_disk_is_whole_mebibytes_and_at_least_as_large_as_asked() {
+        assert_eq!(disk(b"two", MIB, 0).layout().unwrap().size(), 3 * MIB);
+        assert_eq!(disk(b"two", MIB, 10 * MIB - 1).layout().unwrap().size(), 10 * MIB);
+        assert_eq!(disk(b"", 2 * MIB - 33 * 512, 0).layout().unwrap().size(), 3 * MIB);
+    }
+
+    #[test]
+    fn a_second_stage_that_reaches_the_esp_is_refused() {
+        assert!(disk(&vec![1; 1984 * 512], MIB, 0).layout().is_ok());
+        assert!(disk(&vec![1; 1984 * 512 + 1], MIB, 0).layout().is_err());
+    }
+}

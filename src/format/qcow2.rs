@@ -1,0 +1,159 @@
+//! A qcow2 disk, in which clusters that hold only zeros take no room.
+//!
+//! ```text
+//! header | refcount table | refcount blocks | L1 table | L2 tables of used clusters | used clusters in disk order
+//! ```
+//!
+//! # Format
+//! QEMU's `docs/interop/qcow2.txt`, version 3, without snapshots, backing file or extensions.
+
+use super::Error;
+use super::field::put;
+use super::table::table;
+use super::used::Used;
+use crate::base::{SECTOR, align_up};
+use crate::extent::{MapBuilder, Measure, SharedSource, Sink};
+
+/// log2 of the cluster size: QEMU's default.
+const CLUSTER_BITS: u32 = 16;
+const CLUSTER: u64 = 1 << CLUSTER_BITS;
+/// Clusters one L2 table maps, and entries of one cluster of 8-byte offsets.
+const TABLE: u64 = CLUSTER / 8;
+/// 16-bit reference counts of one refcount block.
+const REFCOUNTS: u64 = CLUSTER / 2;
+/// "QCOW_OFLAG_COPIED": the cluster has one reference and may be written in place.
+const COPIED: u64 = 1 << 63;
+/// Largest disk: QEMU's limit of 32 MiB for the L1 table.
+const MAX_DISK: u64 = (32 << 20) / 8 * TABLE * CLUSTER;
+
+/// Lays out `disk` as qcow2.
+///
+/// # Errors
+/// When `disk` is larger than 2 PiB.
+pub fn qcow2(disk: &SharedSource) -> Result<SharedSource, Error> {
+    let size = align_up(disk.size(), SECTOR);
+    if size > MAX_DISK {
+        return Err(Error::DiskTooLarge { size, format: "a qcow2 disk", limit: MAX_DISK });
+    }
+    let clusters = Used::of(&**disk, CLUSTER);
+    let mut qcow2 = Qcow2 { disk, size, clusters, tables: Used::of(&**disk, TABLE * CLUSTER), blocks: 1 };
+    // Refcount blocks count themselves: one more block may need one more.
+    let places = loop {
+        let places = qcow2.emit(&mut Measure::default(), &Places::default());
+        let blocks = (places.end / CLUSTER).div_ceil(REFCOUNTS);
+        if blocks <= qcow2.blocks {
+            break places;
+        }
+        qcow2.blocks = blocks;
+    };
+    let mut map = MapBuilder::default();
+    qcow2.emit(&mut map, &places);
+    Ok(map.share())
+}
+
+struct Qcow2<'a> {
+    disk: &'a SharedSource,
+    /// Size the guest sees, in bytes.
+    size: u64,
+    /// Used clusters.
+    clusters: Used,
+    /// Used L2 tables.
+    tables: Used,
+    /// Number of refcount blocks.
+    blocks: u64,
+}
+
+/// Offset of each part in bytes, found by measuring.
+#[derive(Default)]
+struct Places {
+    refcount_table: u64,
+    refcount_blocks: u64,
+    l1: u64,
+    l2: u64,
+    data: u64,
+    end: u64,
+}
+
+impl Qcow2<'_> {
+    /// Writes the disk with the offsets of `places`; returns where the parts came to stand.
+    fn emit(&self, sink: &mut dyn Sink, places: &Places) -> Places {
+        sink.bytes(&self.header(places));
+        let refcount_table = next_cluster(sink);
+        let blocks = places.refcount_blocks;
+        sink.whole(&table(self.blocks, move |index| (blocks + index * CLUSTER).to_be_bytes()));
+        let refcount_blocks = next_cluster(sink);
+        let used = places.end / CLUSTER;
+        sink.whole(&table(self.blocks * REFCOUNTS, move |index| u16::from(index < used).to_be_bytes()));
+        let l1 = next_cluster(sink);
+        let (tables, first) = (self.tables.clone(), places.l2);
+        sink.whole(&table(self.l1_entries(), move |index| entry(tables.rank(index), first)));
+        let l2 = next_cluster(sink);
+        let (tables, clusters, first) = (self.tables.clone(), self.clusters.clone(), places.data);
+        sink.whole(&table(self.tables.count() * TABLE, move |index| {
+            let table = tables.nth(index / TABLE);
+            let cluster = table.and_then(|table| clusters.rank(table * TABLE + index % TABLE));
+            entry(cluster, first)
+        }));
+        let data = next_cluster(sink);
+        self.clusters.emit(self.disk, sink);
+        Places { refcount_table, refcount_blocks, l1, l2, data, end: sink.position() }
+    }
+
+    fn l1_entries(&self) -> u64 {
+        self.size.div_ceil(TABLE * CLUSTER)
+    }
+
+    fn header(&self, places: &Places) -> [u8; 120] {
+        let table_clusters = (places.refcount_blocks - places.refcount_table) / CLUSTER;
+        let mut header = [0; 120];
+        put(&mut header, 0, b"QFI\xfb");
+        put(&mut header, 4, &3_u32.to_be_bytes());
+        put(&mut header, 20, &CLUSTER_BITS.to_be_bytes());
+        put(&mut header, 24, &self.size.to_be_bytes());
+        put(&mut header, 36, &small(self.l1_entries()).to_be_bytes());
+        put(&mut header, 40, &places.l1.to_be_bytes());
+        put(&mut header, 48, &places.refcount_table.to_be_bytes());
+        put(&mut header, 56, &small(table_clusters).to_be_bytes());
+        put(&mut header, 96, &4_u32.to_be_bytes()); // reference counts have 2^4 bits
+        put(&mut header, 100, &112_u32.to_be_bytes()); // length of the header; eight zeros behind it end the extensions
+        header
+    }
+}
+
+/// An L1 or L2 entry: where the cluster of a rank stands, 0 when there is none.
+fn entry(rank: Option<u64>, first: u64) -> [u8; 8] {
+    rank.map_or(0, |rank| first + rank * CLUSTER | COPIED).to_be_bytes()
+}
+
+fn next_cluster(sink: &mut dyn Sink) -> u64 {
+    sink.align(CLUSTER);
+    sink.position()
+}
+
+fn small(count: u64) -> u32 {
+    u32::try_from(count).expect("counts of a disk below the limit fit in 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::extent::Zeros;
+
+    #[test]
+    fn an_empty_disk_is_metadata_alone() {
+        let disk: SharedSource = Arc::new(Zeros(1 << 40));
+        let map = qcow2(&disk).unwrap();
+        assert_eq!(map.size(), 4 * CLUSTER);
+        let mut header = [0; 120];
+        map.read_at(&mut header, 0).unwrap();
+        assert_eq!(header[36..48], [0, 0, 8, 0, 0, 0, 0, 0, 0, 3, 0, 0]);
+    }
+
+    #[test]
+    fn a_disk_over_the_limit_is_refused() {
+        let disk: SharedSource = Arc::new(Zeros(MAX_DISK + 1));
+        assert!(matches!(qcow2(&disk), Err(Error::DiskTooLarge { .. })));
+    }
+}
