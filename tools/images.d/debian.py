@@ -34,6 +34,8 @@ def need(tool, package):
     if shutil.which(tool, path=path):
         return
     print(f"images: installing {package} for `{tool}`", file=sys.stderr)
+    # A fresh machine has no package lists; what cannot be fetched shows at the installation.
+    subprocess.run(["apt-get", "-q", "update"], stdout=subprocess.DEVNULL)
     run("apt-get", "install", "-y", "-q", "--no-install-recommends", package, stdout=sys.stderr)
 
 
