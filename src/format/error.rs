@@ -55,14 +55,67 @@ pub enum Error {
     /// A unified kernel image cannot be made of this EFI program.
     #[error("the stub is no PE32+ program that sections can be added to")]
     StubMalformed,
+    /// The content needs a larger image than the format's counters allow.
+    #[error("the content is more than {format} can hold ({limit} bytes)")]
+    ImageTooLarge {
+        /// The format, with its article.
+        format: &'static str,
+        /// Largest image in bytes.
+        limit: u64,
+    },
+    /// The content does not fit the size asked for.
+    #[error("{format} of {size} bytes is too small, it needs {needed}")]
+    ImageTooSmall {
+        /// The format, with its article.
+        format: &'static str,
+        /// Size asked for in bytes.
+        size: u64,
+        /// Least size in bytes.
+        needed: u64,
+    },
+    /// More of something than the format can count.
+    #[error("{format} cannot hold more than {limit} {what}")]
+    TooMany {
+        /// What there is too much of, in the plural.
+        what: &'static str,
+        /// The format, with its article.
+        format: &'static str,
+        /// How many it can hold.
+        limit: u64,
+    },
+    /// A name, link target or attribute that the format cannot express.
+    #[error("`{path}` has {what} that {format} cannot hold")]
+    Unheld {
+        /// Path in the root.
+        path: String,
+        /// What cannot be held, with its article where it has one.
+        what: &'static str,
+        /// The format, with its article.
+        format: &'static str,
+    },
+    /// Two files have names that the format does not tell apart.
+    #[error("`{path}` has a name that {format} already has")]
+    NameTaken {
+        /// The second path.
+        path: String,
+        /// The format, with its article.
+        format: &'static str,
+    },
 }
 
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::FileTooLarge { .. } | Self::DiskTooLarge { .. } => ErrorKind::Unsupported,
-            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => ErrorKind::Unsupported,
             Self::StubMalformed => ErrorKind::Corrupt,
+            Self::FileTooLarge { .. }
+            | Self::DiskTooLarge { .. }
+            | Self::DiskTooSmall { .. }
+            | Self::PartitionOutside { .. }
+            | Self::ImageTooLarge { .. }
+            | Self::ImageTooSmall { .. }
+            | Self::TooMany { .. }
+            | Self::Unheld { .. }
+            | Self::NameTaken { .. } => ErrorKind::Unsupported,
         }
     }
 
@@ -70,8 +123,14 @@ impl Fault for Error {
         match self {
             Self::FileTooLarge { instead, .. } => Some(format!("{instead} can hold it")),
             Self::DiskTooLarge { .. } => Some("the raw disk has no such limit, or pass a smaller `--size`".to_owned()),
-            Self::StubMalformed => None,
-            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => Some("pass a larger `--size`".to_owned()),
+            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } | Self::ImageTooSmall { .. } => {
+                Some("pass a larger `--size`".to_owned())
+            }
+            Self::StubMalformed
+            | Self::ImageTooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::Unheld { .. }
+            | Self::NameTaken { .. } => None,
         }
     }
 }

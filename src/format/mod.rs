@@ -4,8 +4,10 @@
 //! - A layout is a function of names, sizes and metadata alone: no clock, no environment, no hash order.
 //! - Measuring and emitting run the same code over two sinks, so offsets and bytes cannot disagree.
 
+mod calendar;
 mod cpio;
 mod error;
+mod fat;
 mod field;
 mod gcp;
 mod gpt;
@@ -25,6 +27,7 @@ mod vmdk;
 
 pub use cpio::{cpio, initrd};
 pub use error::Error;
+pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
 pub use gcp::gcp;
 pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, Partition};
 pub use guid::Guid;

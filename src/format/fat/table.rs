@@ -1,0 +1,121 @@
+//! The file allocation table, computed when it is read: files are contiguous, so an entry follows from its number.
+//!
+//! # Format
+//! FAT32 File System Specification, "FAT Entry": entry 0 has the media byte, entry 1 an end mark, each other one the
+//! number of the next cluster. Twelve-bit entries lie two in three bytes.
+
+use std::ops::Range;
+
+use super::FatKind;
+use crate::extent::{ReadError, Source};
+
+/// A table over chains that follow each other from cluster 2 on without gaps.
+pub(super) struct Table {
+    pub kind: FatKind,
+    /// The last cluster of each chain, ascending.
+    pub ends: Vec<u32>,
+    /// Size in bytes, whole sectors.
+    pub size: u64,
+}
+
+impl Table {
+    fn entry(&self, number: u32) -> u32 {
+        let mask = u32::MAX >> (32 - self.kind.bits().min(28));
+        let end_mark = mask;
+        match number {
+            // The media byte of a fixed disk, with all bits above it set.
+            0 => mask & !0xff | 0xf8,
+            1 => end_mark,
+            _ if self.ends.last().is_none_or(|last| number > *last) => 0,
+            _ if self.ends.binary_search(&number).is_ok() => end_mark,
+            _ => number + 1,
+        }
+    }
+
+    /// Bytes that hold a whole number of entries, and how many.
+    const fn group(&self) -> (u64, u64) {
+        match self.kind {
+            FatKind::Fat12 => (3, 2),
+            FatKind::Fat16 => (2, 1),
+            FatKind::Fat32 => (4, 1),
+        }
+    }
+
+    /// The bytes of a group, the last ones beyond its size unused.
+    fn encoded(&self, group: u64) -> [u8; 4] {
+        // Numbers past the last cluster read as free; a group of the padding behind the table may lie past 32 bits.
+        let entry = |number: u64| u32::try_from(number).map_or(0, |number| self.entry(number));
+        match self.kind {
+            FatKind::Fat12 => entry(group * 2) | entry(group * 2 + 1) << 12,
+            FatKind::Fat16 | FatKind::Fat32 => entry(group),
+        }
+        .to_le_bytes()
+    }
+
+    /// Bytes up to the last entry in use.
+    fn used(&self) -> u64 {
+        let entries = u64::from(self.ends.last().map_or(1, |last| *last)) + 1;
+        (entries * self.kind.bits()).div_ceil(8)
+    }
+}
+
+impl Source for Table {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
+        end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size))?;
+        let (bytes, _) = self.group();
+        let mut at = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let skip = usize::try_from(at % bytes).expect("less than a group");
+            let group = &self.encoded(at / bytes)[..usize::try_from(bytes).expect("at most four")][skip..];
+            let len = group.len().min(rest.len());
+            let (head, tail) = rest.split_at_mut(len);
+            head.copy_from_slice(&group[..len]);
+            rest = tail;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn data_from(&self, offset: u64) -> Option<Range<u64>> {
+        (offset < self.used()).then(|| offset..self.used())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(kind: FatKind) -> Vec<u8> {
+        let table = Table { kind, ends: vec![2, 5, 6], size: 512 };
+        let mut bytes = vec![0xaa; 512];
+        table.read_at(&mut bytes, 0).unwrap();
+        assert!(bytes[usize::try_from(table.used()).unwrap()..].iter().all(|b| *b == 0));
+        for start in 0..40 {
+            for end in start..40 {
+                let mut part = vec![0xaa; end - start];
+                table.read_at(&mut part, start as u64).unwrap();
+                assert_eq!(part, bytes[start..end]);
+            }
+        }
+        assert!(table.read_at(&mut [0; 2], 511).is_err());
+        bytes
+    }
+
+    #[test]
+    fn prop_chains_are_encoded_in_each_width_and_any_split_equals_the_whole() {
+        assert_eq!(bytes(FatKind::Fat12)[..11], [0xf8, 0xff, 0xff, 0xff, 0x4f, 0, 5, 0xf0, 0xff, 0xff, 0xf]);
+        let narrow: Vec<u16> =
+            bytes(FatKind::Fat16)[..16].chunks(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+        assert_eq!(narrow, [0xfff8, 0xffff, 0xffff, 4, 5, 0xffff, 0xffff, 0]);
+        let wide: Vec<u32> =
+            bytes(FatKind::Fat32)[..32].chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+        let end = 0x0fff_ffff;
+        assert_eq!(wide, [0x0fff_fff8, end, end, 4, 5, end, end, 0]);
+    }
+}

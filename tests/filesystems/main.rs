@@ -1,0 +1,12 @@
+//! File systems judged by other people's programs and by the kernel.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod fat;
+mod image;
+mod source;
+
+/// What a judge prints, in UTF-8 and UTC; it must succeed.
+fn judge(program: &str, arguments: &[&str]) -> String {
+    common::run("env", ["LC_ALL=C.UTF-8", "TZ=UTC", program].iter().chain(arguments))
+}
