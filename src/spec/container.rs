@@ -8,19 +8,19 @@ use super::{Located, Resources};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerOptions {
     /// Capability names, or a single `all` or `none`.
-    pub capabilities: Option<Located<Vec<String>>>,
+    pub capabilities: Option<Vec<Located<String>>>,
     /// Names added to the label's list.
-    pub capabilities_add: Option<Located<Vec<String>>>,
+    pub capabilities_add: Option<Vec<Located<String>>>,
     /// Ambient capability names.
-    pub ambient: Option<Located<Vec<String>>>,
+    pub ambient: Option<Vec<Located<String>>>,
     /// OCI mounts.
     pub mounts: Option<Vec<Located<Mount>>>,
     /// `source:destination[:options]`.
-    pub binds: Option<Located<Vec<String>>>,
+    pub binds: Option<Vec<Located<String>>>,
     /// Binds added to the label's list.
-    pub binds_add: Option<Located<Vec<String>>>,
+    pub binds_add: Option<Vec<Located<String>>>,
     /// `destination[:options]`.
-    pub tmpfs: Option<Located<Vec<String>>>,
+    pub tmpfs: Option<Vec<Located<String>>>,
     /// Entrypoint and command together.
     pub command: Option<Vec<String>>,
     /// `NAME=value`.
@@ -64,7 +64,7 @@ pub struct ContainerOptions {
     /// Kernel parameters, in the order written.
     pub sysctl: Option<Vec<(String, String)>>,
     /// `name,soft,hard`.
-    pub rlimits: Option<Located<Vec<String>>>,
+    pub rlimits: Option<Vec<Located<String>>>,
     /// User id mappings.
     pub uid_mappings: Option<Vec<IdMapping>>,
     /// Group id mappings.
@@ -97,6 +97,10 @@ pub struct Mount {
     pub source: String,
     /// Mount options.
     pub options: Vec<String>,
+    /// User id mappings of the mount itself.
+    pub uid_mappings: Vec<IdMapping>,
+    /// Group id mappings of the mount itself.
+    pub gid_mappings: Vec<IdMapping>,
 }
 
 /// An entry of `devices`.

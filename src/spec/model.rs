@@ -1,6 +1,6 @@
 //! The spec as a value: its sections in LinuxKit's names, merged from all the files that were given.
 
-use super::{ContainerOptions, IdRef, Located};
+use super::{ContainerOptions, Document, IdRef, Located};
 use crate::base::Platform;
 
 /// A whole spec.
@@ -22,6 +22,8 @@ pub struct Spec {
     pub files: Vec<File>,
     /// Format names of the older `outputs` key, as written.
     pub outputs: Vec<Located<String>>,
+    /// All of it as it was written, for `metadata` files.
+    pub document: Document,
 }
 
 /// The `kernel` section. Several files override it field by field.

@@ -1,9 +1,10 @@
 //! The `resources` field; serializes under the OCI runtime specification's JSON names (config-linux, "Control groups").
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Limits of a container.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Resources {
     /// Device cgroup rules.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,7 +19,7 @@ pub struct Resources {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<Pids>,
     /// Block devices.
-    #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "blockIO", alias = "blockio", skip_serializing_if = "Option::is_none")]
     pub block_io: Option<BlockIo>,
     /// Huge pages.
     #[serde(rename = "hugepageLimits", skip_serializing_if = "Option::is_none")]
@@ -29,7 +30,8 @@ pub struct Resources {
 }
 
 /// A device cgroup rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeviceRule {
     /// Allowed or denied.
     pub allow: bool,
@@ -48,7 +50,8 @@ pub struct DeviceRule {
 }
 
 /// Memory limits in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct Memory {
@@ -69,7 +72,8 @@ pub struct Memory {
 }
 
 /// Processor limits; times in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct Cpu {
@@ -90,14 +94,16 @@ pub struct Cpu {
 }
 
 /// Task limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pids {
     /// Number of tasks.
     pub limit: i64,
 }
 
 /// Block device weights and rates.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct BlockIo {
@@ -118,7 +124,8 @@ pub struct BlockIo {
 }
 
 /// Weight of one block device.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct WeightDevice {
@@ -131,7 +138,8 @@ pub struct WeightDevice {
 }
 
 /// Rate of one block device, in bytes or operations a second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct ThrottleDevice {
     pub major: i64,
@@ -140,7 +148,8 @@ pub struct ThrottleDevice {
 }
 
 /// Limit for one size of huge pages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
     /// Such as `2MB`.
@@ -150,7 +159,8 @@ pub struct HugepageLimit {
 }
 
 /// Network class and priorities.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Network {
     /// Class of the `net_cls` cgroup.
     #[serde(rename = "classID", skip_serializing_if = "Option::is_none")]
@@ -161,7 +171,8 @@ pub struct Network {
 }
 
 /// Priority of the traffic through one interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct InterfacePriority {
     pub name: String,
