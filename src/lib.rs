@@ -62,8 +62,6 @@ pub mod blob;
 pub mod extent;
 pub mod spec;
 
-pub mod oci;
-
 pub mod layer;
 pub mod tree;
 

@@ -1,0 +1,227 @@
+//! The pass: everything there is to know about a blob, from reading it once.
+//!
+//! ```text
+//! thread   intake                       decode                     digest
+//! does     read, SHA-256 of the blob,   decode, cut into pieces    SHA-256 of the diff, BLAKE3 of
+//!          copy to the store            and spans, scan the tar    the pieces, sparse windows
+//!                      └── 256 KiB chunks ──┘└── pieces ──────────────┘
+//! ```
+//!
+//! Decoding is the slowest part by far; everything else runs beside it.
+//!
+//! # Invariants
+//! Nothing of a pass is kept unless size and digest of the blob and the diff id are what they should be.
+
+use std::io::{Read, Write};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{ScopedJoinHandle, scope};
+
+use sha2::{Digest as _, Sha256};
+
+use super::cut::{CutPiece, Cutter};
+use super::decode::{Codec, Mark};
+use super::error::Error;
+use super::index::{Draft, Piece, Span};
+use super::inflate::WINDOW;
+use super::offset::DiffOffset;
+use super::tar::Scanner;
+use super::toc::TocBuilder;
+use super::window::Sparsifier;
+use crate::base::Digest;
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 << 10;
+/// Chunks and pieces that may wait between two threads: enough to even out, too few to matter in memory.
+const AHEAD: usize = 4;
+
+/// What a blob must turn out to be.
+pub(super) struct Expected {
+    /// Size of the blob in bytes.
+    pub(super) size: u64,
+    /// Digest of the blob, unless the bytes come from something verified.
+    pub(super) digest: Option<Digest>,
+    /// Digest of the diff, where somebody states it.
+    pub(super) diff_id: Option<Digest>,
+}
+
+/// What the pass looks for.
+pub(super) struct Plan {
+    /// Bytes of diff between two places where decoding can start.
+    pub(super) span_size: u64,
+    /// Scanner of the tar, where there is one.
+    pub(super) scanner: Option<Scanner>,
+}
+
+/// Where the bytes of a pass come from, and go to.
+pub(super) struct Flow<'a> {
+    /// The blob.
+    pub(super) input: &'a mut (dyn Read + Send),
+    /// Gets a copy of every byte as it passes.
+    pub(super) copy: Option<&'a mut (dyn Write + Send)>,
+    /// Told how many bytes have passed, about every megabyte.
+    pub(super) progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Reads a blob to its end.
+///
+/// # Errors
+/// When it cannot be read or copied, or is not what was expected; a wrong blob is told before what its bytes break.
+pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
+    scope(|threads| {
+        let (full, chunks) = sync_channel(AHEAD);
+        let (emptied, spare) = channel();
+        let intake = threads.spawn(move || take_in(flow, expected.size, &full, &spare));
+        let (cut, pieces) = sync_channel(AHEAD);
+        let (used, unused) = channel();
+        let digest = threads.spawn(move || digest(&pieces, &used));
+        let decoded = decode(&chunks, &emptied, plan, &mut Cutting { pieces: cut, unused: &unused });
+        // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
+        chunks.iter().for_each(drop);
+        let (size, blob) = joined(intake)?;
+        check_blob(expected, size, &blob)?;
+        let (codec, toc) = decoded?;
+        let digested = joined(digest);
+        check_diff(expected, &digested.diff_id)?;
+        Ok(digested.draft(codec, size, blob, toc.finish()))
+    })
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn check_blob(expected: &Expected, size: u64, blob: &Digest) -> Result<(), Error> {
+    if size > expected.size {
+        return Err(Error::BlobLong { expected: expected.size });
+    }
+    if size < expected.size {
+        return Err(Error::BlobShort { expected: expected.size, actual: size });
+    }
+    match &expected.digest {
+        Some(digest) if digest != blob => Err(Error::BlobDigest { actual: *blob }),
+        _ => Ok(()),
+    }
+}
+
+fn check_diff(expected: &Expected, actual: &Digest) -> Result<(), Error> {
+    match expected.diff_id {
+        Some(expected) if expected != *actual => Err(Error::DiffId { expected, actual: *actual }),
+        _ => Ok(()),
+    }
+}
+
+/// Reads, hashes and copies the blob, at most one chunk beyond `size`. Returns its size and digest.
+fn take_in(
+    mut flow: Flow<'_>,
+    size: u64,
+    full: &SyncSender<Vec<u8>>,
+    spare: &Receiver<Vec<u8>>,
+) -> Result<(u64, Digest), Error> {
+    let (mut hash, mut done) = (Sha256::new(), 0);
+    while done <= size {
+        let mut chunk = spare.try_recv().unwrap_or_default();
+        chunk.clear();
+        chunk.reserve(CHUNK);
+        (&mut flow.input).take(CHUNK as u64).read_to_end(&mut chunk).map_err(Error::Read)?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(&chunk);
+        flow.copy.iter_mut().try_for_each(|copy| copy.write_all(&chunk)).map_err(Error::Store)?;
+        let megabytes = done >> 20;
+        done += chunk.len() as u64;
+        if done >> 20 != megabytes {
+            (flow.progress)(done);
+        }
+        if full.send(chunk).is_err() {
+            break;
+        }
+    }
+    Ok((done, Digest::from_bytes(hash.finalize().into())))
+}
+
+/// Where cut pieces go, and emptied buffers come from.
+struct Cutting<'a> {
+    pieces: SyncSender<CutPiece>,
+    unused: &'a Receiver<Vec<u8>>,
+}
+
+/// Decodes all chunks.
+fn decode(
+    chunks: &Receiver<Vec<u8>>,
+    emptied: &Sender<Vec<u8>>,
+    plan: Plan,
+    to: &mut Cutting<'_>,
+) -> Result<(Codec, TocBuilder), Error> {
+    let first = chunks.recv().unwrap_or_default();
+    let codec = Codec::sniff(&first)?;
+    let mut scanner = plan.scanner;
+    let mut send = |piece: CutPiece| {
+        scanner.iter_mut().try_for_each(|scanner| scanner.push(piece.bytes()))?;
+        // The receiver is gone only when it panicked, which joining it tells.
+        to.pieces.send(piece).ok();
+        Ok(to.unused.try_recv().unwrap_or_default())
+    };
+    let mut cutter = Cutter::new(codec, plan.span_size);
+    if !first.is_empty() {
+        cutter.push(&first, &mut send)?;
+    }
+    for chunk in chunks {
+        cutter.push(&chunk, &mut send)?;
+        emptied.send(chunk).ok();
+    }
+    cutter.finish(&mut send)?;
+    let toc = scanner.map(Scanner::finish).transpose()?;
+    Ok((codec, toc.unwrap_or_default()))
+}
+
+/// What the digest thread finds out.
+struct Digested {
+    diff_id: Digest,
+    diff_size: u64,
+    spans: Vec<Span>,
+    pieces: Vec<Piece>,
+    windows: Vec<u8>,
+}
+
+impl Digested {
+    fn draft(self, codec: Codec, blob_size: u64, blob: Digest, toc: Vec<u8>) -> Draft {
+        let Self { diff_id, diff_size, spans, pieces, windows } = self;
+        Draft { codec, blob_size, blob, diff_size, diff_id, spans, pieces, windows, toc }
+    }
+}
+
+/// Hashes all pieces and packs the windows before spans.
+fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
+    let mut hash = Sha256::new();
+    let mut at = DiffOffset(0);
+    let (mut spans, mut pieces, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+    let mut history = Box::new([0; WINDOW]);
+    let mut sparsifier = Sparsifier::new();
+    for piece in cut {
+        if let Some(start) = piece.span {
+            let first_piece = u32::try_from(pieces.len()).expect("2^32 pieces would be 512 TiB");
+            let window = windows.len() as u64;
+            spans.push(Span { first_piece, at: start.at, mark: start.mark, last: start.last, window });
+            if let Mark::Block { bits } = start.mark {
+                windows.extend_from_slice(&sparsifier.pack(&history, bits, start.last, &piece.lookahead));
+            }
+        }
+        let bytes = piece.bytes();
+        hash.update(bytes);
+        pieces.push(Piece { start: at, digest: *blake3::hash(bytes).as_bytes() });
+        at = at.plus(bytes.len());
+        remember(&mut history, bytes);
+        used.send(piece.into_buffer()).ok();
+    }
+    let diff_id = Digest::from_bytes(hash.finalize().into());
+    Digested { diff_id, diff_size: at.0, spans, pieces, windows }
+}
+
+/// Moves the last 32 KiB on by `bytes`.
+fn remember(history: &mut [u8; WINDOW], bytes: &[u8]) {
+    let new = &bytes[bytes.len().saturating_sub(WINDOW)..];
+    history.copy_within(new.len().., 0);
+    history[WINDOW - new.len()..].copy_from_slice(new);
+}

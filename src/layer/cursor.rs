@@ -1,0 +1,160 @@
+//! A decoder on its way through one span, which hands out verified pieces one after the other.
+
+use std::sync::Arc;
+
+use super::decode::{Codec, Decoder, Mark};
+use super::index::Index;
+use super::offset::BlobOffset;
+use crate::base::{ErrorKind, Fault as _};
+use crate::extent::{ReadError, SharedSource};
+
+/// Bytes of blob read at a time: about what one piece of a usual layer takes.
+const CHUNK: u64 = 64 << 10;
+/// Steps without a byte read or written after which a decoder is stuck.
+const IDLE: u32 = 3;
+
+/// A blob that can be read at random: its bytes and its index.
+pub(super) struct Seekable {
+    /// Tells it from others that share a cache.
+    pub(super) id: u64,
+    /// Digest or path, for messages.
+    pub(super) name: String,
+    /// The compressed bytes.
+    pub(super) blob: SharedSource,
+    /// Where decoding can start, and what must come out.
+    pub(super) index: Index,
+}
+
+impl Seekable {
+    fn corrupt(&self, problem: &str) -> ReadError {
+        ReadError::new(ErrorKind::Corrupt, format!("layer `{}` is damaged: {problem}", self.name))
+    }
+}
+
+/// A decoder in the middle of a span.
+pub(super) struct Cursor {
+    layer: Arc<Seekable>,
+    decoder: Decoder,
+    /// The piece it stands before.
+    next: usize,
+    /// The piece behind its span.
+    end: usize,
+    /// The next byte of the blob to read.
+    at: BlobOffset,
+    /// Where the span's data ends in the blob.
+    limit: BlobOffset,
+    /// What was read of the blob, and how much of it is used up.
+    input: Vec<u8>,
+    used: usize,
+}
+
+impl Cursor {
+    /// A cursor at the start of a span.
+    ///
+    /// # Errors
+    /// `Corrupt` when the index is damaged.
+    pub(super) fn start(layer: Arc<Seekable>, span: usize) -> Result<Self, ReadError> {
+        let index = &layer.index;
+        let start = index.span(span);
+        let decoder = match start.mark {
+            Mark::Frame => Decoder::new(index.codec()),
+            Mark::Block { bits } => {
+                let window = index.window(span).ok_or_else(|| layer.corrupt("a window of its index"))?;
+                Decoder::resume(bits, start.last, &window)
+            }
+        };
+        let (pieces, limit) = (index.pieces_of(span), index.blob_end(span));
+        let (input, used) = (Vec::new(), 0);
+        Ok(Self { decoder, next: pieces.start, end: pieces.end, at: start.at, limit, input, used, layer })
+    }
+
+    /// The piece it stands before.
+    pub(super) const fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Whether it is through its span.
+    pub(super) const fn is_done(&self) -> bool {
+        self.next == self.end
+    }
+
+    /// The blob it decodes.
+    pub(super) const fn layer(&self) -> &Arc<Seekable> {
+        &self.layer
+    }
+
+    /// Gives back what can be read again; it may be decoded on with later.
+    pub(super) fn rest(&mut self) {
+        self.at = BlobOffset(self.at.0 - (self.input.len() - self.used) as u64);
+        (self.input, self.used) = (Vec::new(), 0);
+    }
+
+    /// About how many bytes of memory it holds while it rests.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.decoder.weight()
+    }
+
+    /// Decodes the next piece into `out` and verifies it.
+    ///
+    /// # Errors
+    /// `Corrupt` when other bytes come out than once did; else what reading the blob says.
+    pub(super) fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let layer = self.layer.clone();
+        let range = layer.index.piece(self.next);
+        let len = usize::try_from(range.end - range.start).expect("the index bounds the length of pieces");
+        out.resize(len, 0);
+        match layer.index.codec() {
+            Codec::Plain => self.copy(out)?,
+            Codec::Gzip | Codec::Zstd => self.decode(out)?,
+        }
+        if *blake3::hash(out).as_bytes() != layer.index.digest(self.next) {
+            return Err(
+                layer.corrupt(&format!("bytes {} to {} of its tar are not what they were", range.start, range.end))
+            );
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    fn copy(&mut self, out: &mut [u8]) -> Result<(), ReadError> {
+        read_twice(&self.layer.blob, out, self.at)?;
+        self.at = self.at.plus(out.len());
+        Ok(())
+    }
+
+    fn decode(&mut self, out: &mut [u8]) -> Result<(), ReadError> {
+        let (mut len, mut idle) = (0, 0);
+        while len < out.len() {
+            if self.used == self.input.len() {
+                self.fill()?;
+            }
+            let step = self.decoder.step(&self.input[self.used..], &mut out[len..]);
+            let step = step.map_err(|problem| self.layer.corrupt(&problem))?;
+            self.used += step.consumed;
+            len += step.produced;
+            idle = if step.consumed + step.produced == 0 { idle + 1 } else { 0 };
+            if idle == IDLE {
+                return Err(self.layer.corrupt("its data ends too early"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next bytes of the span; none when it is used up.
+    fn fill(&mut self) -> Result<(), ReadError> {
+        let len = (self.limit.0 - self.at.0).min(CHUNK);
+        self.input.resize(usize::try_from(len).expect("a chunk fits in memory"), 0);
+        self.used = 0;
+        read_twice(&self.layer.blob, &mut self.input, self.at)?;
+        self.at = self.at.plus(self.input.len());
+        Ok(())
+    }
+}
+
+/// Reads, and reads once more when the system failed: a mapped artifact turns a failed read into a killed guest.
+fn read_twice(blob: &SharedSource, buf: &mut [u8], at: BlobOffset) -> Result<(), ReadError> {
+    match blob.read_at(buf, at.0) {
+        Err(error) if error.kind() == ErrorKind::Io => blob.read_at(buf, at.0),
+        result => result,
+    }
+}

@@ -1,0 +1,186 @@
+//! Layers inside layers: a file that is a tar (`kernel.tar`) or a gzip (a kernel for arm64).
+//!
+//! The index of such a file is made from the decoded bytes of the layer it lies in, once, and kept beside that layer's
+//! own. The content of an uncompressed tar stays what it is: ranges of the layer.
+
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+
+use super::build::{self, Expected, Flow, Plan};
+use super::decode::Codec;
+use super::error::Error;
+use super::index::{Draft, Index};
+use super::layers::{Layer, Layers};
+use super::tar::Scanner;
+use super::toc::Toc;
+use crate::base::{Digest, ErrorKind, Fault as _};
+use crate::extent::{ReadError, SharedSource, Slice, Source};
+
+/// Bytes that tell a compression.
+const SNIFFED: u64 = 6;
+/// CRC and size at the end of a gzip file (RFC 1952, section 2.3.1).
+const TRAILER: u64 = 8;
+/// The least a gzip file can have: header, an empty block, trailer.
+const GZIP_MIN: u64 = 20;
+
+/// A file of a layer.
+#[derive(Clone)]
+pub struct Inner {
+    /// The diff of the layer, or whatever else the file is a range of.
+    pub source: SharedSource,
+    /// First byte in it.
+    pub offset: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Layers {
+    /// Opens a tar, compressed or not, that lies in another layer. The offsets of an uncompressed one count in the diff
+    /// of that layer.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is no sound tar; what reading the layer says.
+    pub fn open_nested(&self, file: &Inner) -> Result<Layer, Error> {
+        let codec = file.codec()?;
+        let scanner = Scanner::new(if codec == Codec::Plain { file.offset } else { 0 });
+        let (subject, index, toc) = self.index_nested(file, codec, Some(scanner))?;
+        let diff_id = *index.diff_id();
+        let diff = match codec {
+            Codec::Plain => file.source.clone(),
+            Codec::Gzip | Codec::Zstd => self.diff(subject, file.to_string(), file.slice()?, index),
+        };
+        Ok(Layer { toc, diff, diff_id })
+    }
+
+    /// The uncompressed content of a gzip file that lies in a layer. Only its last bytes are read now, which tell the
+    /// size; it is indexed when it is first read.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is too short to be gzip; what reading the layer says.
+    pub fn open_gzip(self: &Arc<Self>, file: &Inner) -> Result<SharedSource, Error> {
+        if file.size < GZIP_MIN || file.codec()? != Codec::Gzip {
+            let problem = "it does not start as gzip data does".to_owned();
+            return Err(Error::Stream { format: "gzip", at: 0, problem }.of(file));
+        }
+        let mut size = [0; 4];
+        file.source.read_at(&mut size, file.offset + file.size - TRAILER / 2).map_err(Error::Content)?;
+        let size = u32::from_le_bytes(size).into();
+        Ok(Arc::new(Inflated { layers: self.clone(), file: file.clone(), size, content: OnceLock::new() }))
+    }
+
+    /// The index of a file in a layer: kept, or made now.
+    fn index_nested(
+        &self,
+        file: &Inner,
+        codec: Codec,
+        scanner: Option<Scanner>,
+    ) -> Result<(Digest, Index, Toc), Error> {
+        let outer = self.subject_of(&file.source);
+        let subject = file.subject(outer.as_ref(), scanner.is_some());
+        let key = outer.map(|outer| format!("{}-{}", outer.hex(), &subject.hex()[..32]));
+        let _guard = key.iter().map(|_| self.store.lock(&subject)).next().transpose()?;
+        let kept = key.iter().find_map(|key| self.kept(key, &subject).transpose()).transpose()?;
+        let (index, toc) = match (kept, key) {
+            (Some(kept), _) => kept,
+            (None, Some(key)) => self.keep(&key, &subject, &self.pass_nested(file, codec, scanner)?)?,
+            (None, None) => Self::in_memory(self.pass_nested(file, codec, scanner)?.encode(&subject), &subject),
+        };
+        Ok((subject, index, toc))
+    }
+
+    fn pass_nested(&self, file: &Inner, codec: Codec, scanner: Option<Scanner>) -> Result<Draft, Error> {
+        let mut input = InnerReader { file, at: 0 };
+        let expected = Expected { size: file.size, digest: None, diff_id: None };
+        let plan = Plan { span_size: self.options.span_size, scanner };
+        let flow = Flow { input: &mut input, copy: None, progress: &|_| {} };
+        let draft = build::pass(flow, &expected, plan).map_err(|error| error.from_content().of(file))?;
+        Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
+    }
+}
+
+impl Inner {
+    fn codec(&self) -> Result<Codec, Error> {
+        let mut start = [0; 6];
+        let len = usize::try_from(self.size.min(SNIFFED)).expect("six fits in usize");
+        self.source.read_at(&mut start[..len], self.offset).map_err(Error::Content)?;
+        Codec::sniff(&start[..len]).map_err(|error| error.of(self))
+    }
+
+    fn slice(&self) -> Result<SharedSource, Error> {
+        let slice = Slice::new(self.source.clone(), self.offset, self.size).map_err(Error::Content)?;
+        Ok(Arc::new(slice))
+    }
+
+    /// What an index of the file is about: where it lies, and whether it is read as a tar.
+    fn subject(&self, outer: Option<&Digest>, tar: bool) -> Digest {
+        let outer = outer.map_or([0; 32], |outer| *outer.as_bytes());
+        let place = [self.offset.to_le_bytes(), self.size.to_le_bytes()].concat();
+        Digest::of(&[&b"lkit nested"[..], &outer, &place, &[u8::from(tar)]].concat())
+    }
+}
+
+impl std::fmt::Display for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "file at byte {} of a layer", self.offset)
+    }
+}
+
+/// Reads a file of a layer from front to back.
+struct InnerReader<'a> {
+    file: &'a Inner,
+    at: u64,
+}
+
+impl Read for InnerReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.file.size - self.at).unwrap_or(usize::MAX);
+        let len = left.min(buf.len());
+        let at = self.file.offset + self.at;
+        self.file.source.read_at(&mut buf[..len], at).map_err(std::io::Error::other)?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+/// The content of a gzip file, indexed when it is first read.
+struct Inflated {
+    layers: Arc<Layers>,
+    file: Inner,
+    /// As the file's last four bytes say.
+    size: u64,
+    content: OnceLock<Result<SharedSource, ReadError>>,
+}
+
+impl Inflated {
+    fn index(&self) -> Result<SharedSource, ReadError> {
+        let (subject, index, _) = self.layers.index_nested(&self.file, Codec::Gzip, None).map_err(unreadable)?;
+        let actual = index.diff_size();
+        if actual != self.size {
+            return Err(unreadable(Error::TrailerSize { expected: self.size, actual }.of(&self.file)));
+        }
+        let slice = self.file.slice().map_err(unreadable)?;
+        Ok(self.layers.diff(subject, self.file.to_string(), slice, index))
+    }
+}
+
+fn unreadable(error: Error) -> ReadError {
+    ReadError::wrap("cannot read compressed content", error)
+}
+
+impl Source for Inflated {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        if let Some(content) = self.content.get() {
+            return content.clone()?.read_at(buf, offset);
+        }
+        let content = self.index();
+        // What may pass, such as a full disk, is tried again by the next read.
+        if !matches!(&content, Err(error) if error.kind() != ErrorKind::Corrupt) {
+            self.content.get_or_init(|| content.clone());
+        }
+        content?.read_at(buf, offset)
+    }
+}

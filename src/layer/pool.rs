@@ -1,0 +1,361 @@
+//! Who decodes what: single flight for readers, decoding ahead in workers, cursors kept for the next read.
+//!
+//! A *run* is one decoder going forward through one span. Who needs a piece that no run is about to reach starts one and
+//! decodes on its own thread; whoever else needs a piece that lies ahead of a run waits for it. Workers do what is
+//! decoded ahead of sequential readers.
+//!
+//! # Invariants
+//! A piece is decoded by one run at a time. A thread waits only for runs that some thread is executing, and those wait
+//! at most for runs of the source below them, so nothing waits in a circle.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+
+use super::cache::{Cache, Decoded};
+use super::cursor::{Cursor, Seekable};
+use super::offset::DiffOffset;
+use super::streams::Streams;
+use crate::extent::ReadError;
+
+/// How far ahead of a run a piece may lie to be waited for, in pieces; beyond, another run is quicker.
+const JOIN: usize = 64;
+/// Pieces before the first wanted one that are kept on the way.
+const KEEP: usize = 16;
+/// Runs that may wait for a worker; sequential readers beyond that decode for themselves.
+const QUEUE: usize = 16;
+/// Cursors that rest, and bytes of memory they may hold together (the windows of zstd frames are large).
+const RESTING: usize = 8;
+const RESTING_BYTES: usize = 16 << 20;
+
+/// Decoders, their cache, and the threads that decode ahead.
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something was queued, or the pool is gone.
+    queued: Condvar,
+}
+
+struct State {
+    cache: Cache,
+    streams: Streams,
+    runs: Vec<Run>,
+    /// Ids of runs that no thread executes yet.
+    queue: VecDeque<u64>,
+    resting: VecDeque<(usize, Cursor)>,
+    last_id: u64,
+    decoded: u64,
+    workers: usize,
+    idle: usize,
+    limit: usize,
+    closed: bool,
+}
+
+struct Run {
+    id: u64,
+    layer: Arc<Seekable>,
+    span: usize,
+    /// The piece it will decode next.
+    next: usize,
+    /// The first piece that somebody wants.
+    wanted: usize,
+    /// The last piece to decode.
+    target: usize,
+    /// A cursor that stood nearer than the start of the span.
+    cursor: Option<Cursor>,
+    waiters: Vec<(usize, Arc<Slot>)>,
+}
+
+type Outcome = Result<Decoded, ReadError>;
+
+/// Where a waiting reader finds its piece.
+#[derive(Default)]
+struct Slot {
+    outcome: Mutex<Option<Outcome>>,
+    filled: Condvar,
+}
+
+/// Who executes a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Executor {
+    /// A reader that wants this piece, and goes on only while others wait.
+    Reader(usize),
+    /// A worker, which goes on to the target.
+    Worker,
+}
+
+impl Pool {
+    /// A pool with a cache of `cache` bytes and up to `workers` threads, which start when there is something to do.
+    pub(super) fn new(cache: usize, workers: usize) -> Self {
+        let state = State {
+            cache: Cache::new(cache),
+            streams: Streams::default(),
+            runs: Vec::new(),
+            queue: VecDeque::new(),
+            resting: VecDeque::new(),
+            last_id: 0,
+            decoded: 0,
+            workers: 0,
+            idle: 0,
+            limit: workers,
+            closed: false,
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), queued: Condvar::new() }))
+    }
+
+    /// A number for a further layer.
+    pub(super) fn new_id(&self) -> u64 {
+        let mut state = self.0.lock();
+        state.last_id += 1;
+        state.last_id
+    }
+
+    /// Bytes decoded so far.
+    pub(super) fn decoded(&self) -> u64 {
+        self.0.lock().decoded
+    }
+
+    /// Takes note of a read of these bytes of the diff, and has decoded ahead what is worth it.
+    pub(super) fn note(&self, layer: &Arc<Seekable>, read: &Range<u64>) {
+        let mut state = self.0.lock();
+        let Some(ahead) = state.streams.note(layer.id, read) else { return };
+        if state.limit > 0 && state.ask(layer, ahead.start..ahead.end.min(layer.index.diff_size())) {
+            self.0.wake(&mut state);
+        }
+    }
+
+    /// A verified piece.
+    ///
+    /// # Errors
+    /// What decoding it says.
+    pub(super) fn piece(&self, layer: &Arc<Seekable>, piece: usize) -> Outcome {
+        let mut state = self.0.lock();
+        if let Some(bytes) = state.cache.lookup((layer.id, piece)) {
+            return Ok(bytes);
+        }
+        let span = layer.index.span_of(piece);
+        let Some(run) = state.run_before(layer.id, span, piece) else {
+            let id = state.start(layer, span, piece..piece);
+            drop(state);
+            return self.0.execute(id, Executor::Reader(piece)).expect("a reader's run ends with its piece");
+        };
+        run.target = run.target.max(piece);
+        run.wanted = run.wanted.min(piece);
+        let id = run.id;
+        if let Some(at) = state.queue.iter().position(|queued| *queued == id) {
+            state.queue.remove(at);
+            drop(state);
+            return self.0.execute(id, Executor::Reader(piece)).expect("a reader's run ends with its piece");
+        }
+        let slot = Arc::new(Slot::default());
+        run_of(&mut state.runs, id).waiters.push((piece, slot.clone()));
+        drop(state);
+        slot.wait()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.queued.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the pool")
+    }
+
+    /// Wakes or starts a worker.
+    fn wake(self: &Arc<Self>, state: &mut State) {
+        if state.idle == 0 && state.workers < state.limit {
+            state.workers += 1;
+            let shared = self.clone();
+            let name = format!("decode-{}", state.workers);
+            let started = thread::Builder::new().name(name).spawn(move || shared.work());
+            if started.is_err() {
+                // Without it readers decode for themselves.
+                state.workers -= 1;
+                state.limit = state.workers;
+            }
+        }
+        self.queued.notify_one();
+    }
+
+    fn work(self: &Arc<Self>) {
+        let mut state = self.lock();
+        while !state.closed {
+            if let Some(id) = state.queue.pop_front() {
+                drop(state);
+                self.execute(id, Executor::Worker);
+                state = self.lock();
+            } else {
+                state.idle += 1;
+                state = self.queued.wait(state).expect("nothing panics while it holds the pool");
+                state.idle -= 1;
+            }
+        }
+    }
+
+    /// Executes a run that no other thread executes. Returns the outcome for the piece that the reader wants.
+    fn execute(self: &Arc<Self>, id: u64, executor: Executor) -> Option<Outcome> {
+        let (layer, span, cursor, mut buffer) = {
+            let mut state = self.lock();
+            let buffer = state.cache.buffer();
+            let run = run_of(&mut state.runs, id);
+            (run.layer.clone(), run.span, run.cursor.take(), buffer)
+        };
+        let mut own = None;
+        let mut cursor = match cursor.map_or_else(|| Cursor::start(layer, span), Ok) {
+            Ok(cursor) => cursor,
+            Err(error) => return Some(Err(self.lock().fail(id, error))),
+        };
+        loop {
+            if let Err(error) = cursor.advance(&mut buffer) {
+                let error = self.lock().fail(id, error);
+                return own.or(Some(Err(error)));
+            }
+            let bytes = Arc::new(buffer);
+            let mut state = self.lock();
+            let piece = cursor.next() - 1;
+            if executor == Executor::Reader(piece) {
+                own = Some(Ok(bytes.clone()));
+            }
+            if !state.take(id, bytes, executor) {
+                if state.settle(id, cursor) {
+                    self.wake(&mut state);
+                }
+                return own;
+            }
+            buffer = state.cache.buffer();
+        }
+    }
+}
+
+impl Slot {
+    fn fill(&self, outcome: Outcome) {
+        *self.outcome.lock().expect("filling a slot does not panic") = Some(outcome);
+        self.filled.notify_one();
+    }
+
+    fn wait(&self) -> Outcome {
+        let mut outcome = self.outcome.lock().expect("filling a slot does not panic");
+        loop {
+            match outcome.take() {
+                Some(outcome) => return outcome,
+                None => outcome = self.filled.wait(outcome).expect("filling a slot does not panic"),
+            }
+        }
+    }
+}
+
+impl State {
+    /// A run that will come by this piece soon.
+    fn run_before(&mut self, layer: u64, span: usize, piece: usize) -> Option<&mut Run> {
+        let soon = |run: &&mut Run| run.next <= piece && piece <= run.target.max(run.next) + JOIN;
+        self.runs.iter_mut().filter(|run| run.layer.id == layer && run.span == span).find(soon)
+    }
+
+    /// Starts a run for these pieces (the end included) from the nearest cursor before them.
+    fn start(&mut self, layer: &Arc<Seekable>, span: usize, pieces: Range<usize>) -> u64 {
+        let cursor = self.nearest(layer, span, pieces.start);
+        let next = cursor.as_ref().map_or_else(|| layer.index.pieces_of(span).start, Cursor::next);
+        self.last_id += 1;
+        let (id, waiters) = (self.last_id, Vec::new());
+        let layer = layer.clone();
+        self.runs.push(Run { id, layer, span, next, wanted: pieces.start, target: pieces.end, cursor, waiters });
+        id
+    }
+
+    fn nearest(&mut self, layer: &Arc<Seekable>, span: usize, piece: usize) -> Option<Cursor> {
+        let fits =
+            |(of, cursor): &(usize, Cursor)| *of == span && cursor.layer().id == layer.id && cursor.next() <= piece;
+        let fitting = self.resting.iter().enumerate().filter(|(_, resting)| fits(resting));
+        let (at, _) = fitting.max_by_key(|(_, (_, cursor))| cursor.next())?;
+        self.resting.remove(at).map(|(_, cursor)| cursor)
+    }
+
+    /// Asks for the spans that these bytes lie in; whether anything was queued.
+    fn ask(&mut self, layer: &Arc<Seekable>, bytes: Range<u64>) -> bool {
+        let index = &layer.index;
+        let mut at = bytes.start;
+        let mut queued = false;
+        while at < bytes.end && self.queue.len() < QUEUE {
+            let first = index.piece_at(DiffOffset(at));
+            let span = index.span_of(first);
+            let last = index.pieces_of(span).end - 1;
+            // Short spans are decoded whole, so that several are decoded at a time.
+            let wanted = index.piece_at(DiffOffset(bytes.end - 1)).max(first + JOIN / 4).min(last);
+            at = index.piece(last).end;
+            let Some(missing) = (first..=wanted).find(|piece| !self.cache.holds((layer.id, *piece))) else { continue };
+            match self.run_before(layer.id, span, missing) {
+                Some(run) => run.target = run.target.max(wanted),
+                None => {
+                    let id = self.start(layer, span, missing..wanted);
+                    self.queue.push_back(id);
+                    queued = true;
+                }
+            }
+        }
+        queued
+    }
+
+    /// Takes the piece that a run has decoded; whether its executor should go on.
+    fn take(&mut self, id: u64, bytes: Decoded, executor: Executor) -> bool {
+        self.decoded += bytes.len() as u64;
+        let run = run_of(&mut self.runs, id);
+        let piece = run.next;
+        run.next += 1;
+        for (_, slot) in run.waiters.extract_if(.., |(wanted, _)| *wanted == piece) {
+            slot.fill(Ok(bytes.clone()));
+        }
+        let go_on = match executor {
+            _ if !run.waiters.is_empty() => true,
+            Executor::Reader(wanted) => run.next <= wanted,
+            Executor::Worker => run.next <= run.target,
+        };
+        if piece + KEEP >= run.wanted {
+            let key = (run.layer.id, piece);
+            self.cache.insert(key, bytes);
+        }
+        go_on
+    }
+
+    /// Ends a run, or queues it when more is to be decoded ahead; whether it was queued.
+    fn settle(&mut self, id: u64, mut cursor: Cursor) -> bool {
+        let run = run_of(&mut self.runs, id);
+        if run.next <= run.target && !cursor.is_done() {
+            run.cursor = Some(cursor);
+            self.queue.push_front(id);
+            return true;
+        }
+        let span = run.span;
+        self.runs.retain(|run| run.id != id);
+        if !cursor.is_done() {
+            cursor.rest();
+            self.resting.push_back((span, cursor));
+            while self.resting.len() > RESTING || (self.resting.len() > 1 && self.resting_bytes() > RESTING_BYTES) {
+                self.resting.pop_front();
+            }
+        }
+        false
+    }
+
+    fn resting_bytes(&self) -> usize {
+        self.resting.iter().map(|(_, cursor)| cursor.weight()).sum()
+    }
+
+    /// Ends a run that failed, for all who wait for it.
+    fn fail(&mut self, id: u64, error: ReadError) -> ReadError {
+        let at = self.runs.iter().position(|run| run.id == id).expect("a run stays until its executor ends it");
+        let run = self.runs.swap_remove(at);
+        run.waiters.iter().for_each(|(_, slot)| slot.fill(Err(error.clone())));
+        error
+    }
+}
+
+fn run_of(runs: &mut [Run], id: u64) -> &mut Run {
+    runs.iter_mut().find(|run| run.id == id).expect("a run stays until its executor ends it")
+}

@@ -1,0 +1,372 @@
+//! The table of contents of a layer, kept as columns: small on disk, and quick to walk.
+//!
+//! # Format
+//! zstd over: the number of entries and the length of every column (varints, LEB128), then the columns. Integers are
+//! varints; signed ones are zigzag. Within a column entries follow each other in archive order.
+//!
+//! | column | holds for each entry |
+//! |---|---|
+//! | tag | one byte: file kind, kind of body, whether it has attributes |
+//! | shared | bytes its path has in common with the path before |
+//! | length | bytes of the path behind them |
+//! | name | those bytes |
+//! | mode | permission bits |
+//! | owner | uid, gid |
+//! | time | difference to the time before |
+//! | place | content: signed distance from the end of the content before; size |
+//! | link | length and bytes of the target |
+//! | extra | device numbers; size and runs of sparse files; attributes |
+
+use super::columns::{Column, Cursor};
+use super::{Body, Entry, Run};
+use crate::base::{FileKind, Metadata, Xattr};
+
+/// Number of columns.
+const COLUMNS: usize = 10;
+/// zstd's level: past it an index gets hardly smaller.
+const LEVEL: i32 = 6;
+/// Kinds of file as a tag numbers them.
+const KINDS: [FileKind; 7] = [
+    FileKind::File,
+    FileKind::Directory,
+    FileKind::Symlink,
+    FileKind::CharDevice,
+    FileKind::BlockDevice,
+    FileKind::Fifo,
+    FileKind::Socket,
+];
+/// Bodies as bits 3 to 5 of a tag number them.
+const EMPTY: u8 = 0;
+const CONTENT: u8 = 1;
+const SPARSE: u8 = 2;
+const SYMLINK: u8 = 3;
+const HARD_LINK: u8 = 4;
+/// Bit of a tag: attributes follow in `extra`.
+const XATTRS: u8 = 0x80;
+
+#[derive(Clone, Copy)]
+enum Name {
+    Tag,
+    Shared,
+    Length,
+    Name,
+    Mode,
+    Owner,
+    Time,
+    Place,
+    Link,
+    Extra,
+}
+
+/// Gathers entries as they are found.
+#[derive(Default)]
+pub(super) struct TocBuilder {
+    columns: [Column; COLUMNS],
+    entries: u64,
+    path: Vec<u8>,
+    before: Before,
+}
+
+/// What differences are taken to.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    mtime: i64,
+    /// End of the content before, in the diff.
+    end: u64,
+}
+
+impl TocBuilder {
+    /// Adds an entry behind those added before.
+    pub(super) fn push(&mut self, entry: &Entry<'_>) {
+        self.entries += 1;
+        let kind = KINDS.iter().position(|kind| *kind == entry.metadata.kind).expect("every kind is in the table");
+        let kind = u8::try_from(kind).expect("the table is short");
+        let xattrs = if entry.xattrs.is_empty() { 0 } else { XATTRS };
+        self.at(Name::Tag).byte(kind | body_number(&entry.body) << 3 | xattrs);
+        self.push_path(entry.path);
+        self.push_metadata(&entry.metadata);
+        self.push_body(&entry.body);
+        if !entry.xattrs.is_empty() {
+            let extra = self.at(Name::Extra);
+            extra.length(entry.xattrs.len());
+            for xattr in &entry.xattrs {
+                extra.bytes(&xattr.name);
+                extra.bytes(&xattr.value);
+            }
+        }
+    }
+
+    /// The table as it is kept in an index.
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut head = Column::default();
+        head.number(self.entries);
+        self.columns.iter().for_each(|column| head.length(column.as_slice().len()));
+        let mut whole = head.as_slice().to_vec();
+        self.columns.iter().for_each(|column| whole.extend_from_slice(column.as_slice()));
+        zstd::bulk::compress(&whole, LEVEL).expect("compressing to memory fails only without memory")
+    }
+
+    fn at(&mut self, name: Name) -> &mut Column {
+        &mut self.columns[name as usize]
+    }
+
+    fn push_path(&mut self, path: &[u8]) {
+        let shared = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
+        self.at(Name::Shared).length(shared);
+        self.at(Name::Length).length(path.len() - shared);
+        self.at(Name::Name).raw(&path[shared..]);
+        self.path.truncate(shared);
+        self.path.extend_from_slice(&path[shared..]);
+    }
+
+    fn push_metadata(&mut self, metadata: &Metadata) {
+        self.at(Name::Mode).number(metadata.mode.into());
+        self.at(Name::Owner).number(metadata.uid.into());
+        self.at(Name::Owner).number(metadata.gid.into());
+        let difference = metadata.mtime.wrapping_sub(self.before.mtime);
+        self.before.mtime = metadata.mtime;
+        self.at(Name::Time).signed(difference);
+        if is_device(metadata.kind) {
+            self.at(Name::Extra).number(metadata.rdev.0.into());
+            self.at(Name::Extra).number(metadata.rdev.1.into());
+        }
+    }
+
+    fn push_body(&mut self, body: &Body<'_>) {
+        match body {
+            Body::Empty => {}
+            Body::Content { offset, size } => {
+                self.push_place(*offset);
+                self.at(Name::Place).number(*size);
+                self.before.end = offset + size;
+            }
+            Body::Sparse { size, runs } => {
+                self.at(Name::Extra).number(*size);
+                self.at(Name::Extra).length(runs.len());
+                for run in runs {
+                    self.push_place(run.offset);
+                    self.at(Name::Extra).number(run.at);
+                    self.at(Name::Extra).number(run.len);
+                    self.before.end = run.offset + run.len;
+                }
+            }
+            Body::Symlink(target) | Body::HardLink(target) => self.at(Name::Link).bytes(target),
+        }
+    }
+
+    fn push_place(&mut self, offset: u64) {
+        let gap = offset.wrapping_sub(self.before.end).cast_signed();
+        self.at(Name::Place).signed(gap);
+    }
+}
+
+/// The table of contents of a layer, ready to be walked.
+pub struct Toc {
+    /// The columns behind each other.
+    bytes: Vec<u8>,
+    starts: [usize; COLUMNS],
+    entries: u64,
+    /// All paths behind each other.
+    paths: Vec<u8>,
+}
+
+impl Toc {
+    /// Unpacks a table; `None` when it is damaged.
+    pub(super) fn decode(packed: &[u8]) -> Option<Self> {
+        let bytes = zstd::stream::decode_all(packed).ok()?;
+        let mut cursor = Cursor::new(&bytes);
+        let entries = cursor.number()?;
+        let mut lengths = [0; COLUMNS];
+        for length in &mut lengths {
+            *length = cursor.length()?;
+        }
+        let mut at = bytes.len() - cursor.left();
+        let mut starts = [0; COLUMNS];
+        for (start, length) in starts.iter_mut().zip(lengths) {
+            *start = at;
+            at = at.checked_add(length).filter(|end| *end <= bytes.len())?;
+        }
+        let mut toc = Self { bytes, starts, entries, paths: Vec::new() };
+        toc.paths = toc.expand_paths()?;
+        let mut walk = toc.walk();
+        (0..entries).try_for_each(|_| walk.entry().map(drop))?;
+        Some(toc)
+    }
+
+    /// Number of entries.
+    pub const fn len(&self) -> u64 {
+        self.entries
+    }
+
+    /// Whether there is no entry.
+    pub const fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The entries in archive order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut walk = self.walk();
+        (0..self.entries).map(move |_| walk.entry().expect("every entry was walked when the table was unpacked"))
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        let cursors = self.starts.map(|start| Cursor::new(&self.bytes[start..]));
+        Walk { cursors, paths: Cursor::new(&self.paths), before: Before::default() }
+    }
+
+    fn expand_paths(&self) -> Option<Vec<u8>> {
+        let [mut shared, mut length, mut name] = [Name::Shared, Name::Length, Name::Name]
+            .map(|column| Cursor::new(&self.bytes[self.starts[column as usize]..]));
+        let mut paths = Vec::new();
+        let mut before = 0..0_usize;
+        for _ in 0..self.entries {
+            let (shared, length) = (shared.length()?, length.length()?);
+            let start = paths.len();
+            paths.extend_from_within(before.start..before.start.checked_add(shared).filter(|end| *end <= before.end)?);
+            paths.extend_from_slice(name.raw(length)?);
+            before = start..paths.len();
+        }
+        Some(paths)
+    }
+}
+
+/// A walk over the columns; every step is checked.
+struct Walk<'a> {
+    cursors: [Cursor<'a>; COLUMNS],
+    paths: Cursor<'a>,
+    before: Before,
+}
+
+impl<'a> Walk<'a> {
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let tag = self.at(Name::Tag).byte()?;
+        let kind = *KINDS.get(usize::from(tag & 7))?;
+        let length = self.at(Name::Shared).length()?.checked_add(self.at(Name::Length).length()?)?;
+        let path = self.paths.raw(length)?;
+        let metadata = self.metadata(kind)?;
+        let body = self.body(tag >> 3 & 7)?;
+        let xattrs = if tag & XATTRS == 0 { Vec::new() } else { self.xattrs()? };
+        Some(Entry { path, metadata, body, xattrs })
+    }
+
+    fn at(&mut self, name: Name) -> &mut Cursor<'a> {
+        &mut self.cursors[name as usize]
+    }
+
+    fn metadata(&mut self, kind: FileKind) -> Option<Metadata> {
+        let mode = u16::try_from(self.at(Name::Mode).number()?).ok()?;
+        let uid = self.at(Name::Owner).word()?;
+        let gid = self.at(Name::Owner).word()?;
+        let mtime = self.before.mtime.wrapping_add(self.at(Name::Time).signed()?);
+        self.before.mtime = mtime;
+        let rdev = match is_device(kind) {
+            true => (self.at(Name::Extra).word()?, self.at(Name::Extra).word()?),
+            false => (0, 0),
+        };
+        Some(Metadata { kind, mode, uid, gid, mtime, rdev })
+    }
+
+    fn body(&mut self, number: u8) -> Option<Body<'a>> {
+        Some(match number {
+            EMPTY => Body::Empty,
+            CONTENT => {
+                let offset = self.place()?;
+                let size = self.at(Name::Place).number()?;
+                self.before.end = offset.checked_add(size)?;
+                Body::Content { offset, size }
+            }
+            SPARSE => self.sparse()?,
+            SYMLINK => Body::Symlink(self.at(Name::Link).bytes()?),
+            HARD_LINK => Body::HardLink(self.at(Name::Link).bytes()?),
+            _ => return None,
+        })
+    }
+
+    fn sparse(&mut self) -> Option<Body<'a>> {
+        let size = self.at(Name::Extra).number()?;
+        let count = self.at(Name::Extra).length()?;
+        let mut runs = Vec::new();
+        for _ in 0..count {
+            let offset = self.place()?;
+            let (at, len) = (self.at(Name::Extra).number()?, self.at(Name::Extra).number()?);
+            self.before.end = offset.checked_add(len)?;
+            runs.push(Run { at, offset, len });
+        }
+        Some(Body::Sparse { size, runs })
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        let gap = self.at(Name::Place).signed()?;
+        Some(self.before.end.wrapping_add_signed(gap))
+    }
+
+    fn xattrs(&mut self) -> Option<Vec<Xattr>> {
+        let extra = self.at(Name::Extra);
+        let count = extra.length()?;
+        (0..count).map(|_| Some(Xattr { name: extra.bytes()?.into(), value: extra.bytes()?.into() })).collect()
+    }
+}
+
+const fn body_number(body: &Body<'_>) -> u8 {
+    match body {
+        Body::Empty => EMPTY,
+        Body::Content { .. } => CONTENT,
+        Body::Sparse { .. } => SPARSE,
+        Body::Symlink(_) => SYMLINK,
+        Body::HardLink(_) => HARD_LINK,
+    }
+}
+
+const fn is_device(kind: FileKind) -> bool {
+    matches!(kind, FileKind::CharDevice | FileKind::BlockDevice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<Entry<'static>> {
+        let metadata = |kind, mtime| Metadata { kind, mode: 0o4755, uid: 0, gid: 70_000, mtime, rdev: (0, 0) };
+        let entry = |path, kind, body| Entry { path, metadata: metadata(kind, -5), body, xattrs: Vec::new() };
+        let device = Metadata { rdev: (259, 1_048_575), ..metadata(FileKind::BlockDevice, i64::MIN) };
+        let xattrs = vec![Xattr { name: b"user.a".as_slice().into(), value: b"\0\xff".as_slice().into() }];
+        let runs = vec![Run { at: 0, offset: 9000, len: 1 }, Run { at: 1 << 40, offset: 9001, len: 7 }];
+        vec![
+            entry(b"./", FileKind::Directory, Body::Empty),
+            entry(b"./usr/bin/a", FileKind::File, Body::Content { offset: 1024, size: 5 }),
+            Entry { xattrs, ..entry(b"./usr/bin/ab", FileKind::File, Body::Content { offset: u64::MAX - 9, size: 9 }) },
+            entry(b"./usr/bin/a", FileKind::File, Body::Content { offset: 512, size: 0 }),
+            entry(b"./s", FileKind::File, Body::Sparse { size: 1 << 41, runs }),
+            entry(b"./l", FileKind::Symlink, Body::Symlink(b"\xff\n")),
+            entry(b"./h", FileKind::File, Body::HardLink(b"./s")),
+            Entry { metadata: device, ..entry(b"./d", FileKind::BlockDevice, Body::Empty) },
+        ]
+    }
+
+    fn packed(entries: &[Entry<'_>]) -> Vec<u8> {
+        let mut builder = TocBuilder::default();
+        entries.iter().for_each(|entry| builder.push(entry));
+        builder.finish()
+    }
+
+    #[test]
+    fn entries_read_back_as_they_were_pushed() {
+        let toc = Toc::decode(&packed(&sample())).unwrap();
+        assert_eq!(toc.entries().collect::<Vec<_>>(), sample());
+        assert!(Toc::decode(&packed(&[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn damage_to_the_columns_is_told_or_harmless() {
+        let whole = zstd::stream::decode_all(&packed(&sample())[..]).unwrap();
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff, whole[at] ^ 1] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                let toc = Toc::decode(&zstd::bulk::compress(&damaged, 1).unwrap());
+                assert!(toc.is_none_or(|toc| toc.entries().count() as u64 == toc.len()));
+            }
+            assert!(Toc::decode(&zstd::bulk::compress(&whole[..at], 1).unwrap()).is_none());
+        }
+    }
+}

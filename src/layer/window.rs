@@ -1,0 +1,98 @@
+//! Sparse windows: of the 32 KiB before a checkpoint, only the bytes that what follows really refers to.
+//!
+//! Nothing behind the first 32 KiB of output can refer to the window any more, so those are inflated twice over windows
+//! that give the position of each byte away. About a tenth of a window is ever used; the rest becomes zeros, which
+//! compress to nothing.
+
+use super::inflate::{Flow, Inflater, WINDOW};
+
+/// zstd's level: higher ones gain little over so few bytes.
+const LEVEL: i32 = 3;
+
+/// Makes and packs sparse windows.
+pub(super) struct Sparsifier {
+    /// Two windows whose bytes at a position differ from each other, and together tell the position.
+    low: Box<[u8; WINDOW]>,
+    high: Box<[u8; WINDOW]>,
+    outputs: [Box<[u8; WINDOW]>; 2],
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+impl Sparsifier {
+    /// One of these serves many windows.
+    pub(super) fn new() -> Self {
+        let zeros = || Box::new([0; WINDOW]);
+        let (mut low, mut high) = (zeros(), zeros());
+        for (position, (low, high)) in low.iter_mut().zip(high.iter_mut()).enumerate() {
+            [*low, *high] = marks(position);
+        }
+        let compressor = zstd::bulk::Compressor::new(LEVEL).expect("level 3 exists");
+        Self { low, high, outputs: [zeros(), zeros()], compressor }
+    }
+
+    /// Packs `window`, keeping what `lookahead`, the deflate data behind it, needs. `bits` and `last` are as for
+    /// [`Inflater::resume`].
+    pub(super) fn pack(&mut self, window: &[u8; WINDOW], bits: u8, last: u8, lookahead: &[u8]) -> Vec<u8> {
+        let [low, high] = &mut self.outputs;
+        let len = inflate_all(bits, last, &self.low, lookahead, &mut low[..]);
+        let same = inflate_all(bits, last, &self.high, lookahead, &mut high[..]);
+        debug_assert_eq!(len, same, "the same data has the same length over any window");
+        let mut sparse = Box::new([0; WINDOW]);
+        for (low, high) in low[..len].iter().zip(&high[..len]) {
+            if low != high {
+                let position = position([*low, *high]);
+                sparse[position] = window[position];
+            }
+        }
+        self.compressor.compress(&sparse[..]).expect("compressing to memory fails only without memory")
+    }
+}
+
+/// Unpacks a window; `None` when it is damaged.
+pub(super) fn unpack(packed: &[u8]) -> Option<Box<[u8; WINDOW]>> {
+    let mut window = Box::new([0; WINDOW]);
+    let len = zstd::bulk::decompress_to_buffer(packed, &mut window[..]).ok()?;
+    (len == WINDOW).then_some(window)
+}
+
+/// The bytes that mark a position: never equal, so a reference to the window is never taken for a literal.
+fn marks(position: usize) -> [u8; 2] {
+    let [low, high, ..] = position.to_le_bytes();
+    [low, low.wrapping_add(high).wrapping_add(1)]
+}
+
+/// The position that these marks stand for.
+fn position([low, high]: [u8; 2]) -> usize {
+    let high = high.wrapping_sub(low).wrapping_sub(1);
+    (usize::from(high) << 8 | usize::from(low)) % WINDOW
+}
+
+/// Inflates as much as `output` holds; what is wrong with the data shows in the real decode, not here.
+fn inflate_all(bits: u8, last: u8, window: &[u8; WINDOW], mut input: &[u8], output: &mut [u8]) -> usize {
+    let mut inflater = Inflater::resume(bits, last, window);
+    let (mut len, mut idle) = (0, 0);
+    while len < output.len() && idle < 2 {
+        let Ok(progress) = inflater.inflate(input, &mut output[len..]) else { break };
+        input = &input[progress.consumed..];
+        len += progress.produced;
+        // A block may end without a byte read or written, once.
+        idle = if progress.consumed + progress.produced == 0 { idle + 1 } else { 0 };
+        if progress.flow == Flow::End {
+            break;
+        }
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_tell_every_position() {
+        for at in 0..WINDOW {
+            let marks = marks(at);
+            assert!(marks[0] != marks[1] && position(marks) == at);
+        }
+    }
+}
