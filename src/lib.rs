@@ -62,6 +62,8 @@ pub mod blob;
 pub mod extent;
 pub mod spec;
 
+pub mod oci;
+
 pub mod layer;
 pub mod tree;
 

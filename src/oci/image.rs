@@ -1,0 +1,45 @@
+//! An image for one platform: everything about it but the bytes of its layers.
+
+use super::{Compression, Descriptor, ImageConfig, Reference};
+use crate::base::Digest;
+
+/// An image that was found, with its manifest and image config verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The name it was found under.
+    pub reference: Reference,
+    /// Its manifest: digest, size in bytes, media type.
+    pub manifest: Descriptor,
+    /// The manifest's bytes.
+    pub manifest_bytes: Vec<u8>,
+    /// The image config.
+    pub config: ImageConfig,
+    /// Digest of the image config's bytes.
+    pub config_digest: Digest,
+    /// The image config's bytes.
+    pub config_bytes: Vec<u8>,
+    /// The layers, lowest first.
+    pub layers: Vec<Layer>,
+}
+
+impl Image {
+    /// Digest of the manifest for the platform.
+    pub fn digest(&self) -> &Digest {
+        &self.manifest.digest
+    }
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Digest of the blob as stored.
+    pub digest: Digest,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// Media type as the manifest has it.
+    pub media_type: String,
+    /// Compression as the media type says; a hint.
+    pub compression: Compression,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+}

@@ -1,0 +1,162 @@
+//! Manifests and image indexes, parsed from bytes that were checked against their digest.
+//!
+//! # Format
+//! OCI image specification 1.1, manifest.md and image-index.md; docker's schema 2 has the same fields.
+
+use serde::Deserialize;
+
+use super::media_type::{LayerType, is_config, is_index, is_manifest, layer_type};
+use super::{Descriptor, ImageConfig, Layer};
+
+/// Largest manifest or image index, in bytes: twice what registries take.
+pub(super) const MAX_MANIFEST: u64 = 8 << 20;
+/// Largest image config, in bytes.
+pub(super) const MAX_CONFIG: u64 = 8 << 20;
+
+/// What a reference or an entry of an image index can lead to.
+#[derive(Debug)]
+pub(super) enum Document {
+    /// One image for several platforms, or several indexes.
+    Index(Vec<Descriptor>),
+    /// An image.
+    Manifest(Manifest),
+}
+
+/// An image's parts.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    /// The image config.
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// Why a document is of no use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It is not what the specification says.
+    Malformed(String),
+    /// It is something lkit does not make files from.
+    Unsupported(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Json {
+    schema_version: Option<u32>,
+    media_type: Option<String>,
+    manifests: Option<Vec<serde_json::Value>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+impl Document {
+    /// Parses a manifest or image index and tells its media type.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, String), Flaw> {
+        let json: Json = serde_json::from_slice(bytes).map_err(|e| Flaw::Malformed(e.to_string()))?;
+        if json.schema_version == Some(1) {
+            return Err(Flaw::Unsupported("it is a manifest of docker's old schema 1".to_owned()));
+        }
+        match (json.manifests, json.config, json.layers, json.media_type) {
+            (Some(manifests), None, None, media_type) if media_type.as_deref().is_none_or(is_index) => {
+                // Entries lkit cannot name, such as those with another digest algorithm, are for others.
+                let manifests = manifests.into_iter().filter_map(|m| serde_json::from_value(m).ok()).collect();
+                Ok((Self::Index(manifests), media_type.unwrap_or_else(|| super::media_type::OCI_INDEX.to_owned())))
+            }
+            (None, Some(config), Some(layers), media_type) if media_type.as_deref().is_none_or(is_manifest) => {
+                let media_type = media_type.unwrap_or_else(|| super::media_type::OCI_MANIFEST.to_owned());
+                Ok((Self::Manifest(Manifest { config, layers }), media_type))
+            }
+            // Both at once is how one blob would be two things to two readers (image-spec, "ambiguous documents").
+            (_, _, _, Some(media_type)) if !is_index(&media_type) && !is_manifest(&media_type) => {
+                Err(Flaw::Unsupported(format!("it has media type `{media_type}`, which is no image")))
+            }
+            _ => Err(Flaw::Malformed("it is neither a manifest nor an image index".to_owned())),
+        }
+    }
+}
+
+impl Manifest {
+    /// Whether its config is an image's, not an artifact's.
+    pub fn is_image(&self) -> bool {
+        is_config(&self.config.media_type)
+    }
+
+    /// The layers with their diff ids.
+    pub fn layers(&self, config: &ImageConfig) -> Result<Vec<Layer>, Flaw> {
+        if self.layers.len() != config.diff_ids.len() {
+            let (layers, diff_ids) = (self.layers.len(), config.diff_ids.len());
+            return Err(Flaw::Malformed(format!("it has {layers} layers, its image config has {diff_ids} diff ids")));
+        }
+        let layer = |(descriptor, diff_id): (&Descriptor, _)| match layer_type(&descriptor.media_type) {
+            LayerType::Tar(compression) => Ok(Layer {
+                digest: descriptor.digest,
+                size: descriptor.size,
+                media_type: descriptor.media_type.clone(),
+                compression,
+                diff_id,
+            }),
+            LayerType::Foreign => {
+                Err(Flaw::Unsupported("a layer of it is not in the registry (a foreign layer)".into()))
+            }
+            LayerType::Other => {
+                Err(Flaw::Unsupported(format!("a layer of it has media type `{}`", descriptor.media_type)))
+            }
+        };
+        self.layers.iter().zip(config.diff_ids.iter().copied()).map(layer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Digest;
+
+    fn descriptor(media_type: &str) -> String {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":3}}"#, Digest::of(b"abc"))
+    }
+
+    #[test]
+    fn a_document_is_known_by_its_fields_when_it_has_no_media_type() {
+        let config = descriptor("application/vnd.oci.image.config.v1+json");
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#);
+        assert!(matches!(Document::parse(manifest.as_bytes()), Ok((Document::Manifest(_), _))));
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{config},{{"digest":"sha512:00"}}]}}"#);
+        let Ok((Document::Index(entries), media_type)) = Document::parse(index.as_bytes()) else { panic!("no index") };
+        assert_eq!((entries.len(), media_type.as_str()), (1, "application/vnd.oci.image.index.v1+json"));
+    }
+
+    #[test]
+    fn ambiguous_old_and_foreign_documents_are_refused() {
+        let config = descriptor("application/vnd.oci.image.config.v1+json");
+        let both = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"manifests":[]}}"#);
+        assert!(matches!(Document::parse(both.as_bytes()), Err(Flaw::Malformed(_))));
+        let wrong = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","config":{config},"layers":[]}}"#
+        );
+        assert!(matches!(Document::parse(wrong.as_bytes()), Err(Flaw::Malformed(_))));
+        assert!(matches!(Document::parse(br#"{"schemaVersion":1}"#), Err(Flaw::Unsupported(_))));
+        assert!(matches!(Document::parse(br#"{"mediaType":"a/b"}"#), Err(Flaw::Unsupported(_))));
+        assert!(matches!(Document::parse(b"nonsense"), Err(Flaw::Malformed(_))));
+    }
+
+    #[test]
+    fn every_layer_needs_its_diff_id_and_a_type_that_is_known() {
+        let config = |count: usize| {
+            let ids = vec![format!("\"{}\"", Digest::of(b"")); count].join(",");
+            ImageConfig::parse(format!(r#"{{"rootfs":{{"diff_ids":[{ids}]}}}}"#).as_bytes()).unwrap()
+        };
+        let manifest = |media_type: &str| {
+            let config = descriptor("application/vnd.oci.image.config.v1+json");
+            let text = format!(r#"{{"config":{config},"layers":[{}]}}"#, descriptor(media_type));
+            let Ok((Document::Manifest(manifest), _)) = Document::parse(text.as_bytes()) else { panic!("no manifest") };
+            manifest
+        };
+        let plain = manifest("application/vnd.oci.image.layer.v1.tar");
+        assert_eq!(plain.layers(&config(1)).unwrap()[0].diff_id, Digest::of(b""));
+        assert!(matches!(plain.layers(&config(2)), Err(Flaw::Malformed(_))));
+        for media_type in ["application/vnd.oci.image.layer.nondistributable.v1.tar", "text/plain"] {
+            assert!(matches!(manifest(media_type).layers(&config(1)), Err(Flaw::Unsupported(_))));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Mirrors: servers that are asked before the registry itself.
+
+use std::str::FromStr;
+
+use super::reference::{DOCKER_HUB, is_registry};
+
+/// A server that has images of a registry, as in linuxkit's `--mirror`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The registry it stands for, such as `docker.io`.
+    pub registry: String,
+    /// Where it is.
+    pub endpoint: Endpoint,
+}
+
+/// A server that speaks the registry protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Host and port.
+    pub host: String,
+    /// Whether it speaks plain http.
+    pub plain: bool,
+}
+
+/// A text that names no mirror.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a mirror, such as `docker.io=http://127.0.0.1:5000`")]
+pub struct ParseMirrorError(String);
+
+impl Endpoint {
+    /// The registry `host` itself: https, but plain http on the loopback interface as docker does.
+    pub(super) fn of_registry(host: &str) -> Self {
+        Self { host: host.to_owned(), plain: is_loopback(host) }
+    }
+}
+
+impl FromStr for Mirror {
+    type Err = ParseMirrorError;
+
+    /// Takes `REGISTRY=URL`, or a URL for docker.io; a URL without scheme is https, or http on the loopback interface.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseMirrorError(text.to_owned());
+        let (registry, url) = text.split_once('=').unwrap_or((DOCKER_HUB, text));
+        let url = url.strip_suffix('/').unwrap_or(url);
+        let endpoint = if let Some(host) = url.strip_prefix("http://") {
+            Endpoint { host: host.to_owned(), plain: true }
+        } else if let Some(host) = url.strip_prefix("https://") {
+            Endpoint { host: host.to_owned(), plain: false }
+        } else {
+            Endpoint::of_registry(url)
+        };
+        if !is_registry(registry) || !is_registry(&endpoint.host) {
+            return Err(error());
+        }
+        let registry = if registry == "index.docker.io" { DOCKER_HUB } else { registry }.to_owned();
+        Ok(Self { registry, endpoint })
+    }
+}
+
+/// Whether host and port are on the loopback interface.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_are_written_as_in_linuxkit() {
+        let rows = [
+            ("docker.io=http://127.0.0.1:5000", "docker.io", "127.0.0.1:5000", true),
+            ("http://mirror.example:80/", "docker.io", "mirror.example:80", true),
+            ("https://mirror.example", "docker.io", "mirror.example", false),
+            ("quay.io=localhost:5000", "quay.io", "localhost:5000", true),
+            ("quay.io=mirror.example", "quay.io", "mirror.example", false),
+        ];
+        for (text, registry, host, plain) in rows {
+            let endpoint = Endpoint { host: host.to_owned(), plain };
+            assert_eq!(text.parse(), Ok(Mirror { registry: registry.to_owned(), endpoint }));
+        }
+        for text in ["", "=", "docker.io=", "http://", "http://x/path", "a b=http://x", "ftp://x", "x=http://u@y"] {
+            assert_eq!(text.parse::<Mirror>(), Err(ParseMirrorError(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn only_the_loopback_interface_is_spoken_to_without_tls() {
+        for (host, plain) in
+            [("localhost", true), ("[::1]:5", true), ("127.9.9.9:1", true), ("127.0.0.1.nip.io", false)]
+        {
+            assert_eq!(Endpoint::of_registry(host).plain, plain, "{host}");
+        }
+    }
+}

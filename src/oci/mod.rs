@@ -1,0 +1,39 @@
+//! From an image's name to its manifest, image config and layer descriptors: layouts, the cache, registries.
+//!
+//! ```text
+//! Reference ── layouts, by annotation ──┐
+//!           ── the cache, by its names ─┼─ image index ── platform ── manifest ── Image
+//!           ── mirrors, registry ───────┘                             config
+//! ```
+//!
+//! # Invariants
+//! - Every manifest and image config is checked against its digest, and bounded in size, before it is parsed.
+//! - What a registry sent is in the cache before it is used, so that a second look needs no network.
+//! - No layer is read here: layers are fetched, verified and kept by who reads them.
+
+mod closure;
+mod config;
+mod credentials;
+mod error;
+mod image;
+mod manifest;
+mod media_type;
+mod mirror;
+mod reference;
+mod registry;
+mod resolve;
+mod stream;
+
+pub use closure::Closure;
+pub use config::ImageConfig;
+pub use credentials::Credentials;
+pub use error::{Error, Problem};
+pub use image::{Image, Layer};
+pub use media_type::Compression;
+pub use mirror::{Mirror, ParseMirrorError};
+pub use reference::{ParseReferenceError, Reference};
+pub use registry::{Registry, RegistryError};
+pub use resolve::{Options, Pull, Resolver};
+
+/// What names a blob; it stands one row below, since layouts are made of them.
+pub use crate::blob::{Descriptor, DescriptorPlatform};

@@ -1,0 +1,361 @@
+//! Resolving: reference and platform → image, from layouts, the cache, mirrors and registries, in this order.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
+use super::mirror::Endpoint;
+use super::stream::BlobStream;
+use super::{Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError};
+use crate::base::{Digest, Event, Monitor, Platform};
+use crate::blob::{self, Cause, Fetch, Named, Store};
+
+/// Image indexes inside image indexes, at most.
+const MAX_DEPTH: u32 = 4;
+
+/// When registries are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// For what is not here.
+    #[default]
+    Missing,
+    /// For every tag that no layout has, even when the cache knows it.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How images are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// When registries are asked.
+    pub pull: Pull,
+    /// Asked before the registries they stand for, in this order.
+    pub mirrors: Vec<Mirror>,
+    /// What registries are told.
+    pub credentials: Credentials,
+}
+
+/// Finds images. Shared between threads: several references are resolved at once by as many callers.
+pub struct Resolver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<Store>,
+    options: Options,
+    registry: Registry,
+}
+
+/// A manifest or image index with its bytes.
+pub(super) struct Found {
+    pub descriptor: Descriptor,
+    pub bytes: Vec<u8>,
+    pub document: Document,
+}
+
+/// One repository and all servers it may be on.
+struct Origin {
+    inner: Arc<Inner>,
+    reference: Reference,
+}
+
+impl Resolver {
+    /// A resolver that keeps in `store` what it is told, and looks there first.
+    pub fn new(store: Arc<Store>, options: Options) -> Self {
+        let registry = Registry::new(options.credentials.clone());
+        Self { inner: Arc::new(Inner { store, options, registry }) }
+    }
+
+    /// Finds the image that `reference` means on `platform`.
+    ///
+    /// # Errors
+    /// `ImageNotFound`, also for a missing platform; `Unreachable`, `Denied`, `Corrupt`, `Unsupported`, `Io`.
+    pub fn resolve(&self, reference: &Reference, platform: &Platform, monitor: &dyn Monitor) -> Result<Image, Error> {
+        let name = reference.to_string();
+        monitor.event(Event::Resolving { reference: name.clone() });
+        let origin = self.origin(reference);
+        let image = origin.image(platform, monitor).map_err(|problem| Error { reference: name.clone(), problem })?;
+        monitor.event(Event::Resolved { reference: name, digest: *image.digest() });
+        Ok(image)
+    }
+
+    /// Where the layers of `reference` come from when they are not here; fails for each when nothing may be asked.
+    pub fn fetcher(&self, reference: &Reference) -> Arc<dyn Fetch> {
+        Arc::new(self.origin(reference))
+    }
+
+    /// What `reference` leads to in all platforms, for [`closure`](Self::closure).
+    pub(super) fn root(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<(Found, Graph), Problem> {
+        let origin = self.origin(reference);
+        let root = origin.root(monitor)?;
+        Ok((root, Graph { origin }))
+    }
+
+    fn origin(&self, reference: &Reference) -> Origin {
+        Origin { inner: Arc::clone(&self.inner), reference: reference.clone() }
+    }
+}
+
+/// The documents below a reference.
+pub(super) struct Graph {
+    origin: Origin,
+}
+
+impl Graph {
+    /// A manifest or image index.
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Found, Problem> {
+        self.origin.document(descriptor)
+    }
+
+    /// The bytes of an image config or the like.
+    pub fn small(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        self.origin.small(descriptor)
+    }
+}
+
+impl Origin {
+    fn image(&self, platform: &Platform, monitor: &dyn Monitor) -> Result<Image, Problem> {
+        let root = self.root(monitor)?;
+        let mut available = Vec::new();
+        match self.choose(root, platform, &mut available, MAX_DEPTH)? {
+            Some(image) => Ok(image),
+            None => {
+                let mut seen = std::collections::HashSet::new();
+                available.retain(|platform| seen.insert(platform.clone()));
+                Err(Problem::Platform { wanted: platform.clone(), available })
+            }
+        }
+    }
+
+    /// What the reference leads to: a manifest or image index.
+    fn root(&self, monitor: &dyn Monitor) -> Result<Found, Problem> {
+        let store = &self.inner.store;
+        if let Some(digest) = self.reference.digest() {
+            return self.document(&Descriptor::new("", digest, 0));
+        }
+        for layout in store.layouts() {
+            if let Some(descriptor) = self.named(layout.entries()?) {
+                return self.document(&descriptor);
+            }
+        }
+        if self.inner.options.pull != Pull::Always
+            && let Some(descriptor) = self.named(store.entries()?)
+            && (self.inner.options.pull == Pull::Never || store.small(&descriptor.digest, MAX_MANIFEST)?.is_some())
+        {
+            return self.document(&descriptor);
+        }
+        let bytes = self.ask(None, monitor)?;
+        let found = Found::parse(bytes)?;
+        self.record(&found)?;
+        Ok(found)
+    }
+
+    /// The entry whose annotation means the reference: rather one that is written alike than one that leaves out
+    /// `latest`. A bare tag, as umoci writes it, is no name.
+    fn named(&self, entries: Vec<Named>) -> Option<Descriptor> {
+        let mut alike = None;
+        for entry in entries {
+            let names = entry.names.iter().filter(|name| name.contains(['/', ':', '@']));
+            for name in names.filter_map(|name| name.parse::<Reference>().ok()) {
+                if name == self.reference {
+                    return Some(entry.descriptor);
+                }
+                if name.means(&self.reference) && alike.is_none() {
+                    alike = Some(entry.descriptor.clone());
+                }
+            }
+        }
+        alike
+    }
+
+    /// Keeps the bytes of what a registry said the reference means, and the name.
+    fn record(&self, found: &Found) -> Result<(), Problem> {
+        self.inner.store.put(&found.bytes)?;
+        self.inner.store.record_name(&self.reference.to_string(), &found.descriptor)?;
+        Ok(())
+    }
+
+    /// The manifest or image index of a descriptor, from the store or else a registry.
+    fn document(&self, descriptor: &Descriptor) -> Result<Found, Problem> {
+        let store = &self.inner.store;
+        if let Some(bytes) = store.small(&descriptor.digest, MAX_MANIFEST)? {
+            return Found::parse(bytes);
+        }
+        let bytes = self.ask(Some(&descriptor.digest), &crate::base::Silent)?;
+        let found = Found::parse(bytes)?;
+        if self.reference.digest() == Some(descriptor.digest) {
+            self.record(&found)?;
+        } else {
+            store.put(&found.bytes)?;
+        }
+        Ok(found)
+    }
+
+    /// An image config, from the store or else a registry.
+    fn small(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        let Descriptor { digest, size, .. } = *descriptor;
+        if size > MAX_CONFIG {
+            return Err(blob::Error::TooLarge { digest, size, limit: MAX_CONFIG }.into());
+        }
+        if let Some(bytes) = self.inner.store.small(&digest, MAX_CONFIG)? {
+            return Ok(bytes);
+        }
+        if self.inner.options.pull == Pull::Never {
+            return Err(Problem::BlobNotHere { digest });
+        }
+        let mut bytes = Vec::new();
+        let mut stream = self.fetch(&digest, 0..size)?;
+        stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(&digest, error))?;
+        let found = Digest::of(&bytes);
+        if found != digest {
+            return Err(blob::Error::WrongDigest { expected: digest, found }.into());
+        }
+        self.inner.store.put(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// The image for `wanted` below `found`; platforms that are not wanted are noted in `available`.
+    fn choose(
+        &self,
+        found: Found,
+        wanted: &Platform,
+        available: &mut Vec<Platform>,
+        depth: u32,
+    ) -> Result<Option<Image>, Problem> {
+        let entries = match found.document {
+            Document::Manifest(manifest) => {
+                return self.checked(&manifest, found.descriptor, found.bytes, (wanted, available));
+            }
+            Document::Index(_) if depth == 0 => {
+                let reason = format!("image indexes are nested more than {MAX_DEPTH} deep");
+                return Err(Problem::Unsupported { digest: found.descriptor.digest, reason });
+            }
+            Document::Index(entries) => entries,
+        };
+        for entry in in_order(entries, wanted, available) {
+            if let Some(image) = self.choose(self.document(&entry)?, wanted, available, depth - 1)? {
+                return Ok(Some(image));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The image of a manifest, unless it is for another platform.
+    fn checked(
+        &self,
+        manifest: &Manifest,
+        descriptor: Descriptor,
+        bytes: Vec<u8>,
+        (wanted, available): (&Platform, &mut Vec<Platform>),
+    ) -> Result<Option<Image>, Problem> {
+        let digest = descriptor.digest;
+        if !manifest.is_image() {
+            let reason = format!("its config has media type `{}`, which is no image's", manifest.config.media_type);
+            return Err(Problem::Unsupported { digest, reason });
+        }
+        let config_bytes = self.small(&manifest.config)?;
+        let config_digest = manifest.config.digest;
+        let config =
+            ImageConfig::parse(&config_bytes).map_err(|reason| Problem::Malformed { digest: config_digest, reason })?;
+        if !config.suits(wanted) {
+            available.push(config.platform);
+            return Ok(None);
+        }
+        let layers = manifest.layers(&config).map_err(|flaw| flaw.of(digest))?;
+        let reference = self.reference.clone();
+        Ok(Some(Image {
+            reference,
+            manifest: descriptor,
+            manifest_bytes: bytes,
+            config,
+            config_digest,
+            config_bytes,
+            layers,
+        }))
+    }
+
+    /// Asks mirrors and registry for a manifest by digest, or by the tag of the reference.
+    fn ask(&self, digest: Option<&Digest>, monitor: &dyn Monitor) -> Result<Vec<u8>, Problem> {
+        if self.inner.options.pull == Pull::Never {
+            let part = digest.filter(|digest| self.reference.digest() != Some(**digest));
+            return Err(part.map_or(Problem::NotHere, |digest| Problem::BlobNotHere { digest: *digest }));
+        }
+        self.first(monitor, |endpoint| {
+            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
+            let runtime = self.inner.registry.runtime(&endpoint.host)?;
+            runtime.block_on(repository.manifest(digest))
+        })
+        .map_err(Problem::from)
+    }
+
+    /// The first answer of mirrors and registry; the registry's own error counts when there is none.
+    fn first<T>(
+        &self,
+        monitor: &dyn Monitor,
+        ask: impl Fn(&Endpoint) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let registry = self.reference.registry();
+        let mirrors = self.inner.options.mirrors.iter().filter(|mirror| mirror.registry == registry);
+        for mirror in mirrors {
+            match ask(&mirror.endpoint) {
+                // That a mirror does not have everything is what the registry is asked for.
+                Err(RegistryError::NotFound { .. }) => {}
+                Err(error) => monitor.event(Event::Warning(format!("mirror of `{registry}` is passed over: {error}"))),
+                answer => return answer,
+            }
+        }
+        ask(&Endpoint::of_registry(registry))
+    }
+}
+
+impl Fetch for Origin {
+    fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
+        let failed = |source| blob::Error::Fetch { digest: *digest, source };
+        if self.inner.options.pull == Pull::Never {
+            return Err(failed(Cause::new(Problem::BlobNotHere { digest: *digest })));
+        }
+        let stream = self.first(&crate::base::Silent, |endpoint| {
+            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
+            let runtime = self.inner.registry.runtime(&endpoint.host)?;
+            BlobStream::open(runtime, repository, digest, range.clone())
+        });
+        Ok(Box::new(stream.map_err(|error| failed(Cause::new(error)))?))
+    }
+}
+
+impl Found {
+    fn parse(bytes: Vec<u8>) -> Result<Self, Problem> {
+        let digest = Digest::of(&bytes);
+        let (document, media_type) = Document::parse(&bytes).map_err(|flaw| flaw.of(digest))?;
+        Ok(Self { descriptor: Descriptor::new(media_type, digest, bytes.len() as u64), bytes, document })
+    }
+}
+
+impl Flaw {
+    /// The flaw of this document.
+    pub(super) fn of(self, digest: Digest) -> Problem {
+        match self {
+            Self::Malformed(reason) => Problem::Malformed { digest, reason },
+            Self::Unsupported(reason) => Problem::Unsupported { digest, reason },
+        }
+    }
+}
+
+/// The entries of an image index worth looking into, best first: the very platform, then others that it accepts, then
+/// entries that do not say what they are for. Artifacts about images, such as attestations, are passed over.
+fn in_order(entries: Vec<Descriptor>, wanted: &Platform, available: &mut Vec<Platform>) -> Vec<Descriptor> {
+    let mut ranked = Vec::new();
+    for entry in entries.into_iter().filter(|entry| entry.artifact_type.is_none()) {
+        match entry.platform.as_ref().map(Platform::from) {
+            None => ranked.push((2, entry)),
+            Some(platform) if platform == *wanted => ranked.push((0, entry)),
+            Some(platform) if wanted.accepts(&platform) => ranked.push((1, entry)),
+            Some(platform) if platform.architecture == "unknown" => {}
+            Some(platform) => available.push(platform),
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, entry)| entry).collect()
+}

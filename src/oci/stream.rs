@@ -1,0 +1,164 @@
+//! A blob of a registry as a blocking stream: fetched ahead within bounds, taken up again where a connection broke.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use oci_client::client::BlobResponse;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::registry::{Patience, RegistryError, Repository, SOON, TRIES};
+use crate::base::Digest;
+use crate::blob::{self, Cause};
+
+/// Pieces that are fetched ahead of the reader; a piece is what one read of the socket gave, at most some 100 KiB.
+const AHEAD: usize = 8;
+
+/// The bytes of a range of a blob. Dropping it ends the transfer.
+pub(super) struct BlobStream {
+    pieces: mpsc::Receiver<Result<Bytes, blob::Error>>,
+    piece: Bytes,
+    left: u64,
+    digest: Digest,
+    // Kept running for as long as somebody reads.
+    _runtime: Arc<Runtime>,
+}
+
+/// A range that is being fetched.
+struct Transfer {
+    repository: Repository,
+    digest: Digest,
+    next: u64,
+    end: u64,
+    pieces: mpsc::Sender<Result<Bytes, blob::Error>>,
+}
+
+/// How one connection ended.
+enum Ended {
+    /// All is here, or nobody wants it any more.
+    Done,
+    /// It broke.
+    Broke(RegistryError),
+    /// What comes is not the blob.
+    Wrong(blob::Error),
+}
+
+impl BlobStream {
+    /// Opens the range; the first answer of the registry is waited for.
+    pub fn open(
+        runtime: Arc<Runtime>,
+        repository: Repository,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<Self, RegistryError> {
+        let (sender, pieces) = mpsc::channel(AHEAD);
+        let left = range.end.saturating_sub(range.start);
+        // An empty range cannot be asked for, and nobody needs to be asked.
+        if left > 0 {
+            let transfer = Transfer { repository, digest: *digest, next: range.start, end: range.end, pieces: sender };
+            let first = runtime.block_on(transfer.connect(Patience::ForAServerThatIsThere))?;
+            runtime.spawn(transfer.run(first));
+        }
+        Ok(Self { pieces, piece: Bytes::new(), left, digest: *digest, _runtime: runtime })
+    }
+}
+
+impl io::Read for BlobStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 || buf.is_empty() {
+            return Ok(0);
+        }
+        while self.piece.is_empty() {
+            self.piece = match self.pieces.blocking_recv() {
+                Some(piece) => piece?,
+                None => {
+                    let cut = format!("transfer of blob `{}` ended early", self.digest);
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
+                }
+            };
+        }
+        let count = buf.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut buf[..count]);
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+impl Transfer {
+    /// Asks for the rest of the range.
+    async fn connect(&self, patience: Patience) -> Result<BlobResponse, RegistryError> {
+        self.repository.blob(&self.digest, &(self.next..self.end), patience).await
+    }
+
+    async fn run(mut self, mut response: BlobResponse) {
+        let mut idle = 0;
+        loop {
+            let before = self.next;
+            let error = match self.receive(response).await {
+                Ended::Done => return,
+                Ended::Wrong(error) => return self.fail(error).await,
+                Ended::Broke(error) => error,
+            };
+            idle = if self.next > before { 0 } else { idle + 1 };
+            if idle >= TRIES {
+                return self.give_up(error).await;
+            }
+            tokio::time::sleep(SOON).await;
+            response = match self.connect(Patience::ForOneThatWasThere).await {
+                Ok(response) => response,
+                Err(error) => return self.give_up(error).await,
+            };
+        }
+    }
+
+    /// Passes on what one connection gives.
+    async fn receive(&mut self, response: BlobResponse) -> Ended {
+        let (stream, mut skip) = match response {
+            BlobResponse::Partial(stream) => (stream, 0),
+            // The registry knows no ranges: what is here already comes again.
+            BlobResponse::Full(stream) => (stream, self.next),
+        };
+        let expected = self.end - self.next;
+        if let Some(length) = stream.content_length.filter(|length| skip == 0 && *length != expected) {
+            return Ended::Wrong(self.wrong_size(self.next + length));
+        }
+        let mut stream: BoxStream<'_, _> = stream.stream;
+        while let Some(piece) = stream.next().await {
+            let mut piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return Ended::Broke(self.repository.broken(error)),
+            };
+            let over = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            piece.advance(over);
+            skip -= over as u64;
+            if piece.len() as u64 > self.end - self.next {
+                return Ended::Wrong(self.wrong_size(self.next + piece.len() as u64));
+            }
+            self.next += piece.len() as u64;
+            if !piece.is_empty() && self.pieces.send(Ok(piece)).await.is_err() {
+                return Ended::Done;
+            }
+            if self.next == self.end {
+                return Ended::Done;
+            }
+        }
+        Ended::Broke(self.repository.broken(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    fn wrong_size(&self, found: u64) -> blob::Error {
+        blob::Error::WrongSize { digest: self.digest, expected: self.end, found }
+    }
+
+    async fn give_up(&self, error: RegistryError) {
+        self.fail(blob::Error::Fetch { digest: self.digest, source: Cause::new(error) }).await;
+    }
+
+    async fn fail(&self, error: blob::Error) {
+        // Nobody listens any more: then nobody needs to know.
+        let _ = self.pieces.send(Err(error)).await;
+    }
+}
