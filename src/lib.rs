@@ -67,6 +67,7 @@ pub mod oci;
 pub mod layer;
 pub mod tree;
 
+pub mod boot;
 pub mod format;
 
 pub mod output;
