@@ -122,7 +122,7 @@ impl Qcow2<'_> {
 
 /// An L1 or L2 entry: where the cluster of a rank stands, 0 when there is none.
 fn entry(rank: Option<u64>, first: u64) -> [u8; 8] {
-    rank.map_or(0, |rank| first + rank * CLUSTER | COPIED).to_be_bytes()
+    rank.map_or(0, |rank| (first + rank * CLUSTER) | COPIED).to_be_bytes()
 }
 
 fn next_cluster(sink: &mut dyn Sink) -> u64 {

@@ -57,7 +57,7 @@ pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, E
     let ranks = used.clone();
     map.whole(&table(blocks, move |block| {
         let sector = ranks.rank(block).map(|rank| (data + rank * (BITMAP + BLOCK)) / SECTOR);
-        sector.map_or(u32::MAX, |sector| small(sector)).to_be_bytes()
+        sector.map_or(u32::MAX, small).to_be_bytes()
     }));
     let gap = data - map.position();
     map.bytes(&vec![0xff; usize::try_from(gap).expect("less than a sector")]);

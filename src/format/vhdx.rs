@@ -153,7 +153,7 @@ fn regions(places: &Places) -> Vec<u8> {
 fn bat_entry(used: &Used, index: u64, data: u64) -> [u8; 8] {
     let (chunk, slot) = (index / (CHUNK + 1), index % (CHUNK + 1));
     let rank = if slot == CHUNK { None } else { used.rank(chunk * CHUNK + slot) };
-    rank.map_or(0, |rank| data + rank * BLOCK | PRESENT).to_le_bytes()
+    rank.map_or(0, |rank| (data + rank * BLOCK) | PRESENT).to_le_bytes()
 }
 
 /// Puts the CRC-32C of the whole structure at offset 4, which counts as 0.
