@@ -57,7 +57,7 @@ fn a_missing_platform_is_an_error_that_lists_what_there_is() {
     let (amd64, arm64) = (layout.image("amd64", &[b"x"]), layout.image("arm64", &[b"y"]));
     let mut attestation = layout.image("unknown", &[b"z"]);
     attestation["platform"]["os"] = json!("unknown");
-    let inner = layout.index(&[arm64.clone()]);
+    let inner = layout.index(std::slice::from_ref(&arm64));
     let index = layout.index(&[attestation, inner, amd64.clone()]);
     layout.name("a/both", &index);
     layout.name("a/arm", &arm64);
