@@ -1,16 +1,41 @@
 //! The LinuxKit YAML spec: text in, a checked [`Spec`] with its places in the text out.
 
+mod capability;
+mod check;
+mod conform;
 mod container;
+mod decode;
+mod decode_container;
 mod document;
+mod error;
 mod model;
+mod mount;
+mod node;
+mod parse;
 mod place;
+mod read;
 mod resources;
+mod rlimit;
+mod scalar;
+mod schema;
+mod source_text;
+mod template;
+mod texts;
 
+pub use capability::{CAPABILITIES, expand_capabilities};
+pub use check::{check_options, check_volume};
 pub use container::{BindNamespaces, ContainerOptions, Device, IdMapping, IdRef, Interface, Mount, RuntimeOptions};
 pub use document::Document;
+pub use error::{Error, Problem};
 pub use model::{Container, File, FileContent, Kernel, MetadataFormat, Spec, Volume, VolumeFormat};
+pub use mount::{parse_bind, parse_tmpfs};
+pub use parse::{Parsed, parse, parse_label, parse_with};
 pub use place::{Located, Place};
 pub use resources::{
     BlockIo, Cpu, DeviceRule, HugepageLimit, InterfacePriority, Memory, Network, Pids, Resources, ThrottleDevice,
     WeightDevice,
 };
+pub use rlimit::{Rlimit, parse_rlimit};
+pub use source_text::LARGEST_TEXT;
+pub use template::PackageFinder;
+pub use texts::{Input, Texts};

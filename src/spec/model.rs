@@ -100,7 +100,7 @@ pub enum FileContent {
     /// A symbolic link with this target.
     Symlink(String),
     /// These bytes; may be empty.
-    Contents(String),
+    Contents(Vec<u8>),
     /// A file of the host.
     Source {
         /// Path: absolute, below the home directory (`~/`), or relative to the working directory.

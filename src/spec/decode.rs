@@ -1,0 +1,219 @@
+//! Tree → sections of a spec. What does not conform to the schema is left out here; it was told about already.
+
+use super::decode_container::{options, texts};
+use super::node::{Node, Value};
+use super::template::Templates;
+use super::{
+    Container, File, FileContent, IdRef, Kernel, Located, MetadataFormat, Place, Problem, Spec, Volume, VolumeFormat,
+};
+use crate::base::Platform;
+
+/// Adds one text to a spec: fields of the kernel override, lists append.
+pub(super) fn append(spec: &mut Spec, root: &Node, templates: &Templates, problems: &mut Vec<Problem>) {
+    if let Some(node) = root.field("kernel") {
+        override_kernel(spec.kernel.get_or_insert_default(), node, templates);
+    }
+    let init = root.field("init").into_iter().flat_map(Node::items);
+    spec.init.extend(init.filter_map(|node| reference(node, templates)));
+    for (key, containers) in
+        [("onboot", &mut spec.onboot), ("onshutdown", &mut spec.onshutdown), ("services", &mut spec.services)]
+    {
+        let items = root.field(key).into_iter().flat_map(Node::items);
+        containers.extend(items.map(|node| container(node, templates, problems)));
+    }
+    let volumes = root.field("volumes").into_iter().flat_map(Node::items);
+    spec.volumes.extend(volumes.map(|node| volume(node, templates, problems)));
+    let files = root.field("files").into_iter().flat_map(Node::items);
+    spec.files.extend(files.filter_map(|node| file(node, problems)));
+    let outputs = root.field("outputs").into_iter().flat_map(Node::items);
+    spec.outputs.extend(outputs.filter_map(|node| located(node.field("format")?)));
+    spec.document.append(root, templates);
+}
+
+/// A string with its place.
+pub(super) fn located(node: &Node) -> Option<Located<String>> {
+    Some(Located { value: node.text()?.to_owned(), place: node.place })
+}
+
+/// An id: a number, where -1 is the highest, or a name.
+pub(super) fn id(node: &Node) -> Option<Located<IdRef>> {
+    let value = match &node.value {
+        Value::Text(name) => IdRef::Name(name.clone()),
+        Value::Integer(number, _) => {
+            let wrapped = i32::try_from(*number).map(i32::cast_unsigned);
+            IdRef::Number(wrapped.or_else(|_| u32::try_from(*number)).ok()?)
+        }
+        _ => return None,
+    };
+    Some(Located { value, place: node.place })
+}
+
+/// Permission bits from octal text.
+///
+/// # Errors
+/// A message that says what is wrong.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let octal = digits.bytes().all(|b| (b'0'..=b'7').contains(&b)).then(|| u32::from_str_radix(digits, 8).ok());
+    match octal.flatten() {
+        Some(mode) if mode <= 0o7777 => Ok(mode),
+        _ => Err(format!("`{text}` is not a mode; write octal digits such as `\"0644\"`")),
+    }
+}
+
+fn reference(node: &Node, templates: &Templates) -> Option<Located<String>> {
+    let text = node.text()?;
+    Some(Located { value: templates.resolved(node.place.file, text).to_owned(), place: node.place })
+}
+
+fn filled(node: Option<Located<String>>) -> Option<Located<String>> {
+    node.filter(|text| !text.value.is_empty())
+}
+
+fn override_kernel(kernel: &mut Kernel, node: &Node, templates: &Templates) {
+    let text = |key| node.field(key).and_then(located);
+    if let Some(image) = filled(node.field("image").and_then(|image| reference(image, templates))) {
+        kernel.image = image;
+    }
+    if let Some(cmdline) = filled(text("cmdline")) {
+        kernel.cmdline = cmdline.value;
+    }
+    kernel.binary = filled(text("binary")).or(kernel.binary.take());
+    kernel.tar = text("tar").or(kernel.tar.take());
+    kernel.ucode = text("ucode").or(kernel.ucode.take());
+}
+
+fn container(node: &Node, templates: &Templates, problems: &mut Vec<Problem>) -> Container {
+    Container {
+        name: node.field("name").and_then(located).unwrap_or_default(),
+        image: node.field("image").and_then(|image| reference(image, templates)).unwrap_or_default(),
+        options: options(node, problems),
+    }
+}
+
+fn volume(node: &Node, templates: &Templates, problems: &mut Vec<Problem>) -> Volume {
+    let name = node.field("name");
+    if matches!(node.value, Value::Map(_)) && name.is_none() {
+        problems.push(Problem::new(node.place, "a volume has no `name`"));
+    }
+    let format = match node.field("format").and_then(Node::text) {
+        Some("oci") => VolumeFormat::Oci,
+        _ => VolumeFormat::Filesystem,
+    };
+    let image = filled(node.field("image").and_then(|image| reference(image, templates)));
+    if format == VolumeFormat::Oci && image.is_none() {
+        let place = node.field("format").map_or(node.place, |node| node.place);
+        problems.push(Problem::new(place, "a volume of format `oci` has no `image`"));
+    }
+    let platforms = texts(node, "platforms").unwrap_or_default();
+    Volume {
+        name: name.and_then(located).unwrap_or_default(),
+        image,
+        readonly: node.field("readonly").and_then(Node::boolean).unwrap_or_default(),
+        format,
+        platforms: platforms.iter().filter_map(|text| platform(text, problems)).collect(),
+    }
+}
+
+fn platform(text: &Located<String>, problems: &mut Vec<Problem>) -> Option<Platform> {
+    text.value.parse().map_err(|error| problems.push(Problem::new(text.place, format!("{error}")))).ok()
+}
+
+fn file(node: &Node, problems: &mut Vec<Problem>) -> Option<File> {
+    if !matches!(node.value, Value::Map(_)) {
+        return None;
+    }
+    let path = match (node.field("path"), node.field("path").and_then(located)) {
+        (None, _) => Err(Problem::new(node.place, "a file has no `path`")),
+        (Some(_), None) => return None,
+        (Some(_), Some(path)) => root_path(&path),
+    };
+    let mode_text = filled(node.field("mode").and_then(located));
+    let mode = mode_text.map(|text| mode(&text.value).map_err(|message| Problem::new(text.place, message))).transpose();
+    let content = content(node);
+    let mut tell = |problem| problems.push(problem);
+    match (path, mode, content) {
+        (Ok(path), Ok(mode), Ok(content)) => {
+            let [uid, gid] = ["uid", "gid"].map(|key| node.field(key).and_then(id));
+            Some(File { path, content, mode, uid, gid })
+        }
+        (path, mode, content) => {
+            path.err().into_iter().chain(mode.err()).chain(content.err()).for_each(&mut tell);
+            None
+        }
+    }
+}
+
+/// A path below the root, without `.` and doubled slashes.
+fn root_path(path: &Located<String>) -> Result<Located<String>, Problem> {
+    let parts: Vec<&str> = path.value.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let problem = |message: String| Err(Problem::new(path.place, message));
+    if parts.contains(&"..") {
+        return problem(format!("path `{}` climbs with `..`", path.value))
+            .map_err(|problem| problem.hint("write the path from the root"));
+    }
+    match parts.iter().find(|part| part.len() > 255) {
+        Some(_) => problem("a name in the path is longer than 255 bytes".to_owned()),
+        None if path.value.is_empty() => problem("a file has an empty `path`".to_owned()),
+        None if parts.is_empty() => problem(format!("path `{}` is the root itself", path.value)),
+        None => Ok(Located { value: parts.join("/"), place: path.place }),
+    }
+}
+
+/// Which of the fields that say what a file is, is filled.
+fn content(node: &Node) -> Result<FileContent, Problem> {
+    let is_directory = node.field("directory").and_then(Node::boolean).unwrap_or_default();
+    let [symlink, source, metadata] =
+        ["symlink", "source", "metadata"].map(|key| filled(node.field(key).and_then(located)));
+    let contents = node.field("contents").and_then(bytes);
+    let given = [
+        ("directory", is_directory.then_some(node.place)),
+        ("symlink", symlink.as_ref().map(|s| s.place).filter(|_| !is_directory)),
+        ("contents", contents.as_ref().map(|c| c.place)),
+        ("source", source.as_ref().map(|s| s.place)),
+        ("metadata", metadata.as_ref().map(|m| m.place)),
+    ];
+    let mut given = given.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    if let (Some((first, _)), Some((second, place))) = (given.next(), given.next()) {
+        let problem = Problem::new(place, format!("a file has both `{first}` and `{second}`"));
+        return Err(problem.hint("keep the one that says what the file is"));
+    }
+    let optional = node.field("optional").and_then(Node::boolean).unwrap_or_default();
+    match (is_directory, symlink, contents, source, metadata) {
+        (true, ..) => Ok(FileContent::Directory),
+        (_, Some(symlink), ..) => Ok(FileContent::Symlink(symlink.value)),
+        (.., Some(contents), _, _) => Ok(FileContent::Contents(contents.value)),
+        (.., Some(path), _) => Ok(FileContent::Source { path, optional }),
+        (.., Some(metadata)) => metadata_format(&metadata).map(FileContent::Metadata),
+        _ => {
+            let place = node.field("path").map_or(node.place, |node| node.place);
+            let hint = "give `contents`, `source`, `metadata`, `symlink` or `directory: true`";
+            Err(Problem::new(place, "nothing says what the file holds").hint(hint))
+        }
+    }
+}
+
+fn bytes(node: &Node) -> Option<Located<Vec<u8>>> {
+    let value = match &node.value {
+        Value::Text(text) => text.clone().into_bytes(),
+        Value::Bytes(bytes) => bytes.clone(),
+        _ => return None,
+    };
+    Some(Located { value, place: node.place })
+}
+
+fn metadata_format(format: &Located<String>) -> Result<MetadataFormat, Problem> {
+    match format.value.as_str() {
+        "yaml" => Ok(MetadataFormat::Yaml),
+        "json" => Ok(MetadataFormat::Json),
+        other => {
+            let problem = Problem::new(format.place, format!("unknown metadata format `{other}`"));
+            Err(problem.hint("use `yaml` or `json`"))
+        }
+    }
+}
+
+/// The place of a value that a required field would have.
+pub(super) fn place_of(node: &Node, key: &str) -> Place {
+    node.field(key).map_or(node.place, |node| node.place)
+}

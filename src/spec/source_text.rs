@@ -1,0 +1,92 @@
+//! The bytes of an input as text: what encodings, sizes and characters a spec may have.
+//!
+//! # Format
+//! YAML 1.2.2 sections 5.1 (character set) and 5.2 (character encodings).
+
+use super::{Place, Problem};
+use crate::base::MIB;
+
+/// Specs are small; a larger one is a mistake, and is refused before anything looks at it.
+pub const LARGEST_TEXT: u64 = 16 * MIB;
+
+/// The text of `bytes`, without a byte order mark.
+///
+/// # Errors
+/// When it is too large, no text, or holds characters that YAML does not allow.
+pub(super) fn decode(bytes: &[u8], file: u16) -> Result<String, Problem> {
+    let start = Place { file, line: 1, column: 1, length: 1 };
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > LARGEST_TEXT) {
+        return Err(Problem::new(start, format!("the text is over {} MiB", LARGEST_TEXT / MIB)));
+    }
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest),
+        _ => utf8(bytes),
+    };
+    let text = text.map_err(|(valid, message)| Problem::new(end_of(&valid, file), message))?;
+    match text.char_indices().find(|(_, c)| c.is_control() && !"\t\n\r\u{85}".contains(*c)) {
+        Some((index, c)) => {
+            let message = format!("a spec cannot hold the control character U+{:04X}", u32::from(c));
+            Err(Problem::new(end_of(&text[..index], file), message).hint("write it as an escape between double quotes"))
+        }
+        None => Ok(text),
+    }
+}
+
+/// A text, or the valid part of it and what is wrong after that.
+type Decoded = Result<String, (String, &'static str)>;
+
+fn utf8(bytes: &[u8]) -> Decoded {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+        (valid, "the text is not valid UTF-8")
+    })
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Decoded {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| unit(*pair));
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    text.ok().filter(|_| rest.is_empty()).ok_or((String::new(), "the text is not valid UTF-16"))
+}
+
+/// The place just after `text`.
+fn end_of(text: &str, file: u16) -> Place {
+    let line = text.bytes().filter(|b| *b == b'\n').count() + 1;
+    let column = text.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    Place { file, line: small(line), column: small(column), length: 1 }
+}
+
+/// Texts are at most 16 MiB, so every count in them fits.
+pub(super) fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(bytes: &[u8]) -> (u32, u32, String) {
+        let problem = decode(bytes, 0).unwrap_err();
+        (problem.place.line, problem.place.column, problem.message)
+    }
+
+    #[test]
+    fn every_unicode_encoding_is_read() {
+        let le: Vec<u8> = "\u{feff}é: 1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = "\u{feff}é: 1".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in ["é: 1".as_bytes(), "\u{feff}é: 1".as_bytes(), &le, &be] {
+            assert_eq!(decode(bytes, 0), Ok("é: 1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_where_it_stands() {
+        assert_eq!(problem(b"a: b\nc\xff"), (2, 2, "the text is not valid UTF-8".to_owned()));
+        assert_eq!(problem(b"a\0b"), (1, 2, "a spec cannot hold the control character U+0000".to_owned()));
+        assert_eq!(problem(b"\xff\xfea"), (1, 1, "the text is not valid UTF-16".to_owned()));
+        let large = vec![b'a'; 16 << 20 | 1];
+        assert_eq!(problem(&large), (1, 1, "the text is over 16 MiB".to_owned()));
+    }
+}

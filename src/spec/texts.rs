@@ -1,0 +1,124 @@
+//! The texts a spec was read from, kept so that a message can show the line it is about.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::Place;
+
+/// One text of a spec.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What messages call it: a path, `<stdin>`, or a URL.
+    pub name: String,
+    /// The text, of any encoding until it is parsed.
+    pub text: Vec<u8>,
+}
+
+/// The texts a [`Place`] points into.
+#[derive(Clone, Debug, Default)]
+pub struct Texts(Arc<Vec<(String, String)>>);
+
+/// Longest part of a line that is shown, in characters.
+const SHOWN: usize = 110;
+
+impl Texts {
+    pub(super) fn new(texts: Vec<(String, String)>) -> Self {
+        Self(Arc::new(texts))
+    }
+
+    /// The name of the text that `place` is in.
+    pub fn name(&self, place: Place) -> Option<&str> {
+        self.text(place).map(|(name, _)| name.as_str())
+    }
+
+    /// The line of `place` below its file, line and column, with a marker; empty for a place in no text.
+    pub fn excerpt(&self, place: Place) -> String {
+        let Some((name, text)) = self.text(place) else { return String::new() };
+        let Place { line, column, .. } = place;
+        let number = line.to_string();
+        let indent = " ".repeat(number.len());
+        let mut shown = format!("{indent} --> {name}:{line}:{column}\n");
+        let index = usize::try_from(line).map_or(0, |line| line.saturating_sub(1));
+        if let Some(line) = text.split('\n').nth(index) {
+            let cut = Cut::new(line, place);
+            let marker = " ".repeat(cut.before) + &"^".repeat(cut.marked);
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{indent}  |\n {number} | {}\n{indent}  | {marker}\n", cut.text);
+        }
+        shown
+    }
+
+    fn text(&self, place: Place) -> Option<&(String, String)> {
+        self.0.get(usize::from(place.file)).filter(|_| place.line > 0)
+    }
+}
+
+/// The part of a line around a marker.
+struct Cut {
+    text: String,
+    before: usize,
+    marked: usize,
+}
+
+impl Cut {
+    fn new(line: &str, place: Place) -> Self {
+        let line = line.trim_end();
+        let total = line.chars().count();
+        let start = usize::try_from(place.column).map_or(0, |column| column.saturating_sub(1)).min(total);
+        let from = if total > SHOWN { start.saturating_sub(SHOWN / 3) } else { 0 };
+        let to = total.min(from + SHOWN);
+        let length = usize::try_from(place.length).unwrap_or(usize::MAX);
+        let (head, tail) = (if from > 0 { "…" } else { "" }, if to < total { "…" } else { "" });
+        let middle: String = line.chars().skip(from).take(to - from).map(printable).collect();
+        let marked = length.min(to.saturating_sub(start)).max(1);
+        Self { text: format!("{head}{middle}{tail}"), before: start - from + head.chars().count(), marked }
+    }
+}
+
+/// One column wide and harmless to a terminal.
+fn printable(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Texts {
+        Texts::new(vec![("minimal.yml".to_owned(), text.to_owned())])
+    }
+
+    #[test]
+    fn an_excerpt_marks_the_value() {
+        let place = Place { file: 0, line: 2, column: 10, length: 22 };
+        let expected = "  --> minimal.yml:2:10
+   |
+ 2 |   image: linuxkit/kernel:6.6.71
+   |          ^^^^^^^^^^^^^^^^^^^^^^
+";
+        assert_eq!(texts("kernel:\n  image: linuxkit/kernel:6.6.71\r\n").excerpt(place), expected);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_marker() {
+        let line = format!("{}\there{}", "a".repeat(200), "b".repeat(200));
+        let shown = texts(&line).excerpt(Place { file: 0, line: 1, column: 202, length: 4 });
+        let rows: Vec<&str> = shown.lines().collect();
+        assert_eq!(rows[2], format!(" 1 | …{} here{}…", "a".repeat(35), "b".repeat(70)));
+        assert_eq!(rows[3], format!("   | {}^^^^", " ".repeat(37)));
+    }
+
+    #[test]
+    fn a_place_outside_the_text_harms_nothing() {
+        let texts = texts("a\n");
+        assert_eq!(texts.excerpt(Place::default()), "");
+        assert_eq!(texts.excerpt(Place { file: 3, line: 1, column: 1, length: 1 }), "");
+        let shown = texts.excerpt(Place { file: 0, line: 1, column: 90, length: u32::MAX });
+        assert_eq!(shown, "  --> minimal.yml:1:90\n   |\n 1 | a\n   |  ^\n");
+        assert_eq!(texts.excerpt(Place { file: 0, line: 12, column: 1, length: 1 }), "   --> minimal.yml:12:1\n");
+    }
+}
