@@ -3,8 +3,10 @@
 //! A tree of a million files has millions of runs. They follow from the tree, so keeping them would only cost memory:
 //! eight bytes a page are enough to find the page that holds an offset.
 
+use std::ops::Range;
+
 use super::slice::check_range;
-use super::{MapBuilder, Measure, ReadError, Sink, Source};
+use super::{ExtentMap, MapBuilder, Measure, ReadError, Sink, Source};
 
 /// A layout in pages of a few entries, each of which can be laid out by itself once its offset is known.
 pub trait PagedLayout: Send + Sync {
@@ -41,6 +43,19 @@ impl<L: PagedLayout> PagedMap<L> {
     }
 }
 
+impl<L: PagedLayout> PagedMap<L> {
+    /// Number of the page that holds `offset`, which is below the size.
+    fn page_at(&self, offset: u64) -> usize {
+        self.starts.partition_point(|start| *start <= offset) - 1
+    }
+
+    fn runs(&self, page: usize) -> ExtentMap {
+        let mut runs = MapBuilder::at(self.starts[page]);
+        self.layout.emit(page, &mut runs);
+        runs.finish()
+    }
+}
+
 impl<L: PagedLayout> Source for PagedMap<L> {
     fn size(&self) -> u64 {
         self.starts.last().copied().unwrap_or(0)
@@ -50,17 +65,27 @@ impl<L: PagedLayout> Source for PagedMap<L> {
         check_range(offset, buf.len(), self.size())?;
         let mut at = offset;
         while !buf.is_empty() {
-            let page = self.starts.partition_point(|start| *start <= at) - 1;
+            let page = self.page_at(at);
             let left = self.starts[page + 1] - at;
             let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
             let (head, rest) = buf.split_at_mut(len);
-            let mut runs = MapBuilder::at(self.starts[page]);
-            self.layout.emit(page, &mut runs);
-            runs.finish().read_at(head, at)?;
+            self.runs(page).read_at(head, at)?;
             at += len as u64;
             buf = rest;
         }
         Ok(())
+    }
+
+    fn data_from(&self, offset: u64) -> Option<Range<u64>> {
+        let mut at = offset;
+        while at < self.size() {
+            let page = self.page_at(at);
+            if let Some(run) = self.runs(page).data_from(at) {
+                return Some(run);
+            }
+            at = self.starts[page + 1];
+        }
+        None
     }
 }
 
@@ -90,6 +115,8 @@ mod tests {
         let mut whole = vec![0; size];
         map.read_at(&mut whole, 0).unwrap();
         assert_eq!(&whole[..12], [1, 0, 0, 0, 2, 2, 0, 0, 3, 3, 3, 0]);
+        assert_eq!([0, 1, 46].map(|at| map.data_from(at)), [Some(0..1), Some(4..6), Some(46..48)]);
+        assert_eq!((map.data_from(57), map.data_from(size as u64)), (None, None));
         for start in 0..size {
             for end in start..=size {
                 let mut part = vec![0xff; end - start];

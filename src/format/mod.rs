@@ -5,6 +5,7 @@
 //! - Measuring and emitting run the same code over two sinks, so offsets and bytes cannot disagree.
 
 mod calendar;
+mod contents;
 mod cpio;
 mod error;
 mod fat;
@@ -14,6 +15,7 @@ mod gpt;
 mod guid;
 mod gzip_stored;
 mod hybrid_disk;
+mod iso9660;
 mod mbr;
 mod order;
 mod qcow2;
@@ -33,6 +35,7 @@ pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, Partition};
 pub use guid::Guid;
 pub use gzip_stored::gzip_stored;
 pub use hybrid_disk::HybridDisk;
+pub use iso9660::{Iso, IsoOptions, IsoParts, iso9660};
 pub use mbr::{BOOT_CODE, MbrEntry, mbr, protective_mbr};
 pub use qcow2::qcow2;
 pub use tar::{Member, tar};

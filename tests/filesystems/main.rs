@@ -4,6 +4,8 @@
 mod common;
 mod fat;
 mod image;
+mod iso9660;
+mod sample;
 mod source;
 
 /// What a judge prints, in UTF-8 and UTC; it must succeed.

@@ -1,0 +1,128 @@
+//! Directory records and path table records, and the numbers and dates in them.
+//!
+//! # Format
+//! ECMA-119 sections 7.2.3, 7.3.3 (numbers in both byte orders), 9.1 (directory record), 9.4 (path table record).
+
+use super::BLOCK;
+use crate::extent::Sink;
+use crate::format::calendar::Civil;
+
+/// Flags of a directory record, ECMA-119 section 9.1.6.
+pub(super) const DIRECTORY: u8 = 0x02;
+pub(super) const MULTI_EXTENT: u8 = 0x80;
+
+/// Name of a directory's record of itself, and of the directory above.
+pub(super) const DOT: &[u8] = &[0];
+pub(super) const DOT_DOT: &[u8] = &[1];
+
+/// Most bytes of a record: its length is one byte, and it is even.
+pub(super) const LONGEST: usize = 254;
+/// Bytes of a record before the name.
+const HEAD: usize = 33;
+
+/// Where something lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub block: u32,
+    /// In bytes.
+    pub size: u32,
+}
+
+/// A record without its system use part.
+pub(super) struct Record<'a> {
+    pub name: &'a [u8],
+    pub place: Place,
+    pub flags: u8,
+    pub mtime: i64,
+}
+
+/// Bytes of a record before its system use part.
+pub(super) const fn head_len(name: usize) -> usize {
+    HEAD + name + (name + 1) % 2
+}
+
+impl Record<'_> {
+    /// The record with its system use part.
+    pub fn encode(&self, system_use: &[u8]) -> Vec<u8> {
+        let len = (head_len(self.name.len()) + system_use.len()).next_multiple_of(2);
+        let mut record = Vec::with_capacity(len);
+        record.extend([u8::try_from(len).expect("names and system use are cut to fit a record"), 0]);
+        record.extend(both32(self.place.block));
+        record.extend(both32(self.place.size));
+        record.extend(date(self.mtime));
+        record.extend([self.flags, 0, 0]);
+        record.extend(both16(1));
+        record.push(u8::try_from(self.name.len()).expect("names are cut to fit a record"));
+        record.extend(self.name);
+        record.resize(head_len(self.name.len()), 0);
+        record.extend(system_use);
+        record.resize(len, 0);
+        record
+    }
+}
+
+/// Adds what must not cross a block boundary.
+pub(super) fn emit_within_block(bytes: &[u8], sink: &mut dyn Sink) {
+    if sink.position() % BLOCK + bytes.len() as u64 > BLOCK {
+        sink.align(BLOCK);
+    }
+    sink.bytes(bytes);
+}
+
+/// The byte order of a path table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    /// Type L.
+    Little,
+    /// Type M.
+    Big,
+}
+
+/// A path table record; `parent` counts from 1.
+pub(super) fn path_record(name: &[u8], block: u32, parent: u16, order: ByteOrder) -> Vec<u8> {
+    let (block, parent) = match order {
+        ByteOrder::Little => (block.to_le_bytes(), parent.to_le_bytes()),
+        ByteOrder::Big => (block.to_be_bytes(), parent.to_be_bytes()),
+    };
+    let len = u8::try_from(name.len()).expect("names are cut to fit a record");
+    let mut record = vec![len, 0];
+    record.extend(block);
+    record.extend(parent);
+    record.extend(name);
+    record.resize(record.len().next_multiple_of(2), 0);
+    record
+}
+
+/// A number in both byte orders.
+pub(super) fn both16(value: u16) -> [u8; 4] {
+    let [a, b] = value.to_le_bytes();
+    [a, b, b, a]
+}
+
+/// A number in both byte orders.
+pub(super) fn both32(value: u32) -> [u8; 8] {
+    let [a, b, c, d] = value.to_le_bytes();
+    [a, b, c, d, d, c, b, a]
+}
+
+/// A date as records have it: years since 1900 in one byte.
+pub(super) fn date(time: i64) -> [u8; 7] {
+    let civil = Civil::within(time, 1900..=2155);
+    let year = u8::try_from(civil.year - 1900).expect("the year is within 1900 and 2155");
+    [year, civil.month, civil.day, civil.hour, civil.minute, civil.second, 0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_even_and_names_its_place_in_both_orders() {
+        let record = Record { name: b"A.;1", place: Place { block: 0x0102, size: 3 }, flags: 0, mtime: 0 };
+        let bytes = record.encode(b"xyz");
+        assert_eq!((bytes.len(), bytes[0], bytes[32]), (42, 42, 4));
+        assert_eq!(bytes[2..18], [2, 1, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 3]);
+        assert_eq!(bytes[18..25], [70, 1, 1, 0, 0, 0, 0]);
+        assert_eq!(bytes[33..], *b"A.;1\0xyz\0");
+    }
+}
