@@ -1,7 +1,8 @@
 //! Why an artifact cannot be shown.
 
 use crate::base::{ErrorKind, Fault};
-use crate::{extent, format};
+use crate::extent;
+use crate::format;
 
 /// What stands in the way of an artifact.
 #[derive(Clone, Debug, thiserror::Error)]
