@@ -2,7 +2,12 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize as _;
+use serde_json::json;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
 use super::manifest::Document;
+use super::media_type::OCI_INDEX;
 use super::resolve::{Found, Graph};
 use super::{Descriptor, Error, Problem, Reference, Resolver};
 use crate::base::{Digest, Monitor, Platform};
@@ -16,6 +21,30 @@ pub struct Closure {
     pub documents: Vec<(Descriptor, Vec<u8>)>,
     /// Layers, as the manifests list them.
     pub layers: Vec<Descriptor>,
+}
+
+/// The file `oci-layout`, byte for byte as linuxkit writes it into a volume.
+pub const OCI_LAYOUT: &str = "{\n\t\t\"imageLayoutVersion\": \"1.0.0\"\n\t}";
+
+impl Closure {
+    /// The `index.json` of a layout that holds this and calls it `name`, byte for byte as linuxkit writes it.
+    pub fn index_json(&self, name: &Reference) -> Vec<u8> {
+        let Descriptor { media_type, digest, size, .. } = &self.root;
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [{
+                "mediaType": media_type,
+                "size": size,
+                "digest": digest.to_string(),
+                "annotations": {"org.opencontainers.image.ref.name": name.to_string()},
+            }],
+        });
+        let mut text = Vec::new();
+        let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"   "));
+        index.serialize(&mut writer).expect("a JSON value is written to memory");
+        text
+    }
 }
 
 impl Resolver {
@@ -82,11 +111,9 @@ impl Walk<'_> {
     fn wants(&mut self, entry: &Descriptor) -> bool {
         let Some(platform) = entry.platform.as_ref().map(Platform::from) else { return true };
         let wanted = self.platforms.iter().enumerate().filter(|(_, wanted)| wanted.accepts(&platform));
-        let before = self.met.len();
         let places: Vec<usize> = wanted.map(|(place, _)| place).collect();
         let is_wanted = self.platforms.is_empty() || !places.is_empty();
         self.met.extend(places);
-        debug_assert!(self.met.len() >= before);
         if !is_wanted {
             self.others.push(platform);
         }
@@ -102,5 +129,22 @@ impl Walk<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_is_written_as_linuxkit_writes_it() {
+        let digest = "sha256:6f0fb0eeef42105f3523eda96405a3966b4620f88df0986ca78fa9a566a304b8".parse().unwrap();
+        let root = Descriptor::new(OCI_INDEX, digest, 491);
+        let closure = Closure { root, documents: Vec::new(), layers: Vec::new() };
+        let text = closure.index_json(&"localhost:5555/lk/multi:1".parse().unwrap());
+        let expected = "7268a8e4aa2d8504a7b1dc6b69380083a6d4384c1a54b61a363c36263d89adcd";
+        assert_eq!(Digest::of(&text).hex(), expected);
+        let expected = "4b449ea627976fc352d644e28ecee5844f03f9f20130043f367d82ba456cce17";
+        assert_eq!(Digest::of(OCI_LAYOUT.as_bytes()).hex(), expected);
     }
 }

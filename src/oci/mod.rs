@@ -24,13 +24,13 @@ mod registry;
 mod resolve;
 mod stream;
 
-pub use closure::Closure;
+pub use closure::{Closure, OCI_LAYOUT};
 pub use config::ImageConfig;
 pub use credentials::Credentials;
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use media_type::Compression;
-pub use mirror::{Mirror, ParseMirrorError};
+pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use reference::{ParseReferenceError, Reference};
 pub use registry::{Registry, RegistryError};
 pub use resolve::{Options, Pull, Resolver};

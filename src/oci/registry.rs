@@ -121,7 +121,7 @@ struct Failure {
 /// What is waited for when a server fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// A server that answers; one that cannot be connected to is an error at once, since a person waits.
+    /// A server that answers; one that cannot be connected to, or stays silent, is not asked again: a person waits.
     ForAServerThatIsThere,
     /// Also one that is gone: it was there a moment ago.
     ForOneThatWasThere,
@@ -282,10 +282,10 @@ impl Repository {
                 error: RegistryError::Corrupt { registry, wanted: wanted.to_owned(), reason: reason.to_string() },
                 retry_after: None,
             },
-            OciDistributionError::RequestError(error) => Failure {
-                error: RegistryError::Unreachable { registry, source: error.without_url().into() },
-                retry_after: Some(SOON),
-            },
+            OciDistributionError::RequestError(error) => {
+                let source = root_of(&error).into();
+                Failure { error: RegistryError::Unreachable { registry, source }, retry_after: Some(SOON) }
+            }
             OciDistributionError::IoError(source) => Failure { error: self.broken(source), retry_after: Some(SOON) },
             other => {
                 Failure { error: RegistryError::Failed { registry, answer: other.to_string() }, retry_after: None }
@@ -316,20 +316,33 @@ impl<'a> Attempts<'a> {
 
     /// Returns when it is time to ask again; fails when that is of no use.
     async fn after(&mut self, error: OciDistributionError) -> Result<(), RegistryError> {
-        let is_refused = matches!(&error, OciDistributionError::RequestError(error) if error.is_connect());
+        let is_silent = match &error {
+            OciDistributionError::RequestError(error) => error.is_connect() || error.is_timeout(),
+            OciDistributionError::IoError(error) => error.kind() == std::io::ErrorKind::TimedOut,
+            _ => false,
+        };
         if matches!(error, OciDistributionError::UnauthorizedError { .. }) && !self.renewed {
             self.renewed = true;
             return self.repository.renew().await.map_err(|error| self.repository.failure(error, self.wanted).error);
         }
         let failure = self.repository.failure(error, self.wanted);
         self.faults += 1;
-        let is_last = self.faults == TRIES || is_refused && self.patience == Patience::ForAServerThatIsThere;
+        let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
         match failure.retry_after {
             Some(delay) if !is_last => tokio::time::sleep(delay * 2_u32.pow(self.faults - 1)).await,
             _ => return Err(failure.error),
         }
         Ok(())
     }
+}
+
+/// The innermost cause: what stands around it repeats what the message says already.
+fn root_of(error: &dyn StdError) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }
 
 /// The first part of a server's answer, without line ends and control characters.

@@ -141,10 +141,14 @@ impl Origin {
             }
         }
         if self.inner.options.pull != Pull::Always
-            && let Some(descriptor) = self.named(store.entries()?)
-            && (self.inner.options.pull == Pull::Never || store.small(&descriptor.digest, MAX_MANIFEST)?.is_some())
+            && let Some(Descriptor { digest, .. }) = self.named(store.entries()?)
         {
-            return self.document(&descriptor);
+            match store.small(&digest, MAX_MANIFEST)? {
+                Some(bytes) => return Found::parse(bytes),
+                None if self.inner.options.pull == Pull::Never => return Err(Problem::BlobNotHere { digest }),
+                // Damaged or cleaned away: the tag is resolved again.
+                None => {}
+            }
         }
         let bytes = self.ask(None, monitor)?;
         let found = Found::parse(bytes)?;
