@@ -59,8 +59,7 @@ fn bad_specs_are_refused_and_odd_ones_accepted() {
     for case in cases.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         let (id, judgement) = (case["id"].as_str().unwrap(), case["lkit"].as_str().unwrap());
         let files = case["files"].as_object().unwrap();
-        let inputs: Vec<_> =
-            files.iter().map(|(name, text)| input(name, text.as_str().unwrap().as_bytes())).collect();
+        let inputs: Vec<_> = files.iter().map(|(name, text)| input(name, text.as_str().unwrap().as_bytes())).collect();
         let verdict = verdict(&inputs);
         if std::env::var_os("SHOW").is_some() {
             eprintln!("## {id} {judgement}\n{}", verdict.as_ref().map_or_else(String::clone, |_| "fine".to_owned()));
@@ -107,4 +106,37 @@ fn every_spec_of_the_collection_is_read() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A reference with its registry, as the collection expects it.
+fn expanded(reference: &str) -> String {
+    let first = reference.split('/').next().unwrap();
+    match reference.matches('/').count() {
+        0 => format!("docker.io/library/{reference}"),
+        1 if !first.contains(['.', ':']) && first != "localhost" => format!("docker.io/{reference}"),
+        _ => reference.to_owned(),
+    }
+}
+
+#[test]
+fn metadata_files_are_byte_for_byte_what_linuxkit_writes() {
+    let Some(golden) = golden() else { return };
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for case in cases(&golden) {
+        let Ok(parsed) = verdict(&case_inputs(&case)) else { continue };
+        for row in rows(case.join("expected.jsonl")) {
+            let (Some(path), Some(text)) = (row["path"].as_str(), row["text"].as_str()) else { continue };
+            let file = parsed.spec.files.iter().rfind(|file| file.path.value == path);
+            let Some(spec::FileContent::Metadata(format)) = file.map(|file| &file.content) else { continue };
+            count += 1;
+            let written = parsed.spec.to_text(*format, &|reference| match expanded(reference) {
+                full if full.rsplit('/').next().unwrap().contains(':') => full,
+                full => full + ":latest",
+            });
+            if written != text {
+                wrong.push(format!("{}: {path}\n{written}", case.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty() && count > 8, "{count} files; {}", wrong.join("\n"));
 }

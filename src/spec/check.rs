@@ -111,7 +111,9 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Located<String>>, prob
     for name in names.filter(|name| is_known(name.place)) {
         match seen.get(name.value.as_str()) {
             Some(first) => {
-                let message = format!("{what} `{}` is there twice; the first is on line {}", name.value, first.line);
+                let same = first.file == name.place.file;
+                let at = if same { format!("on line {}", first.line) } else { "in an earlier file".to_owned() };
+                let message = format!("{what} `{}` is there twice; the first is {at}", name.value);
                 problems.push(Problem::new(name.place, message));
             }
             None => drop(seen.insert(&name.value, name.place)),

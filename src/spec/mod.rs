@@ -21,6 +21,9 @@ mod schema;
 mod source_text;
 mod template;
 mod texts;
+mod write;
+mod write_json;
+mod write_yaml;
 
 pub use capability::{CAPABILITIES, expand_capabilities};
 pub use check::{check_options, check_volume};

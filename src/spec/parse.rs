@@ -40,7 +40,7 @@ pub fn parse_with(inputs: &[Input], find: &mut PackageFinder<'_>) -> Result<Pars
     }
     let Reading { mut spec, texts, mut problems, complete } = reading;
     let mut warnings = Vec::new();
-    if complete && is_empty(&spec) {
+    if problems.is_empty() && is_empty(&spec) {
         let start = Place { file: 0, line: 1, column: 1, length: 1 };
         let problem = Problem::new(start, "the spec is empty");
         problems.push(problem.hint("it needs at least a `kernel`, or an image in `init` or `services`"));
