@@ -7,9 +7,13 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use artifact::scratch;
+use artifact::{Noise, read, scratch, write};
 use common::{have, root, run, skip_unless};
+use lkit::boot::{Kernel, KernelKind, uki_stub};
+use lkit::extent::SharedSource;
+use lkit::format::{Section, uki};
 
 fn built() -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(root().join("src/boot/built")).unwrap().map(|f| f.unwrap().path()).collect();
@@ -58,5 +62,28 @@ fn oracle_objdump_reads_each_program_for_x86() {
         let sections = run("objdump", ["-h".as_ref(), path.as_os_str()]);
         assert!(sections.contains("pei-x86-64") && !sections.contains(".debug"), "{sections}");
         assert!(fs::metadata(&path).unwrap().len() < 8192, "{} grew", file.display());
+    }
+}
+
+#[test]
+fn oracle_objcopy_takes_the_parts_out_of_a_unified_kernel_image() {
+    if !have(&["objdump", "objcopy"]) {
+        return;
+    }
+    let dir = scratch("loaders-uki");
+    let (image, part) = (dir.join("x.efi"), dir.join("part"));
+    let sizes = [(".cmdline", 77), (".initrd", 3_000_001), (".linux", 600_000)];
+    let content = |size| -> SharedSource { Arc::new(Noise(size)) };
+    let sections = sizes.map(|(name, size)| Section::data(name, content(size)));
+    let stub = uki_stub(&Kernel { kind: KernelKind::BzImage, bios: true }).unwrap();
+    write(&uki(stub, &sections).unwrap(), &image);
+    for (name, size) in sizes {
+        let only = format!("--only-section={name}");
+        run("objcopy", ["-O", "binary", &only, image.to_str().unwrap(), part.to_str().unwrap()]);
+        let taken = fs::read(&part).unwrap();
+        let size = usize::try_from(size).unwrap();
+        // A section in the file is padded to 512 bytes; its size in memory is exact.
+        assert!(taken.len() >= size && taken.len() < size + 512, "{name}: {}", taken.len());
+        assert!(taken[..size] == read(&*content(size as u64), 0, size), "{name}");
     }
 }

@@ -67,12 +67,26 @@ impl System {
         let mut head = read(&*self.kernel, 0, Kernel::HEAD);
         head[..0x1f1].fill(0);
         head[0x236] &= !0b1100;
-        let mut kernel = MapBuilder::default();
-        kernel.bytes(&head);
-        kernel.extent(&self.kernel, head.len() as u64, self.kernel.size() - head.len() as u64);
-        self.kernel = kernel.share();
+        self.replace_head(&head);
         assert_eq!(self.inspect().kind, KernelKind::BzImage);
         self
+    }
+
+    /// The same kernel as it was before Linux 5.8, which asks for its initrd by the option `initrd=` alone.
+    fn with_old_stub(mut self) -> Self {
+        let mut head = read(&*self.kernel, 0, Kernel::HEAD);
+        let pe = usize::from(u16::from_le_bytes([head[0x3c], head[0x3d]]));
+        assert_eq!(head[pe + 24 + 44], 1, "the version of the EFI stub");
+        head[pe + 24 + 44] = 0;
+        self.replace_head(&head);
+        self
+    }
+
+    fn replace_head(&mut self, head: &[u8]) {
+        let mut kernel = MapBuilder::default();
+        kernel.bytes(head);
+        kernel.extent(&self.kernel, head.len() as u64, self.kernel.size() - head.len() as u64);
+        self.kernel = kernel.share();
     }
 
     /// A hybrid disk with all loaders the kernel can have.
@@ -187,6 +201,16 @@ fn boot_a_kernel_without_efi_stub_by_uefi() {
     if let Some(system) = System::x86().filter(|_| Firmware::Uefi.available()) {
         let system = system.without_stub();
         boots("direct", Firmware::Uefi, &system, &system.disk(), &VIRTIO);
+    }
+}
+
+#[test]
+fn boot_a_kernel_that_asks_for_its_initrd_by_name() {
+    if let Some(system) = System::x86().filter(|_| Firmware::Uefi.available()) {
+        let mut system = system.with_old_stub();
+        let disk = system.disk();
+        system.command_line.push_str(" initrd=\\initrd.img");
+        boots("old-stub", Firmware::Uefi, &system, &disk, &VIRTIO);
     }
 }
 
