@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::decode::{Codec, Decoder, Mark};
+use super::error::Error;
 use super::index::Index;
 use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
@@ -23,11 +24,17 @@ pub(super) struct Seekable {
     pub(super) blob: SharedSource,
     /// Where decoding can start, and what must come out.
     pub(super) index: Index,
+    /// Called when other bytes come out: forgets the blob, so that the next to open it fetches it anew.
+    pub(super) forget: Option<Forget>,
 }
+
+/// See [`Seekable::forget`].
+pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
 
 impl Seekable {
     fn corrupt(&self, problem: &str) -> ReadError {
-        ReadError::new(ErrorKind::Corrupt, format!("layer `{}` is damaged: {problem}", self.name))
+        self.forget.iter().for_each(|forget| forget());
+        ReadError::wrap(format!("cannot read layer `{}`", self.name), Error::Damaged(problem.to_owned()))
     }
 }
 
@@ -59,7 +66,7 @@ impl Cursor {
         let decoder = match start.mark {
             Mark::Frame => Decoder::new(index.codec()),
             Mark::Block { bits } => {
-                let window = index.window(span).ok_or_else(|| layer.corrupt("a window of its index"))?;
+                let window = index.window(span).ok_or_else(|| layer.corrupt("a window in its index"))?;
                 Decoder::resume(bits, start.last, &window)
             }
         };
@@ -83,15 +90,9 @@ impl Cursor {
         &self.layer
     }
 
-    /// Gives back what can be read again; it may be decoded on with later.
-    pub(super) fn rest(&mut self) {
-        self.at = BlobOffset(self.at.0 - (self.input.len() - self.used) as u64);
-        (self.input, self.used) = (Vec::new(), 0);
-    }
-
-    /// About how many bytes of memory it holds while it rests.
+    /// About how many bytes of memory it holds.
     pub(super) fn weight(&self) -> usize {
-        size_of::<Self>() + self.decoder.weight()
+        size_of::<Self>() + self.input.capacity() + self.decoder.weight()
     }
 
     /// Decodes the next piece into `out` and verifies it.
@@ -109,7 +110,7 @@ impl Cursor {
         }
         if *blake3::hash(out).as_bytes() != layer.index.digest(self.next) {
             return Err(
-                layer.corrupt(&format!("bytes {} to {} of its tar are not what they were", range.start, range.end))
+                layer.corrupt(&format!("bytes {} to {} of the tar are not what they were", range.start, range.end))
             );
         }
         self.next += 1;
@@ -134,7 +135,7 @@ impl Cursor {
             len += step.produced;
             idle = if step.consumed + step.produced == 0 { idle + 1 } else { 0 };
             if idle == IDLE {
-                return Err(self.layer.corrupt("its data ends too early"));
+                return Err(self.layer.corrupt("the data ends too early"));
             }
         }
         Ok(())

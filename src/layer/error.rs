@@ -81,6 +81,12 @@ pub enum Error {
         /// As counted.
         actual: u64,
     },
+    /// Bytes that were right when the layer was indexed no longer are.
+    #[error("its blob was damaged since it was indexed: {0}")]
+    Damaged(
+        /// How it shows.
+        String,
+    ),
     /// The bytes could not be read.
     #[error("cannot read the blob")]
     Read(#[source] std::io::Error),
@@ -137,7 +143,8 @@ impl Fault for Error {
             | Self::Stream { .. }
             | Self::Cut(_)
             | Self::Tar { .. }
-            | Self::TrailerSize { .. } => ErrorKind::Corrupt,
+            | Self::TrailerSize { .. }
+            | Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Compression(_) => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
@@ -150,6 +157,10 @@ impl Fault for Error {
             Self::Layer { source, .. } => source.hint(),
             Self::BlobDigest { .. } | Self::BlobShort { .. } | Self::BlobLong { .. } => Some(
                 "the registry or layout serves other bytes than the manifest names; pull the image again".to_owned(),
+            ),
+            Self::Damaged(_) => Some(
+                "mount again: a damaged blob in the cache is fetched anew, one in a layout must be copied there again"
+                    .to_owned(),
             ),
             Self::DiffId { .. } => Some("the image was built wrongly; rebuild or replace it".to_owned()),
             Self::Compression(_) => Some("OCI layers are gzip, zstd or plain tar; rebuild the image".to_owned()),

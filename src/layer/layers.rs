@@ -1,7 +1,7 @@
 //! Opening layers: from their index when it is there, else by one pass over the blob, fetched on the way if need be.
 
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::build::{self, Expected, Flow, Plan};
 use super::content::DiffSource;
@@ -74,13 +74,15 @@ impl Layer {
     }
 }
 
+type OpenDiffs = Vec<(Digest, Weak<DiffSource>)>;
+
 /// Opens layers over a store. All layers it opens share one cache of decoded content.
 pub struct Layers {
     pub(super) store: Arc<Store>,
     pub(super) options: Options,
     pub(super) pool: Arc<Pool>,
     /// Diffs that are in use, by what their index is about.
-    open: Mutex<Vec<(Digest, Weak<DiffSource>)>>,
+    open: Mutex<OpenDiffs>,
 }
 
 impl Layers {
@@ -115,6 +117,8 @@ impl Layers {
         monitor.event(Event::LayerStarted { digest: wanted.digest, size: wanted.size });
         let (blob, draft) = self.pass(wanted, fetch, monitor)?;
         let (index, toc) = self.keep(&wanted.digest.hex(), &wanted.digest, &draft)?;
+        // A diff that is still in use may be over a blob that turned out to be damaged.
+        self.open_diffs().retain(|(subject, _)| *subject != wanted.digest);
         monitor.event(Event::LayerFinished { digest: wanted.digest });
         self.layer(wanted, blob, index, toc)
     }
@@ -131,7 +135,19 @@ impl Layers {
         if diff_id != wanted.diff_id {
             return Err(Error::DiffId { expected: wanted.diff_id, actual: diff_id });
         }
-        let diff = self.diff(wanted.digest, wanted.digest.to_string(), Arc::new(blob), index);
+        let (store, digest) = (self.store.clone(), wanted.digest);
+        let forget = move || {
+            // Best effort: what cannot be removed is told again by the next read.
+            let _ = store.discard(&digest).and_then(|_| store.drop_index(&digest.hex()));
+        };
+        let name = digest.to_string();
+        let diff = self.diff(digest, || Seekable {
+            id: self.pool.new_id(),
+            name,
+            blob: Arc::new(blob),
+            index,
+            forget: Some(Box::new(forget)),
+        });
         Ok(Layer { toc, diff, diff_id })
     }
 
@@ -201,23 +217,25 @@ impl Layers {
     }
 
     /// The diff of an indexed blob: the one in use, if there is one, so that its content is cached once.
-    pub(super) fn diff(&self, subject: Digest, name: String, blob: SharedSource, index: Index) -> SharedSource {
-        let mut open = self.open.lock().expect("nothing panics while it holds the list");
+    pub(super) fn diff(&self, subject: Digest, open_blob: impl FnOnce() -> Seekable) -> SharedSource {
+        let mut open = self.open_diffs();
         open.retain(|(_, diff)| diff.strong_count() > 0);
         let in_use = open.iter().filter(|(of, _)| *of == subject).find_map(|(_, diff)| diff.upgrade());
-        let diff = in_use.unwrap_or_else(|| {
-            let layer = Arc::new(Seekable { id: self.pool.new_id(), name, blob, index });
-            let diff = Arc::new(DiffSource { layer, pool: self.pool.clone() });
+        in_use.unwrap_or_else(|| {
+            let diff = Arc::new(DiffSource { layer: Arc::new(open_blob()), pool: self.pool.clone() });
             open.push((subject, Arc::downgrade(&diff)));
             diff
-        });
-        diff
+        })
     }
 
     /// What the index of a diff is about, if `source` is one that is open.
     pub(super) fn subject_of(&self, source: &SharedSource) -> Option<Digest> {
-        let open = self.open.lock().expect("nothing panics while it holds the list");
+        let open = self.open_diffs();
         let found = open.iter().find(|(_, diff)| std::ptr::addr_eq(diff.as_ptr(), Arc::as_ptr(source)));
         found.map(|(subject, _)| *subject)
+    }
+
+    fn open_diffs(&self) -> MutexGuard<'_, OpenDiffs> {
+        self.open.lock().expect("nothing panics while it holds the list")
     }
 }

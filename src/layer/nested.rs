@@ -7,6 +7,7 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use super::build::{self, Expected, Flow, Plan};
+use super::cursor::Seekable;
 use super::decode::Codec;
 use super::error::Error;
 use super::index::{Draft, Index};
@@ -47,7 +48,7 @@ impl Layers {
         let diff_id = *index.diff_id();
         let diff = match codec {
             Codec::Plain => file.source.clone(),
-            Codec::Gzip | Codec::Zstd => self.diff(subject, file.to_string(), file.slice()?, index),
+            Codec::Gzip | Codec::Zstd => self.diff_of(subject, file, index)?,
         };
         Ok(Layer { toc, diff, diff_id })
     }
@@ -66,6 +67,11 @@ impl Layers {
         file.source.read_at(&mut size, file.offset + file.size - TRAILER / 2).map_err(Error::Content)?;
         let size = u32::from_le_bytes(size).into();
         Ok(Arc::new(Inflated { layers: self.clone(), file: file.clone(), size, content: OnceLock::new() }))
+    }
+
+    fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
+        let (blob, name) = (file.slice()?, file.to_string());
+        Ok(self.diff(subject, || Seekable { id: self.pool.new_id(), name, blob, index, forget: None }))
     }
 
     /// The index of a file in a layer: kept, or made now.
@@ -158,8 +164,7 @@ impl Inflated {
         if actual != self.size {
             return Err(unreadable(Error::TrailerSize { expected: self.size, actual }.of(&self.file)));
         }
-        let slice = self.file.slice().map_err(unreadable)?;
-        Ok(self.layers.diff(subject, self.file.to_string(), slice, index))
+        self.layers.diff_of(subject, &self.file, index).map_err(unreadable)
     }
 }
 

@@ -324,7 +324,7 @@ impl State {
     }
 
     /// Ends a run, or queues it when more is to be decoded ahead; whether it was queued.
-    fn settle(&mut self, id: u64, mut cursor: Cursor) -> bool {
+    fn settle(&mut self, id: u64, cursor: Cursor) -> bool {
         let run = run_of(&mut self.runs, id);
         if run.next <= run.target && !cursor.is_done() {
             run.cursor = Some(cursor);
@@ -334,7 +334,6 @@ impl State {
         let span = run.span;
         self.runs.retain(|run| run.id != id);
         if !cursor.is_done() {
-            cursor.rest();
             self.resting.push_back((span, cursor));
             while self.resting.len() > RESTING || (self.resting.len() > 1 && self.resting_bytes() > RESTING_BYTES) {
                 self.resting.pop_front();

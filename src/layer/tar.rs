@@ -232,9 +232,10 @@ impl Scanner {
             return self.old_sparse(Box::new(file), block[482] != 0, end);
         }
         if !extended.sparse.is_sparse() {
+            let next = self.content(file.stored, end)?;
             let body = Body::Content { offset: self.base + end, size: file.stored };
             self.toc.push(&file.entry(body));
-            return self.content(file.stored, end);
+            return Ok(next);
         }
         file.size = extended.sparse.size.ok_or("the sparse file has no size")?;
         if extended.sparse.map_in_content {
@@ -258,9 +259,10 @@ impl Scanner {
     /// Takes a sparse file whose map is known; `map` bytes of what is stored were the map itself.
     fn sparse_file(&mut self, file: SparseFile, pairs: &[u64], map: u64, end: u64) -> Outcome {
         let stored = file.stored.checked_sub(map).ok_or("the sparse map is longer than the entry")?;
+        let next = self.content(stored, end)?;
         let body = sparse::body(pairs, file.size, self.base + end, stored)?;
         self.toc.push(&file.entry(body));
-        self.content(stored, end)
+        Ok(next)
     }
 
     /// Content of `size` bytes from the offset `start`, padded to a block.

@@ -1,4 +1,8 @@
 //! Tests of layers through their public interface: reads, damage, laziness, hostile tars.
 
+mod damage;
 mod fixture;
+mod lazy;
+mod nested;
 mod reads;
+mod tars;
