@@ -1,7 +1,6 @@
 //! ISOs against xorriso, isoinfo and libarchive.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lkit::base::{GIB, MIB, Metadata};
@@ -10,7 +9,7 @@ use lkit::format::{FatFile, FatOptions, Iso, IsoOptions, IsoParts, fat, iso9660}
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
 use crate::common::have;
-use crate::image::{Image, scratch};
+use crate::image::{Directory, Image};
 use crate::judge;
 use crate::sample::{Limits, Sample, Strictness, assert_same};
 use crate::source::{Pattern, Unread, assert_any_split_equals_the_whole, bytes};
@@ -18,27 +17,6 @@ use crate::source::{Pattern, Unread, assert_any_split_equals_the_whole, bytes};
 /// libisofs and isoinfo know paths of a kilobyte; Linux takes the two words of a device number for major and minor, they
 /// for one number.
 const LIMITS: Limits = Limits { target: 1000, minor: 255 };
-
-/// An empty directory that is removed when it is dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = scratch(name);
-        if path.exists() {
-            std::fs::remove_dir_all(&path).unwrap();
-        }
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let removed = std::fs::remove_dir_all(&self.0);
-        assert!(removed.is_ok() || std::thread::panicking(), "{}", self.0.display());
-    }
-}
 
 /// A sample whose socket is not expected: the extractors do not make one, though isoinfo sees it.
 fn sample_without_socket() -> Sample {
@@ -55,9 +33,18 @@ fn oracle_xorriso_extracts_the_same_tree() {
     let sample = sample_without_socket();
     let image = Image::write(&iso9660(sample.tree.clone()).unwrap(), "xorriso.iso");
     let dir = Directory::new("xorriso.d");
-    let to = dir.0.join("root");
-    let arguments =
-        ["-osirrox", "on:device_files", "-abort_on", "WARNING", "-indev", image.arg(), "-extract", "/", path(&to)];
+    let to = dir.path().join("root");
+    let arguments = [
+        "-osirrox",
+        "on:device_files",
+        "-abort_on",
+        "WARNING",
+        "-indev",
+        image.arg(),
+        "-extract",
+        "/",
+        to.to_str().unwrap(),
+    ];
     judge("xorriso", &arguments);
     assert_same(&sample, &to, Strictness::Extracted);
 }
@@ -70,12 +57,8 @@ fn oracle_bsdtar_extracts_the_same_tree() {
     let sample = sample_without_socket();
     let image = Image::write(&iso9660(sample.tree.clone()).unwrap(), "bsdtar.iso");
     let dir = Directory::new("bsdtar.d");
-    judge("bsdtar", &["-xpf", image.arg(), "-C", path(&dir.0), "--numeric-owner", "--exclude", "run/socket"]);
-    assert_same(&sample, &dir.0, Strictness::Extracted);
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
+    judge("bsdtar", &["-xpf", image.arg(), "-C", dir.arg(), "--numeric-owner", "--exclude", "run/socket"]);
+    assert_same(&sample, dir.path(), Strictness::Extracted);
 }
 
 /// Paths as isoinfo finds them in one of the views.
@@ -153,11 +136,11 @@ fn oracle_xorriso_finds_both_boot_images() {
         assert!(report.contains(line), "{line} in {report}");
     }
     let dir = Directory::new("boot-iso.d");
-    let arguments = ["-osirrox", "on", "-indev", image.arg(), "-extract", "/", path(&dir.0)];
+    let arguments = ["-osirrox", "on", "-indev", image.arg(), "-extract", "/", dir.arg()];
     judge("xorriso", &arguments);
-    assert!(std::fs::read(dir.0.join("kernel")).unwrap() == bytes(&Pattern::shared(1, 5 * MIB + 3)));
-    assert!(std::fs::read(dir.0.join("initrd.img")).unwrap() == bytes(&Pattern::shared(2, 7 * MIB)));
-    assert_eq!(std::fs::read_to_string(dir.0.join("README")).unwrap(), "boot me");
+    assert!(std::fs::read(dir.path().join("kernel")).unwrap() == bytes(&Pattern::shared(1, 5 * MIB + 3)));
+    assert!(std::fs::read(dir.path().join("initrd.img")).unwrap() == bytes(&Pattern::shared(2, 7 * MIB)));
+    assert_eq!(std::fs::read_to_string(dir.path().join("README")).unwrap(), "boot me");
     let size = std::fs::metadata(image.arg()).unwrap().len();
     assert!(size - partition.size() < 3 * MIB, "{size}: the kernel is stored twice");
 }

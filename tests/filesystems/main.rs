@@ -5,8 +5,10 @@ mod common;
 mod fat;
 mod image;
 mod iso9660;
+mod mount;
 mod sample;
 mod source;
+mod squashfs;
 
 /// What a judge prints, in UTF-8 and UTC; it must succeed.
 fn judge(program: &str, arguments: &[&str]) -> String {

@@ -53,6 +53,11 @@ struct Maker {
 const LAYER: u64 = 1 << 40;
 
 impl Sample {
+    /// A sample with all that Linux can take.
+    pub fn linux() -> Self {
+        Self::new(Limits { target: 4000, minor: (1 << 20) - 1 })
+    }
+
     /// More than 5,000 entries.
     pub fn new(limits: Limits) -> Self {
         let layer = Arc::new(Pattern { seed: 42, size: LAYER });

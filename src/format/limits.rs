@@ -1,0 +1,81 @@
+//! What every Linux file system refuses: link targets, attributes and device numbers that the kernel cannot hold.
+
+use super::Error;
+use crate::base::FileKind;
+use crate::tree::{InodeId, Tree};
+
+/// Longest target of a symbolic link that Linux reads back: a page, less the NUL.
+const LONGEST_TARGET: u64 = 4095;
+/// Longest name and largest value of an extended attribute (`XATTR_NAME_MAX`, `XATTR_SIZE_MAX`).
+const LONGEST_XATTR_NAME: usize = 255;
+const LARGEST_XATTR: usize = 65_535;
+/// Twelve bits of major number, twenty of minor (`MINORBITS` and the 32 bits of a stored device number).
+const LARGEST_DEVICE: (u32, u32) = (0xfff, 0xf_ffff);
+
+/// Refuses a tree with link targets, attributes or device numbers that Linux has no room for.
+pub(super) fn check_inodes(tree: &Tree, format: &'static str) -> Result<(), Error> {
+    for id in ids(tree) {
+        let inode = tree.inode(id);
+        let (major, minor) = inode.metadata.rdev;
+        let what = if inode.metadata.kind == FileKind::Symlink && inode.size > LONGEST_TARGET {
+            "a link target"
+        } else if tree.xattrs(id).iter().any(|x| x.name.len() > LONGEST_XATTR_NAME || x.value.len() > LARGEST_XATTR) {
+            "an extended attribute"
+        } else if major > LARGEST_DEVICE.0 || minor > LARGEST_DEVICE.1 {
+            "device numbers"
+        } else {
+            continue;
+        };
+        return Err(Error::Unheld { path: path_of(tree, id), what, format });
+    }
+    Ok(())
+}
+
+/// A device number as Linux stores it in 32 bits (`new_encode_dev`).
+pub(super) const fn linux_device((major, minor): (u32, u32)) -> u32 {
+    (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
+}
+
+/// The inodes of a tree.
+pub(super) fn ids(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
+    (0..tree.inode_count()).filter_map(|index| tree.id(index))
+}
+
+/// The first path that leads to an inode, for a message.
+pub(super) fn path_of(tree: &Tree, id: InodeId) -> String {
+    let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
+    entry.map_or_else(|| "/".to_owned(), |entry| String::from_utf8_lossy(&tree.path(entry)).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Metadata;
+    use crate::tree::{Node, TreeBuilder};
+
+    #[test]
+    fn what_linux_cannot_hold_is_refused_by_name() {
+        let device = |rdev| Node::Plain(Metadata { kind: FileKind::CharDevice, rdev, ..Metadata::file() });
+        let target = vec![b'x'; 4096];
+        let rows = [
+            (device((4095, 1_048_575)), None),
+            (device((4096, 0)), Some("`a/b` has device numbers that a squashfs cannot hold")),
+            (device((0, 1 << 20)), Some("`a/b` has device numbers that a squashfs cannot hold")),
+            (Node::Symlink(Metadata::symlink(), &target[1..]), None),
+            (Node::Symlink(Metadata::symlink(), &target), Some("`a/b` has a link target that a squashfs cannot hold")),
+        ];
+        for (node, expected) in rows {
+            let mut tree = TreeBuilder::new();
+            tree.insert(b"a/b", node).unwrap();
+            let result = check_inodes(&tree.finish(), "a squashfs").map_err(|error| error.to_string());
+            assert_eq!(result.err().as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_minor_number_is_stored_around_the_major_one() {
+        assert_eq!(linux_device((8, 1)), 0x801);
+        assert_eq!(linux_device((0xfff, 0xf_ffff)), u32::MAX);
+        assert_eq!(linux_device((0, 256)), 0x0010_0000);
+    }
+}

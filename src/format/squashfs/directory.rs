@@ -1,0 +1,82 @@
+//! Directory listings: runs of names whose inodes lie in one metadata block, each run behind a header.
+//!
+//! # Format
+//! `squashfs_fs.h`: `squashfs_dir_header`, `squashfs_dir_entry`. Names are sorted by their bytes.
+
+use super::inode::{Inodes, basic_type, number};
+use super::metadata::{block_start, offset_in_block};
+use crate::extent::{PagedLayout, Sink};
+use crate::tree::{InodeId, Tree};
+
+/// Most names behind one header.
+const LONGEST_RUN: usize = 256;
+
+/// A run of names of one directory.
+pub(super) struct Run {
+    directory: InodeId,
+    first: u32,
+    len: u32,
+}
+
+/// The runs of a directory; the inodes' places must be known.
+pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut Vec<Run>) {
+    let mut children = tree.children(directory).map(|(_, id)| id).enumerate().peekable();
+    while let Some((first, head)) = children.next() {
+        let belongs = |at: usize, id: InodeId| {
+            let same_block = block_start(inodes.places[id.index()]) == block_start(inodes.places[head.index()]);
+            same_block && at - first < LONGEST_RUN && i16::try_from(distance(head, id)).is_ok()
+        };
+        let mut len = 1;
+        while children.next_if(|(at, id)| belongs(*at, *id)).is_some() {
+            len += 1;
+        }
+        let first = u32::try_from(first).expect("a tree has fewer than 2^32 names");
+        runs.push(Run { directory, first, len });
+    }
+}
+
+fn distance(from: InodeId, to: InodeId) -> i64 {
+    i64::from(number(to)) - i64::from(number(from))
+}
+
+impl Run {
+    pub fn directory(&self) -> InodeId {
+        self.directory
+    }
+
+    /// Adds the header and its names.
+    pub fn emit(&self, tree: &Tree, inodes: &Inodes, sink: &mut dyn Sink) {
+        let mut head = None;
+        for (name, id) in tree.children_from(self.directory, self.first as usize).take(self.len as usize) {
+            let place = inodes.places[id.index()];
+            let head = *head.get_or_insert_with(|| {
+                let block = u32::try_from(block_start(place)).expect("larger tables are refused");
+                sink.bytes([self.len - 1, block, number(id)].map(u32::to_le_bytes).as_flattened());
+                id
+            });
+            let distance = i16::try_from(distance(head, id)).expect("a run ends before the distance is too large");
+            let last = u16::try_from(name.len() - 1).expect("a tree's names have at most 255 bytes");
+            let kind = basic_type(tree.inode(id).metadata.kind);
+            sink.bytes(&offset_in_block(place).to_le_bytes());
+            sink.bytes(&distance.to_le_bytes());
+            sink.bytes([kind, last].map(u16::to_le_bytes).as_flattened());
+            sink.bytes(name);
+        }
+    }
+}
+
+/// All listings, one run a page.
+pub(super) struct Listings {
+    pub plan: std::sync::Arc<super::layout::Plan>,
+    pub runs: Vec<Run>,
+}
+
+impl PagedLayout for Listings {
+    fn pages(&self) -> usize {
+        self.runs.len()
+    }
+
+    fn emit(&self, page: usize, sink: &mut dyn Sink) {
+        self.runs[page].emit(&self.plan.tree, &self.plan.inodes, sink);
+    }
+}

@@ -1,0 +1,142 @@
+//! Inodes as squashfs stores them.
+//!
+//! # Format
+//! `squashfs_fs.h`: `squashfs_lreg_inode`, `squashfs_ldir_inode`, `squashfs_symlink_inode`, `squashfs_dev_inode`,
+//! `squashfs_ipc_inode`; the extended types have an attribute set too. Files and directories are always extended: it
+//! costs a few bytes and makes their sizes alike.
+
+use super::metadata::{block_start, offset_in_block};
+use super::owner::Owners;
+use super::xattr::{NONE, Xattrs};
+use crate::base::FileKind;
+use crate::extent::Sink;
+use crate::format::Error;
+use crate::format::limits::{ids, linux_device};
+use crate::tree::{InodeId, Tree};
+
+/// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
+/// a page fault read more.
+pub(super) const DATA_BLOCK: u64 = 128 * 1024;
+/// In a block's length: stored as it is.
+const STORED: u32 = 1 << 24;
+
+/// Where a directory's listing is in the stream of all listings, in bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Listing {
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// What inodes are made of.
+pub(super) struct Inodes {
+    pub owners: Owners,
+    pub xattrs: Xattrs,
+    /// First byte of each file's content, by inode.
+    pub starts: Vec<u64>,
+    /// Each inode's offset in the stream of all inodes.
+    pub places: Vec<u64>,
+    /// The directories, ascending, and their listings.
+    pub directories: Vec<InodeId>,
+    pub listings: Vec<Listing>,
+}
+
+impl Inodes {
+    pub fn new(tree: &Tree) -> Result<Self, Error> {
+        let directories: Vec<InodeId> = ids(tree).filter(|id| tree.inode(*id).is_directory()).collect();
+        Ok(Self {
+            owners: Owners::of(tree)?,
+            xattrs: Xattrs::of(tree),
+            starts: vec![0; tree.inode_count()],
+            places: vec![0; tree.inode_count()],
+            listings: vec![Listing::default(); directories.len()],
+            directories,
+        })
+    }
+
+    /// The number of a directory.
+    pub fn directory(&self, id: InodeId) -> usize {
+        self.directories.binary_search(&id).expect("the table has every directory of the tree")
+    }
+
+    /// Adds an inode.
+    pub fn emit(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
+        let xattrs = self.xattrs.number(id);
+        let kind = tree.inode(id).metadata.kind;
+        let is_extended = xattrs != NONE || matches!(kind, FileKind::File | FileKind::Directory);
+        sink.bytes(&self.head(tree, id, if is_extended { basic_type(kind) + 7 } else { basic_type(kind) }));
+        let nlink = tree.inode(id).nlink.to_le_bytes();
+        match kind {
+            FileKind::File => self.emit_file(tree, id, sink),
+            FileKind::Directory => self.emit_directory(tree, id, sink),
+            FileKind::Symlink => {
+                let target = tree.link_target(id);
+                let len = u32::try_from(target.len()).expect("longer targets are refused");
+                sink.bytes(&[&nlink, &len.to_le_bytes(), target].concat());
+            }
+            FileKind::CharDevice | FileKind::BlockDevice => {
+                let device = linux_device(tree.inode(id).metadata.rdev);
+                sink.bytes(&[nlink, device.to_le_bytes()].concat());
+            }
+            FileKind::Fifo | FileKind::Socket => sink.bytes(&nlink),
+        }
+        if is_extended && !matches!(kind, FileKind::File | FileKind::Directory) {
+            sink.bytes(&xattrs.to_le_bytes());
+        }
+    }
+
+    fn head(&self, tree: &Tree, id: InodeId, kind: u16) -> Vec<u8> {
+        let metadata = &tree.inode(id).metadata;
+        let fields = [kind, metadata.mode, self.owners.number(metadata.uid), self.owners.number(metadata.gid)];
+        let numbers = [seconds(metadata.mtime), number(id)];
+        [fields.map(u16::to_le_bytes).as_flattened(), numbers.map(u32::to_le_bytes).as_flattened()].concat()
+    }
+
+    fn emit_file(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
+        let inode = tree.inode(id);
+        let wide = [self.starts[id.index()], inode.size, 0].map(u64::to_le_bytes);
+        // No fragment.
+        let narrow = [inode.nlink, u32::MAX, 0, self.xattrs.number(id)].map(u32::to_le_bytes);
+        sink.bytes(&[wide.as_flattened(), narrow.as_flattened()].concat());
+        let lengths =
+            (0..inode.size.div_ceil(DATA_BLOCK)).map(|block| (inode.size - block * DATA_BLOCK).min(DATA_BLOCK));
+        let stored = |len| STORED | u32::try_from(len).expect("a block is small");
+        sink.bytes(&lengths.flat_map(|len| stored(len).to_le_bytes()).collect::<Vec<_>>());
+    }
+
+    fn emit_directory(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
+        let Listing { offset, size } = self.listings[self.directory(id)];
+        // The root's parent does not exist: its number is the first that no inode has.
+        let none = u32::try_from(tree.inode_count() + 1).expect("a tree has fewer than 2^32 inodes");
+        let parent = if id == InodeId::ROOT { none } else { number(tree.parent(id)) };
+        let small = |n: u64| u32::try_from(n).expect("larger tables are refused");
+        // The size counts "." and ".." as three bytes that are not there.
+        let numbers = [tree.inode(id).nlink, small(size + 3), small(block_start(offset)), parent];
+        sink.bytes(numbers.map(u32::to_le_bytes).as_flattened());
+        // No index.
+        sink.bytes([0, offset_in_block(offset)].map(u16::to_le_bytes).as_flattened());
+        sink.bytes(&self.xattrs.number(id).to_le_bytes());
+    }
+}
+
+/// An inode's number; they count from 1.
+pub(super) fn number(id: InodeId) -> u32 {
+    u32::try_from(id.index() + 1).expect("a tree has fewer than 2^32 inodes")
+}
+
+/// The number of a type, in directories and, when it is not extended, in inodes.
+pub(super) const fn basic_type(kind: FileKind) -> u16 {
+    match kind {
+        FileKind::Directory => 1,
+        FileKind::File => 2,
+        FileKind::Symlink => 3,
+        FileKind::BlockDevice => 4,
+        FileKind::CharDevice => 5,
+        FileKind::Fifo => 6,
+        FileKind::Socket => 7,
+    }
+}
+
+/// A time as squashfs holds it: from 1970 to 2106.
+pub(super) fn seconds(mtime: i64) -> u32 {
+    u32::try_from(mtime.max(0)).unwrap_or(u32::MAX)
+}

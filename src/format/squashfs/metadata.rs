@@ -1,0 +1,125 @@
+//! Metadata blocks: a stream of structures cut every 8 KiB, each piece behind its length.
+//!
+//! # Format
+//! `squashfs_fs.h`: `SQUASHFS_METADATA_SIZE`, `SQUASHFS_COMPRESSED_BIT` (set here, for "not compressed").
+
+use crate::extent::{ReadError, SharedSource, Sink, Source};
+
+/// Bytes of a stream in one block.
+const BLOCK: u64 = 8192;
+/// Bytes before them.
+const HEAD: u64 = 2;
+/// Marks a block that is stored as it is.
+const STORED: u16 = 0x8000;
+
+/// A stream of structures as metadata blocks.
+pub(super) struct MetadataBlocks(pub SharedSource);
+
+/// Where the block with this offset of the stream starts, in bytes from the first block.
+pub(super) const fn block_start(offset: u64) -> u64 {
+    offset / BLOCK * (BLOCK + HEAD)
+}
+
+/// An offset of the stream within its block.
+pub(super) fn offset_in_block(offset: u64) -> u16 {
+    u16::try_from(offset % BLOCK).expect("a block is shorter than 64 KiB")
+}
+
+/// A structure's address: its block's start, and its offset within the block in the low 16 bits.
+pub(super) fn reference(offset: u64) -> u64 {
+    block_start(offset) << 16 | u64::from(offset_in_block(offset))
+}
+
+/// Adds a short stream as blocks, then the list of their places; gives the place of the list.
+pub(super) fn emit_indexed(stream: &[u8], head: &[u8], sink: &mut dyn Sink) -> u64 {
+    let mut places = Vec::new();
+    for block in stream.chunks(usize::try_from(BLOCK).expect("a block is small")) {
+        places.extend(sink.position().to_le_bytes());
+        sink.bytes(&head_of(block.len() as u64));
+        sink.bytes(block);
+    }
+    let list = sink.position();
+    sink.bytes(head);
+    sink.bytes(&places);
+    list
+}
+
+fn head_of(len: u64) -> [u8; 2] {
+    (STORED | u16::try_from(len).expect("a block is shorter than 32 KiB")).to_le_bytes()
+}
+
+impl Source for MetadataBlocks {
+    fn size(&self) -> u64 {
+        self.0.size() + self.0.size().div_ceil(BLOCK) * HEAD
+    }
+
+    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size());
+        end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size()))?;
+        let mut at = offset;
+        while !buf.is_empty() {
+            let start = at / (BLOCK + HEAD) * BLOCK;
+            let skip = at % (BLOCK + HEAD);
+            let len = (self.0.size() - start).min(BLOCK);
+            let left = usize::try_from(HEAD + len - skip).expect("a block is small").min(buf.len());
+            let (head, rest) = buf.split_at_mut(left);
+            self.read_block(head, start, len, skip)?;
+            at += left as u64;
+            buf = rest;
+        }
+        Ok(())
+    }
+}
+
+impl MetadataBlocks {
+    /// Reads within the block of `len` bytes from `start` of the stream, leaving out its first `skip` bytes.
+    fn read_block(&self, buf: &mut [u8], start: u64, len: u64, skip: u64) -> Result<(), ReadError> {
+        let (mut buf, mut skip) = (buf, skip);
+        for byte in head_of(len).into_iter().skip(usize::try_from(skip.min(HEAD)).expect("at most two")) {
+            let Some((first, rest)) = buf.split_first_mut() else { return Ok(()) };
+            *first = byte;
+            skip += 1;
+            buf = rest;
+        }
+        if buf.is_empty() { Ok(()) } else { self.0.read_at(buf, start + skip - HEAD) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::extent::{Bytes, MapBuilder};
+
+    #[test]
+    fn prop_a_stream_is_cut_and_any_split_of_it_equals_the_whole() {
+        let stream: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+        let blocks = MetadataBlocks(Arc::new(Bytes(stream.clone().into())));
+        let mut whole = vec![0; 20_006];
+        blocks.read_at(&mut whole, 0).unwrap();
+        let mut expected = MapBuilder::default();
+        emit_indexed(&stream, b"", &mut expected);
+        let expected = expected.finish();
+        let mut other = vec![0; 20_006 + 24];
+        expected.read_at(&mut other, 0).unwrap();
+        assert!(other.starts_with(&whole));
+        assert_eq!(other[20_006..], [0_u64, 8194, 16_388].map(u64::to_le_bytes).concat());
+        assert_eq!((&whole[..2], &whole[16_388..16_390]), (&[0, 0xa0][..], &[0x20, 0x8e][..]));
+        for start in [0, 1, 2, 3, 8191, 8192, 8193, 8194, 8195, 16_388, 20_005] {
+            for end in [start, start + 1, start + 2, start + 9000, 20_006] {
+                let end = end.min(20_006);
+                let mut part = vec![0; end - start];
+                blocks.read_at(&mut part, start as u64).unwrap();
+                assert_eq!(part, whole[start..end]);
+            }
+        }
+        assert!(blocks.read_at(&mut [0; 2], 20_005).is_err());
+    }
+
+    #[test]
+    fn an_address_is_arithmetic() {
+        assert_eq!(reference(8191), 8191);
+        assert_eq!(reference(8192 * 3 + 5), (8194 * 3) << 16 | 5);
+    }
+}

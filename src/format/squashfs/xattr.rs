@@ -1,0 +1,101 @@
+//! Extended attributes: the pairs of each set once, and a table that tells where a set's pairs are.
+//!
+//! # Format
+//! `squashfs_fs.h`: `squashfs_xattr_entry`, `squashfs_xattr_val`, `squashfs_xattr_id`, `squashfs_xattr_id_table`.
+//! Only three namespaces have a number; attributes of others (POSIX ACLs) are left out, as mksquashfs does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::metadata::{MetadataBlocks, emit_indexed, reference};
+use crate::base::Xattr;
+use crate::extent::{Bytes, SharedSource, Sink};
+use crate::format::limits::ids;
+use crate::tree::{InodeId, Tree};
+
+/// The number of an inode that has no attributes.
+pub(super) const NONE: u32 = u32::MAX;
+
+const NAMESPACES: [(&[u8], u16); 3] = [(b"user.", 0), (b"trusted.", 1), (b"security.", 2)];
+
+/// The attribute sets of a tree.
+pub(super) struct Xattrs {
+    /// Number of each inode's set; empty when no inode has any.
+    numbers: Vec<u32>,
+    /// All pairs, as metadata blocks.
+    pairs: SharedSource,
+    /// Of each set where it starts among the pairs, how many it has, and their bytes.
+    sets: Vec<Set>,
+}
+
+struct Set {
+    offset: u64,
+    count: u32,
+    size: u32,
+}
+
+impl Xattrs {
+    /// The sets of a tree whose attributes Linux can hold.
+    pub fn of(tree: &Tree) -> Self {
+        let mut numbers = if tree.has_xattrs() { vec![NONE; tree.inode_count()] } else { Vec::new() };
+        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
+        let (mut stream, mut sets) = (Vec::new(), Vec::new());
+        for id in ids(tree).take(numbers.len()) {
+            let (pairs, count) = encode_pairs(tree.xattrs(id));
+            if count == 0 {
+                continue;
+            }
+            numbers[id.index()] = known.get(&pairs).copied().unwrap_or_else(|| {
+                let number = u32::try_from(sets.len()).expect("there are no more sets than inodes");
+                let size = u32::try_from(pairs.len()).expect("an inode's attributes have less than 4 GiB");
+                sets.push(Set { offset: stream.len() as u64, count, size });
+                stream.extend_from_slice(&pairs);
+                known.insert(pairs, number);
+                number
+            });
+        }
+        let stream: SharedSource = Arc::new(Bytes(stream.into_boxed_slice()));
+        Self { numbers, pairs: Arc::new(MetadataBlocks(stream)), sets }
+    }
+
+    /// The number of an inode's set, or [`NONE`].
+    pub fn number(&self, id: InodeId) -> u32 {
+        self.numbers.get(id.index()).copied().unwrap_or(NONE)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
+    /// Adds the pairs and the table; gives the table's place.
+    pub fn emit(&self, sink: &mut dyn Sink) -> u64 {
+        let pairs = sink.position();
+        sink.whole(&self.pairs);
+        let mut table = Vec::with_capacity(self.sets.len() * 16);
+        for set in &self.sets {
+            table.extend(reference(set.offset).to_le_bytes());
+            table.extend(set.count.to_le_bytes());
+            table.extend(set.size.to_le_bytes());
+        }
+        let head = [pairs.to_le_bytes(), (self.sets.len() as u64).to_le_bytes()].concat();
+        emit_indexed(&table, &head, sink)
+    }
+}
+
+fn encode_pairs(xattrs: &[Xattr]) -> (Vec<u8>, u32) {
+    let (mut pairs, mut count) = (Vec::new(), 0);
+    for xattr in xattrs {
+        let namespace =
+            NAMESPACES.iter().find_map(|(prefix, number)| Some((xattr.name.strip_prefix(*prefix)?, number)));
+        let Some((name, number)) = namespace else { continue };
+        let name_len = u16::try_from(name.len()).expect("longer names are refused");
+        let value_len = u32::try_from(xattr.value.len()).expect("larger values are refused");
+        pairs.extend(number.to_le_bytes());
+        pairs.extend(name_len.to_le_bytes());
+        pairs.extend(name);
+        pairs.extend(value_len.to_le_bytes());
+        pairs.extend(&xattr.value);
+        count += 1;
+    }
+    (pairs, count)
+}
