@@ -69,5 +69,6 @@ pub mod tree;
 
 pub mod boot;
 pub mod format;
+pub mod rootfs;
 
 pub mod output;

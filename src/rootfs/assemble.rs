@@ -1,0 +1,168 @@
+//! The order in which a root is put together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::boot::Boot;
+use super::supply::{SourceImage, Supply};
+use super::user::Ids;
+use super::{Error, boot};
+use crate::extent::SharedSource;
+use crate::spec::{Located, Place, Problem, Spec, VolumeFormat};
+use crate::tree::{self, Tree, TreeBuilder};
+
+/// What a spec comes to.
+pub struct Assembly {
+    /// The kernel, when there is one.
+    pub kernel: Option<SharedSource>,
+    /// The kernel command line, when it is not empty.
+    pub cmdline: Option<Vec<u8>>,
+    /// Microcode archive, when there is one.
+    pub ucode: Option<SharedSource>,
+    /// The root.
+    pub tree: Tree,
+    /// What was done otherwise than the spec says, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// What may be asked for beside the spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The kernel is decompressed.
+    pub decompress_kernel: bool,
+}
+
+/// Puts the root of a spec together.
+///
+/// # Errors
+/// When an image cannot be had, values of the spec cannot be with these images, or entries cannot stand together.
+pub fn assemble(spec: &Spec, supply: &Supply<'_>, options: Options) -> Result<Assembly, Error> {
+    let mut work = Work {
+        spec,
+        supply: *supply,
+        options,
+        ids: Ids::of(spec),
+        root: TreeBuilder::new(),
+        laid_out: HashMap::new(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    work.add_kernel()?;
+    work.add_init()?;
+    work.add_volumes()?;
+    work.add_containers()?;
+    work.add_files()?;
+    if !work.problems.is_empty() {
+        return Err(Error::Values { problems: work.problems });
+    }
+    let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
+    Ok(Assembly { kernel, cmdline, ucode, tree: work.root.finish(), warnings: work.warnings })
+}
+
+/// The references of all images whose files are laid out, each once, in the order they are asked for.
+pub fn references(spec: &Spec) -> Vec<&Located<String>> {
+    let kernel = spec.kernel.iter().map(|kernel| &kernel.image).filter(|image| !image.value.is_empty());
+    let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Filesystem);
+    let containers = spec.onboot.iter().chain(&spec.onshutdown).chain(&spec.services);
+    let all = kernel
+        .chain(&spec.init)
+        .chain(volumes.filter_map(|volume| volume.image.as_ref()))
+        .chain(containers.map(|container| &container.image));
+    let mut seen = std::collections::HashSet::new();
+    all.filter(|reference| seen.insert(reference.value.as_str())).collect()
+}
+
+/// A root in the making.
+pub(super) struct Work<'a> {
+    pub spec: &'a Spec,
+    pub supply: Supply<'a>,
+    pub options: Options,
+    pub ids: Ids<'a>,
+    pub root: TreeBuilder,
+    /// Expanded reference to the directory in the root that has the image's files.
+    pub laid_out: HashMap<String, String>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<String>,
+}
+
+impl Work<'_> {
+    /// The image that a reference means.
+    pub(super) fn image(&self, reference: &Located<String>) -> Result<Arc<SourceImage>, Error> {
+        let Located { value, place } = reference;
+        (self.supply.image)(value).map_err(|source| Error::Image { reference: value.clone(), place: *place, source })
+    }
+}
+
+/// Says what cannot be laid out.
+pub(super) fn tree_error(what: impl Into<String>, place: Place) -> impl FnOnce(tree::Error) -> Error {
+    let what = what.into();
+    move |source| Error::Tree { what, place, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Fault as _;
+    use crate::rootfs::sample::{assemble_with, image, spec, tree};
+
+    const KERNEL: &[&str] = &["kernel=K", "kernel.tar=T", "u=U", "sub/k->../kernel"];
+
+    fn assembled(text: &str) -> Result<Assembly, Error> {
+        assemble_with(text, &|reference| image(reference, tree(KERNEL)))
+    }
+
+    #[test]
+    fn the_kernel_image_gives_kernel_command_line_microcode_and_modules() {
+        let all = assembled("kernel: {image: q.io/k, cmdline: a b, ucode: u}").unwrap();
+        assert_eq!(all.kernel.unwrap().size(), 1);
+        assert_eq!(all.ucode.unwrap().size(), 1);
+        assert_eq!(all.cmdline.as_deref(), Some(&b"a b"[..]));
+        assert!(all.tree.find(b"lib/modules/m").is_some() && all.tree.find(b"kernel").is_none());
+        let least = assembled("kernel: {image: q.io/k, binary: sub/k, tar: none}").unwrap();
+        assert!(least.kernel.is_some() && least.ucode.is_none() && least.cmdline.is_none());
+        assert!(least.tree.find(b"lib").is_none());
+    }
+
+    #[test]
+    fn a_file_that_the_kernel_image_lacks_is_told_with_its_place() {
+        let rows = [
+            ("kernel: {image: q.io/k, binary: x}", "image `q.io/k` has no file `x`", 33),
+            ("kernel: {image: q.io/k, ucode: x}", "image `q.io/k` has no file `x`", 32),
+            ("kernel: {image: q.io/k, tar: x}", "image `q.io/k` has no file `x`", 30),
+        ];
+        for (text, message, column) in rows {
+            let error = assembled(text).err().unwrap();
+            assert_eq!((error.to_string().as_str(), error.place().unwrap().column), (message, column));
+            assert!(error.hint().is_some());
+        }
+    }
+
+    #[test]
+    fn a_file_overrides_what_the_kernel_image_gives() {
+        let text = "kernel: {image: q.io/k, cmdline: a}\nfiles:\n- {path: boot/cmdline, contents: b}\n- {path: boot/x, contents: c}";
+        let all = assembled(text).unwrap();
+        assert_eq!(all.cmdline.as_deref(), Some(&b"b"[..]));
+        assert!(all.tree.find(b"boot").is_some() && all.tree.find(b"boot/x").is_none());
+    }
+
+    #[test]
+    fn each_image_is_referred_to_once_and_stored_ones_are_not() {
+        let text = "kernel: {image: k}\ninit: [a, b, a]\nservices: [{name: s, image: b}, {name: t, image: c}]\n\
+                    volumes: [{name: v, image: o, format: oci}, {name: w, image: d}, {name: x}]";
+        let spec = spec(text);
+        let names: Vec<&str> = references(&spec).into_iter().map(|reference| reference.value.as_str()).collect();
+        assert_eq!(names, ["k", "a", "b", "d", "c"]);
+    }
+
+    #[test]
+    fn problems_of_all_containers_and_files_are_told_together() {
+        let image = |reference: &str| {
+            let mut image = image(reference, tree(KERNEL));
+            image.config.labels.insert("org.mobyproject.config".to_owned(), "uid: nobody".to_owned());
+            image
+        };
+        let text = "services: [{name: s, image: q.io/a}, {name: t, image: q.io/b}]";
+        let Some(Error::Values { problems }) = assemble_with(text, &image).err() else { panic!("other error") };
+        assert_eq!(problems.iter().map(|p| p.place.column).collect::<Vec<_>>(), [29, 55]);
+    }
+}

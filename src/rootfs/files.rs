@@ -1,0 +1,122 @@
+//! The `files` section: what is laid over everything else.
+
+use super::Error;
+use super::assemble::{Work, tree_error};
+use crate::base::{FileKind, Metadata};
+use crate::spec::{File, FileContent};
+use crate::tree::{Content, Node};
+
+/// Permission bits of a file without a mode.
+const FILE_MODE: u32 = 0o600;
+/// Permission bits of a directory without a mode.
+const DIRECTORY_MODE: u32 = 0o700;
+
+impl Work<'_> {
+    /// Adds all files, in order.
+    pub(super) fn add_files(&mut self) -> Result<(), Error> {
+        self.spec.files.iter().try_for_each(|file| self.add_file(file))
+    }
+
+    fn add_file(&mut self, file: &File) -> Result<(), Error> {
+        let ids = [&file.uid, &file.gid].map(|id| self.ids.number(id.as_ref()));
+        let [Ok(uid), Ok(gid)] = ids else {
+            self.problems.extend(ids.into_iter().filter_map(Result::err));
+            return Ok(());
+        };
+        let is_directory = file.content == FileContent::Directory;
+        let mode = file.mode.unwrap_or(if is_directory { DIRECTORY_MODE } else { FILE_MODE });
+        let metadata = |kind, mode| Metadata { kind, mode: permissions(mode), uid, gid, ..Metadata::file() };
+        let node = match &file.content {
+            FileContent::Directory => Node::Plain(metadata(FileKind::Directory, mode)),
+            FileContent::Symlink(target) => Node::Symlink(metadata(FileKind::Symlink, mode), target.as_bytes()),
+            FileContent::Contents(bytes) => Node::Generated(metadata(FileKind::File, mode), bytes),
+            FileContent::Metadata(format) => {
+                let text = (self.supply.metadata)(*format);
+                let metadata = metadata(FileKind::File, mode);
+                return self.put_file(file, parent(metadata, mode), Node::Generated(metadata, text.as_bytes()));
+            }
+            FileContent::Source { path, optional } => match (self.supply.host_file)(&path.value) {
+                Ok(source) => Node::File(metadata(FileKind::File, mode), Content::whole(source)),
+                Err(error) if *optional && error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(source) => {
+                    return Err(Error::HostFile { path: path.value.clone(), place: path.place, source });
+                }
+            },
+        };
+        self.put_file(file, parent(metadata(FileKind::Directory, mode), mode), node)
+    }
+
+    fn put_file(&mut self, file: &File, parent: Metadata, node: Node<'_>) -> Result<(), Error> {
+        let path = file.path.value.as_bytes();
+        let error = || tree_error(format!("`{}`", file.path.value), file.path.place);
+        for end in ends_of_parents(path) {
+            if self.root.lookup(&path[..end]).is_none() {
+                self.root.insert(&path[..end], Node::Plain(parent)).map_err(error())?;
+            }
+        }
+        let below = self.root.lookup(path).filter(|below| self.root.inode(*below).is_directory());
+        let is_directory = matches!(node, Node::Plain(_));
+        if below.is_some_and(|below| !is_directory && self.root.children(below).next().is_some()) {
+            let path = &file.path.value;
+            self.warnings.push(format!("`{path}` of `files` is left out: the root has a directory with entries there"));
+            return Ok(());
+        }
+        self.root.insert(path, node).map_err(error())?;
+        Ok(())
+    }
+}
+
+/// The metadata of directories that are made for a file: who may do anything with it may enter them.
+fn parent(file: Metadata, mode: u32) -> Metadata {
+    let enter = [0o700, 0o070, 0o007].into_iter().filter(|class| mode & class != 0).map(|class| class & 0o111);
+    Metadata { kind: FileKind::Directory, mode: permissions(enter.fold(mode, |mode, x| mode | x)), ..file }
+}
+
+fn permissions(mode: u32) -> u16 {
+    u16::try_from(mode & 0o7777).expect("twelve bits fit")
+}
+
+/// Where the names of a path's parents end.
+fn ends_of_parents(path: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let last = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+    (1..last).filter(|at| path[*at] == b'/' && path[*at - 1] != b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::sample::{assemble_root, file_lines};
+
+    #[test]
+    fn parents_are_made_with_what_the_file_has_and_the_right_to_enter() {
+        let root = assemble_root(
+            "files:\n  - {path: a/b/c, contents: x, mode: '0640', uid: 3, gid: 4}\n  - {path: a/d, contents: y}",
+        );
+        assert_eq!(file_lines(&root), ["a 750 3:4", "a/b 750 3:4", "a/b/c 640 3:4", "a/d 600 0:0"]);
+    }
+
+    #[test]
+    fn directories_that_exist_stay_as_they_are_unless_they_are_named() {
+        let root = assemble_root(
+            "files:\n  - {path: a, directory: true, mode: '1777'}\n  - {path: a/b/c, contents: x}\n  - {path: /a/b, directory: true, mode: '0711'}",
+        );
+        assert_eq!(file_lines(&root), ["a 1777 0:0", "a/b 711 0:0", "a/b/c 600 0:0"]);
+    }
+
+    #[test]
+    fn a_later_file_replaces_an_earlier_one() {
+        let root = assemble_root(
+            "files:\n  - {path: a, contents: first}\n  - {path: a, symlink: b}\n  - {path: ./c//d, contents: ''}",
+        );
+        assert_eq!(file_lines(&root), ["a -> b", "c 700 0:0", "c/d 600 0:0"]);
+    }
+
+    #[test]
+    fn the_parents_of_a_path_are_found() {
+        for (path, ends) in
+            [("a", &[][..]), ("a/b/c", &[1, 3]), ("a//b", &[1]), ("a/", &[]), ("/a", &[]), ("./a/b/", &[1, 3])]
+        {
+            assert_eq!(ends_of_parents(path.as_bytes()).collect::<Vec<_>>(), ends, "{path}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The init images, laid over each other as the root.
+
+use super::Error;
+use super::assemble::{Work, tree_error};
+use super::filter::{ResolvConf, filtered};
+use super::overlay::lay_over;
+use crate::base::Metadata;
+use crate::extent::{MapBuilder, Sink as _};
+use crate::tree::{Content, Node, TreeBuilder};
+
+/// Alpine's list of installed packages.
+const PACKAGES: &[u8] = b"lib/apk/db/installed";
+
+impl Work<'_> {
+    /// Adds the init images in order, and one list of the packages of all of them.
+    pub(super) fn add_init(&mut self) -> Result<(), Error> {
+        let mut lists = Vec::new();
+        for reference in &self.spec.init {
+            let image = self.image(reference)?;
+            let what = || format!("image `{}`", reference.value);
+            let error = || tree_error(what(), reference.place);
+            let tree = filtered(&image.tree, ResolvConf::Linked).map_err(error())?;
+            lists.extend(packages(&tree));
+            let kept = lay_over(&mut self.root, tree).map_err(error())?;
+            self.warnings.extend(kept.iter().map(|path| {
+                let path = String::from_utf8_lossy(path);
+                format!("`{path}` of {} is left out: the root has a directory with entries there", what())
+            }));
+        }
+        if lists.len() > 1 {
+            let joined = Node::File(Metadata { mtime: 0, ..Metadata::file() }, joined(&lists));
+            let place = self.spec.init.last().map(|reference| reference.place).unwrap_or_default();
+            self.root.insert(PACKAGES, joined).map_err(tree_error("the list of packages", place))?;
+        }
+        Ok(())
+    }
+}
+
+fn packages(tree: &TreeBuilder) -> Option<Content> {
+    tree.content(tree.lookup(PACKAGES)?)
+}
+
+/// The lists one after the other, two line ends behind each.
+fn joined(lists: &[Content]) -> Content {
+    let mut map = MapBuilder::default();
+    for list in lists {
+        map.extent(&list.source, list.offset, list.size);
+        map.bytes(b"\n\n");
+    }
+    Content::whole(map.share())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::sample::{assemble_with, image, tree};
+
+    fn list_of(text: &str) -> (Metadata, String) {
+        let packages = |reference: &str| match reference {
+            "q.io/none" => image(reference, tree(&["bin/x=1"])),
+            _ => image(reference, tree(&[&format!("lib/apk/db/installed=P:{reference}\n")])),
+        };
+        let root = assemble_with(text, &packages).unwrap().tree;
+        let inode = root.find(PACKAGES).unwrap();
+        let content = root.content(inode).unwrap();
+        let mut bytes = vec![0; usize::try_from(content.size).unwrap()];
+        content.source.read_at(&mut bytes, content.offset).unwrap();
+        (root.inode(inode).metadata, String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn the_lists_of_packages_are_joined() {
+        let (metadata, text) = list_of("init: [q.io/a, q.io/none, q.io/b]");
+        assert_eq!(text, "P:q.io/a\n\n\nP:q.io/b\n\n\n");
+        assert_eq!(metadata.mtime, 0);
+    }
+
+    #[test]
+    fn a_single_list_of_packages_stays_as_it_is() {
+        let (metadata, text) = list_of("init: [q.io/a, q.io/none]");
+        assert_eq!((text.as_str(), metadata.mtime), ("P:q.io/a\n", Metadata::GENERATED_MTIME));
+    }
+
+    #[test]
+    fn an_entry_that_gives_way_to_a_directory_is_told() {
+        let images = |reference: &str| match reference {
+            "q.io/a" => image(reference, tree(&["lib/m=1"])),
+            _ => image(reference, tree(&["lib->usr/lib"])),
+        };
+        let assembly = assemble_with("init: [q.io/a, q.io/b]", &images).unwrap();
+        let warning = "`lib` of image `q.io/b` is left out: the root has a directory with entries there";
+        assert_eq!(assembly.warnings, [warning]);
+        assert!(assembly.tree.find(b"lib/m").is_some());
+    }
+}

@@ -1,0 +1,45 @@
+//! From a spec and its images to kernel, command line, microcode and the root as one tree.
+//!
+//! ```text
+//! kernel ─ init images ─ volumes ─ onboot ─ onshutdown ─ services ─ files ──▶ root tree
+//!    in this order, later ones win           │                                  │
+//!                                       config.json, runtime.json          boot/ taken out
+//! ```
+//!
+//! # Invariants
+//! - No content of a layer is read, but a command line that a layer brings, and a kernel's first bytes when it is to be
+//!   decompressed.
+//! - The same spec and images give the same tree, whatever the clock and the environment.
+//!
+//! # Format
+//! LinuxKit's layout of a root (`moby/build/build.go`, `moby/build/image.go`).
+
+mod assemble;
+mod boot;
+mod bundle;
+mod config;
+mod devices;
+mod error;
+mod files;
+mod filter;
+mod host_file;
+mod init;
+mod json;
+mod kernel;
+mod merge;
+mod mounts;
+mod namespaces;
+mod overlay;
+mod process;
+mod runtime_json;
+mod runtime_spec;
+#[cfg(test)]
+mod sample;
+mod supply;
+mod user;
+mod volumes;
+
+pub use assemble::{Assembly, Options, assemble, references};
+pub use error::{Cause, Error};
+pub use host_file::{HostFile, host_path};
+pub use supply::{SourceImage, StoredImage, Supply};
