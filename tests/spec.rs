@@ -140,3 +140,189 @@ fn metadata_files_are_byte_for_byte_what_linuxkit_writes() {
     }
     assert!(wrong.is_empty() && count > 8, "{count} files; {}", wrong.join("\n"));
 }
+
+fn one(text: &str) -> Result<spec::Parsed, String> {
+    verdict(&[input("a.yml", text.as_bytes())])
+}
+
+/// Message, line and column of every problem.
+fn told(text: &str) -> Vec<(String, u32, u32)> {
+    let Err(error) = spec::parse(&[input("a.yml", text.as_bytes())]) else { return Vec::new() };
+    error.problems().iter().map(|p| (p.message.clone(), p.place.line, p.place.column)).collect()
+}
+
+#[test]
+fn independent_problems_are_told_in_one_go() {
+    let text = "\
+kernel: {image: k, cmdlne: x}
+services:
+  - name: a
+    image: x
+    capabilities: [CAP_NET_ADMN]
+    binds: ['vol:/x', '/y']
+    uid: nobody
+  - {name: a, image: x, readonly: 'yes'}
+volumes: [{name: V}]
+files:
+  - {path: ../x, contents: y, mode: '9'}
+";
+    let expected = [
+        ("unknown key `cmdlne`", 1, 20),
+        ("unknown capability `CAP_NET_ADMN`", 5, 20),
+        ("no volume is named `vol`", 6, 13),
+        ("bind `/y` has no destination; write `source:destination`", 6, 23),
+        ("no container is named `nobody`", 7, 10),
+        ("service `a` is there twice; the first is on line 3", 8, 12),
+        ("expected `true` or `false`, found a string", 8, 35),
+        ("`V` cannot name a volume", 9, 18),
+        ("path `../x` climbs with `..`", 11, 12),
+        ("`9` is not a mode; write octal digits such as `\"0644\"`", 11, 37),
+    ];
+    assert_eq!(told(text), expected.map(|(message, line, column)| (message.to_owned(), line, column)));
+}
+
+#[test]
+fn a_broken_section_does_not_blame_those_that_refer_to_it() {
+    let rows = [
+        ("volumes: {a: b}\n", "expected a list of mappings, found a mapping"),
+        ("volumes: [{name: 1}]\n", "expected a string, found the integer `1`"),
+        ("volums: [{name: v}]\n", "unknown key `volums`"),
+    ];
+    for (section, message) in rows {
+        let text = format!("{section}services: [{{name: s, image: x, binds: ['v:/v'], uid: other}}]\n");
+        let told: Vec<_> = told(&text).into_iter().map(|(message, ..)| message).collect();
+        assert_eq!(told, [message], "{section}");
+    }
+}
+
+#[test]
+fn names_of_containers_become_directories() {
+    for (name, message) in [
+        ("''", "the name of a container is empty"),
+        ("..", "`..` cannot name a container"),
+        ("a/b", "the name of a container cannot hold `/`: `a/b`"),
+        ("\"a\\nb\"", "the name of a container cannot hold control characters"),
+    ] {
+        let text = format!("onboot: [{{name: {name}, image: x}}]");
+        assert_eq!(told(&text), [(message.to_owned(), 1, 17)], "{name}");
+    }
+    assert!(one("onboot: [{name: a b, image: x}, {name: a b, image: x}]").is_ok());
+}
+
+#[test]
+fn a_file_is_one_thing_at_one_path() {
+    for (file, message) in [
+        ("{contents: x}", "a file has no `path`"),
+        ("{path: '', contents: x}", "a file has an empty `path`"),
+        ("{path: //, directory: true}", "path `//` is the root itself"),
+        ("{path: a/../b, contents: x}", "path `a/../b` climbs with `..`"),
+        ("{path: a}", "nothing says what the file holds"),
+        ("{path: a, symlink: b, contents: ''}", "a file has both `symlink` and `contents`"),
+        ("{path: a, source: b, metadata: yaml}", "a file has both `source` and `metadata`"),
+        ("{path: a, metadata: xml}", "unknown metadata format `xml`"),
+        ("{path: a, contents: x, mode: '010644'}", "`010644` is not a mode; write octal digits such as `\"0644\"`"),
+        ("{path: a, contents: x}, {path: a/b, contents: y}", "`a` is a file, so it cannot hold `a/b`"),
+    ] {
+        let told: Vec<_> = told(&format!("files: [{file}]")).into_iter().map(|(message, ..)| message).collect();
+        assert_eq!(told, [message], "{file}");
+    }
+    let parsed = one("files: [{path: //a//./b/, directory: true, symlink: x}, {path: e, contents: ''}]").unwrap();
+    let paths: Vec<_> = parsed.spec.files.iter().map(|file| file.path.value.as_str()).collect();
+    assert_eq!(paths, ["a/b", "e"]);
+    let contents = [spec::FileContent::Directory, spec::FileContent::Contents(Vec::new())];
+    assert_eq!(parsed.spec.files.iter().map(|file| file.content.clone()).collect::<Vec<_>>(), contents);
+}
+
+#[test]
+fn several_texts_merge_in_order() {
+    let texts = [
+        "kernel: {image: k1, cmdline: one, tar: none}\ninit: [a]\nvolumes: [{name: v}]",
+        "# nothing",
+        "kernel: {cmdline: two, binary: b, tar: ''}\ninit: [b]\nservices: [{name: s, image: x, binds: ['v:/v']}]",
+    ];
+    let inputs: Vec<_> = texts.iter().map(|text| input("x.yml", text.as_bytes())).collect();
+    let spec = verdict(&inputs).unwrap().spec;
+    let kernel = spec.kernel.unwrap();
+    let tar = kernel.tar.map(|tar| tar.value);
+    assert_eq!((kernel.image.value.as_str(), kernel.cmdline.as_str(), tar.as_deref()), ("k1", "two", Some("")));
+    assert_eq!(spec.init.iter().map(|image| image.value.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_spec_that_makes_nothing_is_refused() {
+    for text in ["", "# nothing", "~", "{}", "services:", "kernel: {}", "kernel: {cmdline: x}"] {
+        assert_eq!(told(text), [("the spec is empty".to_owned(), 1, 1)], "{text:?}");
+    }
+    let parsed = one("kernel: {cmdline: x, tar: none}\ninit: [a]").unwrap();
+    assert_eq!((parsed.spec.kernel, parsed.warnings.len()), (None, 1));
+}
+
+#[test]
+fn packages_are_named_by_their_directory() {
+    let text = "kernel: {image: '@pkg:../kernel'}\ninit: ['@pkg:./init', '@pkg:./init', other]\n";
+    let mut asked = Vec::new();
+    let parsed = spec::parse_with(&[input("a.yml", text.as_bytes())], &mut |spec, directory| {
+        asked.push(format!("{spec} {directory}"));
+        Ok(format!("docker.io/linuxkit/{}:1", directory.trim_matches(['.', '/'])))
+    });
+    let spec = parsed.unwrap().spec;
+    assert_eq!(asked, ["a.yml ../kernel", "a.yml ./init"]);
+    assert_eq!(spec.kernel.as_ref().unwrap().image.value, "docker.io/linuxkit/kernel:1");
+    assert_eq!(spec.init[1].value, "docker.io/linuxkit/init:1");
+    assert!(spec.to_text(spec::MetadataFormat::Yaml, &str::to_owned).contains("- docker.io/linuxkit/init:1\n"));
+    let refused = "cannot resolve `@pkg:../kernel`: packages are only looked up for specs in files";
+    assert_eq!(told(text)[0], (refused.to_owned(), 1, 17));
+}
+
+#[test]
+fn labels_are_read_in_yaml_and_json() {
+    let json = "{\n\t\"capabilities\": [\"all\"],\n\t\"binds\": [\"/a:/b\"], \"oomScoreAdj\": -999\n}\n";
+    let options = spec::parse_label(json).unwrap();
+    assert_eq!((options.capabilities.unwrap()[0].value.as_str(), options.oom_score_adj), ("all", Some(-999)));
+    assert_eq!(spec::parse_label("net: new\nreadonly: true").unwrap().readonly, Some(true));
+    assert_eq!(spec::parse_label("").unwrap(), spec::ContainerOptions::default());
+    let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+    for (text, message) in [
+        ("{\"name\": \"x\"}", "a label cannot set `name`"),
+        ("{\"bogus\": 1}", "unknown key `bogus`"),
+        ("[]", "expected a mapping, found a list"),
+        ("{\"binds\": [\"x\"]}", "bind `x` has no destination; write `source:destination`"),
+        ("{\"a\": ", "not valid YAML: "),
+        (&deep, "not valid YAML: "),
+        ("a: \0", "a spec cannot hold the control character U+0000"),
+    ] {
+        let error = spec::parse_label(text).unwrap_err();
+        assert!(error.problems()[0].message.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn hostile_texts_are_refused_in_little_time_and_memory() {
+    let large = |part: &str| part.repeat(((16 << 20) - 100) / part.len());
+    let mapping: String = (0..900_000).map(|n| format!("k{n}: 1\n")).collect();
+    let texts = [
+        ("nested lists", large("[")),
+        ("nested entries", large("- ")),
+        ("nested mappings", large("{a: ")),
+        ("many items", large("- a\n")),
+        ("many flow items", format!("[{}", large("a,"))),
+        ("many keys", mapping),
+        ("one long text", format!("kernel: {{cmdline: \"{}", large("x"))),
+        ("one long key", large("k")),
+        ("anchors", (0..1_000_000).map(|n| format!("- &a{n} x\n")).collect()),
+        ("tags", large("- !<x> y\n")),
+        ("quotes", large("'")),
+        ("comments", format!("{}a: 1", large("# x\n"))),
+        ("spaces", large(" ")),
+        ("lines", large("\n")),
+        ("documents", large("---\n")),
+        ("questions", large("? ")),
+        ("merges", format!("a: &a {{b: 1}}\nc: {{{}}}", "<<: *a, ".repeat(1_000_000))),
+    ];
+    for (name, text) in texts {
+        let start = std::time::Instant::now();
+        let told = told(&text);
+        eprintln!("{name}: {:?}, {} problems, {:?}", start.elapsed(), told.len(), told.first());
+        assert!(!told.is_empty(), "{name}");
+    }
+}
