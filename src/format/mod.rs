@@ -7,6 +7,7 @@
 mod calendar;
 mod contents;
 mod cpio;
+mod erofs;
 mod error;
 mod fat;
 mod field;
@@ -30,6 +31,7 @@ mod vhdx;
 mod vmdk;
 
 pub use cpio::{cpio, initrd};
+pub use erofs::erofs;
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
 pub use gcp::gcp;

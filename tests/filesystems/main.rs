@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod erofs;
 mod fat;
 mod image;
 mod iso9660;

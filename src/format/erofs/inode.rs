@@ -1,0 +1,132 @@
+//! Inodes, and what stands right behind them: attributes, a link's target, the end of a listing.
+//!
+//! # Format
+//! `erofs_fs.h`: `erofs_inode_extended`; `EROFS_INODE_FLAT_PLAIN` and `EROFS_INODE_FLAT_INLINE`. What stands behind an
+//! inode must not leave the inode's block.
+
+use super::directory::Listing;
+use super::{BLOCK, xattr};
+use crate::base::{FileKind, align_up};
+use crate::extent::Sink;
+use crate::format::field::put;
+use crate::format::limits::linux_device;
+use crate::tree::{InodeId, Tree};
+
+/// The unit of inode numbers in bytes.
+pub(super) const SLOT: u64 = 32;
+/// Size of an extended inode.
+const SIZE: u64 = 64;
+/// Formats: extended, and where the content's end is.
+const PLAIN: u16 = 1;
+const INLINE: u16 = 1 | 2 << 1;
+/// The first block of what has none.
+const NO_BLOCK: u32 = u32::MAX;
+
+/// What inodes are made of.
+pub(super) struct Inodes {
+    /// Number of each inode: its place in slots.
+    pub nids: Vec<u32>,
+    /// First block of its content.
+    pub blocks: Vec<u32>,
+    /// Listings of the directories, ascending.
+    pub listings: Vec<Listing>,
+}
+
+/// Sizes of an inode's parts.
+pub(super) struct Shape {
+    /// Content in bytes.
+    pub size: u64,
+    xattrs: u64,
+    /// Bytes of the content that stand behind the inode.
+    tail: u64,
+}
+
+impl Shape {
+    /// Whole blocks of content, behind all inodes.
+    pub const fn blocks(&self) -> u64 {
+        (self.size - self.tail).div_ceil(BLOCK)
+    }
+
+    const fn len(&self) -> u64 {
+        SIZE + self.xattrs + self.tail
+    }
+}
+
+impl Inodes {
+    /// The listing of a directory.
+    fn listing(&self, id: InodeId) -> &Listing {
+        let place = self.listings.binary_search_by_key(&id, |listing| listing.directory);
+        &self.listings[place.expect("the table has every directory of the tree")]
+    }
+
+    pub fn shape(&self, tree: &Tree, id: InodeId) -> Shape {
+        let kind = tree.inode(id).metadata.kind;
+        let size = if kind == FileKind::Directory { self.listing(id).size() } else { tree.inode(id).size };
+        let xattrs = xattr::encode(tree.xattrs(id)).len() as u64;
+        // A file's content stays one run, so that it can be mapped as it is.
+        let tail = if matches!(kind, FileKind::Directory | FileKind::Symlink) { size % BLOCK } else { 0 };
+        let tail = if SIZE + xattrs + tail <= BLOCK { tail } else { 0 };
+        Shape { size, xattrs, tail }
+    }
+
+    /// Adds zeros up to where an inode may stand.
+    pub fn align(shape: &Shape, sink: &mut dyn Sink) {
+        let within = sink.position() % BLOCK;
+        let must_fit = if shape.len() <= BLOCK { shape.len() } else { SIZE };
+        if within + must_fit > BLOCK {
+            sink.align(BLOCK);
+        }
+    }
+
+    /// Adds an inode and what stands behind it, up to the next slot.
+    pub fn emit(&self, tree: &Tree, id: InodeId, shape: &Shape, sink: &mut dyn Sink) {
+        let xattrs = xattr::encode(tree.xattrs(id));
+        sink.bytes(&self.encode(tree, id, shape, xattr::count(xattrs.len()).expect("larger attributes are refused")));
+        sink.bytes(&xattrs);
+        if shape.tail > 0 {
+            self.emit_tail(tree, id, shape, sink);
+        }
+        let end = align_up(sink.position(), SLOT);
+        sink.pad_to(end);
+    }
+
+    fn emit_tail(&self, tree: &Tree, id: InodeId, shape: &Shape, sink: &mut dyn Sink) {
+        if tree.inode(id).is_directory() {
+            let block = usize::try_from(shape.blocks()).expect("listings are in memory");
+            self.listing(id).emit_block(tree, block, &self.nids, sink);
+        } else {
+            sink.bytes(tree.link_target(id));
+        }
+    }
+
+    fn encode(&self, tree: &Tree, id: InodeId, shape: &Shape, xattrs: u16) -> [u8; SIZE as usize] {
+        let inode = tree.inode(id);
+        let metadata = &inode.metadata;
+        let mode = u16::try_from(metadata.kind.mode_bits() | u32::from(metadata.mode)).expect("modes have 16 bits");
+        let union = match metadata.kind {
+            FileKind::CharDevice | FileKind::BlockDevice => linux_device(metadata.rdev),
+            _ if shape.blocks() > 0 => self.blocks[id.index()],
+            _ if shape.tail > 0 => NO_BLOCK,
+            _ => 0,
+        };
+        let number = u32::try_from(id.index() + 1).expect("a tree has fewer than 2^32 inodes");
+        let format = if shape.tail > 0 { INLINE } else { PLAIN };
+        let mut bytes = [0; SIZE as usize];
+        put(&mut bytes, 0, [format, xattrs, mode, 0].map(u16::to_le_bytes).as_flattened());
+        put(&mut bytes, 8, &shape.size.to_le_bytes());
+        put(&mut bytes, 16, [union, number, metadata.uid, metadata.gid].map(u32::to_le_bytes).as_flattened());
+        put(&mut bytes, 32, &metadata.mtime.to_le_bytes());
+        put(&mut bytes, 44, &inode.nlink.to_le_bytes());
+        bytes
+    }
+
+    /// Adds one block of a listing or of a link's target, behind all inodes.
+    pub fn emit_block(&self, tree: &Tree, id: InodeId, block: usize, sink: &mut dyn Sink) {
+        if tree.inode(id).is_directory() {
+            self.listing(id).emit_block(tree, block, &self.nids, sink);
+        } else {
+            sink.bytes(tree.link_target(id));
+        }
+        sink.align(BLOCK);
+    }
+}
