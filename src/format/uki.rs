@@ -38,12 +38,13 @@ impl Section {
     }
 }
 
-/// Adds `sections` to the EFI program `stub`.
+/// Adds `sections` to the EFI program `stub`; empty ones are left out, since two sections cannot share an address.
 ///
 /// # Errors
 /// When `stub` is no PE32+ program with aligned sections, or the image passes 2 GiB.
 pub fn uki(stub: &[u8], sections: &[Section]) -> Result<SharedSource, Error> {
-    let mut image = Uki { stub: Stub::parse(stub).ok_or(Error::StubMalformed)?, sections };
+    let sections: Vec<_> = sections.iter().filter(|section| section.content.size() > 0).collect();
+    let mut image = Uki { stub: Stub::parse(stub).ok_or(Error::StubMalformed)?, sections: &sections };
     image.stub.insert_headers(sections.len());
     if image.stub.headers.len() as u64 > image.stub.first_address {
         return Err(Error::StubMalformed);
@@ -67,7 +68,7 @@ pub fn uki(stub: &[u8], sections: &[Section]) -> Result<SharedSource, Error> {
 
 struct Uki<'a> {
     stub: Stub,
-    sections: &'a [Section],
+    sections: &'a [&'a Section],
 }
 
 /// Where a section stands.
@@ -264,6 +265,19 @@ mod tests {
         assert_eq!([8, 12, 16, 20].map(|at| field(cmdline + 40 + at)), [0x5000, 0x3000, 1024, 2048]);
         assert_eq!(&file[1536..1541], b"quiet");
         assert_eq!(file.len(), 3072);
+    }
+
+    #[test]
+    fn an_empty_section_is_left_out() {
+        let [cmdline, kernel] = sample();
+        let with_empty = [cmdline, Section::data(".initrd", Arc::new(Zeros(0))), kernel];
+        let bytes = |sections: &[Section]| {
+            let map = uki(&stub(1024), sections).unwrap();
+            let mut file = vec![0; usize::try_from(map.size()).unwrap()];
+            map.read_at(&mut file, 0).unwrap();
+            file
+        };
+        assert_eq!(bytes(&with_empty), bytes(&sample()));
     }
 
     #[test]

@@ -35,6 +35,8 @@ status read_part(struct part *part, u64 offset, void *to, u64 size)
 {
     const u64 most = 4 << 20; // some drivers fail on very long reads
     u8 *next = to;
+    if (!size)
+        return 0; // there may be no file
     status failure = part->file->set_position(part->file, offset);
     while (!failure && size) {
         u64 count = size < most ? size : most;
