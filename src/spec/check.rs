@@ -22,6 +22,7 @@ pub(super) fn check(spec: &Spec, complete: bool, problems: &mut Vec<Problem>, wa
         container_names(container, problems);
         check_options(&container.options, problems);
         odd_namespaces(container, warnings);
+        useless_additions(&container.options, warnings);
     }
     unique("service", spec.services.iter().map(|service| &service.name), problems);
     unique("volume", spec.volumes.iter().map(|volume| &volume.name), problems);
@@ -102,6 +103,19 @@ fn odd_namespaces(container: &Container, warnings: &mut Vec<Problem>) {
         if let Some(text) = value.as_ref().filter(|text| !known(text)) {
             let message = format!("`{key}: {text}` of container `{}` is taken for a path", container.name.value);
             warnings.push(Problem::new(container.name.place, message));
+        }
+    }
+}
+
+/// A plain field replaces the label's list, so there is nothing left to add to.
+fn useless_additions(options: &ContainerOptions, warnings: &mut Vec<Problem>) {
+    for (key, plain, more) in [
+        ("capabilities", &options.capabilities, &options.capabilities_add),
+        ("binds", &options.binds, &options.binds_add),
+    ] {
+        if let (Some(_), Some([first, ..])) = (plain, more.as_deref()) {
+            let message = format!("`{key}.add` means nothing beside `{key}`");
+            warnings.push(Problem::new(first.place, message).hint(format!("move its entries to `{key}`")));
         }
     }
 }

@@ -106,10 +106,18 @@ impl Reading {
             self.problems.push(Problem::new(Place::default(), "too many specs are given"));
             return;
         };
-        let text = source_text::decode(&input.text, file);
-        let kept = text.as_ref().cloned().unwrap_or_else(|_| String::from_utf8_lossy(&input.text).into_owned());
-        self.texts.push((input.name.clone(), kept));
-        match text.and_then(|text| read(&text, file)) {
+        let read = match source_text::decode(&input.text, file) {
+            Ok(text) => {
+                let read = read(&text, file);
+                self.texts.push((input.name.clone(), text));
+                read
+            }
+            Err(problem) => {
+                self.texts.push((input.name.clone(), String::from_utf8_lossy(&input.text).into_owned()));
+                Err(problem)
+            }
+        };
+        match read {
             Ok(read) => self.add_tree(read, &input.name, find),
             Err(problem) => {
                 self.problems.push(problem);

@@ -385,6 +385,23 @@ mod tests {
     }
 
     #[test]
+    fn prop_what_is_written_reads_back() {
+        let alphabet = ["a", " ", "\n", "-", ":", "#", "'", "\"", "1", "\t", "é", "{", "&", "?", "\u{85}", "😀"];
+        let mut seed = 7_u64;
+        for _ in 0..5000 {
+            let mut value = String::new();
+            for _ in 0..seed % 9 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                value += alphabet[usize::try_from(seed >> 60).unwrap()];
+            }
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(3);
+            let text = yaml(&Out::Map(vec![("k".to_owned(), Out::List(vec![Out::Text(value.as_str().into())]))]));
+            let read = super::super::read::read(&text, 0).unwrap_or_else(|problem| panic!("{text}\n{problem:?}"));
+            assert_eq!(read.root.unwrap().field("k").unwrap().items()[0].text(), Some(value.as_str()), "{text}");
+        }
+    }
+
+    #[test]
     fn keys_are_sorted_with_their_numbers() {
         let mut keys = ["a10", "a9", "a", "ab", "a.b", "b", "a01", "A"];
         keys.sort_by(|a, b| natural(a, b));
