@@ -1,0 +1,83 @@
+//! A file that is served under a name: bytes that are there already, or are laid out when somebody asks.
+
+use std::sync::OnceLock;
+
+use crate::base::Metadata;
+use crate::extent::{ReadError, SharedSource};
+
+type Made = Result<SharedSource, ReadError>;
+
+/// A named file; laid out at most once, failure included.
+pub struct Artifact {
+    name: String,
+    mtime: i64,
+    open: Box<dyn Fn() -> Made + Send + Sync>,
+    made: OnceLock<Made>,
+}
+
+impl Artifact {
+    /// An artifact that `open` lays out when its size or its bytes are first asked for.
+    pub fn new(name: impl Into<String>, open: impl Fn() -> Made + Send + Sync + 'static) -> Self {
+        let (mtime, made) = (Metadata::GENERATED_MTIME, OnceLock::new());
+        Self { name: name.into(), mtime, open: Box::new(open), made }
+    }
+
+    /// An artifact that needs no layout.
+    pub fn ready(name: impl Into<String>, source: SharedSource) -> Self {
+        let artifact = Self::new(name, move || Ok(source.clone()));
+        artifact.made.get_or_init(|| (artifact.open)());
+        artifact
+    }
+
+    /// The same with a modification time, in seconds since 1970.
+    pub fn at(self, mtime: i64) -> Self {
+        Self { mtime, ..self }
+    }
+
+    /// Its file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Modification time in seconds since 1970.
+    pub fn mtime(&self) -> i64 {
+        self.mtime
+    }
+
+    /// Its bytes; laid out now when they are not yet.
+    ///
+    /// # Errors
+    /// What the layout said, every time.
+    pub fn open(&self) -> Result<&SharedSource, ReadError> {
+        self.made.get_or_init(|| (self.open)()).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether asking for its size costs nothing.
+    pub fn is_made(&self) -> bool {
+        self.made.get().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::base::ErrorKind;
+
+    #[test]
+    fn a_layout_happens_when_asked_for_and_once_even_when_it_fails() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = count.clone();
+        let artifact = Artifact::new("initrd.img", move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Err(ReadError::new(ErrorKind::Unsupported, "a file is over 4 GiB"))
+        });
+        assert!(!artifact.is_made() && count.load(Ordering::Relaxed) == 0);
+        for _ in 0..2 {
+            assert_eq!(artifact.open().err().unwrap().to_string(), "a file is over 4 GiB");
+        }
+        assert!(artifact.is_made() && count.load(Ordering::Relaxed) == 1);
+    }
+}

@@ -1,0 +1,174 @@
+//! What goes wrong with mounts and exported files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::{ErrorKind, Fault};
+use crate::extent::ReadError;
+
+/// Why something cannot be mounted, unmounted or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The mount point does not exist.
+    #[error("mount point `{}` does not exist", .0.display())]
+    MountPointMissing(PathBuf),
+    /// The mount point is a file.
+    #[error("mount point `{}` is not a directory", .0.display())]
+    MountPointNotADirectory(PathBuf),
+    /// The mount point has something in it that a mount would hide.
+    #[error("mount point `{}` is not empty", .0.display())]
+    MountPointNotEmpty(PathBuf),
+    /// Something is mounted there.
+    #[error("mount point `{}` is in use: {by} is mounted on it", path.display())]
+    MountPointBusy {
+        /// The mount point.
+        path: PathBuf,
+        /// What is mounted there.
+        by: String,
+    },
+    /// There is no FUSE device, or it cannot be opened.
+    #[error("cannot open `/dev/fuse`")]
+    NoDevice(#[source] io::Error),
+    /// An ordinary user's mount needs a program that is not there.
+    #[error("no `fusermount3` is on the PATH, and an ordinary user cannot mount without it")]
+    NoFusermount,
+    /// `allow_other` is not for ordinary users on this machine.
+    #[error("the system does not let ordinary users open their mounts to others")]
+    AllowOther,
+    /// The kernel or `fusermount3` refuses.
+    #[error("cannot mount on `{}`", path.display())]
+    Mount {
+        /// The mount point.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing is mounted there.
+    #[error("nothing is mounted on `{}`", .0.display())]
+    NotMounted(PathBuf),
+    /// What is mounted there is not ours to unmount.
+    #[error("what is mounted on `{}` is no mount of lkit, but {by}", path.display())]
+    NotOurs {
+        /// The mount point.
+        path: PathBuf,
+        /// What is mounted there.
+        by: String,
+    },
+    /// The mount does not go away.
+    #[error("cannot unmount `{}`", path.display())]
+    Unmount {
+        /// The mount point.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The session with the kernel broke.
+    #[error("the mount ended by itself")]
+    Session(#[source] io::Error),
+    /// The server cannot be started, or watched.
+    #[error("cannot {action}")]
+    Server {
+        /// What was tried, as a verb with its object.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The bytes of a file cannot be had.
+    #[error("cannot read `{name}`")]
+    Read {
+        /// Name of the artifact.
+        name: String,
+        /// Why.
+        source: ReadError,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The user ended it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// For `map_err` on what the server does with its own process.
+    pub(super) fn server<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Server { action, source: source.into() }
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::MountPointMissing(_)
+            | Self::MountPointNotADirectory(_)
+            | Self::NoDevice(_)
+            | Self::NoFusermount
+            | Self::Mount { .. }
+            | Self::NotMounted(_)
+            | Self::NotOurs { .. }
+            | Self::Session(_)
+            | Self::Server { .. }
+            | Self::Write { .. } => ErrorKind::Io,
+            Self::AllowOther => ErrorKind::Denied,
+            Self::MountPointNotEmpty(_) | Self::MountPointBusy { .. } | Self::Unmount { .. } => ErrorKind::Busy,
+            Self::Read { source, .. } => source.kind(),
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::MountPointMissing(path) => Some(format!("make it with `mkdir -p {}`", path.display())),
+            Self::MountPointNotADirectory(_) => Some("the last argument is the directory to mount on".to_owned()),
+            Self::MountPointNotEmpty(_) => Some("choose an empty directory; a mount would hide the files".to_owned()),
+            Self::MountPointBusy { path, by } if by == OURS => {
+                Some(format!("end it with `lkit umount {}`", path.display()))
+            }
+            Self::MountPointBusy { .. } => Some("unmount that first, or choose another directory".to_owned()),
+            Self::NoDevice(source) => Some(no_device_hint(source)),
+            Self::NoFusermount => Some("install the package `fuse3`, or mount as root".to_owned()),
+            Self::AllowOther => Some("add a line `user_allow_other` to `/etc/fuse.conf`".to_owned()),
+            Self::Mount { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("an ordinary user mounts only on a directory of his own".to_owned())
+            }
+            Self::NotOurs { path, .. } => Some(format!("end it with `umount {}`", path.display())),
+            Self::Unmount { .. } => Some("only root and the user who mounted it can unmount it".to_owned()),
+            Self::Read { source, .. } => source.hint(),
+            Self::Write { path, size, source } => write_hint(path, *size, source),
+            Self::Mount { .. } | Self::NotMounted(_) | Self::Session(_) | Self::Server { .. } | Self::Interrupted => {
+                None
+            }
+        }
+    }
+}
+
+/// How a mount of ours is called in messages.
+pub(super) const OURS: &str = "a system of lkit";
+
+fn no_device_hint(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "mount as root, or let users open it with `chmod a+rw /dev/fuse`".to_owned(),
+        _ => "load the kernel module with `modprobe fuse`; in a container pass `--device /dev/fuse`".to_owned(),
+    }
+}
+
+fn write_hint(path: &Path, size: u64, source: &io::Error) -> Option<String> {
+    let place = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some(format!("make room in `{}`: the file has {size} bytes", place.display()))
+        }
+        io::ErrorKind::NotFound => Some(format!("make the directory with `mkdir -p {}`", place.display())),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("choose a directory you may write to with `--dir`".to_owned())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,363 @@
+//! The files of a mount as a plain structure: inodes, names, attributes and bytes, without any protocol.
+//!
+//! ```text
+//! inode 1        the root: the artifacts, then `rootfs`
+//! inode 2 …      artifact 0, 1 …
+//! inode 4096 …   inode 0, 1 … of the tree; 4096 is `rootfs` itself
+//! ```
+
+use std::sync::Arc;
+
+use super::Artifact;
+use crate::base::{ErrorKind, Fault, FileKind, Metadata};
+use crate::extent::{ReadError, SharedSource, Zeros};
+use crate::tree::{Content, InodeId, Tree};
+
+/// Inode of the root directory, as FUSE has it.
+pub(super) const ROOT: u64 = 1;
+const FIRST_ARTIFACT: u64 = 2;
+const FIRST_OF_TREE: u64 = 4096;
+/// Name of the directory that shows the tree.
+const ROOTFS: &[u8] = b"rootfs";
+
+/// What `stat` tells of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Number of the inode, above 0.
+    pub inode: u64,
+    /// Size in bytes, exact.
+    pub size: u64,
+    /// Number of names.
+    pub nlink: u32,
+    /// Type, mode, owner, time, device numbers.
+    pub metadata: Metadata,
+    /// Whether the kernel may keep this; not when the size was not asked for and is not known.
+    pub exact: bool,
+}
+
+/// An entry of a directory.
+pub struct Listed<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its attributes; their size is not `exact` for an artifact that is not laid out yet.
+    pub attributes: Attributes,
+    /// Position after it, to continue a listing from.
+    pub next: u64,
+}
+
+/// Why a file cannot be shown.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileError {
+    /// No inode of this number, or no such name.
+    #[error("no such file")]
+    NotFound,
+    /// A directory is needed here.
+    #[error("not a directory")]
+    NotADirectory,
+    /// A directory has no bytes.
+    #[error("is a directory")]
+    IsADirectory,
+    /// Only a symbolic link has a target, only a regular file has bytes.
+    #[error("the file is of another type")]
+    WrongType,
+    /// No extended attribute of this name.
+    #[error("no such extended attribute")]
+    NoAttribute,
+    /// Nothing but zeros follows, or nothing at all.
+    #[error("the offset lies behind the last data")]
+    PastEnd,
+    /// The bytes cannot be had.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Fault for FileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::NotFound
+            | Self::NotADirectory
+            | Self::IsADirectory
+            | Self::WrongType
+            | Self::NoAttribute
+            | Self::PastEnd => ErrorKind::Io,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// What an inode number stands for.
+enum Node<'a> {
+    Root,
+    Artifact(u64, &'a Artifact),
+    Tree(&'a Tree, InodeId),
+}
+
+/// Artifacts in a directory, with the tree below `rootfs`.
+pub struct Files {
+    artifacts: Vec<Artifact>,
+    tree: Option<Arc<Tree>>,
+    owner: (u32, u32),
+}
+
+impl Files {
+    /// These artifacts and the tree, if any; artifacts belong to the user and group of `owner`.
+    ///
+    /// Of two artifacts with one name the first is shown, and none called `rootfs`.
+    pub fn new(artifacts: Vec<Artifact>, tree: Option<Arc<Tree>>, owner: (u32, u32)) -> Self {
+        let room = usize::try_from(FIRST_OF_TREE - FIRST_ARTIFACT).expect("4094 is a usize");
+        let mut kept: Vec<Artifact> = Vec::with_capacity(artifacts.len());
+        for artifact in artifacts.into_iter().take(room) {
+            let name = artifact.name().as_bytes();
+            if name != ROOTFS && kept.iter().all(|other| other.name().as_bytes() != name) {
+                kept.push(artifact);
+            }
+        }
+        Self { artifacts: kept, tree, owner }
+    }
+
+    /// Attributes of an inode; lays out an artifact.
+    ///
+    /// # Errors
+    /// When there is no such inode, or the artifact cannot be laid out.
+    pub fn attributes(&self, inode: u64) -> Result<Attributes, FileError> {
+        Ok(match self.node(inode)? {
+            Node::Root => self.root(),
+            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(artifact.open()?.size())),
+            Node::Tree(tree, id) => in_tree(tree, id),
+        })
+    }
+
+    /// Attributes of the file with this name in a directory.
+    ///
+    /// # Errors
+    /// When there is no such name, or as [`Self::attributes`].
+    pub fn lookup(&self, directory: u64, name: &[u8]) -> Result<Attributes, FileError> {
+        let inode = match self.node(directory)? {
+            Node::Root => self.named(name).ok_or(FileError::NotFound)?,
+            Node::Artifact(..) => return Err(FileError::NotADirectory),
+            Node::Tree(tree, id) if tree.inode(id).is_directory() => {
+                number_of(tree.lookup(id, name).ok_or(FileError::NotFound)?)
+            }
+            Node::Tree(..) => return Err(FileError::NotADirectory),
+        };
+        self.attributes(inode)
+    }
+
+    /// Whether [`Self::attributes`] of this inode has nothing to lay out.
+    pub fn is_made(&self, inode: u64) -> bool {
+        !matches!(self.node(inode), Ok(Node::Artifact(_, artifact)) if !artifact.is_made())
+    }
+
+    /// Whether [`Self::lookup`] has nothing to lay out.
+    pub fn is_made_at(&self, directory: u64, name: &[u8]) -> bool {
+        directory != ROOT || self.named(name).is_none_or(|inode| self.is_made(inode))
+    }
+
+    /// Reads up to `buf.len()` bytes at `offset` and tells how many; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// When the inode has no bytes, or they cannot be had.
+    pub fn read(&self, inode: u64, offset: u64, buf: &mut [u8]) -> Result<usize, FileError> {
+        let Content { source, offset: start, size } = self.content(inode)?;
+        let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = left.min(buf.len());
+        if len > 0 {
+            source.read_at(&mut buf[..len], start + offset)?;
+        }
+        Ok(len)
+    }
+
+    /// The first byte at or after `offset` that may be other than zero.
+    ///
+    /// # Errors
+    /// `PastEnd` when only zeros follow; or as [`Self::read`].
+    pub fn data_at(&self, inode: u64, offset: u64) -> Result<u64, FileError> {
+        let content = self.content(inode)?;
+        let start = content.offset + offset.min(content.size);
+        let end = content.offset + content.size;
+        let run = content.source.data_from(start).filter(|run| offset < content.size && run.start < end);
+        Ok(run.ok_or(FileError::PastEnd)?.start.max(start) - content.offset)
+    }
+
+    /// The first hole at or after `offset`; the end of a file counts as one.
+    ///
+    /// # Errors
+    /// `PastEnd` when the offset is not in the file; or as [`Self::read`].
+    pub fn hole_at(&self, inode: u64, offset: u64) -> Result<u64, FileError> {
+        let content = self.content(inode)?;
+        if offset >= content.size {
+            return Err(FileError::PastEnd);
+        }
+        let end = content.offset + content.size;
+        let mut at = content.offset + offset;
+        while let Some(run) = content.source.data_from(at).filter(|run| at < end && run.start <= at) {
+            at = run.end;
+        }
+        Ok(at.min(end) - content.offset)
+    }
+
+    /// Target of a symbolic link.
+    ///
+    /// # Errors
+    /// When the inode is none.
+    pub fn link_target(&self, inode: u64) -> Result<&[u8], FileError> {
+        match self.node(inode)? {
+            Node::Tree(tree, id) if tree.inode(id).metadata.kind == FileKind::Symlink => Ok(tree.link_target(id)),
+            _ => Err(FileError::WrongType),
+        }
+    }
+
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn xattr(&self, inode: u64, name: &[u8]) -> Result<&[u8], FileError> {
+        let Node::Tree(tree, id) = self.node(inode)? else { return Err(FileError::NoAttribute) };
+        let found = tree.xattrs(id).iter().find(|xattr| *xattr.name == *name);
+        found.map(|xattr| &*xattr.value).ok_or(FileError::NoAttribute)
+    }
+
+    /// Names of the extended attributes, each with a NUL behind it, as listxattr(2) gives them.
+    ///
+    /// # Errors
+    /// When there is no such inode.
+    pub fn xattr_names(&self, inode: u64) -> Result<Vec<u8>, FileError> {
+        let Node::Tree(tree, id) = self.node(inode)? else { return Ok(Vec::new()) };
+        Ok(tree.xattrs(id).iter().flat_map(|xattr| xattr.name.iter().copied().chain([0])).collect())
+    }
+
+    /// Whether any file has extended attributes; else the kernel need not ask again.
+    pub fn has_xattrs(&self) -> bool {
+        self.tree.as_ref().is_some_and(|tree| tree.has_xattrs())
+    }
+
+    /// Entries of a directory from position `from` on, 0 for all; `.` and `..` first.
+    ///
+    /// # Errors
+    /// When the inode is no directory.
+    pub fn list(&self, inode: u64, from: u64) -> Result<Box<dyn Iterator<Item = Listed<'_>> + '_>, FileError> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let (here, above) = match self.node(inode)? {
+            Node::Root => (self.root(), self.root()),
+            Node::Tree(tree, id) if tree.inode(id).is_directory() => (in_tree(tree, id), self.above(tree, id)),
+            Node::Artifact(..) | Node::Tree(..) => return Err(FileError::NotADirectory),
+        };
+        let dots: [(&[u8], Attributes); 2] = [(b".", here), (b"..", above)];
+        let dots = dots.into_iter().skip(from);
+        let skip = from.saturating_sub(2);
+        let rest: Box<dyn Iterator<Item = (&[u8], Attributes)>> = match self.node(inode)? {
+            Node::Tree(tree, id) => {
+                Box::new(tree.children_from(id, skip).map(|(name, child)| (name, in_tree(tree, child))))
+            }
+            Node::Root | Node::Artifact(..) => Box::new(self.in_root().skip(skip)),
+        };
+        let numbered = dots.chain(rest).zip(from as u64 + 1..);
+        Ok(Box::new(numbered.map(|((name, attributes), next)| Listed { name, attributes, next })))
+    }
+
+    /// Number of bytes in all that is laid out, and number of files.
+    pub fn totals(&self) -> (u64, u64) {
+        let made = self.artifacts.iter().filter(|artifact| artifact.is_made());
+        let bytes = made.filter_map(|artifact| artifact.open().ok()).map(|source| source.size()).sum();
+        let files = self.tree.as_ref().map_or(0, |tree| tree.inode_count()) + self.artifacts.len() + 1;
+        (bytes, files as u64)
+    }
+
+    /// A name for messages.
+    pub fn shown(&self, inode: u64) -> String {
+        match self.node(inode) {
+            Ok(Node::Artifact(_, artifact)) => artifact.name().to_owned(),
+            Ok(Node::Root) => "/".to_owned(),
+            Ok(Node::Tree(tree, id)) => {
+                let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
+                let path = entry.map(|entry| tree.path(entry)).unwrap_or_default();
+                format!("rootfs/{}", String::from_utf8_lossy(&path))
+            }
+            Err(_) => format!("inode {inode}"),
+        }
+    }
+
+    fn node(&self, inode: u64) -> Result<Node<'_>, FileError> {
+        let index = |first: u64| usize::try_from(inode - first).map_err(|_| FileError::NotFound);
+        match (inode, &self.tree) {
+            (ROOT, _) => Ok(Node::Root),
+            (FIRST_OF_TREE.., Some(tree)) => {
+                let id = tree.id(index(FIRST_OF_TREE)?).ok_or(FileError::NotFound)?;
+                Ok(Node::Tree(tree, id))
+            }
+            (FIRST_ARTIFACT..FIRST_OF_TREE, _) => {
+                let artifact = self.artifacts.get(index(FIRST_ARTIFACT)?).ok_or(FileError::NotFound)?;
+                Ok(Node::Artifact(inode, artifact))
+            }
+            _ => Err(FileError::NotFound),
+        }
+    }
+
+    fn content(&self, inode: u64) -> Result<Content, FileError> {
+        let source: SharedSource = match self.node(inode)? {
+            Node::Root => return Err(FileError::IsADirectory),
+            Node::Artifact(_, artifact) => artifact.open()?.clone(),
+            Node::Tree(tree, id) => match tree.inode(id).metadata.kind {
+                FileKind::Directory => return Err(FileError::IsADirectory),
+                FileKind::File => match tree.content(id) {
+                    Some(content) => return Ok(content),
+                    None => Arc::new(Zeros(0)),
+                },
+                _ => return Err(FileError::WrongType),
+            },
+        };
+        Ok(Content::whole(source))
+    }
+
+    fn named(&self, name: &[u8]) -> Option<u64> {
+        if name == ROOTFS {
+            return self.tree.is_some().then_some(FIRST_OF_TREE);
+        }
+        let at = self.artifacts.iter().position(|artifact| artifact.name().as_bytes() == name)?;
+        Some(FIRST_ARTIFACT + at as u64)
+    }
+
+    fn in_root(&self) -> impl Iterator<Item = (&[u8], Attributes)> {
+        let artifacts = (FIRST_ARTIFACT..).zip(&self.artifacts).map(|(inode, artifact)| {
+            let size = if artifact.is_made() { artifact.open().ok().map(|source| source.size()) } else { None };
+            (artifact.name().as_bytes(), self.artifact(inode, artifact, size))
+        });
+        artifacts.chain(self.tree.as_ref().map(|tree| (ROOTFS, in_tree(tree, tree.root()))))
+    }
+
+    fn root(&self) -> Attributes {
+        let nlink = 2 + u32::from(self.tree.is_some());
+        let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
+        Attributes { inode: ROOT, size: 0, nlink, metadata, exact: true }
+    }
+
+    fn artifact(&self, inode: u64, artifact: &Artifact, size: Option<u64>) -> Attributes {
+        let metadata = Metadata { mode: 0o444, mtime: artifact.mtime(), ..Metadata::file() };
+        let metadata = self.owned(metadata);
+        Attributes { inode, size: size.unwrap_or(0), nlink: 1, metadata, exact: size.is_some() }
+    }
+
+    fn owned(&self, metadata: Metadata) -> Metadata {
+        Metadata { uid: self.owner.0, gid: self.owner.1, ..metadata }
+    }
+
+    fn above(&self, tree: &Tree, id: InodeId) -> Attributes {
+        if id == tree.root() { self.root() } else { in_tree(tree, tree.parent(id)) }
+    }
+}
+
+fn in_tree(tree: &Tree, id: InodeId) -> Attributes {
+    let inode = tree.inode(id);
+    Attributes { inode: number_of(id), size: inode.size, nlink: inode.nlink, metadata: inode.metadata, exact: true }
+}
+
+fn number_of(id: InodeId) -> u64 {
+    FIRST_OF_TREE + id.index() as u64
+}

@@ -1,0 +1,14 @@
+//! The FUSE side of a mount: protocol, settings, sessions.
+//!
+//! ```text
+//! kernel ─▶ 2 session threads ─▶ adapter ─▶ Files          names, attributes: answered at once
+//!                                   └─────▶ readers ─▶ Files   bytes and layouts: may take their time
+//! ```
+
+mod adapter;
+mod attr;
+mod errno;
+mod readers;
+mod session;
+
+pub use session::{MountOptions, Session, mount};

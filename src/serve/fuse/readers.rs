@@ -1,0 +1,121 @@
+//! Threads that answer what may take its time: bytes, and layouts of artifacts.
+//!
+//! # Invariants
+//! - A reply is one copy away from the source: each thread fills a buffer of its own and hands it to the kernel.
+//! - A panic while reading is an error of that read, and of nothing else.
+
+use std::error::Error as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
+
+use super::{attr, errno};
+use crate::serve::{Attributes, FileError, Files};
+
+/// Readers beyond the processors, so that one that waits for the disk leaves none idle.
+const SPARE: usize = 2;
+
+/// A request that is handed over with its reply.
+pub(super) enum Task {
+    Read { inode: u64, offset: u64, size: u32, reply: ReplyData },
+    Lookup { directory: u64, name: Box<[u8]>, reply: ReplyEntry },
+    Attributes { inode: u64, reply: ReplyAttr },
+}
+
+/// The threads; they end when this is dropped.
+pub(super) struct Readers {
+    tasks: Sender<Task>,
+}
+
+impl Readers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the system has no room for another thread.
+    pub(super) fn start(files: &Arc<Files>) -> std::io::Result<Self> {
+        let (tasks, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        for number in 0..processors + SPARE {
+            let (files, queue) = (files.clone(), queue.clone());
+            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &queue))?;
+        }
+        Ok(Self { tasks })
+    }
+
+    /// Hands a request over.
+    pub(super) fn hand(&self, task: Task) {
+        // Readers live as long as the queue; a task that is dropped all the same is answered with an error by its reply.
+        let _ = self.tasks.send(task);
+    }
+}
+
+fn serve(files: &Files, queue: &Mutex<Receiver<Task>>) {
+    let mut buf = Vec::new();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = next else { return };
+        // A panic drops the reply, which then tells the kernel of an input/output error.
+        if catch_unwind(AssertUnwindSafe(|| answer(files, task, &mut buf))).is_err() {
+            tracing::error!("a read panicked");
+        }
+    }
+}
+
+fn answer(files: &Files, task: Task, buf: &mut Vec<u8>) {
+    match task {
+        Task::Read { inode, offset, size, reply } => {
+            let size = usize::try_from(size).expect("requests fit in memory");
+            if buf.len() < size {
+                buf.resize(size, 0);
+            }
+            match files.read(inode, offset, &mut buf[..size]) {
+                Ok(len) => reply.data(&buf[..len]),
+                Err(error) => reply.error(reported(files, inode, &error)),
+            }
+        }
+        Task::Lookup { directory, name, reply } => entry(files, directory, &name, reply),
+        Task::Attributes { inode, reply } => attributes(files, inode, reply),
+    }
+}
+
+/// Answers a lookup.
+pub(super) fn entry(files: &Files, directory: u64, name: &[u8], reply: ReplyEntry) {
+    match files.lookup(directory, name) {
+        Ok(found) => reply.entry(&attr::lifetime(&found), &attr::of(&found), Generation(0)),
+        Err(FileError::NotFound) => reply.entry(&attr::ABSENCE, &attr::absent(), Generation(0)),
+        Err(error) => reply.error(reported_at(&String::from_utf8_lossy(name), &error)),
+    }
+}
+
+/// Answers a stat.
+pub(super) fn attributes(files: &Files, inode: u64, reply: ReplyAttr) {
+    match files.attributes(inode) {
+        Ok(found) => reply.attr(&lifetime_of(&found), &attr::of(&found)),
+        Err(error) => reply.error(reported(files, inode, &error)),
+    }
+}
+
+fn lifetime_of(found: &Attributes) -> std::time::Duration {
+    attr::lifetime(found)
+}
+
+/// The errno of an error, told in the log when bytes cannot be had.
+fn reported(files: &Files, inode: u64, error: &FileError) -> Errno {
+    match error {
+        FileError::Read(_) => reported_at(&files.shown(inode), error),
+        _ => errno::of(error),
+    }
+}
+
+fn reported_at(file: &str, error: &FileError) -> Errno {
+    if let FileError::Read(read) = error {
+        let causes = std::iter::successors(read.source(), |cause| (*cause).source());
+        let told = causes.fold(read.to_string(), |told, cause| format!("{told}: {cause}"));
+        tracing::error!("cannot read `{file}`: {told}");
+    }
+    errno::of(error)
+}

@@ -1,0 +1,172 @@
+//! A mount's life: made, served, ended by whoever ends it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use fuser::{Config, MountOption, SessionACL};
+
+use super::adapter::Adapter;
+use crate::serve::{Error, Files, Interrupts, mountpoint};
+
+/// Threads that take requests from the kernel; two, so that one listing does not keep a stat waiting.
+const SESSION_THREADS: usize = 2;
+/// Read-ahead in KiB: as much as the kernel asks for in one request.
+const READ_AHEAD_KIB: &str = "1024";
+/// How long files may stay open after the mount is to end, before they are cut off.
+const GRACE: Duration = Duration::from_secs(2);
+const DEVICE: &str = "/dev/fuse";
+
+/// How a mount is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Other users may look in, as the files' modes allow.
+    pub allow_other: bool,
+}
+
+enum Event {
+    Signal,
+    Ended(io::Result<()>),
+}
+
+/// A mount that is being served; ends at the latest when this is dropped.
+pub struct Session {
+    path: PathBuf,
+    device: u64,
+    events: Receiver<Event>,
+    send: Sender<Event>,
+    over: bool,
+}
+
+/// Mounts `files` on `dir`; a dead mount of a killed server on it is cleared first. Usable when this returns.
+///
+/// # Errors
+/// When `dir` cannot be mounted on, the device or the helper is missing, or the system refuses.
+pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session, Error> {
+    let path = mountpoint::prepare(dir)?;
+    fs::File::options().read(true).write(true).open(DEVICE).map_err(Error::NoDevice)?;
+    if !rustix::process::geteuid().is_root() && !mountpoint::has_fusermount() {
+        return Err(Error::NoFusermount);
+    }
+    let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
+    let refused = |source: io::Error| refusal(dir, source);
+    let session = fuser::Session::new(adapter, &path, &config(options)).map_err(refused)?;
+    let (send, events) = channel();
+    let ended = send.clone();
+    thread::Builder::new()
+        .name("session".to_owned())
+        .spawn(move || ended.send(Event::Ended(session.run())))
+        .map_err(Error::server("start the thread that serves"))?;
+    let device = fs::metadata(&path).map_err(refused)?.dev();
+    raise_read_ahead(device);
+    Ok(Session { path, device, events, send, over: false })
+}
+
+impl Session {
+    /// Full path of the mount point.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves until the mount is ended by anybody, or by a signal; signals are caught since `interrupts` were.
+    ///
+    /// # Errors
+    /// When the session breaks, or the mount cannot be ended.
+    pub fn wait(mut self, interrupts: Interrupts) -> Result<(), Error> {
+        let send = self.send.clone();
+        // Nobody listens any more only when the session is over.
+        let _forwarding = interrupts.forward(move || drop(send.send(Event::Signal)));
+        match self.events.recv() {
+            Ok(Event::Ended(result)) => self.ended(result),
+            Ok(Event::Signal) | Err(_) => self.end(),
+        }
+    }
+
+    /// Ends the mount. Files that are open can be read on for two seconds.
+    ///
+    /// # Errors
+    /// When the system refuses, or the session broke.
+    pub fn unmount(mut self) -> Result<(), Error> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        mountpoint::detach_own(&self.path)?;
+        match self.events.recv_timeout(GRACE) {
+            Ok(Event::Ended(result)) => self.ended(result),
+            Ok(Event::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                self.over = true;
+                self.cut_off();
+                Ok(())
+            }
+        }
+    }
+
+    fn ended(&mut self, result: io::Result<()>) -> Result<(), Error> {
+        self.over = true;
+        result.map_err(Error::Session)
+    }
+
+    /// Fails every request of those who still have a file open, where the system lets us; the end of the process does
+    /// it everywhere.
+    fn cut_off(&self) {
+        let abort = format!("/sys/fs/fuse/connections/{}/abort", self.device);
+        if let Err(error) = fs::write(&abort, "1") {
+            tracing::debug!("cannot write `{abort}`: {error}");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if let Err(error) = self.end() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+fn config(options: MountOptions) -> Config {
+    // Shown in mount tables as type `fuse.lkit`, by which a mount of ours is known.
+    let subtype = MountOption::CUSTOM("subtype=lkit".to_owned());
+    let mut config = Config::default();
+    config.mount_options = vec![MountOption::RO, MountOption::FSName("lkit".to_owned()), subtype];
+    if options.allow_other {
+        // Only for others: alone it would lock an ordinary user out of the files of root in his own mount.
+        config.mount_options.push(MountOption::DefaultPermissions);
+        config.acl = SessionACL::All;
+    }
+    config.n_threads = Some(SESSION_THREADS);
+    config.clone_fd = true;
+    config
+}
+
+fn refusal(dir: &Path, source: io::Error) -> Error {
+    if source.to_string().contains("user_allow_other") {
+        return Error::AllowOther;
+    }
+    let said = source.to_string();
+    let source = match said.trim().lines().last() {
+        // What the helper says, without its name and on one line.
+        Some(line) if source.raw_os_error().is_none() => {
+            io::Error::new(source.kind(), line.trim_start_matches("fusermount3: ").to_owned())
+        }
+        _ => source,
+    };
+    Error::Mount { path: dir.to_owned(), source }
+}
+
+/// Root may let the kernel read ahead as much as one request holds; others keep the default of 128 KiB.
+fn raise_read_ahead(device: u64) {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    if let Err(error) = fs::write(&setting, READ_AHEAD_KIB) {
+        tracing::debug!("cannot raise read-ahead in `{setting}`: {error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Artifacts as files: a FUSE mount, or files on a disk.
+//!
+//! ```text
+//!              ┌─ Files ─── fuse::adapter ─── kernel ─── readers
+//! artifacts ───┤  names, inodes, attributes; knows no protocol
+//! root tree ───┘
+//! artifacts ─── export ─── NAME-kernel, NAME-initrd.img … or standard output
+//! ```
+//!
+//! # A mount, step by step
+//! 1. `lkit mount` starts itself again as a server with [`background::start`] and waits.
+//! 2. The server makes the artifacts, calls [`mount`], then [`background::Ready::announce`]; only now does it leave the
+//!    terminal, so errors and progress of everything before appear there, and its exit code is passed on.
+//! 3. The server stays in [`Session::wait`] until the mount is ended by anybody, or by SIGINT, SIGTERM or SIGHUP.
+//!
+//! # Invariants
+//! - A mount is usable when [`mount`] returns.
+//! - Nothing served changes: the kernel may keep names, attributes and pages for as long as the mount lives.
+//! - A slow read never keeps a `stat` waiting.
+//! - An exported file appears whole or not at all.
+
+mod artifact;
+pub mod background;
+mod error;
+mod files;
+mod fuse;
+mod interrupt;
+mod mountpoint;
+
+pub use artifact::Artifact;
+pub use error::Error;
+pub use files::{Attributes, FileError, Files, Listed};
+pub use fuse::{MountOptions, Session, mount};
+pub use interrupt::Interrupts;
+pub use mountpoint::{clear_dead, unmount};

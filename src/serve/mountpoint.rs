@@ -1,0 +1,242 @@
+//! The directory a mount lies on: what is mounted there now, and how that is ended.
+//!
+//! # Format
+//! `/proc/self/mountinfo`, proc_pid_mountinfo(5).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::mount::{UnmountFlags, unmount as detach};
+
+use super::Error;
+use super::error::OURS;
+
+/// Type of our mounts, as mount tables show it.
+const TYPE: &str = "fuse.lkit";
+const TABLE: &str = "/proc/self/mountinfo";
+/// The helper that mounts and unmounts for ordinary users.
+const FUSERMOUNT: &str = "fusermount3";
+
+/// What lies on a directory.
+#[derive(Debug, PartialEq, Eq)]
+enum Occupant {
+    Nothing,
+    Ours,
+    /// Type of the file system.
+    Other(String),
+}
+
+/// How long a mount may still be used once it is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Force {
+    /// Not at all; refused while a file is open.
+    Gentle,
+    /// It disappears now, and lives for those who have a file open.
+    Lazy,
+}
+
+/// Makes sure that `dir` can be mounted on, clearing the dead mount of a killed server; gives its full path.
+///
+/// # Errors
+/// When it is missing, no directory, in use, or not empty.
+pub(super) fn prepare(dir: &Path) -> Result<PathBuf, Error> {
+    let path = clear_dead(dir)?;
+    match occupant(&path)? {
+        Occupant::Nothing => {}
+        Occupant::Ours => return Err(Error::MountPointBusy { path: dir.to_owned(), by: OURS.to_owned() }),
+        Occupant::Other(kind) => {
+            return Err(Error::MountPointBusy { path: dir.to_owned(), by: format!("a file system of type `{kind}`") });
+        }
+    }
+    let mount = |source| Error::Mount { path: dir.to_owned(), source };
+    let mut entries = fs::read_dir(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => Error::MountPointNotADirectory(dir.to_owned()),
+        _ => mount(error),
+    })?;
+    match entries.next() {
+        None => Ok(path),
+        Some(_) => Err(Error::MountPointNotEmpty(dir.to_owned())),
+    }
+}
+
+/// Detaches the mount of a server that no longer lives, if `dir` is one; gives the full path.
+///
+/// # Errors
+/// When the directory is missing, or the dead mount cannot be detached.
+pub fn clear_dead(dir: &Path) -> Result<PathBuf, Error> {
+    let path = full(dir)?;
+    match fs::symlink_metadata(&path) {
+        Ok(_) => Ok(path),
+        Err(error) if is_dead(&error) && occupant(&path)? == Occupant::Ours => {
+            end(&path, Force::Lazy).map_err(|source| Error::Unmount { path: dir.to_owned(), source })?;
+            // Servers that died one after the other may lie on each other.
+            clear_dead(dir)
+        }
+        Err(error) if is_dead(&error) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::MountPointMissing(dir.to_owned())),
+        Err(source) => Err(Error::Mount { path: dir.to_owned(), source }),
+    }
+}
+
+/// Ends the mount on `dir`, dead or alive. Who still has a file of it open keeps that file until he closes it.
+///
+/// # Errors
+/// When nothing of ours is mounted there, or the system refuses.
+pub fn unmount(dir: &Path) -> Result<(), Error> {
+    let path = full(dir)?;
+    match occupant(&path)? {
+        Occupant::Ours => {}
+        Occupant::Nothing => return Err(Error::NotMounted(dir.to_owned())),
+        Occupant::Other(kind) => {
+            return Err(Error::NotOurs { path: dir.to_owned(), by: format!("a file system of type `{kind}`") });
+        }
+    }
+    let ended = end(&path, Force::Gentle).or_else(|_| end(&path, Force::Lazy));
+    ended.map_err(|source| Error::Unmount { path: dir.to_owned(), source })
+}
+
+/// Detaches a mount of our own process, when it is still there.
+pub(super) fn detach_own(path: &Path) -> Result<(), Error> {
+    if occupant(path)? != Occupant::Ours {
+        return Ok(());
+    }
+    end(path, Force::Lazy).map_err(|source| Error::Unmount { path: path.to_owned(), source })
+}
+
+/// Whether the helper of ordinary users is on the PATH.
+pub(super) fn has_fusermount() -> bool {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&dirs).chain(["/bin".into(), "/sbin".into()]).any(|dir| dir.join(FUSERMOUNT).exists())
+}
+
+/// Ends the topmost mount on `path`: by ourselves, else through the helper, which knows the mounts of its user.
+fn end(path: &Path, force: Force) -> Result<(), io::Error> {
+    let flags = if force == Force::Lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    match detach(path, flags | UnmountFlags::NOFOLLOW) {
+        Err(rustix::io::Errno::PERM) => fusermount(path, force),
+        other => Ok(other?),
+    }
+}
+
+fn fusermount(path: &Path, force: Force) -> Result<(), io::Error> {
+    let mut command = Command::new(FUSERMOUNT);
+    command.arg("-u").args((force == Force::Lazy).then_some("-z")).arg("--").arg(path);
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(said.trim().to_owned()))
+}
+
+/// Whether this is what the kernel says of a mount whose server is gone.
+fn is_dead(error: &io::Error) -> bool {
+    let dead = [rustix::io::Errno::NOTCONN, rustix::io::Errno::CONNABORTED].map(rustix::io::Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| dead.contains(&code))
+}
+
+/// The full path of a directory. Its last part is not looked at, since a dead mount cannot be.
+fn full(dir: &Path) -> Result<PathBuf, Error> {
+    let resolve = |path: &Path| {
+        path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::MountPointMissing(dir.to_owned()),
+            _ => Error::Mount { path: dir.to_owned(), source: error },
+        })
+    };
+    match (dir.canonicalize(), dir.file_name(), dir.parent()) {
+        (Ok(path), ..) => Ok(path),
+        (Err(error), Some(name), Some(parent)) if is_dead(&error) => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            Ok(resolve(parent)?.join(name))
+        }
+        _ => resolve(dir),
+    }
+}
+
+fn occupant(path: &Path) -> Result<Occupant, Error> {
+    let table = fs::read(TABLE).map_err(Error::server("read the table of mounts"))?;
+    Ok(topmost(&table, path))
+}
+
+/// The last mount on `path` in a mount table.
+fn topmost(table: &[u8], path: &Path) -> Occupant {
+    let kinds = table.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let point = fields.nth(4)?;
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (unescaped(point) == path).then_some(kind)
+    });
+    match kinds.last() {
+        None => Occupant::Nothing,
+        Some(kind) if kind == TYPE.as_bytes() => Occupant::Ours,
+        Some(kind) => Occupant::Other(String::from_utf8_lossy(kind).into_owned()),
+    }
+}
+
+/// A field of a mount table as a path: `\040` stands for a space, and so on.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).filter(|digits| *first == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        let value = digits.map(|digits| digits.iter().fold(0_u32, |sum, digit| sum * 8 + u32::from(digit - b'0')));
+        match value.and_then(|value| u8::try_from(value).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    OsStr::from_bytes(&bytes).to_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &[u8] = b"22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+        30 22 0:40 / /mnt/a\\040b ro,nosuid,nodev shared:1 - fuse.lkit lkit ro,user_id=0\n\
+        31 22 0:41 / /mnt/c rw - fuse.lkit lkit ro\n\
+        32 31 0:42 / /mnt/c rw master:1 propagate_from:2 - tmpfs none rw\n";
+
+    #[test]
+    fn the_topmost_mount_counts() {
+        let rows = [
+            ("/mnt/a b", Occupant::Ours),
+            ("/mnt/c", Occupant::Other("tmpfs".to_owned())),
+            ("/", Occupant::Other("ext4".to_owned())),
+            ("/mnt", Occupant::Nothing),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(topmost(SAMPLE, Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_makes_no_sense_holds_nothing() {
+        for table in [b"".as_slice(), b"\n\n", b"1 2 3", b"1 2 3 / /x opts", b"1 2 3 / /x opts -"] {
+            assert_eq!(topmost(table, Path::new("/x")), Occupant::Nothing);
+        }
+        assert_eq!(unescaped(br"\1"), Path::new(r"\1"));
+        assert_eq!(unescaped(br"a\134\777b"), Path::new(r"a\\777b"));
+    }
+
+    #[test]
+    fn what_is_no_mount_point_is_told_by_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(matches!(prepare(&dir.path().join("no")), Err(Error::MountPointMissing(_))));
+        assert!(matches!(prepare(&file), Err(Error::MountPointNotADirectory(_))));
+        assert!(matches!(prepare(dir.path()), Err(Error::MountPointNotEmpty(_))));
+        assert!(matches!(unmount(dir.path()), Err(Error::NotMounted(_))));
+    }
+}
