@@ -72,3 +72,7 @@ pub mod format;
 pub mod rootfs;
 
 pub mod output;
+
+pub mod serve;
+
+pub mod cli;
