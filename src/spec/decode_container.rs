@@ -15,7 +15,7 @@ pub(super) fn options(node: &Node, problems: &mut Vec<Problem>) -> ContainerOpti
         capabilities: texts(node, "capabilities"),
         capabilities_add: texts(node, "capabilities.add"),
         ambient: texts(node, "ambient"),
-        mounts: list(node, "mounts", |node| located_as(node, mount(node))),
+        mounts: list(node, "mounts", |node| Some(at(node, mount(node)))),
         binds: texts(node, "binds"),
         binds_add: texts(node, "binds.add"),
         tmpfs: texts(node, "tmpfs"),
@@ -41,10 +41,10 @@ pub(super) fn options(node: &Node, problems: &mut Vec<Problem>) -> ContainerOpti
         resources: resources(node, problems),
         sysctl: pairs(node, "sysctl"),
         rlimits: texts(node, "rlimits"),
-        uid_mappings: list(node, "uidMappings", id_mapping),
-        gid_mappings: list(node, "gidMappings", id_mapping),
+        uid_mappings: id_mappings(node, "uidMappings"),
+        gid_mappings: id_mappings(node, "gidMappings"),
         annotations: pairs(node, "annotations"),
-        devices: list(node, "devices", |node| Some(located_as(node, device(node, problems)?)?)),
+        devices: list(node, "devices", |node| device(node, problems).map(|device| at(node, device))),
         runtime: node
             .field("runtime")
             .filter(|node| matches!(node.value, Value::Map(_)))
@@ -95,9 +95,8 @@ fn pairs(node: &Node, key: &str) -> Option<Vec<(String, String)>> {
     }
 }
 
-#[allow(clippy::unnecessary_wraps)]
-fn located_as<T>(node: &Node, value: T) -> Option<Located<T>> {
-    Some(Located { value, place: node.place })
+fn at<T>(node: &Node, value: T) -> Located<T> {
+    Located { value, place: node.place }
 }
 
 fn mount(node: &Node) -> Mount {
@@ -106,17 +105,18 @@ fn mount(node: &Node) -> Mount {
         kind: string(node, "type").unwrap_or_default(),
         source: string(node, "source").unwrap_or_default(),
         options: strings(node, "options").unwrap_or_default(),
-        uid_mappings: list(node, "uidmappings", id_mapping).unwrap_or_default(),
-        gid_mappings: list(node, "gidmappings", id_mapping).unwrap_or_default(),
+        uid_mappings: id_mappings(node, "uidmappings").unwrap_or_default(),
+        gid_mappings: id_mappings(node, "gidmappings").unwrap_or_default(),
     }
 }
 
-#[allow(clippy::unnecessary_wraps)]
-fn id_mapping(node: &Node) -> Option<IdMapping> {
-    Some(IdMapping {
-        host_id: integer(node, "hostID").unwrap_or_default(),
-        container_id: integer(node, "containerID").unwrap_or_default(),
-        size: integer(node, "size").unwrap_or_default(),
+fn id_mappings(node: &Node, key: &str) -> Option<Vec<IdMapping>> {
+    list(node, key, |node| {
+        Some(IdMapping {
+            host_id: integer(node, "hostID").unwrap_or_default(),
+            container_id: integer(node, "containerID").unwrap_or_default(),
+            size: integer(node, "size").unwrap_or_default(),
+        })
     })
 }
 
@@ -172,7 +172,7 @@ fn resources(node: &Node, problems: &mut Vec<Problem>) -> Option<Resources> {
 fn runtime(node: &Node, problems: &mut Vec<Problem>) -> RuntimeOptions {
     RuntimeOptions {
         cgroups: strings(node, "cgroups"),
-        mounts: list(node, "mounts", |node| located_as(node, mount(node))),
+        mounts: list(node, "mounts", |node| Some(at(node, mount(node)))),
         mkdir: strings(node, "mkdir"),
         interfaces: list(node, "interfaces", |node| Some(interface(node, problems))),
         bind_ns: node.field("bindNS").filter(|node| matches!(node.value, Value::Map(_))).map(bind_namespaces),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
+use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
 
 use super::node::{Key, Node, Value, Weight};
 use super::source_text::small;
@@ -81,12 +81,7 @@ impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => {
-                let mark = error.marker();
-                let place =
-                    Place { file: self.file, line: small(mark.line()), column: small(mark.col() + 1), length: 1 };
-                Err(Problem::new(place, format!("not valid YAML: {}", error.info().trim_end_matches('.'))))
-            }
+            Some(Err(error)) => Err(syntax(&error, self.file)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
@@ -213,6 +208,21 @@ impl Entries {
     fn push(&mut self, key: Key, value: Rc<Node>) {
         self.seen.insert(key.text.clone(), key.place);
         self.list.push((key, value));
+    }
+}
+
+/// What the parser says, with what is usually meant.
+fn syntax(error: &ScanError, file: u16) -> Problem {
+    let mark = error.marker();
+    let place = Place { file, line: small(mark.line()), column: small(mark.col() + 1), length: 1 };
+    let problem = Problem::new(place, format!("not valid YAML: {}", error.info().trim_end_matches('.')));
+    match error.kind() {
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
+            problem.hint("indent with blanks")
+        }
+        ErrorKind::UnexpectedCharacter { .. } => problem.hint("put the value between quotes"),
+        ErrorKind::UnknownAnchor => problem.hint("an anchor is written `&NAME`, before the `*NAME` that repeats it"),
+        _ => problem,
     }
 }
 
