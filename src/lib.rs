@@ -74,5 +74,3 @@ pub mod rootfs;
 pub mod output;
 
 pub mod serve;
-
-pub mod cli;

@@ -5,16 +5,10 @@
 mod args;
 mod commands;
 mod exit_code;
-mod export;
-mod images;
-mod input;
-mod lock_file;
 mod log;
 mod progress;
 mod report;
 mod settings;
-mod stored;
-mod template;
 mod wire;
 
 use std::process::ExitCode;
@@ -30,8 +24,8 @@ pub fn run() -> ExitCode {
     match commands::run(args) {
         Ok(code) => code,
         Err(failure) => {
-            failure.print();
-            exit_code::of_kind(failure.kind)
+            report::print(&failure);
+            exit_code::of_kind(failure.kind())
         }
     }
 }

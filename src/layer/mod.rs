@@ -33,7 +33,6 @@ mod offset;
 mod pax;
 mod pool;
 mod sparse;
-mod stored;
 mod streams;
 mod tar;
 mod toc;

@@ -69,17 +69,14 @@ pub(super) fn prepare(dir: &Path) -> Result<PathBuf, Error> {
 /// When the directory is missing, or the dead mount cannot be detached.
 pub fn clear_dead(dir: &Path) -> Result<PathBuf, Error> {
     let path = full(dir)?;
-    match fs::symlink_metadata(&path) {
-        Ok(_) => Ok(path),
-        Err(error) if is_dead(&error) && occupant(&path)? == Occupant::Ours => {
-            end(&path, Force::Lazy).map_err(|source| Error::Unmount { path: dir.to_owned(), source })?;
-            // Servers that died one after the other may lie on each other.
-            clear_dead(dir)
-        }
-        Err(error) if is_dead(&error) => Ok(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::MountPointMissing(dir.to_owned())),
-        Err(source) => Err(Error::Mount { path: dir.to_owned(), source }),
+    // Not `stat`: the kernel may still know the attributes of a root whose server is gone.
+    let dead = rustix::fs::statfs(&path).is_err_and(|error| is_dead(&error.into()));
+    if !dead || occupant(&path)? != Occupant::Ours {
+        return Ok(path);
     }
+    end(&path, Force::Lazy).map_err(|source| Error::Unmount { path: dir.to_owned(), source })?;
+    // Servers that died one after the other may lie on each other.
+    clear_dead(dir)
 }
 
 /// Ends the mount on `dir`, dead or alive. Who still has a file of it open keeps that file until he closes it.
@@ -164,13 +161,13 @@ fn occupant(path: &Path) -> Result<Occupant, Error> {
 
 /// The last mount on `path` in a mount table.
 fn topmost(table: &[u8], path: &Path) -> Occupant {
-    let kinds = table.split(|byte| *byte == b'\n').filter_map(|line| {
+    let mut kinds = table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let point = fields.nth(4)?;
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
         (unescaped(point) == path).then_some(kind)
     });
-    match kinds.last() {
+    match kinds.next_back() {
         None => Occupant::Nothing,
         Some(kind) if kind == TYPE.as_bytes() => Occupant::Ours,
         Some(kind) => Occupant::Other(String::from_utf8_lossy(kind).into_owned()),

@@ -13,7 +13,7 @@ use std::thread;
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 
 use super::{attr, errno};
-use crate::serve::{Attributes, FileError, Files};
+use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
 const SPARE: usize = 2;
@@ -94,13 +94,9 @@ pub(super) fn entry(files: &Files, directory: u64, name: &[u8], reply: ReplyEntr
 /// Answers a stat.
 pub(super) fn attributes(files: &Files, inode: u64, reply: ReplyAttr) {
     match files.attributes(inode) {
-        Ok(found) => reply.attr(&lifetime_of(&found), &attr::of(&found)),
+        Ok(found) => reply.attr(&attr::lifetime(&found), &attr::of(&found)),
         Err(error) => reply.error(reported(files, inode, &error)),
     }
-}
-
-fn lifetime_of(found: &Attributes) -> std::time::Duration {
-    attr::lifetime(found)
 }
 
 /// The errno of an error, told in the log when bytes cannot be had.

@@ -1,0 +1,81 @@
+//! The same for a user who is not root: mounts made and ended through fusermount3.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use lkit::base::Fault as _;
+use lkit::serve::{MountOptions, mount, unmount};
+
+use crate::common::{have, skip_unless};
+use crate::mounted::{DIR, asked, can_mount, empty, files, is_mounted, server};
+
+/// Runs the test `$2` as nobody on `$1`, with a FUSE device that everybody may open, as it is on most machines.
+const AS_NOBODY: &str = r#"
+set -eu
+mknod "$1/device" c 10 229
+chmod 666 "$1/device"
+mount --bind "$1/device" /dev/fuse
+exec runuser -u nobody -- "$1/tests" --exact "$2" --nocapture --test-threads=1
+"#;
+
+fn as_nobody(role: &str) {
+    let tools = ["unshare", "runuser", "fusermount3"];
+    let root = rustix::process::geteuid().is_root();
+    if !can_mount() || !have(&tools) || !skip_unless(root, "only root can become another user") {
+        return;
+    }
+    let place = empty();
+    let everybody = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    everybody(place.path());
+    fs::copy(std::env::current_exe().unwrap(), place.path().join("tests")).unwrap();
+    everybody(&place.path().join("tests"));
+    let dir = place.path().join("mount");
+    fs::create_dir(&dir).unwrap();
+    let nobody = 65_534;
+    std::os::unix::fs::chown(&dir, Some(nobody), Some(nobody)).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", AS_NOBODY, "sh"]).arg(place.path()).arg(role).env(DIR, &dir);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn fuse_an_ordinary_user_mounts_reads_and_unmounts() {
+    as_nobody("ordinary_user::mounts_reads_and_unmounts_when_asked");
+}
+
+#[test]
+fn mounts_reads_and_unmounts_when_asked() {
+    let Some(dir) = asked() else { return };
+    assert!(!rustix::process::geteuid().is_root());
+    let session = mount(files(), &dir, MountOptions::default()).unwrap();
+    // Root's own files can be read: what counts is who may see the mount at all.
+    assert_eq!(fs::read(dir.join("rootfs/etc/noise")).unwrap().len(), 300_000);
+    assert!(mount(files(), &dir, MountOptions::default()).is_err());
+    unmount(&dir).unwrap();
+    assert!(!is_mounted(&dir));
+    session.unmount().unwrap();
+    let others = mount(files(), &dir, MountOptions { allow_other: true }).err().unwrap();
+    assert_eq!(others.hint().unwrap(), "add a line `user_allow_other` to `/etc/fuse.conf`");
+}
+
+#[test]
+fn fuse_an_ordinary_user_clears_the_dead_mount_of_his_killed_server() {
+    as_nobody("ordinary_user::clears_a_dead_mount_when_asked");
+}
+
+#[test]
+fn clears_a_dead_mount_when_asked() {
+    let Some(dir) = asked() else { return };
+    let mut child = server(&dir);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(rustix::fs::statfs(&dir).err(), Some(rustix::io::Errno::NOTCONN));
+    let session = mount(files(), &dir, MountOptions::default()).unwrap();
+    assert_eq!(fs::read(dir.join("cmdline")).unwrap(), b"console=ttyS0");
+    session.unmount().unwrap();
+    assert!(!is_mounted(&dir));
+}
