@@ -15,6 +15,7 @@ use super::error::Error;
 use super::index::PIECE_MAX;
 use super::inflate::WINDOW;
 use super::offset::{BlobOffset, DiffOffset};
+use super::zstd::WINDOW_TOO_LARGE;
 
 /// Bytes of diff in a piece: a digest of 32 bytes for each adds 0.025 % of the diff to an index, and verifying one takes
 /// a fiftieth of a millisecond.
@@ -189,6 +190,9 @@ impl Cutter {
     }
 
     fn error(&self, problem: String) -> Error {
+        if problem == WINDOW_TOO_LARGE {
+            return Error::Window;
+        }
         Error::Stream { format: self.codec.name(), at: self.blob_at.0, problem }
     }
 }

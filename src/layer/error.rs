@@ -65,6 +65,9 @@ pub enum Error {
         /// Name of the compression.
         &'static str,
     ),
+    /// A zstd frame that takes more memory to decode than lkit gives it.
+    #[error("a zstd frame needs a window over 64 MiB")]
+    Window,
     /// The tar is damaged.
     #[error("bad tar header at byte {at}: {problem}")]
     Tar {
@@ -145,7 +148,7 @@ impl Fault for Error {
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::Damaged(_) => ErrorKind::Corrupt,
-            Self::Compression(_) => ErrorKind::Unsupported,
+            Self::Compression(_) | Self::Window => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Read(_) | Self::Store(_) => ErrorKind::Io,
@@ -164,6 +167,7 @@ impl Fault for Error {
             ),
             Self::DiffId { .. } => Some("the image was built wrongly; rebuild or replace it".to_owned()),
             Self::Compression(_) => Some("OCI layers are gzip, zstd or plain tar; rebuild the image".to_owned()),
+            Self::Window => Some("compress the layer with a smaller window, such as `zstd --long=26`".to_owned()),
             Self::Content(error) => error.hint(),
             Self::Blob(error) => error.hint(),
             Self::Stream { .. }

@@ -14,6 +14,9 @@ const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// Windows up to 64 MiB: what `zstd --long=26` makes. A frame that wants more is refused, so memory stays bounded.
 const WINDOW_LOG_MAX: u32 = 26;
 
+/// What the decoder says of a frame that wants more.
+pub(super) const WINDOW_TOO_LARGE: &str = "Frame requires too much memory for decoding";
+
 /// Whether a frame, skippable or not, starts with these bytes.
 pub(super) fn starts_frame(start: &[u8]) -> bool {
     start.starts_with(&FRAME) || (start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == SKIPPABLE)

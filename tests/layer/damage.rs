@@ -1,25 +1,28 @@
 //! Damage to blobs and indexes: the right error or the right bytes, never others, and nothing bad is kept.
 
 use std::fs;
+use std::io::Read;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use lkit::base::{Digest, ErrorKind, Fault as _};
+use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
+use lkit::blob::Fetch;
 use lkit::layer::{Options, Wanted};
 
-use crate::fixture::{Numbers, OneBlob, Place, big_tar, gzip, read, wanted, zstd};
+use crate::fixture::{Numbers, OneBlob, Place, big_tar, gzip, read, wanted, zstd as compressed};
 
 const SMALL: Options = Options { span_size: 128 << 10, cache: 1 << 20, workers: 2 };
 
 /// A tar of one file and its blobs in every compression.
 fn blobs() -> (Vec<u8>, Vec<(&'static str, Vec<u8>)>) {
     let diff = big_tar(1 << 20);
-    let frames = diff.chunks(200_000).flat_map(zstd).collect();
+    let frames = diff.chunks(200_000).flat_map(compressed).collect();
     let members = diff.chunks(200_000).flat_map(|chunk| gzip(6, chunk)).collect();
     let blobs = vec![
         ("plain", diff.clone()),
         ("gzip", gzip(6, &diff)),
         ("gzip members", members),
-        ("zstd", zstd(&diff)),
+        ("zstd", compressed(&diff)),
         ("zstd frames", frames),
     ];
     (diff, blobs)
@@ -62,6 +65,44 @@ fn damage_to_a_blob_on_its_way_is_told_and_nothing_is_kept() {
         assert_eq!(place.open(&other, &OneBlob::new(blob)).map(drop).unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(kept(&place), 0, "{name}");
     }
+}
+
+#[test]
+fn damage_by_a_broken_connection_is_told_and_nothing_is_kept() {
+    let diff = big_tar(1 << 20);
+    let blob = gzip(6, &diff);
+    let (place, fetch) = (Place::new(SMALL), Broken(blob[..blob.len() / 2].to_vec()));
+    let error = place.layers.open(&wanted(&blob, &diff), &fetch, &Silent).map(drop).unwrap_err();
+    assert_eq!((error.kind(), kept(&place)), (ErrorKind::Io, 0));
+    assert_eq!(place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap().toc().len(), 1);
+}
+
+/// Gives some bytes, then breaks.
+struct Broken(Vec<u8>);
+
+impl Fetch for Broken {
+    fn fetch(&self, _: &Digest, _: Range<u64>) -> Result<Box<dyn Read + Send>, lkit::blob::Error> {
+        Ok(Box::new(std::io::Cursor::new(self.0.clone()).chain(Breaks)))
+    }
+}
+
+struct Breaks;
+
+impl Read for Breaks {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+#[test]
+fn a_zstd_frame_with_a_huge_window_is_refused() {
+    let diff = big_tar(100_000);
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    std::io::Write::write_all(&mut encoder, &diff).unwrap();
+    let blob = encoder.finish().unwrap();
+    let error = Place::new(SMALL).open(&wanted(&blob, &diff), &OneBlob::new(&blob)).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
 }
 
 #[test]
