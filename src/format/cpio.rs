@@ -57,6 +57,10 @@ impl PagedLayout for Cpio {
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
+        if page == 0 && self.0.tree.names_root() {
+            sink.bytes(&self.header(self.0.tree.root(), 0, b"."));
+            sink.align(4);
+        }
         if page == self.0.pages() {
             return emit_trailer(sink);
         }
@@ -184,6 +188,16 @@ mod tests {
             found.push((entry.name().to_owned(), entry.file_size(), entry.nlink(), entry.rdev_minor()));
             rest = reader.finish().unwrap();
         }
+    }
+
+    #[test]
+    fn a_root_that_a_layer_describes_has_an_entry() {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b".", Node::Plain(Metadata { mode: 0o700, ..Metadata::directory() })).unwrap();
+        tree.insert(b"a", Node::Generated(Metadata::file(), b"x")).unwrap();
+        let archive = cpio(Arc::new(tree.finish())).unwrap();
+        let names: Vec<String> = listed(&read(&archive)).into_iter().map(|entry| entry.0).collect();
+        assert_eq!(names, [".", "a"]);
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct TreeBuilder {
     pub(super) xattrs: Vec<Vec<Xattr>>,
     /// Number of the layer being merged.
     pub(super) layer: u32,
+    /// Somebody said what the root directory is like.
+    pub(super) names_root: bool,
 }
 
 /// Source number of the builder's own bytes.
@@ -83,6 +85,7 @@ impl TreeBuilder {
             generated: Vec::new(),
             xattrs: Vec::new(),
             layer: 0,
+            names_root: false,
         };
         tree.push_inode(Inode::new(Metadata::directory()), InodeId::ROOT).expect("the first inode has a number");
         tree
@@ -103,6 +106,7 @@ impl TreeBuilder {
                 return Err(Error::ReplacesRoot(shown(path)));
             }
             self.inodes[0].metadata = metadata;
+            self.names_root = true;
             return Ok(InodeId::ROOT);
         };
         self.insert_at(parent, &name, node)

@@ -28,6 +28,7 @@ pub struct Tree {
     text: Vec<u8>,
     sources: Vec<SharedSource>,
     xattrs: Vec<Vec<Xattr>>,
+    names_root: bool,
 }
 
 impl TreeBuilder {
@@ -40,6 +41,7 @@ impl TreeBuilder {
             text: Vec::new(),
             sources: Vec::new(),
             xattrs: Vec::new(),
+            names_root: self.names_root,
         };
         let mut new = vec![NONE; self.inodes.len()];
         new[0] = 0;
@@ -100,6 +102,11 @@ impl Tree {
     /// Number of names, the root's not counted.
     pub fn entry_count(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether some layer says what the root directory is like; an archive then has an entry for it.
+    pub fn names_root(&self) -> bool {
+        self.names_root
     }
 
     /// The root directory.

@@ -8,7 +8,7 @@ use crate::base::Metadata;
 impl TreeBuilder {
     /// Lays `image` over the directory `prefix`, which is made when missing; hard links stay hard links.
     ///
-    /// The image's root gives nothing but its entries: mode and owner of `prefix` stay.
+    /// Where a layer says what the image's root is like, `prefix` gets its mode and owner.
     ///
     /// # Errors
     /// When a parent of `prefix` is a file, or the tree grows beyond what it can hold.
@@ -19,6 +19,9 @@ impl TreeBuilder {
         let generated = self.generated.len() as u64;
         self.generated.extend_from_slice(&image.generated);
         let top = self.directory(prefix)?;
+        if image.names_root {
+            self.take_after(top, &image.inodes[0], xattrs);
+        }
         let mut new = vec![NONE; image.inodes.len()];
         new[0] = top.0;
         let mut todo = vec![InodeId::ROOT];
@@ -46,6 +49,18 @@ impl TreeBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Gives a directory what an image's root has. Its time stays, as it does when an archive names it twice.
+    fn take_after(&mut self, dir: InodeId, root: &Inode, xattrs: u32) {
+        let is_first = dir == InodeId::ROOT && !self.names_root;
+        self.names_root |= dir == InodeId::ROOT;
+        let inode = &mut self.inodes[dir.index()];
+        let mtime = if is_first { root.metadata.mtime } else { inode.metadata.mtime };
+        inode.metadata = Metadata { mtime, ..root.metadata };
+        if root.xattrs != NONE {
+            inode.xattrs = root.xattrs + xattrs;
+        }
     }
 
     /// The directory at `path`; made with its parents when it is missing, kept as it is when it is there.
@@ -101,5 +116,24 @@ mod tests {
         let mut text = [0; 4];
         content.source.read_at(&mut text, content.offset).unwrap();
         assert_eq!(&text, b"text");
+    }
+
+    #[test]
+    fn a_root_that_a_layer_describes_gives_its_mode() {
+        let mut image = TreeBuilder::new();
+        image.insert(b"./", Node::Plain(Metadata { mode: 0o700, uid: 7, mtime: 9, ..Metadata::directory() })).unwrap();
+        let mut root = TreeBuilder::new();
+        root.graft(b"c", &TreeBuilder::new()).unwrap();
+        root.graft(b"d", &image).unwrap();
+        let of = |tree: &TreeBuilder, path: &[u8]| tree.inode(tree.lookup(path).unwrap()).metadata;
+        let own = Metadata { mode: 0o700, uid: 7, ..Metadata::directory() };
+        assert_eq!(
+            (of(&root, b"c"), of(&root, b"d"), of(&root, b"")),
+            (Metadata::directory(), own, Metadata::directory())
+        );
+        root.graft(b"", &image).unwrap();
+        assert_eq!(of(&root, b""), Metadata { mtime: 9, ..own });
+        assert!(root.finish().names_root());
+        assert!(!TreeBuilder::new().finish().names_root());
     }
 }
