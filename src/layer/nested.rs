@@ -42,11 +42,9 @@ impl Layers {
     /// # Errors
     /// `Corrupt` when it is no sound tar; what reading the layer says.
     pub fn open_nested(&self, file: &Inner) -> Result<Layer, Error> {
-        let codec = file.codec()?;
-        let scanner = Scanner::new(if codec == Codec::Plain { file.offset } else { 0 });
-        let (subject, index, toc) = self.index_nested(file, codec, Some(scanner))?;
+        let (subject, index, toc) = self.index_nested(file, Content::Tar)?;
         let diff_id = *index.diff_id();
-        let diff = match codec {
+        let diff = match index.codec() {
             Codec::Plain => file.source.clone(),
             Codec::Gzip | Codec::Zstd => self.diff_of(subject, file, index)?,
         };
@@ -75,26 +73,25 @@ impl Layers {
     }
 
     /// The index of a file in a layer: kept, or made now.
-    fn index_nested(
-        &self,
-        file: &Inner,
-        codec: Codec,
-        scanner: Option<Scanner>,
-    ) -> Result<(Digest, Index, Toc), Error> {
+    fn index_nested(&self, file: &Inner, content: Content) -> Result<(Digest, Index, Toc), Error> {
         let outer = self.subject_of(&file.source);
-        let subject = file.subject(outer.as_ref(), scanner.is_some());
+        let subject = file.subject(outer.as_ref(), content == Content::Tar);
         let key = outer.map(|outer| format!("{}-{}", outer.hex(), &subject.hex()[..32]));
         let _guard = key.iter().map(|_| self.store.lock(&subject)).next().transpose()?;
         let kept = key.iter().find_map(|key| self.kept(key, &subject).transpose()).transpose()?;
         let (index, toc) = match (kept, key) {
             (Some(kept), _) => kept,
-            (None, Some(key)) => self.keep(&key, &subject, &self.pass_nested(file, codec, scanner)?)?,
-            (None, None) => Self::in_memory(self.pass_nested(file, codec, scanner)?.encode(&subject), &subject),
+            (None, Some(key)) => self.keep(&key, &subject, &self.pass_nested(file, content)?)?,
+            (None, None) => Self::in_memory(self.pass_nested(file, content)?.encode(&subject), &subject),
         };
         Ok((subject, index, toc))
     }
 
-    fn pass_nested(&self, file: &Inner, codec: Codec, scanner: Option<Scanner>) -> Result<Draft, Error> {
+    /// Reads the file; nothing of it is looked at before, so that one with an index costs no read.
+    fn pass_nested(&self, file: &Inner, content: Content) -> Result<Draft, Error> {
+        let codec = file.codec()?;
+        let start = if codec == Codec::Plain { file.offset } else { 0 };
+        let scanner = (content == Content::Tar).then(|| Scanner::new(start));
         let mut input = InnerReader { file, at: 0 };
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let plan = Plan { span_size: self.options.span_size, scanner };
@@ -102,6 +99,15 @@ impl Layers {
         let draft = build::pass(flow, &expected, plan).map_err(|error| error.from_content().of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
+}
+
+/// What a file is read as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// A tar, compressed or not.
+    Tar,
+    /// Whatever the compressed stream holds.
+    Bytes,
 }
 
 impl Inner {
@@ -159,7 +165,7 @@ struct Inflated {
 
 impl Inflated {
     fn index(&self) -> Result<SharedSource, ReadError> {
-        let (subject, index, _) = self.layers.index_nested(&self.file, Codec::Gzip, None).map_err(unreadable)?;
+        let (subject, index, _) = self.layers.index_nested(&self.file, Content::Bytes).map_err(unreadable)?;
         let actual = index.diff_size();
         if actual != self.size {
             return Err(unreadable(Error::TrailerSize { expected: self.size, actual }.of(&self.file)));
