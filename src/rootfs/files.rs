@@ -1,5 +1,7 @@
 //! The `files` section: what is laid over everything else.
 
+use std::io;
+
 use super::Error;
 use super::assemble::{Work, tree_error};
 use crate::base::{FileKind, Metadata};
@@ -37,7 +39,7 @@ impl Work<'_> {
             }
             FileContent::Source { path, optional } => match (self.supply.host_file)(&path.value) {
                 Ok(source) => Node::File(metadata(FileKind::File, mode), Content::whole(source)),
-                Err(error) if *optional && error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) if *optional && is_missing(&error) => return Ok(()),
                 Err(source) => {
                     return Err(Error::HostFile { path: path.value.clone(), place: path.place, source });
                 }
@@ -66,6 +68,10 @@ impl Work<'_> {
     }
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// The metadata of directories that are made for a file: who may do anything with it may enter them.
 fn parent(file: Metadata, mode: u32) -> Metadata {
     let enter = [0o700, 0o070, 0o007].into_iter().filter(|class| mode & class != 0).map(|class| class & 0o111);
@@ -85,7 +91,7 @@ fn ends_of_parents(path: &[u8]) -> impl Iterator<Item = usize> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rootfs::sample::{assemble_root, file_lines};
+    use crate::rootfs::sample::{assemble_root, assemble_with, file_lines};
 
     #[test]
     fn parents_are_made_with_what_the_file_has_and_the_right_to_enter() {
@@ -109,6 +115,24 @@ mod tests {
             "files:\n  - {path: a, contents: first}\n  - {path: a, symlink: b}\n  - {path: ./c//d, contents: ''}",
         );
         assert_eq!(file_lines(&root), ["a -> b", "c 700 0:0", "c/d 600 0:0"]);
+    }
+
+    #[test]
+    fn an_optional_file_may_be_missing() {
+        let root = assemble_root("files: [{path: a, source: gone, optional: true}, {path: b, contents: x}]");
+        assert_eq!(file_lines(&root), ["b 600 0:0"]);
+        let text = "files: [{path: a, source: gone}]";
+        let error = assemble_with(text, &|_| unreachable!("the spec has no images")).err().unwrap();
+        assert_eq!((error.to_string().as_str(), error.place().unwrap().column), ("cannot read `gone`", 27));
+    }
+
+    #[test]
+    fn a_directory_with_entries_is_not_replaced() {
+        let text = "files: [{path: a/b, contents: x}, {path: a, symlink: c}, {path: d, directory: true}, {path: d, contents: y}]";
+        let assembly = assemble_with(text, &|_| unreachable!("the spec has no images")).unwrap();
+        assert_eq!(file_lines(&assembly.tree), ["a 700 0:0", "a/b 600 0:0", "d 600 0:0"]);
+        let warning = "`a` of `files` is left out: the root has a directory with entries there";
+        assert_eq!(assembly.warnings, [warning]);
     }
 
     #[test]

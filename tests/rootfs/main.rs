@@ -3,4 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod golden;
+#[path = "../common/layout.rs"]
+mod layout;
+mod lazy;
 mod system;
