@@ -22,13 +22,16 @@
 mod artifact;
 pub mod background;
 mod error;
+mod export;
 mod files;
 mod fuse;
 mod interrupt;
 mod mountpoint;
+mod staged;
 
 pub use artifact::Artifact;
 pub use error::Error;
+pub use export::{Exported, Step, export, export_to_stdout};
 pub use files::{Attributes, FileError, Files, Listed};
 pub use fuse::{MountOptions, Session, mount};
 pub use interrupt::Interrupts;

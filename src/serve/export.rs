@@ -1,0 +1,300 @@
+//! Artifacts written as files: streamed, with their holes, all of them or none.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::{ControlFlow, Range};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::path::{Path, PathBuf};
+
+use super::staged::Staged;
+use super::{Artifact, Error};
+use crate::base::{KIB, MIB};
+use crate::extent::Source;
+
+/// Bytes written at once: one request of what is below, and all the memory an export takes.
+const CHUNK: u64 = MIB;
+/// Zeros shorter than this are written, since a hole costs more to skip.
+const LEAST_HOLE: u64 = 64 * KIB;
+
+/// How far an export is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exported<'a> {
+    /// Name of the artifact.
+    pub name: &'a str,
+    /// Bytes passed so far, holes included.
+    pub done: u64,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Hears how far an export is; `Break` ends it, with nothing left behind.
+pub type Step<'a> = dyn FnMut(Exported<'_>) -> ControlFlow<()> + 'a;
+
+/// Writes each artifact to its path, over what is there. Files appear when all of them are written.
+///
+/// A path that is a device or a pipe is written to as it is.
+///
+/// # Errors
+/// When an artifact cannot be made or read, a file cannot be written, or `step` ends it; then no file has changed.
+pub fn export(artifacts: &[(&Artifact, PathBuf)], step: &mut Step<'_>) -> Result<(), Error> {
+    let mut staged: Vec<(Staged, &Path, u64)> = Vec::new();
+    for (artifact, path) in artifacts {
+        let source = opened(artifact)?;
+        let failed = |error| failure(error, path, source.size());
+        match open(path).map_err(|error| failed(Failure::Write(error)))? {
+            Place::Stream(file) => stream(artifact.name(), &**source, &file, step).map_err(failed)?,
+            Place::Staged(file) => {
+                sparse(artifact.name(), &**source, file.file(), step).map_err(failed)?;
+                staged.push((file, path, source.size()));
+            }
+        }
+    }
+    for (file, path, size) in &mut staged {
+        file.link().map_err(|error| failure(Failure::Write(error), path, *size))?;
+    }
+    for (file, path, size) in staged {
+        file.persist().map_err(|error| failure(Failure::Write(error), path, size))?;
+    }
+    Ok(())
+}
+
+/// Writes an artifact to standard output.
+///
+/// # Errors
+/// When it cannot be made, read or written, or `step` ends it.
+pub fn export_to_stdout(artifact: &Artifact, step: &mut Step<'_>) -> Result<(), Error> {
+    let source = opened(artifact)?;
+    let failed = |error| failure(error, Path::new("standard output"), source.size());
+    // Not through the standard library's handle, which looks for line ends.
+    let output = io::stdout().as_fd().try_clone_to_owned().map_err(|error| failed(Failure::Write(error)))?;
+    stream(artifact.name(), &**source, &File::from(output), step).map_err(failed)
+}
+
+/// What can fail between a source and a file.
+enum Failure {
+    Read(String, crate::extent::ReadError),
+    Write(io::Error),
+    Ended,
+}
+
+enum Place {
+    Staged(Staged),
+    Stream(File),
+}
+
+fn opened(artifact: &Artifact) -> Result<&crate::extent::SharedSource, Error> {
+    artifact.open().map_err(|source| Error::Read { name: artifact.name().to_owned(), source })
+}
+
+fn failure(failure: Failure, path: &Path, size: u64) -> Error {
+    match failure {
+        Failure::Read(name, source) => Error::Read { name, source },
+        Failure::Write(source) => Error::Write { path: path.to_owned(), size, source },
+        Failure::Ended => Error::Interrupted,
+    }
+}
+
+/// A place for a new file, or what `path` is already when a file must not replace it. Links are followed.
+fn open(path: &Path) -> io::Result<Place> {
+    let found = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Staged::new(path.to_owned()).map(Place::Staged);
+        }
+        found => found?,
+    };
+    let kind = found.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
+        return File::options().write(true).open(found).map(Place::Stream);
+    }
+    Staged::new(found).map(Place::Staged)
+}
+
+/// Writes the data of a source where it belongs in a new file, and nothing where there are holes.
+fn sparse(name: &str, source: &dyn Source, file: &File, step: &mut Step<'_>) -> Result<(), Failure> {
+    let mut copy = Copy { name, source, buf: Vec::new(), step };
+    file.set_len(source.size()).map_err(Failure::Write)?;
+    let mut at = 0;
+    while let Some(run) = data_run(source, at) {
+        let bytes = copy.read(&run)?;
+        file.write_all_at(bytes, run.start).map_err(Failure::Write)?;
+        at = run.end;
+        copy.tell(at)?;
+    }
+    copy.tell(source.size())
+}
+
+/// Writes every byte of a source in order.
+fn stream(name: &str, source: &dyn Source, mut file: &File, step: &mut Step<'_>) -> Result<(), Failure> {
+    let mut copy = Copy { name, source, buf: Vec::new(), step };
+    let mut at = 0;
+    while at < source.size() {
+        let run = at..source.size().min(at + CHUNK);
+        file.write_all(copy.read(&run)?).map_err(Failure::Write)?;
+        at = run.end;
+        copy.tell(at)?;
+    }
+    Ok(())
+}
+
+struct Copy<'a, 'b> {
+    name: &'a str,
+    source: &'a dyn Source,
+    buf: Vec<u8>,
+    step: &'a mut Step<'b>,
+}
+
+impl Copy<'_, '_> {
+    fn read(&mut self, run: &Range<u64>) -> Result<&[u8], Failure> {
+        let len = usize::try_from(run.end - run.start).expect("a chunk fits in memory");
+        if self.buf.len() < len {
+            self.buf.resize(len, 0);
+        }
+        let buf = &mut self.buf[..len];
+        self.source.read_at(buf, run.start).map_err(|error| Failure::Read(self.name.to_owned(), error))?;
+        Ok(buf)
+    }
+
+    fn tell(&mut self, done: u64) -> Result<(), Failure> {
+        match (self.step)(Exported { name: self.name, done, size: self.source.size() }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Failure::Ended),
+        }
+    }
+}
+
+/// The next data at or after `at`, a chunk at most; runs that only small holes part are one.
+fn data_run(source: &dyn Source, at: u64) -> Option<Range<u64>> {
+    let mut run = source.data_from(at)?;
+    run.start = run.start.max(at);
+    let limit = source.size().min(run.start + CHUNK);
+    while run.end < limit {
+        match source.data_from(run.end) {
+            Some(next) if next.start < run.end + LEAST_HOLE => run.end = next.end.max(run.end + 1),
+            _ => break,
+        }
+    }
+    run.end = run.end.min(limit);
+    Some(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::{ErrorKind, Fault as _};
+    use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
+
+    fn artifact(name: &str, bytes: &[u8]) -> Artifact {
+        Artifact::ready(name, Arc::new(Bytes(bytes.into())))
+    }
+
+    fn damaged() -> Artifact {
+        struct Damaged;
+        impl Source for Damaged {
+            fn size(&self) -> u64 {
+                3 * CHUNK
+            }
+            fn read_at(&self, _: &mut [u8], offset: u64) -> Result<(), ReadError> {
+                if offset < CHUNK { Ok(()) } else { Err(ReadError::new(ErrorKind::Corrupt, "damaged")) }
+            }
+        }
+        Artifact::ready("damaged", Arc::new(Damaged))
+    }
+
+    fn go_on(_: Exported<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn holes_stay_holes_and_bytes_stay_bytes() {
+        let mut map = MapBuilder::default();
+        let bytes: SharedSource = Arc::new(Bytes((0..=255).cycle().take(3_000_000).collect()));
+        map.bytes(b"begin");
+        map.zeros(100);
+        map.extent(&bytes, 0, 2_500_000);
+        map.zeros(64 << 20);
+        map.bytes(b"end");
+        map.zeros(1 << 20);
+        let map = map.finish();
+        let mut expected = vec![0; usize::try_from(map.size()).unwrap()];
+        map.read_at(&mut expected, 0).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img");
+        let mut told = Vec::new();
+        let mut step = |exported: Exported<'_>| {
+            told.push(exported.done);
+            ControlFlow::Continue(())
+        };
+        let artifact = Artifact::ready("disk", Arc::new(map));
+        export(&[(&artifact, path.clone())], &mut step).unwrap();
+        assert!(fs::read(&path).unwrap() == expected);
+        assert!(fs::metadata(&path).unwrap().blocks() * 512 < 3 << 20);
+        assert!(told.is_sorted() && told.last() == Some(&(expected.len() as u64)));
+    }
+
+    #[test]
+    fn no_file_appears_when_one_of_them_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kernel, initrd) = (dir.path().join("x-kernel"), dir.path().join("x-initrd.img"));
+        fs::write(&kernel, "the old kernel").unwrap();
+        let good = artifact("kernel", b"the new kernel");
+        let error = export(&[(&good, kernel.clone()), (&damaged(), initrd.clone())], &mut go_on).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Corrupt, "cannot read `damaged`".to_owned()));
+        assert_eq!(fs::read(&kernel).unwrap(), b"the old kernel");
+        assert_eq!(names(dir.path()), ["x-kernel"]);
+        export(&[(&good, kernel.clone()), (&good, initrd)], &mut go_on).unwrap();
+        assert_eq!(fs::read(&kernel).unwrap(), b"the new kernel");
+        assert_eq!(names(dir.path()), ["x-initrd.img", "x-kernel"]);
+        assert_eq!(fs::metadata(&kernel).unwrap().permissions().mode() & 0o600, 0o600);
+    }
+
+    #[test]
+    fn an_export_ends_when_it_is_told_to_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut step = |_: Exported<'_>| ControlFlow::Break(());
+        let error = export(&[(&artifact("a", b"bytes"), dir.path().join("a"))], &mut step).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert_eq!(names(dir.path()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn links_are_followed_devices_are_written_to_and_directories_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        let new = artifact("a", b"new");
+        export(&[(&new, link.clone())], &mut go_on).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && fs::read(&file).unwrap() == b"new");
+        export(&[(&new, "/dev/null".into())], &mut go_on).unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        let error = export(&[(&new, dir.path().to_owned())], &mut go_on).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write `{}`", dir.path().display()));
+        let error = export(&[(&new, dir.path().join("no/file"))], &mut go_on).unwrap_err();
+        assert_eq!(
+            error.hint().unwrap(),
+            format!("make the directory with `mkdir -p {}`", dir.path().join("no").display())
+        );
+        assert_eq!(names(dir.path()), ["file", "link"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_is_needed() {
+        let error = export(&[(&artifact("a", &[1; 100]), "/dev/full".into())], &mut go_on).unwrap_err();
+        assert_eq!(error.hint().unwrap(), "make room in `/dev`: the file has 100 bytes");
+    }
+}

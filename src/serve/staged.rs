@@ -1,0 +1,113 @@
+//! A file under construction that has no name yet, and takes its place in one step.
+//!
+//! # Invariants
+//! - Until [`Staged::link`] there is nothing to clean up, where the file system has unnamed files; elsewhere the hidden
+//!   name goes when this is dropped.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, linkat};
+
+/// Hidden names that are tried before giving up.
+const TRIES: u32 = 1000;
+
+/// A file that will be at `target`.
+pub(super) struct Staged {
+    file: File,
+    target: PathBuf,
+    /// Its hidden name, when it has one.
+    hidden: Option<PathBuf>,
+}
+
+impl Staged {
+    /// A new file in the directory of `target`.
+    ///
+    /// # Errors
+    /// When the directory is missing or cannot be written to.
+    pub(super) fn new(target: PathBuf) -> io::Result<Self> {
+        match unnamed(directory(&target)) {
+            Ok(file) => Ok(Self { file, target, hidden: None }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            Err(_) => {
+                let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+                let (file, path) = hidden(&target, create)?;
+                Ok(Self { file, target, hidden: Some(path) })
+            }
+        }
+    }
+
+    /// Where it is written to.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it a hidden name beside its target, so that what is left to do is a rename.
+    ///
+    /// # Errors
+    /// When no name can be made.
+    pub(super) fn link(&mut self) -> io::Result<()> {
+        if self.hidden.is_none() {
+            let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let name = |path: &Path| Ok(linkat(CWD, unnamed.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?);
+            let ((), path) = hidden(&self.target, name)?;
+            self.hidden = Some(path);
+        }
+        Ok(())
+    }
+
+    /// Puts it in its place, over what is there.
+    ///
+    /// # Errors
+    /// When the target is a directory, or a name cannot be made.
+    pub(super) fn persist(mut self) -> io::Result<()> {
+        self.link()?;
+        let hidden = self.hidden.take().expect("it was linked just now");
+        fs::rename(&hidden, &self.target).inspect_err(|_| self.hidden = Some(hidden))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(path) = &self.hidden
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!("cannot remove `{}`: {error}", path.display());
+        }
+    }
+}
+
+/// The directory that holds `path`.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file without a name in `dir`; readable and writable for everybody, before the umask.
+#[cfg(target_os = "linux")]
+fn unnamed(dir: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    Ok(File::from(open(dir, flags, Mode::from_raw_mode(0o666))?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Calls `make` with hidden names beside `target` until one is free.
+fn hidden<T>(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    for number in 0..TRIES {
+        let path = directory(target).join(format!(".{name}.{}.{number}", std::process::id()));
+        match make(&path) {
+            Ok(made) => return Ok((made, path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken)
+}
