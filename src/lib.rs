@@ -74,3 +74,5 @@ pub mod rootfs;
 pub mod output;
 
 pub mod serve;
+
+pub mod cli;

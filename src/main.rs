@@ -1,3 +1,7 @@
 //! The `lkit` program: calls the command line and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lkit::cli::run()
+}

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use super::report::Problem;
+use super::report::Failure;
 use crate::base::{ErrorKind, MIB};
 use crate::spec::Input;
 
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When it cannot be read, or is too large.
-pub fn read(path: &Path) -> Result<Input, Problem> {
+pub fn read(path: &Path) -> Result<Input, Failure> {
     let shown = path.display().to_string();
     if path == Path::new("-") {
         let text = bounded(std::io::stdin().lock(), "standard input")?;
@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> Result<Input, Problem> {
     }
     let cannot = |error: std::io::Error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let problem = Problem::io(format!("cannot read spec `{shown}`"), error);
+        let problem = Failure::io(format!("cannot read spec `{shown}`"), &error);
         if missing { problem.hint("name a LinuxKit YAML file, `-` for standard input, or a URL") } else { problem }
     };
     let file = File::open(path).map_err(cannot)?;
@@ -40,24 +40,25 @@ pub fn read(path: &Path) -> Result<Input, Problem> {
     Ok(Input { text: bounded(file, &shown)?, name: shown })
 }
 
-fn bounded(reader: impl Read, shown: &str) -> Result<Vec<u8>, Problem> {
+fn bounded(reader: impl Read, shown: &str) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     let read = reader.take(LARGEST + 1).read_to_end(&mut text);
-    read.map_err(|error| Problem::io(format!("cannot read spec `{shown}`"), error))?;
+    read.map_err(|error| Failure::io(format!("cannot read spec `{shown}`"), &error))?;
     if text.len() as u64 > LARGEST { Err(too_large(shown)) } else { Ok(text) }
 }
 
-fn too_large(shown: &str) -> Problem {
-    Problem::new(ErrorKind::Spec, format!("spec `{shown}` is over {} MiB", LARGEST / MIB))
+fn too_large(shown: &str) -> Failure {
+    Failure::new(ErrorKind::Spec, format!("spec `{shown}` is over {} MiB", LARGEST / MIB))
 }
 
-fn download(url: &str) -> Result<Vec<u8>, Problem> {
+fn download(url: &str) -> Result<Vec<u8>, Failure> {
     let cannot = |error: reqwest::Error| {
-        let kind = if error.status().is_some_and(|s| s.is_client_error()) { ErrorKind::Io } else { ErrorKind::Unreachable };
-        Problem::caused(kind, format!("cannot fetch spec `{url}`"), error.without_url())
+        let kind =
+            if error.status().is_some_and(|s| s.is_client_error()) { ErrorKind::Io } else { ErrorKind::Unreachable };
+        Failure::caused(kind, format!("cannot fetch spec `{url}`"), &error.without_url())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Problem::io("cannot start the network client", error))?;
+    let runtime = runtime.map_err(|error| Failure::io("cannot start the network client", &error))?;
     runtime.block_on(async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(cannot)?;
         let response = client.get(url).send().await.and_then(reqwest::Response::error_for_status);

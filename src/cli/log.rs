@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-use super::report::Problem;
+use super::report::Failure;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +25,7 @@ pub enum Loudness {
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Problem> {
+pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
     let level = match loudness {
         Loudness::Quiet => "error",
         Loudness::Normal => "warn",
@@ -38,7 +38,7 @@ pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Problem> {
         None => builder.with_writer(std::io::stderr).without_time().init(),
         Some(path) => {
             let opened = OpenOptions::new().create(true).append(true).open(path);
-            let opened = opened.map_err(|e| Problem::io(format!("cannot open log file `{}`", path.display()), e))?;
+            let opened = opened.map_err(|e| Failure::io(format!("cannot open log file `{}`", path.display()), &e))?;
             builder.with_ansi(false).with_writer(Mutex::new(opened)).init();
         }
     }

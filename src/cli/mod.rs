@@ -5,10 +5,16 @@
 mod args;
 mod commands;
 mod exit_code;
+mod export;
+mod images;
+mod input;
+mod lock_file;
 mod log;
 mod progress;
 mod report;
 mod settings;
+mod stored;
+mod template;
 mod wire;
 
 use std::process::ExitCode;
@@ -24,8 +30,8 @@ pub fn run() -> ExitCode {
     match commands::run(args) {
         Ok(code) => code,
         Err(failure) => {
-            report::print(&failure);
-            exit_code::of_kind(failure.kind())
+            failure.print();
+            exit_code::of_kind(failure.kind)
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Errors as a person sees them: message, place, causes, hint; on standard error, each thing once.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use crate::base::{ErrorKind, Fault};
 
-/// An error on its way to the terminal.
-pub type Failure = Box<dyn Fault>;
-
-/// Prints an error with its place, its causes and its hint.
-pub fn print(failure: &Failure) {
-    eprint!("{}", rendered(failure.as_ref()));
+/// An error on its way to the terminal: only texts are left of it, and its kind.
+#[derive(Debug)]
+pub struct Failure {
+    /// The sort of failure.
+    pub kind: ErrorKind,
+    message: String,
+    excerpt: Option<String>,
+    causes: Vec<String>,
+    hint: Option<String>,
 }
 
 /// Prints a warning.
@@ -18,43 +20,10 @@ pub fn warn(message: &str) {
     eprintln!("warning: {message}");
 }
 
-/// The text of an error.
-pub fn rendered(failure: &dyn Fault) -> String {
-    let mut text = format!("error: {failure}\n");
-    if let Some(excerpt) = failure.excerpt() {
-        text += excerpt.trim_end_matches('\n');
-        text.push('\n');
-    }
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !line.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  cause: {line}");
-        }
-        cause = error.source();
-    }
-    if let Some(hint) = failure.hint() {
-        let _ = writeln!(text, "\nhint: {hint}");
-    }
-    text
-}
-
-/// An error that the command line itself finds.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Problem {
-    kind: ErrorKind,
-    message: String,
-    hint: Option<String>,
-    excerpt: Option<String>,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl Problem {
-    /// A problem of `kind`.
+impl Failure {
+    /// A failure of `kind`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, excerpt: None, source: None }
+        Self { kind, message: message.into(), excerpt: None, causes: Vec::new(), hint: None }
     }
 
     /// A mistake in the arguments.
@@ -62,21 +31,21 @@ impl Problem {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// What another part says, under a message of our own.
-    pub fn wrap(message: impl Into<String>, cause: impl Fault) -> Self {
-        let (kind, hint, excerpt) = (cause.kind(), cause.hint(), cause.excerpt());
-        Self { kind, message: message.into(), hint, excerpt, source: Some(Box::new(cause)) }
-    }
-
     /// What the operating system says.
-    pub fn io(message: impl Into<String>, cause: std::io::Error) -> Self {
+    pub fn io(message: impl Into<String>, cause: &std::io::Error) -> Self {
         Self::caused(ErrorKind::Io, message, cause)
     }
 
     /// What a library says that has no kinds.
-    pub fn caused(kind: ErrorKind, message: impl Into<String>, cause: impl Error + Send + Sync + 'static) -> Self {
-        let source: Box<dyn Error + Send + Sync> = Box::new(cause);
-        Self { source: Some(source), ..Self::new(kind, message) }
+    pub fn caused(kind: ErrorKind, message: impl Into<String>, cause: &dyn Error) -> Self {
+        Self { causes: chain(Some(cause)), ..Self::new(kind, message) }
+    }
+
+    /// The same as the cause of another message.
+    pub fn under(mut self, message: impl Into<String>) -> Self {
+        let cause = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, cause);
+        self
     }
 
     /// The same with what to do next.
@@ -84,30 +53,52 @@ impl Problem {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same with a place in the spec.
+    /// The same with a place in the spec, above what it shows already.
     pub fn at(self, excerpt: String) -> Self {
+        let excerpt = excerpt + self.excerpt.as_deref().unwrap_or_default();
         Self { excerpt: Some(excerpt), ..self }
     }
-}
 
-impl Fault for Problem {
-    fn kind(&self) -> ErrorKind {
-        self.kind
+    /// The text for the terminal.
+    pub fn rendered(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        if let Some(excerpt) = self.excerpt.as_deref().map(str::trim_end).filter(|excerpt| !excerpt.is_empty()) {
+            text += &format!("{excerpt}\n");
+        }
+        for cause in &self.causes {
+            text += &format!("  cause: {cause}\n");
+        }
+        text + &self.hint.as_ref().map(|hint| format!("\nhint: {hint}\n")).unwrap_or_default()
     }
 
-    fn hint(&self) -> Option<String> {
-        self.hint.clone()
-    }
-
-    fn excerpt(&self) -> Option<String> {
-        self.excerpt.clone()
+    /// Prints it.
+    pub fn print(&self) {
+        eprint!("{}", self.rendered());
     }
 }
 
 impl<E: Fault> From<E> for Failure {
     fn from(error: E) -> Self {
-        Box::new(error)
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            excerpt: error.excerpt(),
+            causes: chain(error.source()),
+            hint: error.hint(),
+        }
     }
+}
+
+/// Messages from `cause` on down; one that repeats the line before it is left out.
+fn chain(cause: Option<&dyn Error>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut next = cause;
+    while let Some(error) = next {
+        lines.push(error.to_string());
+        next = error.source();
+    }
+    lines.dedup();
+    lines
 }
 
 #[cfg(test)]
@@ -116,9 +107,10 @@ mod tests {
 
     #[test]
     fn every_cause_is_told_once_and_the_hint_last() {
-        let inner = Problem::new(ErrorKind::Unreachable, "connection refused").hint("start the registry");
-        let outer = Problem::wrap("cannot resolve image `x`", inner).at("  --> a.yml:1:2\n".to_owned());
-        let text = "error: cannot resolve image `x`\n  --> a.yml:1:2\n  cause: connection refused\n\nhint: start the registry\n";
-        assert_eq!((rendered(&outer), outer.kind()), (text.to_owned(), ErrorKind::Unreachable));
+        let inner = std::io::Error::other("connection refused");
+        let failure = Failure::io("no answer", &inner).hint("start the registry").under("cannot resolve image `x`");
+        let failure = failure.at("  --> a.yml:1:2\n".to_owned());
+        let text = "error: cannot resolve image `x`\n  --> a.yml:1:2\n  cause: no answer\n  cause: connection refused\n\nhint: start the registry\n";
+        assert_eq!((failure.rendered().as_str(), failure.kind), (text, ErrorKind::Io));
     }
 }

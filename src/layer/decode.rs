@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::gzip::{self, Gzip};
-use super::inflate::WINDOW;
+use super::inflate::{Stop, WINDOW};
 use super::zstd::{self, Zstd};
 
 /// How a blob is compressed.
@@ -108,18 +108,18 @@ impl Decoder {
     }
 
     /// Decodes some bytes of `input` to the front of `output`. A step that neither reads nor writes wants more of
-    /// whichever is empty.
+    /// whichever is empty. Blocks are marked only where `stop` says so, frames always.
     ///
     /// # Errors
     /// What is wrong with the stream.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
+    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
         match self {
             Self::Plain => {
                 let len = input.len().min(output.len());
                 output[..len].copy_from_slice(&input[..len]);
                 Ok(Step { consumed: len, produced: len, mark: Some(Mark::Frame) })
             }
-            Self::Gzip(gzip) => gzip.step(input, output),
+            Self::Gzip(gzip) => gzip.step(input, output, stop),
             Self::Zstd(zstd) => zstd.step(input, output),
         }
     }

@@ -5,7 +5,7 @@
 //! to a block size, garbage) is ignored, as gzip does; the diff id judges what was decoded.
 
 use super::decode::{Mark, Step};
-use super::inflate::{Flow, Inflater, WINDOW};
+use super::inflate::{Flow, Inflater, Stop, WINDOW};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -54,9 +54,9 @@ impl Gzip {
     ///
     /// # Errors
     /// What is wrong with the stream.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
+    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
         match self.state {
-            State::Member | State::Resumed => self.inflate(input, output),
+            State::Member | State::Resumed => self.inflate(input, output, stop),
             State::Trailer(left) => Ok(self.skip_trailer(left, input.len())),
             State::Between => Ok(self.seek_member(input)),
             State::Magic => self.open_member(input),
@@ -64,8 +64,8 @@ impl Gzip {
         }
     }
 
-    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
-        let progress = self.inflater.inflate(input, output)?;
+    fn inflate(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
+        let progress = self.inflater.inflate(input, output, stop)?;
         let mut step = Step { consumed: progress.consumed, produced: progress.produced, mark: None };
         match progress.flow {
             Flow::More => {}
@@ -99,7 +99,7 @@ impl Gzip {
             return Ok(Step::consumed(1));
         }
         self.inflater.restart();
-        self.inflater.inflate(&MAGIC, &mut [])?;
+        self.inflater.inflate(&MAGIC, &mut [], Stop::Late)?;
         self.state = State::Member;
         Ok(Step::consumed(1))
     }

@@ -31,14 +31,23 @@ unsafe impl Send for Inflater {}
 pub(super) enum Flow {
     /// Out of input or out of room.
     More,
-    /// At the start of a block that is not the first bit of history: decoding can start again here, with the last
-    /// 32 KiB of output as window. `bits` high bits of the last byte read belong to what follows.
+    /// At the start of a block: decoding can start again here, with the last 32 KiB of output as window. `bits` high
+    /// bits of the last byte read belong to what follows.
     Block {
         /// 0–7.
         bits: u8,
     },
     /// At the end of the deflate stream, for gzip behind the trailer.
     End,
+}
+
+/// Whether to come back at block boundaries; every call copies 32 KiB of history, so it is better not to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// At the next one.
+    AtBlock,
+    /// Only when input or room are used up.
+    Late,
 }
 
 /// What a call to [`Inflater::inflate`] did.
@@ -83,11 +92,12 @@ impl Inflater {
         assert_eq!(code, z::Z_OK, "an initialized stream can be reset");
     }
 
-    /// Inflates from `input` into `output` up to the next block boundary, the end of either, or of the stream.
+    /// Inflates from `input` into `output` up to the end of either or of the stream, or to where `stop` says.
     ///
     /// # Errors
     /// What is wrong with the stream, as zlib words it.
-    pub(super) fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, String> {
+    pub(super) fn inflate(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Progress, String> {
+        let flush = if stop == Stop::AtBlock { z::Z_BLOCK } else { z::Z_NO_FLUSH };
         let (avail_in, avail_out) = (clamp(input.len()), clamp(output.len()));
         self.stream.next_in = input.as_ptr();
         self.stream.avail_in = avail_in;
@@ -95,10 +105,11 @@ impl Inflater {
         self.stream.avail_out = avail_out;
         // SAFETY: the stream is initialized; `next_in` and `next_out` point to `avail_in` readable and `avail_out`
         // writable bytes that outlive the call.
-        let code = unsafe { z::inflate(&raw mut *self.stream, z::Z_BLOCK) };
+        let code = unsafe { z::inflate(&raw mut *self.stream, flush) };
         let flow = match code {
             z::Z_STREAM_END => Flow::End,
-            z::Z_OK | z::Z_BUF_ERROR => self.flow(),
+            z::Z_OK | z::Z_BUF_ERROR if stop == Stop::AtBlock => self.flow(),
+            z::Z_OK | z::Z_BUF_ERROR => Flow::More,
             _ => return Err(self.message()),
         };
         let consumed = length(avail_in - self.stream.avail_in);

@@ -33,6 +33,7 @@ mod offset;
 mod pax;
 mod pool;
 mod sparse;
+mod stored;
 mod streams;
 mod tar;
 mod toc;

@@ -1,8 +1,8 @@
 //! Who decodes what: single flight for readers, decoding ahead in workers, cursors kept for the next read.
 //!
 //! A *run* is one decoder going forward through one span. Who needs a piece that no run is about to reach starts one and
-//! decodes on its own thread; whoever else needs a piece that lies ahead of a run waits for it. Workers do what is
-//! decoded ahead of sequential readers.
+//! decodes on its own thread; whoever else needs a piece that lies ahead of a run waits for it, and takes the run over
+//! when its thread has what it wants. Workers do what is decoded ahead of sequential readers.
 //!
 //! # Invariants
 //! A piece is decoded by one run at a time. A thread waits only for runs that some thread is executing, and those wait
@@ -70,17 +70,25 @@ struct Run {
 
 type Outcome = Result<Decoded, ReadError>;
 
-/// Where a waiting reader finds its piece.
+/// Where a waiting reader finds its answer.
 #[derive(Default)]
 struct Slot {
-    outcome: Mutex<Option<Outcome>>,
+    answer: Mutex<Option<Answer>>,
     filled: Condvar,
+}
+
+/// What a waiting reader is told.
+enum Answer {
+    /// Its piece.
+    Outcome(Outcome),
+    /// To execute the run itself from here on.
+    Lead,
 }
 
 /// Who executes a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Executor {
-    /// A reader that wants this piece, and goes on only while others wait.
+    /// A reader that wants this piece.
     Reader(usize),
     /// A worker, which goes on to the target.
     Worker,
@@ -139,20 +147,23 @@ impl Pool {
         let Some(run) = state.run_before(layer.id, span, piece) else {
             let id = state.start(layer, span, piece..piece);
             drop(state);
-            return self.0.execute(id, Executor::Reader(piece)).expect("a reader's run ends with its piece");
+            return self.0.lead(id, piece);
         };
-        run.target = run.target.max(piece);
-        run.wanted = run.wanted.min(piece);
+        run.want(piece..piece);
         let id = run.id;
         if let Some(at) = state.queue.iter().position(|queued| *queued == id) {
             state.queue.remove(at);
             drop(state);
-            return self.0.execute(id, Executor::Reader(piece)).expect("a reader's run ends with its piece");
+            return self.0.lead(id, piece);
         }
+        let run = run_of(&mut state.runs, id);
         let slot = Arc::new(Slot::default());
-        run_of(&mut state.runs, id).waiters.push((piece, slot.clone()));
+        run.waiters.push((piece, slot.clone()));
         drop(state);
-        slot.wait()
+        match slot.wait() {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Lead => self.0.lead(id, piece),
+        }
     }
 }
 
@@ -199,55 +210,63 @@ impl Shared {
         }
     }
 
+    /// Executes a run up to the piece that the calling reader wants.
+    fn lead(self: &Arc<Self>, id: u64, piece: usize) -> Outcome {
+        self.execute(id, Executor::Reader(piece)).expect("a reader's run ends with its piece or an error")
+    }
+
     /// Executes a run that no other thread executes. Returns the outcome for the piece that the reader wants.
     fn execute(self: &Arc<Self>, id: u64, executor: Executor) -> Option<Outcome> {
-        let (layer, span, cursor, mut buffer) = {
-            let mut state = self.lock();
-            let buffer = state.cache.buffer();
-            let run = run_of(&mut state.runs, id);
-            (run.layer.clone(), run.span, run.cursor.take(), buffer)
-        };
-        let mut own = None;
+        let mut state = self.lock();
+        let run = run_of(&mut state.runs, id);
+        let (layer, span, cursor) = (run.layer.clone(), run.span, run.cursor.take());
+        let mut buffer = state.buffer(id);
+        drop(state);
         let mut cursor = match cursor.map_or_else(|| Cursor::start(layer, span), Ok) {
             Ok(cursor) => cursor,
             Err(error) => return Some(Err(self.lock().fail(id, error))),
         };
         loop {
             if let Err(error) = cursor.advance(&mut buffer) {
-                let error = self.lock().fail(id, error);
-                return own.or(Some(Err(error)));
+                return Some(Err(self.lock().fail(id, error)));
             }
             let bytes = Arc::new(buffer);
             let mut state = self.lock();
-            let piece = cursor.next() - 1;
-            if executor == Executor::Reader(piece) {
-                own = Some(Ok(bytes.clone()));
-            }
-            if !state.take(id, bytes, executor) {
+            let (piece, goes_on) = state.take(id, bytes.clone(), executor);
+            if !goes_on {
                 if state.settle(id, cursor) {
                     self.wake(&mut state);
                 }
-                return own;
+                return (executor == Executor::Reader(piece)).then_some(Ok(bytes));
             }
-            buffer = state.cache.buffer();
+            drop(bytes);
+            buffer = state.buffer(id);
         }
     }
 }
 
 impl Slot {
-    fn fill(&self, outcome: Outcome) {
-        *self.outcome.lock().expect("filling a slot does not panic") = Some(outcome);
+    fn fill(&self, answer: Answer) {
+        *self.answer.lock().expect("filling a slot does not panic") = Some(answer);
         self.filled.notify_one();
     }
 
-    fn wait(&self) -> Outcome {
-        let mut outcome = self.outcome.lock().expect("filling a slot does not panic");
+    fn wait(&self) -> Answer {
+        let mut answer = self.answer.lock().expect("filling a slot does not panic");
         loop {
-            match outcome.take() {
-                Some(outcome) => return outcome,
-                None => outcome = self.filled.wait(outcome).expect("filling a slot does not panic"),
+            match answer.take() {
+                Some(answer) => return answer,
+                None => answer = self.filled.wait(answer).expect("filling a slot does not panic"),
             }
         }
+    }
+}
+
+impl Run {
+    /// Makes the run decode these pieces too (the end included).
+    fn want(&mut self, pieces: Range<usize>) {
+        self.wanted = self.wanted.min(pieces.start);
+        self.target = self.target.max(pieces.end);
     }
 }
 
@@ -291,7 +310,7 @@ impl State {
             at = index.piece(last).end;
             let Some(missing) = (first..=wanted).find(|piece| !self.cache.holds((layer.id, *piece))) else { continue };
             match self.run_before(layer.id, span, missing) {
-                Some(run) => run.target = run.target.max(wanted),
+                Some(run) => run.want(missing..wanted),
                 None => {
                     let id = self.start(layer, span, missing..wanted);
                     self.queue.push_back(id);
@@ -302,17 +321,23 @@ impl State {
         queued
     }
 
-    /// Takes the piece that a run has decoded; whether its executor should go on.
-    fn take(&mut self, id: u64, bytes: Decoded, executor: Executor) -> bool {
+    /// A buffer for the next piece of a run.
+    fn buffer(&mut self, id: u64) -> Vec<u8> {
+        let run = run_of(&mut self.runs, id);
+        let piece = run.layer.index.piece(run.next);
+        self.cache.buffer(usize::try_from(piece.end - piece.start).expect("the index bounds the length of pieces"))
+    }
+
+    /// Takes the piece that a run has decoded. Returns its number, and whether its executor goes on.
+    fn take(&mut self, id: u64, bytes: Decoded, executor: Executor) -> (usize, bool) {
         self.decoded += bytes.len() as u64;
         let run = run_of(&mut self.runs, id);
         let piece = run.next;
         run.next += 1;
         for (_, slot) in run.waiters.extract_if(.., |(wanted, _)| *wanted == piece) {
-            slot.fill(Ok(bytes.clone()));
+            slot.fill(Answer::Outcome(Ok(bytes.clone())));
         }
-        let go_on = match executor {
-            _ if !run.waiters.is_empty() => true,
+        let goes_on = match executor {
             Executor::Reader(wanted) => run.next <= wanted,
             Executor::Worker => run.next <= run.target,
         };
@@ -320,12 +345,20 @@ impl State {
             let key = (run.layer.id, piece);
             self.cache.insert(key, bytes);
         }
-        go_on
+        (piece, goes_on)
     }
 
-    /// Ends a run, or queues it when more is to be decoded ahead; whether it was queued.
+    /// Ends a run whose executor is done with it, or hands it on: to who waits for it, else to a worker when more is to
+    /// be decoded ahead. Whether it was queued for a worker.
     fn settle(&mut self, id: u64, cursor: Cursor) -> bool {
         let run = run_of(&mut self.runs, id);
+        if let Some(first) = run.waiters.iter().map(|(piece, _)| *piece).min() {
+            let at = run.waiters.iter().position(|(piece, _)| *piece == first);
+            let (_, slot) = run.waiters.swap_remove(at.expect("the least of the waiters is one of them"));
+            run.cursor = Some(cursor);
+            slot.fill(Answer::Lead);
+            return false;
+        }
         if run.next <= run.target && !cursor.is_done() {
             run.cursor = Some(cursor);
             self.queue.push_front(id);
@@ -350,7 +383,7 @@ impl State {
     fn fail(&mut self, id: u64, error: ReadError) -> ReadError {
         let at = self.runs.iter().position(|run| run.id == id).expect("a run stays until its executor ends it");
         let run = self.runs.swap_remove(at);
-        run.waiters.iter().for_each(|(_, slot)| slot.fill(Err(error.clone())));
+        run.waiters.iter().for_each(|(_, slot)| slot.fill(Answer::Outcome(Err(error.clone()))));
         error
     }
 }

@@ -4,7 +4,7 @@
 //! that give the position of each byte away. About a tenth of a window is ever used; the rest becomes zeros, which
 //! compress to nothing.
 
-use super::inflate::{Flow, Inflater, WINDOW};
+use super::inflate::{Flow, Inflater, Stop, WINDOW};
 
 /// zstd's level: higher ones gain little over so few bytes.
 const LEVEL: i32 = 3;
@@ -72,10 +72,9 @@ fn inflate_all(bits: u8, last: u8, window: &[u8; WINDOW], mut input: &[u8], outp
     let mut inflater = Inflater::resume(bits, last, window);
     let (mut len, mut idle) = (0, 0);
     while len < output.len() && idle < 2 {
-        let Ok(progress) = inflater.inflate(input, &mut output[len..]) else { break };
+        let Ok(progress) = inflater.inflate(input, &mut output[len..], Stop::Late) else { break };
         input = &input[progress.consumed..];
         len += progress.produced;
-        // A block may end without a byte read or written, once.
         idle = if progress.consumed + progress.produced == 0 { idle + 1 } else { 0 };
         if progress.flow == Flow::End {
             break;

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::media::{Media, MediaError};
 use super::{Error, Format, FormatFile, Product};
-use crate::base::Metadata;
-use crate::extent::{Bytes, SharedSource};
+use crate::base::{Digest, GIB, Metadata, align_up};
+use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
 use crate::tree::{Tree, TreeBuilder};
 
@@ -18,7 +19,16 @@ pub struct System {
     pub microcode: Option<SharedSource>,
     /// The root.
     pub tree: Arc<Tree>,
+    /// The kernel uncompressed, for firmware that cannot start a gzip file; made when it is needed.
+    pub gunzip: Option<Gunzip>,
+    /// Least size of disks in bytes.
+    pub disk_size: u64,
+    /// What identifiers inside media derive from: the same for the same spec and images.
+    pub seed: Digest,
 }
+
+/// Opens the uncompressed content of a compressed kernel.
+pub type Gunzip = Box<dyn Fn() -> Result<SharedSource, ReadError> + Send + Sync>;
 
 /// A file lkit shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +99,8 @@ impl Catalog {
             Product::Kernel => self.system.kernel.is_some(),
             Product::Cmdline => self.system.cmdline.is_some(),
             Product::Initrd | Product::Tar | Product::Docker | Product::KernelInitrdTar => true,
+            Product::RootIso | Product::Squashfs | Product::Erofs => true,
+            _ => self.system.kernel.is_some(),
         }
     }
 
@@ -109,7 +121,43 @@ impl Catalog {
             Product::Tar => Ok(format::tar(self.boot_members(), self.system.tree.clone())),
             Product::Docker => Ok(format::tar(self.docker_members(), self.system.tree.clone())),
             Product::KernelInitrdTar => self.kernel_initrd_tar(),
+            Product::RootIso => format::iso9660(self.system.tree.clone()).map_err(layout),
+            Product::Squashfs => format::squashfs(self.system.tree.clone()).map_err(layout),
+            Product::Erofs => format::erofs(self.system.tree.clone()).map_err(layout),
+            _ => self
+                .medium(artifact.product)
+                .map_err(|source| Error::Medium { artifact: artifact.name.clone(), source }),
         }
+    }
+
+    /// What starts by itself: media, and containers of a disk.
+    fn medium(&self, product: Product) -> Result<SharedSource, MediaError> {
+        let initrd = self.shared(Product::Initrd)?;
+        let media = || Media::new(&self.system, initrd.clone());
+        let System { disk_size, seed, .. } = &self.system;
+        Ok(match product {
+            Product::BootIso => media()?.iso()?,
+            Product::UnifiedImage => media()?.unified_image()?,
+            Product::CloudDisk => media()?.disk(align_up(self.shared(Product::Disk)?.size(), GIB))?,
+            Product::Qcow2 => format::qcow2(&self.shared(Product::Disk)?)?,
+            Product::Gcp => format::gcp(&self.shared(Product::CloudDisk)?),
+            Product::FixedVhd => format::fixed_vhd(&self.shared(Product::Disk)?, seed),
+            Product::DynamicVhd => format::dynamic_vhd(&self.shared(Product::Disk)?, seed)?,
+            Product::Vmdk => format::vmdk(&self.shared(Product::Disk)?, &self.name, seed)?,
+            Product::Vhdx => format::vhdx(&self.shared(Product::Disk)?, seed)?,
+            _ => media()?.disk(*disk_size)?,
+        })
+    }
+
+    /// Another product that this one is made from.
+    fn shared(&self, product: Product) -> Result<SharedSource, MediaError> {
+        let artifact = Artifact { name: self.name.clone(), product };
+        self.open(&artifact).map_err(|error| match error {
+            Error::Medium { source, .. } => source,
+            Error::Layout { source, .. } => MediaError::Format(source),
+            Error::Read { source, .. } => MediaError::Read(source),
+            _ => MediaError::NoKernel,
+        })
     }
 
     fn cmdline(&self) -> Option<SharedSource> {

@@ -1,5 +1,6 @@
 //! Why an artifact cannot be shown.
 
+use super::media::MediaError;
 use crate::base::{ErrorKind, Fault};
 use crate::extent;
 use crate::format;
@@ -35,6 +36,14 @@ pub enum Error {
         /// Why.
         source: std::sync::Arc<format::Error>,
     },
+    /// The medium cannot be laid out, or nothing could start the kernel from it.
+    #[error("cannot lay out `{artifact}`")]
+    Medium {
+        /// Name of the artifact.
+        artifact: String,
+        /// Why.
+        source: MediaError,
+    },
     /// The little that a layout looks at cannot be read.
     #[error("cannot lay out `{artifact}`")]
     Read {
@@ -51,6 +60,7 @@ impl Fault for Error {
             Self::UnknownFormat { .. } => ErrorKind::Usage,
             Self::FormatNotMade { .. } | Self::Missing { .. } => ErrorKind::Unsupported,
             Self::Layout { source, .. } => source.kind(),
+            Self::Medium { source, .. } => source.fault().map_or(ErrorKind::Unsupported, Fault::kind),
             Self::Read { source, .. } => source.kind(),
         }
     }
@@ -63,6 +73,7 @@ impl Fault for Error {
             }
             Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
             Self::Layout { source, .. } => source.hint(),
+            Self::Medium { source, .. } => source.fault().and_then(Fault::hint),
             Self::Read { source, .. } => source.hint(),
         }
     }

@@ -38,13 +38,30 @@ const FORMATS: &[Format] = &[
     Format { name: "tar", files: &[file(".tar", Product::Tar)] },
     Format { name: "docker", files: &[file(".docker", Product::Docker)] },
     Format { name: "tar-kernel-initrd", files: &[file("-initrd.tar", Product::KernelInitrdTar)] },
+    Format { name: "iso-bios", files: &[file(".iso", Product::BootIso)] },
+    Format { name: "iso-efi", files: &[file("-efi.iso", Product::BootIso)] },
+    Format { name: "iso-efi-initrd", files: &[file("-efi-initrd.iso", Product::BootIso)] },
+    Format { name: "raw-bios", files: &[file("-bios.img", Product::Disk)] },
+    Format { name: "raw-efi", files: &[file("-efi.img", Product::Disk)] },
+    Format { name: "aws", files: &[file(".raw", Product::CloudDisk)] },
+    Format { name: "qcow2-bios", files: &[file(".qcow2", Product::Qcow2)] },
+    Format { name: "qcow2-efi", files: &[file("-efi.qcow2", Product::Qcow2)] },
+    Format { name: "gcp", files: &[file(".img.tar.gz", Product::Gcp)] },
+    Format { name: "vhd", files: &[file(".vhd", Product::FixedVhd)] },
+    Format { name: "dynamic-vhd", files: &[file(".vhd", Product::DynamicVhd)] },
+    Format { name: "vmdk", files: &[file(".vmdk", Product::Vmdk)] },
+    Format { name: "vhdx", files: &[file(".vhdx", Product::Vhdx)] },
+    Format { name: "efi", files: &[file(".efi", Product::UnifiedImage)] },
+    Format { name: "kernel+squashfs", files: &[KERNEL, file("-squashfs.img", Product::Squashfs), CMDLINE] },
+    Format { name: "kernel+erofs", files: &[KERNEL, file("-erofs.img", Product::Erofs), CMDLINE] },
+    Format { name: "kernel+iso", files: &[KERNEL, file(".iso", Product::RootIso), CMDLINE] },
 ];
 
 /// Formats that LinuxKit has and lkit does not make.
 const NOT_MADE: &[&str] = &["rpi3"];
 
-/// Files that the mount shows beyond the formats' own, where two formats share a name.
-const MOUNT_FILES: &[FormatFile] = &[];
+/// Files that the mount shows under names of their own, since two formats of LinuxKit share one.
+const MOUNT_FILES: &[FormatFile] = &[file("-root.iso", Product::RootIso), file("-dynamic.vhd", Product::DynamicVhd)];
 
 impl Format {
     /// All formats.
@@ -71,7 +88,7 @@ impl Format {
     /// Files of all formats, each suffix once, as the mount shows them.
     pub fn mounted_files() -> Vec<&'static FormatFile> {
         let mut files: Vec<&FormatFile> = Vec::new();
-        for file in MOUNT_FILES.iter().chain(FORMATS.iter().flat_map(|format| format.files)) {
+        for file in FORMATS.iter().flat_map(|format| format.files).chain(MOUNT_FILES) {
             if files.iter().all(|f| f.suffix != file.suffix) {
                 files.push(file);
             }

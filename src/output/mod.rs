@@ -3,9 +3,11 @@
 mod catalog;
 mod error;
 mod format;
+mod media;
 mod product;
 
-pub use catalog::{Artifact, Catalog, System};
+pub use catalog::{Artifact, Catalog, Gunzip, System};
 pub use error::Error;
 pub use format::{Format, FormatFile};
+pub use media::MediaError;
 pub use product::Product;

@@ -16,9 +16,35 @@ pub enum Product {
     Docker,
     /// Kernel, initrd and command line as a tar.
     KernelInitrdTar,
+    /// An ISO that starts the system by BIOS and UEFI, from CD and USB stick.
+    BootIso,
+    /// The root as an ISO.
+    RootIso,
+    /// A disk that starts the system by BIOS and UEFI.
+    Disk,
+    /// The same in whole GiB, as clouds demand it.
+    CloudDisk,
+    /// The disk as qcow2.
+    Qcow2,
+    /// The cloud disk as a tar.gz of `disk.raw`.
+    Gcp,
+    /// The disk as a fixed VHD.
+    FixedVhd,
+    /// The disk as a dynamic VHD.
+    DynamicVhd,
+    /// The disk as a stream-optimized VMDK.
+    Vmdk,
+    /// The disk as a VHDX.
+    Vhdx,
+    /// Kernel, initrd and command line as one EFI program.
+    UnifiedImage,
+    /// The root as a squashfs.
+    Squashfs,
+    /// The root as an EROFS.
+    Erofs,
 }
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 19;
 }

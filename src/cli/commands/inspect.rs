@@ -1,0 +1,161 @@
+//! `lkit inspect`: what a spec comes to.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::base::FileKind;
+use crate::cli::args;
+use crate::cli::log::Loudness;
+use crate::cli::progress::Progress;
+use crate::cli::report::Failure;
+use crate::cli::settings::Settings;
+use crate::cli::wire::{self, Loaded};
+use crate::oci::Image;
+use crate::spec::Spec;
+use crate::tree::{EntryId, Tree};
+
+/// Prints images, artifacts and the tree as text or JSON.
+pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure> {
+    let settings = Settings::new(args.sources, &args.specs)?;
+    let progress = Progress::new(loudness);
+    let loaded = wire::load(&args.specs, &settings, &progress)?;
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let printed = match (args.json, args.tree) {
+        (true, _) => writeln!(output, "{:#}", json_of(&loaded)),
+        (false, true) => print_tree(&loaded.catalog.system().tree, &mut output),
+        (false, false) => print_summary(&loaded, &mut output),
+    };
+    match printed.and_then(|()| output.flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::io("cannot print", &error)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Where the spec uses a reference.
+fn uses(spec: &Spec, reference: &str) -> Vec<String> {
+    let mut uses = Vec::new();
+    let mut note = |is_it: bool, what: String| uses.extend(is_it.then_some(what));
+    note(spec.kernel.as_ref().is_some_and(|kernel| kernel.image.value == reference), "kernel".to_owned());
+    note(spec.init.iter().any(|image| image.value == reference), "init".to_owned());
+    for volume in &spec.volumes {
+        let is_it = volume.image.as_ref().is_some_and(|image| image.value == reference);
+        note(is_it, format!("volume {}", volume.name.value));
+    }
+    for (section, containers) in
+        [("onboot", &spec.onboot), ("onshutdown", &spec.onshutdown), ("service", &spec.services)]
+    {
+        for container in containers {
+            note(container.image.value == reference, format!("{section} {}", container.name.value));
+        }
+    }
+    uses
+}
+
+/// Name and size of each artifact that can be laid out.
+fn artifacts(loaded: &Loaded) -> Vec<(String, u64)> {
+    let catalog = &loaded.catalog;
+    let sized = |artifact: crate::output::Artifact| Some((catalog.open(&artifact).ok()?.size(), artifact.name));
+    catalog.mounted().into_iter().filter_map(sized).map(|(size, name)| (name, size)).collect()
+}
+
+fn json_of(loaded: &Loaded) -> Value {
+    let layer = |layer: &crate::oci::Layer| {
+        json!({"digest": layer.digest.to_string(), "size": layer.size, "diffId": layer.diff_id.to_string(),
+               "mediaType": layer.media_type})
+    };
+    let image = |(text, image): &(String, Image)| {
+        json!({"reference": image.reference.to_string(), "digest": image.digest().to_string(),
+               "platform": image.config.platform.to_string(), "usedBy": uses(&loaded.parsed.spec, text),
+               "layers": image.layers.iter().map(layer).collect::<Vec<_>>()})
+    };
+    let artifact = |(name, size): (String, u64)| json!({"name": name, "size": size});
+    json!({
+        "name": loaded.catalog.name(),
+        "images": loaded.images.iter().map(image).collect::<Vec<_>>(),
+        "artifacts": artifacts(loaded).into_iter().map(artifact).collect::<Vec<_>>(),
+        "files": loaded.catalog.system().tree.entry_count(),
+    })
+}
+
+fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> {
+    writeln!(output, "images")?;
+    for (text, image) in &loaded.images {
+        let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+        writeln!(output, "  {}  {}", image.reference, uses(&loaded.parsed.spec, text).join(", "))?;
+        writeln!(output, "    {}  {} layers, {size} bytes", image.digest(), image.layers.len())?;
+    }
+    writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;
+    writeln!(output, "artifacts")?;
+    for (name, size) in artifacts(loaded) {
+        writeln!(output, "  {size:>14}  {name}")?;
+    }
+    Ok(())
+}
+
+/// One line an entry, as `ls -l` and `tar -tv` order the columns.
+fn print_tree(tree: &Tree, output: &mut dyn io::Write) -> io::Result<()> {
+    tree.walk().try_for_each(|entry| {
+        output.write_all(&tree_line(tree, entry))?;
+        output.write_all(b"\n")
+    })
+}
+
+fn tree_line(tree: &Tree, entry: EntryId) -> Vec<u8> {
+    let id = tree.entry_inode(entry);
+    let inode = tree.inode(id);
+    let metadata = &inode.metadata;
+    let size = match metadata.kind {
+        FileKind::CharDevice | FileKind::BlockDevice => format!("{},{}", metadata.rdev.0, metadata.rdev.1),
+        _ => inode.size.to_string(),
+    };
+    let owner = format!("{}/{}", metadata.uid, metadata.gid);
+    let mut line = format!("{} {owner} {size:>10} ", mode(metadata.kind, metadata.mode)).into_bytes();
+    line.extend(tree.path(entry));
+    if metadata.kind == FileKind::Symlink {
+        line.extend_from_slice(b" -> ");
+        line.extend_from_slice(tree.link_target(id));
+    }
+    line
+}
+
+/// Type and permissions as `ls` shows them.
+fn mode(kind: FileKind, mode: u16) -> String {
+    let letter = match kind {
+        FileKind::File => '-',
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::CharDevice => 'c',
+        FileKind::BlockDevice => 'b',
+        FileKind::Fifo => 'p',
+        FileKind::Socket => 's',
+    };
+    let mut text = String::from(letter);
+    for (shift, special, (on, off)) in [(6, 0o4000, ('s', 'S')), (3, 0o2000, ('s', 'S')), (0, 0o1000, ('t', 'T'))] {
+        let bits = mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (mode & special != 0, bits & 1 != 0) {
+            (true, true) => on,
+            (true, false) => off,
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_shown_as_ls_shows_them() {
+        assert_eq!(mode(FileKind::File, 0o4755), "-rwsr-xr-x");
+        assert_eq!(mode(FileKind::Directory, 0o1777), "drwxrwxrwt");
+        assert_eq!(mode(FileKind::Symlink, 0o2640), "lrw-r-S---");
+    }
+}

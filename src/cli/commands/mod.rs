@@ -1,0 +1,38 @@
+//! One file a command: settings in, calls, what is printed.
+
+mod build;
+mod cache;
+mod inspect;
+mod lock;
+mod mount;
+mod umount;
+
+use std::process::ExitCode;
+
+use super::args::{Args, Command};
+use super::log::Loudness;
+use super::report::Failure;
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// What it could not do.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let loudness = match (args.quiet, args.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, 0) => Loudness::Normal,
+        (_, 1) => Loudness::Verbose,
+        _ => Loudness::Debug,
+    };
+    let log = if let Command::Mount(mount) = &args.command { mount.log.clone() } else { None };
+    super::log::start(loudness, log.as_deref())?;
+    match args.command {
+        Command::Mount(args) => mount::run(args, loudness),
+        Command::Umount(args) => umount::run(&args),
+        Command::Build(args) => build::run(args, loudness),
+        Command::Lock(args) => lock::run(args, loudness),
+        Command::Cache(args) => cache::run(args),
+        Command::Inspect(args) => inspect::run(args, loudness),
+        Command::Run(_) => Err(Failure::usage("`lkit run` is not here yet")),
+    }
+}

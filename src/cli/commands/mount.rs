@@ -1,0 +1,74 @@
+//! `lkit mount`: the system as files below a directory.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::base::ErrorKind;
+use crate::cli::log::Loudness;
+use crate::cli::progress::Progress;
+use crate::cli::report::Failure;
+use crate::cli::settings::Settings;
+use crate::cli::{args, wire};
+use crate::extent::ReadError;
+use crate::output::Catalog;
+use crate::serve::background::{self, Ready, Started};
+use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount};
+
+/// Mounts in the foreground, or starts the server and waits until it serves.
+pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
+    if args.foreground || args.ready_fd.is_some() {
+        return serve(args, loudness);
+    }
+    match background::start(server_arguments)? {
+        Started::Ready => Ok(ExitCode::SUCCESS),
+        Started::Failed(code) => Ok(ExitCode::from(code)),
+    }
+}
+
+/// The arguments of this process, with the pipe right behind the command's name.
+fn server_arguments(descriptor: i32) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = arguments.iter().position(|word| word == "mount").map_or(0, |at| at + 1);
+    arguments.insert(command, format!("--ready-fd={descriptor}").into());
+    arguments
+}
+
+fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
+    let args::Mount { mut paths, sources, .. } = args;
+    let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
+    let interrupts = Interrupts::catch()?;
+    let progress = Progress::new(loudness);
+    let files = system_files(&paths, sources, &progress)?;
+    if interrupts.happened() {
+        return Err(Failure::new(ErrorKind::Interrupted, "interrupted before the mount was made"));
+    }
+    let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
+    if let Some(descriptor) = args.ready_fd {
+        Ready::open(descriptor)?.announce(args.log.as_deref())?;
+    }
+    session.wait(interrupts)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The files of the system that `specs` describe.
+pub fn system_files(specs: &[PathBuf], sources: args::Sources, progress: &Progress) -> Result<Files, Failure> {
+    let settings = Settings::new(sources, specs)?;
+    Ok(files_of(wire::load(specs, &settings, progress)?.catalog))
+}
+
+/// A catalog's artifacts and its root, owned by whoever runs this.
+pub fn files_of(catalog: Catalog) -> Files {
+    let catalog = Arc::new(catalog);
+    let tree = catalog.system().tree.clone();
+    let artifacts = catalog.mounted().into_iter().map(|artifact| {
+        let catalog = catalog.clone();
+        Artifact::new(artifact.name.clone(), move || {
+            let opened = catalog.open(&artifact);
+            opened.map_err(|error| ReadError::wrap(format!("`{}` cannot be shown", artifact.name), error))
+        })
+    });
+    let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    Files::new(artifacts.collect(), Some(tree), owner)
+}

@@ -1,0 +1,148 @@
+//! Images for a spec: references resolved side by side, layers opened side by side, one tree for each.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::report::Failure;
+use super::settings::Settings;
+use crate::base::{Digest, Monitor, Platform};
+use crate::blob::Store;
+use crate::extent::SharedSource;
+use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
+use crate::oci::{Closure, Credentials, Descriptor, Image, Options, Pull, Reference, Resolver};
+use crate::tree::TreeBuilder;
+
+/// References asked for at once: enough to hide a registry's latency.
+const RESOLVERS: usize = 8;
+/// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
+const PASSES: usize = 3;
+
+/// Finds images and opens their layers.
+pub struct Images<'a> {
+    /// Layers, all over one cache of decoded content.
+    pub layers: Arc<Layers>,
+    resolver: Resolver,
+    platform: &'a Platform,
+    monitor: &'a dyn Monitor,
+}
+
+impl<'a> Images<'a> {
+    /// Images as the settings say.
+    ///
+    /// # Errors
+    /// When the cache or a layout cannot be opened, or a mirror is none.
+    pub fn new(settings: &'a Settings, monitor: &'a dyn Monitor) -> Result<Self, Failure> {
+        let store = Arc::new(Store::open(&settings.cache, &settings.layouts)?);
+        let mirrors = settings.mirrors.iter().map(|text| text.parse());
+        let mirrors =
+            mirrors.collect::<Result<_, _>>().map_err(|error| Failure::usage(format!("--mirror: {error}")))?;
+        let pull = match (settings.offline, settings.pull) {
+            (true, _) => Pull::Never,
+            (_, true) => Pull::Always,
+            _ => Pull::Missing,
+        };
+        let options = Options { pull, mirrors, credentials: credentials() };
+        let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
+        let resolver = Resolver::new(store.clone(), options);
+        Ok(Self { layers, resolver, platform: &settings.platform, monitor })
+    }
+
+    /// All blobs that a reference leads to on these platforms, or on all when there are none.
+    ///
+    /// # Errors
+    /// When a manifest cannot be had.
+    pub fn closure(&self, reference: &Reference, platforms: &[Platform]) -> Result<Closure, crate::oci::Error> {
+        self.resolver.closure(reference, platforms, self.monitor)
+    }
+
+    /// Resolves references, each once; results in the order asked for.
+    pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, Failure>> {
+        side_by_side(references, RESOLVERS, |reference| {
+            Ok(self.resolver.resolve(reference, self.platform, self.monitor)?)
+        })
+    }
+
+    /// Makes all layers of `images` ready, then merges each image's layers into a tree.
+    ///
+    /// # Errors
+    /// When a layer cannot be had or is corrupt.
+    pub fn trees(&self, images: &[&Image]) -> Result<Vec<TreeBuilder>, Failure> {
+        let mut wanted: HashMap<Key, (Wanted, &Reference)> = HashMap::new();
+        for image in images {
+            for layer in &image.layers {
+                let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
+                wanted.entry(key(layer)).or_insert((name, &image.reference));
+            }
+        }
+        let wanted: Vec<_> = wanted.into_values().collect();
+        let opened = side_by_side(&wanted, PASSES, |(wanted, reference)| self.open(wanted, reference));
+        let mut layers = HashMap::new();
+        for ((name, _), layer) in wanted.iter().zip(opened) {
+            layers.insert((name.digest, name.diff_id), layer?);
+        }
+        images.iter().map(|image| merged(image, &layers)).collect()
+    }
+
+    /// A blob as it is stored, its digest checked now.
+    ///
+    /// # Errors
+    /// When it cannot be had or is damaged.
+    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<SharedSource, crate::layer::Error> {
+        let fetch = self.resolver.fetcher(reference);
+        self.layers.stored(descriptor, &*fetch)
+    }
+
+    fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Failure> {
+        let fetch = self.resolver.fetcher(reference);
+        let layer = self.layers.open(wanted, &*fetch, self.monitor);
+        layer.map_err(|error| Failure::from(error).under(format!("cannot use image `{reference}`")))
+    }
+}
+
+/// What `docker login` keeps.
+fn credentials() -> Credentials {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let dir = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
+    dir.map_or(Credentials::None, |dir| Credentials::DockerConfig(dir.join("config.json")))
+}
+
+/// A layer as an image names it; two images may name one blob with different diff ids, of which one is wrong.
+type Key = (Digest, Digest);
+
+fn key(layer: &crate::oci::Layer) -> Key {
+    (layer.digest, layer.diff_id)
+}
+
+fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Failure> {
+    let mut tree = TreeBuilder::new();
+    for layer in &image.layers {
+        let open = &layers[&key(layer)];
+        tree.merge_layer(open.toc().entries(), open.diff()).map_err(|error| {
+            let message = format!("cannot use layer `{}` of image `{}`", layer.digest, image.reference);
+            Failure::from(error).under(message)
+        })?;
+    }
+    Ok(tree)
+}
+
+/// Applies `work` to all items on a few threads; results in the items' order.
+fn side_by_side<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    let lock = |slot: &Mutex<Option<R>>, result| *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(|| {
+                while let Some((item, slot)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((items.get(at)?, done.get(at)?)))
+                {
+                    lock(slot, work(item));
+                }
+            });
+        }
+    });
+    let results = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    results.map(|result| result.expect("every item was taken by a thread that ran to its end")).collect()
+}

@@ -1,0 +1,127 @@
+//! The lock beside a spec: which digest every reference meant, for each platform.
+//!
+//! # Format
+//! JSON, sorted, one line a reference, so that differences read well:
+//! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Failure;
+use crate::base::{Digest, ErrorKind, Platform};
+
+/// The only version there is.
+const VERSION: u32 = 1;
+
+/// What references mean.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockFile {
+    version: u32,
+    platforms: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Default for LockFile {
+    fn default() -> Self {
+        Self { version: VERSION, platforms: BTreeMap::new() }
+    }
+}
+
+/// Where the lock of a spec is: beside it, `.lock` in place of its extension.
+pub fn path_of(specs: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let local = |path: &&PathBuf| path.as_path() != Path::new("-") && !path.to_string_lossy().contains("://");
+    let last = specs.last().filter(local);
+    let last =
+        last.ok_or_else(|| Failure::usage("a lock stands beside a spec file, not beside standard input or a URL"))?;
+    Ok(last.with_extension("lock"))
+}
+
+impl LockFile {
+    /// Reads a lock; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no lock.
+    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::io(format!("cannot read lock `{}`", path.display()), &error)),
+        };
+        let bad = |reason: String| {
+            let message = format!("`{}` is no lock of lkit: {reason}", path.display());
+            Failure::new(ErrorKind::Spec, message).hint("make it again with `lkit lock`")
+        };
+        let lock: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        if lock.version != VERSION {
+            return Err(bad(format!("version {} is not known", lock.version)));
+        }
+        for digest in lock.platforms.values().flat_map(BTreeMap::values) {
+            digest.parse::<Digest>().map_err(|error| bad(error.to_string()))?;
+        }
+        Ok(Some(lock))
+    }
+
+    /// The digest of a reference's manifest for a platform.
+    pub fn digest(&self, platform: &Platform, reference: &str) -> Option<Digest> {
+        self.platforms.get(&platform.to_string())?.get(reference)?.parse().ok()
+    }
+
+    /// Replaces what is recorded for a platform; other platforms stay.
+    pub fn record(&mut self, platform: &Platform, digests: BTreeMap<String, Digest>) {
+        let digests = digests.into_iter().map(|(reference, digest)| (reference, digest.to_string())).collect();
+        self.platforms.insert(platform.to_string(), digests);
+    }
+
+    /// Writes the lock; it is whole or as before.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let cannot = |error| Failure::io(format!("cannot write lock `{}`", path.display()), &error);
+        let mut text = serde_json::to_string_pretty(self).expect("maps with text keys become JSON");
+        text.push('\n');
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(cannot)?;
+        file.write_all(text.as_bytes()).map_err(cannot)?;
+        // A lock is checked in and read by others; temporary files are private.
+        let shared = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(shared).map_err(cannot)?;
+        file.persist(path).map_err(|error| cannot(error.error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_reads_back_and_keeps_other_platforms() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_of(&[dir.path().join("a.yml")]).unwrap();
+        assert!(LockFile::read(&path).unwrap().is_none());
+        let (digest, arm) = (Digest::of(b"x"), Platform::linux("arm64"));
+        let mut lock = LockFile::default();
+        lock.record(&arm, BTreeMap::from([("docker.io/library/a:1".to_owned(), digest)]));
+        lock.record(&Platform::linux("amd64"), BTreeMap::new());
+        lock.write(&path).unwrap();
+        let lock = LockFile::read(&path).unwrap().unwrap();
+        assert_eq!(lock.digest(&arm, "docker.io/library/a:1"), Some(digest));
+        assert_eq!(lock.digest(&Platform::linux("amd64"), "docker.io/library/a:1"), None);
+    }
+
+    #[test]
+    fn what_is_no_lock_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        for text in ["", "{}", r#"{"version":2,"platforms":{}}"#, r#"{"version":1,"platforms":{"p":{"r":"md5:0"}}}"#] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(LockFile::read(&path).unwrap_err().kind, ErrorKind::Spec, "{text}");
+        }
+        assert!(path_of(&[PathBuf::from("-")]).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! Bootable media: one EFI system partition with kernel, initrd and command line, in a disk or an ISO that starts by
+//! BIOS and by UEFI.
+//!
+//! # Invariants
+//! - Of all content only the first 4 KiB of the kernel are read, and the last bytes of a compressed one.
+//! - Kernel and initrd are stored once: the BIOS loader, the ISO's directories and the firmware point at the same bytes.
+
+use std::sync::Arc;
+
+use super::System;
+use crate::base::{Digest, Fault, Metadata, SECTOR};
+use crate::boot::{
+    self, BiosFile, BiosMedium, COMMAND_LINE_FILE, INITRD_FILE, KERNEL_FILE, Kernel, KernelKind, bios_boot_sector,
+    bios_stage2, efi_loader, uki_stub,
+};
+use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
+use crate::format::{
+    self, EFI_SYSTEM, Fat, FatFile, FatKind, FatOptions, Gpt, Guid, HybridDisk, Iso, IsoOptions, IsoParts, Partition,
+    Section, fat, protective_mbr, uki,
+};
+use crate::tree::{Content, Node, TreeBuilder};
+
+/// A logical block of a CD in bytes: what both BIOS loaders count in.
+const BLOCK: u64 = 2048;
+
+/// Why a medium cannot be laid out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MediaError {
+    /// There is no kernel to start.
+    #[error("the spec has no kernel")]
+    NoKernel,
+    /// The format cannot hold it.
+    #[error(transparent)]
+    Format(Arc<format::Error>),
+    /// No loader can start the kernel.
+    #[error(transparent)]
+    Boot(#[from] boot::Error),
+    /// The head of the kernel cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The tree that names the files on an ISO.
+    #[error(transparent)]
+    Tree(Arc<crate::tree::Error>),
+}
+
+impl From<format::Error> for MediaError {
+    fn from(error: format::Error) -> Self {
+        Self::Format(Arc::new(error))
+    }
+}
+
+impl From<crate::tree::Error> for MediaError {
+    fn from(error: crate::tree::Error) -> Self {
+        Self::Tree(Arc::new(error))
+    }
+}
+
+impl MediaError {
+    /// The part that failed.
+    pub fn fault(&self) -> Option<&dyn Fault> {
+        match self {
+            Self::NoKernel => None,
+            Self::Format(error) => Some(&**error),
+            Self::Boot(error) => Some(error),
+            Self::Read(error) => Some(error),
+            Self::Tree(error) => Some(&**error),
+        }
+    }
+}
+
+/// What every medium starts.
+pub struct Media<'a> {
+    kernel: SharedSource,
+    kind: Kernel,
+    initrd: SharedSource,
+    cmdline: &'a [u8],
+    seed: Digest,
+}
+
+impl<'a> Media<'a> {
+    /// Looks at the kernel's head; a compressed kernel that firmware cannot start is taken uncompressed.
+    ///
+    /// # Errors
+    /// When there is no kernel or its head cannot be read.
+    pub fn new(system: &'a System, initrd: SharedSource) -> Result<Self, MediaError> {
+        let kernel = system.kernel.clone().ok_or(MediaError::NoKernel)?;
+        let kind = inspect(&kernel)?;
+        let (kernel, kind) = match (&kind.kind, &system.gunzip) {
+            (KernelKind::Gzip, Some(gunzip)) => {
+                let unpacked = gunzip()?;
+                let kind = inspect(&unpacked)?;
+                (unpacked, kind)
+            }
+            _ => (kernel, kind),
+        };
+        let cmdline = system.cmdline.as_deref().unwrap_or_default();
+        Ok(Self { kernel, kind, initrd, cmdline, seed: system.seed })
+    }
+
+    /// A GPT disk of at least `size` bytes.
+    ///
+    /// # Errors
+    /// When no loader starts the kernel, or FAT cannot hold a part.
+    pub fn disk(&self, size: u64) -> Result<SharedSource, MediaError> {
+        let esp = self.system_partition(HybridDisk::ESP)?;
+        let disk = |boot_code, stage2| {
+            HybridDisk { boot_code, stage2, esp: esp.image().clone(), size, seed: self.seed }.layout()
+        };
+        if !self.kind.bios {
+            return Ok(disk(&[], &[])?);
+        }
+        let stage2 = self.stage2(&esp, HybridDisk::ESP * SECTOR)?;
+        let code = bios_boot_sector(BiosMedium::Disk, HybridDisk::STAGE2 * SECTOR, stage2.len())?;
+        Ok(disk(&code, &stage2)?)
+    }
+
+    /// An ISO that starts from CD and from USB stick.
+    ///
+    /// # Errors
+    /// As [`disk`](Self::disk).
+    pub fn iso(&self) -> Result<SharedSource, MediaError> {
+        let esp = self.system_partition(0)?;
+        let stage2_size = self.kind.bios.then(|| self.stage2(&esp, 0)).transpose()?.map(|stage2| stage2.len() as u64);
+        let options = IsoOptions {
+            bios_image: stage2_size.map(|size| BLOCK + size),
+            partition: Some(esp.image().clone()),
+            tail: Gpt::BACK * SECTOR,
+            ..IsoOptions::default()
+        };
+        let iso = Iso::new(self.names(&esp)?, options)?;
+        let start = iso.partition_offset().expect("a partition was planned");
+        // The same file system again, which now knows where it lies; its files lie where they lay.
+        let esp = self.system_partition(start / SECTOR)?;
+        let sectors = iso.size() / SECTOR;
+        let table = self.partition_table(sectors, start / SECTOR..(start + esp.image().size()).div_ceil(SECTOR))?;
+        let mut parts = IsoParts { partition: Some(esp.image().clone()), ..IsoParts::default() };
+        parts.tail = Some(bytes(&table.backup()));
+        let mut code = Vec::new();
+        if let Some(offset) = iso.bios_image_offset() {
+            let stage2 = self.stage2(&esp, start)?;
+            code = bios_boot_sector(BiosMedium::Disk, offset + BLOCK, stage2.len())?.to_vec();
+            let mut image = MapBuilder::default();
+            image.bytes(&bios_boot_sector(BiosMedium::Cd, offset + BLOCK, stage2.len())?);
+            image.pad_to(BLOCK);
+            image.bytes(&stage2);
+            parts.bios_image = Some(image.share());
+        }
+        let signature = Guid::derive(&self.seed, "disk signature").short();
+        let mbr = protective_mbr(&code, signature, sectors);
+        parts.system_area = Some(bytes(&[&mbr[..], &table.primary()].concat()));
+        Ok(iso.finish(parts))
+    }
+
+    /// An EFI program with everything in it.
+    ///
+    /// # Errors
+    /// When the kernel is no EFI program or the image passes 2 GiB.
+    pub fn unified_image(&self) -> Result<SharedSource, MediaError> {
+        let memory = if let KernelKind::Efi { memory, .. } = self.kind.kind { memory } else { 0 };
+        let sections = [
+            Section::data(".osrel", bytes(b"ID=linuxkit\nNAME=LinuxKit\n")),
+            Section::data(".cmdline", bytes(self.cmdline)),
+            Section::data(".initrd", self.initrd.clone()),
+            Section { memory, code: true, ..Section::data(".linux", self.kernel.clone()) },
+        ];
+        Ok(uki(uki_stub(&self.kind)?, &sections)?)
+    }
+
+    /// The partition that firmware reads; FAT32, the only kind that every firmware takes on a fixed disk.
+    fn system_partition(&self, first_sector: u64) -> Result<Fat, MediaError> {
+        let file = |path: &str, content: SharedSource| FatFile { path: path.to_owned(), content };
+        let loader = efi_loader(&self.kind)?;
+        let files = [
+            file(loader.path, bytes(loader.program)),
+            file(COMMAND_LINE_FILE, bytes(self.cmdline)),
+            file(KERNEL_FILE, self.kernel.clone()),
+            file(INITRD_FILE, self.initrd.clone()),
+        ];
+        let options = FatOptions {
+            kind: Some(FatKind::Fat32),
+            // A field of 32 bits that nothing we start reads; beyond it firmware looks at the partition table.
+            hidden_sectors: u32::try_from(first_sector).unwrap_or(u32::MAX),
+            volume_id: Guid::derive(&self.seed, "volume").short(),
+            ..FatOptions::default()
+        };
+        Ok(fat(&files, &options)?)
+    }
+
+    /// The BIOS loader, for files of a partition that starts at `start`.
+    fn stage2(&self, esp: &Fat, start: u64) -> Result<Vec<u8>, MediaError> {
+        let place =
+            |name, content: &SharedSource| Some(BiosFile { offset: start + esp.offset(name)?, size: content.size() });
+        let kernel = place(KERNEL_FILE, &self.kernel).ok_or(boot::Error::NotForBios)?;
+        Ok(bios_stage2(kernel, place(INITRD_FILE, &self.initrd), self.cmdline)?)
+    }
+
+    fn partition_table(&self, sectors: u64, esp: std::ops::Range<u64>) -> Result<Gpt, MediaError> {
+        let guid = |role| Guid::derive(&self.seed, role);
+        let partition = Partition { kind: EFI_SYSTEM, guid: guid("EFI System"), sectors: esp, name: "EFI System" };
+        Ok(Gpt::new(sectors, guid("disk"), vec![partition])?)
+    }
+
+    /// The tree of the ISO: the partition's files under their own names.
+    fn names(&self, esp: &Fat) -> Result<Arc<crate::tree::Tree>, MediaError> {
+        let mut tree = TreeBuilder::new();
+        for (name, content) in [(KERNEL_FILE, &self.kernel), (INITRD_FILE, &self.initrd)] {
+            if let Some(offset) = esp.offset(name) {
+                let content = Content { source: esp.image().clone(), offset, size: content.size() };
+                tree.insert(name.as_bytes(), Node::File(Metadata::file(), content))?;
+            }
+        }
+        tree.insert(COMMAND_LINE_FILE.as_bytes(), Node::Generated(Metadata::file(), self.cmdline))?;
+        Ok(Arc::new(tree.finish()))
+    }
+}
+
+fn inspect(kernel: &SharedSource) -> Result<Kernel, ReadError> {
+    let len = usize::try_from(kernel.size()).map_or(Kernel::HEAD, |size| size.min(Kernel::HEAD));
+    let mut head = vec![0; len];
+    kernel.read_at(&mut head, 0)?;
+    Ok(Kernel::inspect(&head))
+}
+
+fn bytes(bytes: &[u8]) -> SharedSource {
+    Arc::new(Bytes(bytes.into()))
+}
