@@ -74,5 +74,6 @@ pub mod rootfs;
 pub mod output;
 
 pub mod serve;
+pub mod vm;
 
 pub mod cli;

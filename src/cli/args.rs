@@ -41,7 +41,7 @@ pub enum Command {
 }
 
 /// Where specs and images come from.
-#[derive(Debug, Group)]
+#[derive(Debug, Default, Group)]
 pub struct Sources {
     /// Architecture of the system, such as amd64 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
@@ -156,12 +156,21 @@ pub struct Run {
     /// Attach a disk: file=PATH,size=SIZE,format=FORMAT (repeatable)
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<String>,
-    /// Network: user or none
-    #[arg(long, default_value = "user", value_name = "MODE")]
-    pub networking: String,
-    /// Directory for what the machine keeps, such as its MAC address [default: NAME-state for built files]
+    /// Network of the machine
+    #[arg(long, default_value = "user", value_enum)]
+    pub networking: Networking,
+    /// Directory for what the machine keeps, such as its MAC address [default: none, it keeps nothing]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Start from the ISO instead of kernel and initrd
+    #[arg(long)]
+    pub iso: bool,
+    /// Start media by UEFI instead of BIOS
+    #[arg(long, requires = "iso")]
+    pub uefi: bool,
+    /// The UEFI firmware
+    #[arg(long, value_name = "PATH", requires = "uefi")]
+    pub fw: Option<PathBuf>,
     /// The QEMU program
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
@@ -173,6 +182,15 @@ pub struct Run {
     pub dry_run: bool,
     #[command(flatten)]
     pub sources: Sources,
+}
+
+/// Networks a machine can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Networking {
+    /// The monitor's own
+    User,
+    /// None
+    None,
 }
 
 #[derive(Debug, Group)]

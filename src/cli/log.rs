@@ -28,8 +28,9 @@ pub enum Loudness {
 pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
     let level = match loudness {
         Loudness::Quiet => "error",
-        Loudness::Normal => "warn",
-        Loudness::Verbose => "lkit=info,warn",
+        // fuser warns when it finds a mount already gone, which is how every mount ends.
+        Loudness::Normal => "warn,fuser=error",
+        Loudness::Verbose => "lkit=info,warn,fuser=error",
         Loudness::Debug => "lkit=trace,info",
     };
     let filter = EnvFilter::try_from_env("LKIT_LOG").unwrap_or_else(|_| EnvFilter::new(level));

@@ -10,6 +10,7 @@ mod images;
 mod input;
 mod lock_file;
 mod log;
+mod machine;
 mod progress;
 mod report;
 mod settings;

@@ -5,6 +5,7 @@ mod cache;
 mod inspect;
 mod lock;
 mod mount;
+mod run;
 mod umount;
 
 use std::process::ExitCode;
@@ -33,6 +34,6 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Lock(args) => lock::run(args, loudness),
         Command::Cache(args) => cache::run(args),
         Command::Inspect(args) => inspect::run(args, loudness),
-        Command::Run(_) => Err(Failure::usage("`lkit run` is not here yet")),
+        Command::Run(args) => run::run(args, loudness),
     }
 }

@@ -1,0 +1,79 @@
+//! Why a machine cannot be run.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::base::{ErrorKind, Fault};
+
+/// What stands in the way of a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The monitor is not installed.
+    #[error("`{}` is not installed", program.display())]
+    NotInstalled {
+        /// The program.
+        program: PathBuf,
+        /// The Debian package it comes in.
+        package: &'static str,
+    },
+    /// The monitor cannot be started.
+    #[error("cannot run `{}`", program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The monitor ended with an error of its own, which it has told.
+    #[error("`{}` ended with {status}", program.display())]
+    Ended {
+        /// The program.
+        program: PathBuf,
+        /// How.
+        status: std::process::ExitStatus,
+    },
+    /// A port of the host is in use.
+    #[error("port {0} of this host is in use")]
+    PortTaken(String),
+    /// Something this monitor cannot do.
+    #[error("{monitor} cannot {what}")]
+    Unsupported {
+        /// The monitor.
+        monitor: &'static str,
+        /// What it should do.
+        what: &'static str,
+    },
+    /// A text that is no port to publish.
+    #[error("`{0}` is no port to publish, such as `8080:80` or `127.0.0.1:5353:53/udp`")]
+    NotAPort(String),
+    /// The user ended it.
+    #[error("interrupted")]
+    Interrupted,
+    /// A text that is no accelerator.
+    #[error("`{0}` is no accelerator; there are auto, kvm, hvf and tcg")]
+    NotAnAccelerator(String),
+}
+
+impl Fault for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotInstalled { .. } | Self::Start { .. } | Self::Ended { .. } => ErrorKind::Io,
+            Self::PortTaken(_) => ErrorKind::Busy,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::NotAPort(_) | Self::NotAnAccelerator(_) => ErrorKind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotInstalled { package, .. } => {
+                Some(format!("install it with `apt-get install {package}`, or name another program"))
+            }
+            Self::PortTaken(_) => Some("publish another one with `--publish HOST:GUEST`".to_owned()),
+            Self::Unsupported { .. } => Some("use `lkit run qemu`".to_owned()),
+            Self::Start { .. } | Self::Ended { .. } | Self::Interrupted => None,
+            Self::NotAPort(_) | Self::NotAnAccelerator(_) => None,
+        }
+    }
+}

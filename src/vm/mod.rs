@@ -1,0 +1,86 @@
+//! Virtual machines: paths become the command line of a monitor, which runs until the guest ends.
+//!
+//! # Invariants
+//! - A command line is a pure function of its [`Machine`]; what the host can do is looked up before.
+//! - No machine outlives [`run`].
+
+mod accelerator;
+mod error;
+mod hyperkit;
+mod process;
+mod publish;
+mod qemu;
+
+use std::path::PathBuf;
+
+pub use accelerator::Accelerator;
+pub use error::Error;
+pub use hyperkit::{HyperKit, hyperkit};
+pub use process::{CommandLine, run};
+pub use publish::{Port, Protocol};
+pub use qemu::{Qemu, qemu};
+
+/// A machine to be started, whatever runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// What it starts from.
+    pub boot: Boot,
+    /// Memory in MiB.
+    pub memory: u64,
+    /// Number of processors.
+    pub cpus: u32,
+    /// Further disks.
+    pub disks: Vec<Disk>,
+    /// Whether it has a network.
+    pub network: Network,
+}
+
+/// What a machine starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// A kernel, loaded by the monitor.
+    Direct {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The initrd.
+        initrd: PathBuf,
+        /// The kernel command line.
+        cmdline: String,
+    },
+    /// A CD, by the firmware.
+    Cdrom(PathBuf, Firmware),
+    /// A disk, by the firmware; writes to it are dropped.
+    Disk(PathBuf, Firmware),
+}
+
+/// The firmware of a machine that starts from a medium.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// The monitor's own BIOS.
+    Bios,
+    /// UEFI from this image, such as OVMF.
+    Uefi(PathBuf),
+}
+
+/// A disk of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its format, such as `raw` or `qcow2`; guessed by the monitor without one.
+    pub format: Option<String>,
+}
+
+/// The network of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// None.
+    None,
+    /// The monitor's own, with ports of the host that lead into it.
+    User {
+        /// Ports of the host.
+        ports: Vec<Port>,
+        /// Address of the machine's card; the monitor chooses without one.
+        mac: Option<String>,
+    },
+}

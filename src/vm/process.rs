@@ -1,0 +1,144 @@
+//! A monitor as a child process: started, waited for, ended with us.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+
+use super::Error;
+
+/// A program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    program: PathBuf,
+    package: &'static str,
+    arguments: Vec<OsString>,
+}
+
+impl CommandLine {
+    /// A program without arguments, and the package it comes in.
+    pub(super) fn new(program: PathBuf, package: &'static str) -> Self {
+        Self { program, package, arguments: Vec::new() }
+    }
+
+    pub(super) fn options<const N: usize>(&mut self, words: [&str; N]) {
+        self.arguments.extend(words.into_iter().map(OsString::from));
+    }
+
+    pub(super) fn option(&mut self, name: &str, value: OsString) {
+        self.arguments.extend([name.into(), value]);
+    }
+
+    pub(super) fn path(&mut self, name: &str, path: &Path) {
+        self.option(name, path.into());
+    }
+}
+
+impl fmt::Display for CommandLine {
+    /// The command as a shell takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted(self.program.as_os_str()))?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
+    }
+}
+
+/// A word for a POSIX shell; quoted only where it must be.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./,:=+@%".contains(&b);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Runs the monitor on this terminal until its guest ends. A signal that would end us ends the monitor first.
+///
+/// # Errors
+/// When it cannot be started, ends with an error of its own, or was interrupted.
+pub fn run(line: &CommandLine) -> Result<(), Error> {
+    let program = || line.program.clone();
+    let failed = |source| Error::Start { program: program(), source };
+    // Before the start, so that no signal finds a monitor that nobody would end.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    let started = Command::new(&line.program).args(&line.arguments).spawn();
+    let child = started.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::NotInstalled { program: program(), package: line.package },
+        _ => failed(source),
+    })?;
+    let mut running = Running(child);
+    let watch = Watch::start(signals, Pid::from_child(&running.0));
+    let status = running.0.wait().map_err(failed)?;
+    match (watch.finish(), status.success()) {
+        (true, _) => Err(Error::Interrupted),
+        (false, true) => Ok(()),
+        (false, false) => Err(Error::Ended { program: program(), status }),
+    }
+}
+
+/// Hands signals on to the monitor.
+struct Watch {
+    handle: Handle,
+    thread: JoinHandle<bool>,
+}
+
+impl Watch {
+    fn start(mut signals: Signals, monitor: Pid) -> Self {
+        let handle = signals.handle();
+        let thread = std::thread::spawn(move || {
+            let mut came = false;
+            for _ in signals.forever() {
+                came = true;
+                // It may have ended by itself in this moment.
+                let _ = kill_process(monitor, Signal::TERM);
+            }
+            came
+        });
+        Self { handle, thread }
+    }
+
+    /// Whether a signal came.
+    fn finish(self) -> bool {
+        self.handle.close();
+        self.thread.join().unwrap_or(false)
+    }
+}
+
+/// Ends the monitor when it is dropped early.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            // It may have ended in this moment; nothing else can be done about it.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        let mut line = CommandLine::new("/bin/x".into(), "x");
+        line.options(["a b", "it's", "", "k=v,w"]);
+        assert_eq!(line.to_string(), r"/bin/x 'a b' 'it'\''s' '' k=v,w");
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let error = run(&CommandLine::new("/nowhere/qemu".into(), "qemu-system-x86")).unwrap_err();
+        assert_eq!(error.to_string(), "`/nowhere/qemu` is not installed");
+        let hint = crate::base::Fault::hint(&error).unwrap();
+        assert_eq!(hint, "install it with `apt-get install qemu-system-x86`, or name another program");
+    }
+}

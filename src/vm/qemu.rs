@@ -1,0 +1,158 @@
+//! QEMU's command line.
+//!
+//! # Format
+//! As `linuxkit run qemu` starts machines: q35 (virt on arm64), virtio for network and entropy, the console on the
+//! terminal with QEMU's monitor behind Ctrl-A C. An initrd is mapped by QEMU, so it is read once, when it boots.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{Accelerator, Boot, CommandLine, Disk, Error, Firmware, Machine, Network};
+
+/// How QEMU runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qemu {
+    /// The program; by default the one for the architecture.
+    pub program: Option<PathBuf>,
+    /// GOARCH name of the guest.
+    pub architecture: String,
+    /// How instructions are run.
+    pub accelerator: Accelerator,
+}
+
+/// The command line that runs `machine`.
+///
+/// # Errors
+/// When QEMU has no machine for the architecture.
+pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
+    let (program, board, package) = board(&options.architecture)?;
+    let program = options.program.clone().unwrap_or_else(|| program.into());
+    let mut line = CommandLine::new(program, package);
+    line.options(["-machine", board, "-accel", options.accelerator.name()]);
+    line.options(["-cpu", cpu(options)]);
+    line.options(["-smp", &machine.cpus.to_string(), "-m", &machine.memory.to_string()]);
+    // A guest that reboots or panics ends the machine, as on the terminal nobody sees a loop.
+    line.options(["-no-reboot", "-nodefaults", "-display", "none", "-serial", "mon:stdio"]);
+    line.options(["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]);
+    network(&mut line, &machine.network);
+    boot(&mut line, &machine.boot);
+    for (number, disk) in machine.disks.iter().enumerate() {
+        line.option("-drive", drive(disk, &format!("disk{number}"), "if=virtio"));
+    }
+    Ok(line)
+}
+
+/// Program, board and Debian package for guests of an architecture.
+fn board(architecture: &str) -> Result<(&'static str, &'static str, &'static str), Error> {
+    match architecture {
+        "amd64" => Ok(("qemu-system-x86_64", "q35", "qemu-system-x86")),
+        "arm64" => Ok(("qemu-system-aarch64", "virt", "qemu-system-arm")),
+        _ => Err(Error::Unsupported { monitor: "QEMU", what: "run guests of this architecture" }),
+    }
+}
+
+/// All that the host has, or under translation all that is quick: `max` emulates pointer authentication on arm64.
+fn cpu(options: &Qemu) -> &'static str {
+    match (options.accelerator, options.architecture.as_str()) {
+        (Accelerator::Tcg, "arm64") => "cortex-a57",
+        (Accelerator::Tcg, _) => "max",
+        _ => "host",
+    }
+}
+
+fn network(line: &mut CommandLine, network: &Network) {
+    let Network::User { ports, mac } = network else { return };
+    let mut backend = String::from("user,id=net0");
+    for port in ports {
+        let address = port.address.map(|address| address.to_string()).unwrap_or_default();
+        backend += &format!(",hostfwd={}:{address}:{}-:{}", port.protocol.name(), port.host, port.guest);
+    }
+    // Without its ROM the card does not try to boot from the network first.
+    let mac = mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
+    line.options(["-netdev", &backend, "-device", &format!("virtio-net-pci,netdev=net0,romfile={mac}")]);
+}
+
+fn boot(line: &mut CommandLine, boot: &Boot) {
+    match boot {
+        Boot::Direct { kernel, initrd, cmdline } => {
+            line.path("-kernel", kernel);
+            line.path("-initrd", initrd);
+            line.options(["-append", cmdline]);
+        }
+        Boot::Cdrom(path, firmware) => {
+            firmware_options(line, firmware);
+            line.path("-cdrom", path);
+        }
+        Boot::Disk(path, firmware) => {
+            firmware_options(line, firmware);
+            let disk = Disk { path: path.clone(), format: None };
+            line.option("-drive", drive(&disk, "boot", "if=virtio,snapshot=on"));
+        }
+    }
+}
+
+fn firmware_options(line: &mut CommandLine, firmware: &Firmware) {
+    if let Firmware::Uefi(path) = firmware {
+        line.path("-bios", path);
+    }
+}
+
+/// A comma in a path is doubled, as QEMU's option parser wants it.
+fn drive(disk: &Disk, id: &str, rest: &str) -> OsString {
+    let format = disk.format.as_ref().map(|format| format!("format={format},")).unwrap_or_default();
+    let mut text = OsString::from(format!("id={id},{rest},{format}file="));
+    text.push(doubled_commas(&disk.path));
+    text
+}
+
+fn doubled_commas(path: &Path) -> OsString {
+    match path.to_str() {
+        Some(text) => text.replace(',', ",,").into(),
+        None => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::{Port, Protocol};
+
+    fn machine(boot: Boot) -> Machine {
+        let port = Port { address: None, host: 8080, guest: 80, protocol: Protocol::Tcp };
+        let network = Network::User { ports: vec![port], mac: Some("02:00:00:00:00:01".to_owned()) };
+        Machine { boot, memory: 512, cpus: 2, disks: Vec::new(), network }
+    }
+
+    fn options(architecture: &str) -> Qemu {
+        Qemu { program: None, architecture: architecture.to_owned(), accelerator: Accelerator::Tcg }
+    }
+
+    #[test]
+    fn a_kernel_is_loaded_by_qemu() {
+        let boot = Boot::Direct {
+            kernel: "/m/kernel".into(),
+            initrd: "/m/initrd.img".into(),
+            cmdline: "console=ttyS0 a=b".into(),
+        };
+        let line = qemu(&machine(boot), &options("amd64")).unwrap().to_string();
+        assert_eq!(
+            line,
+            "qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 2 -m 512 -no-reboot -nodefaults -display none \
+             -serial mon:stdio -object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
+             -netdev user,id=net0,hostfwd=tcp::8080-:80 -device virtio-net-pci,netdev=net0,romfile=,mac=02:00:00:00:00:01 \
+             -kernel /m/kernel -initrd /m/initrd.img -append 'console=ttyS0 a=b'"
+        );
+    }
+
+    #[test]
+    fn media_are_started_by_firmware_and_never_written() {
+        let firmware = Firmware::Uefi("/fw/code.fd".into());
+        let line = qemu(&machine(Boot::Disk("/m/a,b.img".into(), firmware)), &options("arm64")).unwrap().to_string();
+        assert!(line.starts_with("qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a57 "), "{line}");
+        assert!(line.ends_with("-bios /fw/code.fd -drive id=boot,if=virtio,snapshot=on,file=/m/a,,b.img"), "{line}");
+        let line =
+            qemu(&machine(Boot::Cdrom("/m/x.iso".into(), Firmware::Bios)), &options("amd64")).unwrap().to_string();
+        assert!(line.ends_with(" -cdrom /m/x.iso"), "{line}");
+        assert!(qemu(&machine(Boot::Cdrom("x".into(), Firmware::Bios)), &options("s390x")).is_err());
+    }
+}
