@@ -1,0 +1,134 @@
+"""lkit and the probe, as they are run by the measurements."""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+
+import data
+import machine
+from machine import now, run
+
+USER = 65534  # nobody
+MOUNT = data.BENCH / "mount"
+CACHE = data.BENCH / "cache"
+LAYOUTS = ["--layout", data.LAYOUT, "--layout", data.SMALL_LAYOUT]
+PROGRAM = data.ROOT / "target/release/lkit"
+
+
+def build():
+    """Build lkit and the probe; returns the path of the probe."""
+    argv = ["cargo", "build", "--release", "--quiet", "--bin", "lkit", "--bench", "probe", "--message-format=json"]
+    lines = run(*argv, cwd=data.ROOT, stderr=None).splitlines()
+    found = [json.loads(line) for line in lines]
+    return next(m["executable"] for m in found if m.get("target", {}).get("name") == "probe" and m.get("executable"))
+
+
+def layer(image):
+    return f"{image.digest},{image.size},{image.diff_id}"
+
+
+def plain(probe, blob):
+    """P in MB/s."""
+    size, seconds = run(probe, "plain", blob).split()
+    return int(size) / 1e6 / float(seconds), int(size)
+
+
+def index(probe, image):
+    """Seconds of the pass over a layer that is not indexed yet, bytes of its index, entries."""
+    cache = data.BENCH / "index-cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    machine.read_through(image.blob)
+    seconds, size, entries = run(probe, "index", data.LAYOUT, cache, layer(image)).split()
+    shutil.rmtree(cache)
+    return float(seconds), int(size), int(entries)
+
+
+@contextlib.contextmanager
+def mounted(name, *more, cache=CACHE, folder=MOUNT, sources=LAYOUTS, **options):
+    """A spec mounted by a server in the foreground; yields its folder and the watched process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [PROGRAM, "mount", "--quiet", "--foreground", "--cache", cache, *sources, *more, data.spec(name), folder]
+    with machine.server(argv, lambda: machine.is_mounted(folder), **options) as (_, watch):
+        yield folder, watch
+
+
+@contextlib.contextmanager
+def mounted_as_user(name):
+    """The same by and for an ordinary user."""
+    home = data.BENCH / "user"
+    for folder in (home, home / "mount"):
+        folder.mkdir(exist_ok=True)
+        os.chown(folder, USER, USER)
+    options = {"user": USER, "group": USER, "extra_groups": []}
+    with mounted(name, cache=home / "cache", folder=home / "mount", **options) as (folder, watch):
+        yield folder, watch, options
+
+
+@contextlib.contextmanager
+def diff(probe, image, workers):
+    """The uncompressed tar of a layer mounted by the library, with so many workers."""
+    MOUNT.mkdir(parents=True, exist_ok=True)
+    argv = [probe, "diff", data.LAYOUT, CACHE, layer(image), workers, MOUNT]
+    process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        machine.wait_until(lambda: machine.is_mounted(MOUNT), 60, process)
+        yield MOUNT / "diff"
+    finally:
+        process.communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def empty(probe, folders, files):
+    """A file system that does nothing."""
+    folder = data.BENCH / "empty"
+    folder.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen([probe, "empty", folder, str(folders), str(files)])
+    try:
+        machine.wait_until(lambda: machine.is_mounted(folder), 60, process)
+        yield folder
+    finally:
+        run("umount", folder)
+        process.wait(timeout=60)
+
+
+def mount_seconds(spec):
+    """From starting `lkit mount` to the first `stat initrd.img`; the mount stays."""
+    MOUNT.mkdir(parents=True, exist_ok=True)
+    argv = list(map(str, [PROGRAM, "mount", "--quiet", "--cache", CACHE, *LAYOUTS, spec, MOUNT]))
+    start = now()
+    subprocess.run(argv, check=True)
+    os.stat(MOUNT / "initrd.img")
+    return now() - start
+
+
+def unmount():
+    run(PROGRAM, "umount", MOUNT)
+
+
+def server_of(folder):
+    """Process id of the server in the background behind a mount."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"lkit") and os.fsencode(folder) in words:
+                return int(process.name)
+    raise RuntimeError(f"nobody serves `{folder}`")
+
+
+def random_reads(path, count, seed=1):
+    """Seconds of each of `count` reads of 4 KiB anywhere in a file."""
+    numbers, seconds = random.Random(seed), []
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(fd).st_size
+        for _ in range(count):
+            offset = numbers.randrange(size // 4096) * 4096
+            start = now()
+            os.pread(fd, 4096, offset)
+            seconds.append(now() - start)
+    finally:
+        os.close(fd)
+    return seconds

@@ -1,0 +1,242 @@
+"""One round of all measurements. Each adds what it found under a name; a run is several rounds, told as medians."""
+import collections
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+
+import data
+import lkit
+import machine
+import peers
+from machine import drop_caches, now, rate
+
+SPANS = 1 << 20  # lkit's spacing of checkpoints, in bytes
+FOLDERS, FILES = 50, 1000  # what stat and readdir are measured on
+
+
+class Run:
+    def __init__(self, images, probe, quick):
+        self.images, self.probe, self.quick = images, probe, quick
+        self.samples = collections.defaultdict(list)
+        self.large = images["large-gzip"]
+
+    def add(self, name, value):
+        self.samples[name].append(value)
+
+    def peak(self, name, watch):
+        self.add(name, watch.peak)
+
+    def count(self, full, quick):
+        return quick if self.quick else full
+
+
+def decode(run):
+    """P, the pass, and the index (goals 1 and 2)."""
+    for codec in ("gzip", "zstd"):
+        image = run.images[f"large-{codec}"]
+        plain, size = lkit.plain(run.probe, image.blob)
+        seconds, index, entries = lkit.index(run.probe, image)
+        run.add(f"P {codec}", plain)
+        run.add(f"pass {codec}", size / 1e6 / seconds)
+        run.add(f"pass {codec} / P", size / 1e6 / seconds / plain)
+        run.add(f"index {codec}", index)
+        run.add(f"blob {codec}", image.size)
+        run.add("diff", size)
+        run.add("entries", entries)
+
+
+def sequential(run):
+    """Reading initrd.img cold and warm, at random, and its memory (goals 3, 5, 8, 9)."""
+    with lkit.mounted("large-gzip") as (folder, watch):
+        initrd = folder / "initrd.img"
+        drop_caches()
+        run.add("read root", rate(initrd))
+        run.add("initrd", os.stat(initrd).st_size)
+        run.add("reread", rate(initrd))
+        native = peers.native_copy(initrd)
+        rate(native)
+        run.add("native", rate(native))
+        native.unlink()
+        drop_caches()
+        seconds = lkit.random_reads(initrd, run.count(400, 100))
+        run.add("random p50", machine.median(seconds))
+        run.add("random p99", machine.percentile(seconds, 0.99))
+    run.peak("memory read", watch)
+
+
+def as_user(run):
+    """The same for an ordinary user, who may not raise the kernel's read-ahead (goal 3)."""
+    with lkit.mounted_as_user("large-gzip") as (folder, _, user):
+        drop_caches()
+        run.add("read user", rate(folder / "initrd.img", **user))
+
+
+def one_worker(run):
+    """Goal 4."""
+    with lkit.diff(run.probe, run.large, 1) as diff:
+        drop_caches()
+        run.add("read one worker", rate(diff))
+
+
+def zstd(run):
+    """A single zstd frame can only be decoded forwards."""
+    with lkit.mounted("large-zstd") as (folder, watch):
+        drop_caches()
+        run.add("read zstd", rate(folder / "initrd.img"))
+    run.peak("memory zstd", watch)
+
+
+def mounts(run):
+    """Mounting with indexes, and mounting again after a change (goals 6 and 12)."""
+    for name, label in (("small", "mount small"), ("large-gzip", "mount large"), ("million", "mount million")):
+        for _ in range(run.count(5, 2)):
+            run.add(label, lkit.mount_seconds(data.spec(name)))
+            lkit.unmount()
+    changed = data.BENCH / "changed.yml"
+    changed.write_text(data.spec("large-gzip").read_text().replace('"debug": true', f'"debug": {random.random()}'))
+    lkit.mount_seconds(data.spec("large-gzip"))
+    start = now()
+    lkit.unmount()
+    lkit.mount_seconds(changed)
+    run.add("remount changed", now() - start)
+    watch = machine.Watch(lkit.server_of(lkit.MOUNT))
+    run.add("remount read", watch.io["rchar"])
+    watch.end()
+    lkit.unmount()
+
+
+def from_nothing(run):
+    """From an empty cache and a registry to a read initrd, against the same by hand (goals 7 and 9)."""
+    references = references_of("large-gzip")
+    with peers.registry(references) as mirror:
+        cache = data.BENCH / "fresh-cache"
+        shutil.rmtree(cache, ignore_errors=True)
+        drop_caches()
+        start = now()
+        with lkit.mounted("large-gzip", "--mirror", mirror, cache=cache, sources=[]) as (folder, watch):
+            run.add("nothing to mount", now() - start)
+            machine.read_through(folder / "initrd.img")
+            run.add("nothing to initrd", now() - start)
+        run.peak("memory first", watch)
+        run.add("written first", watch.io["wchar"])
+        shutil.rmtree(cache)
+        seconds, without_fetch, written = peers.by_hand(list(filter(peers.can_unpack, references)))
+        run.add("by hand", seconds)
+        run.add("by hand, fetched", without_fetch)
+        run.add("by hand written", written)
+        built = peers.linuxkit(data.spec("large-gzip"), mirror)
+        if built is not None:
+            run.add("linuxkit build", built)
+
+
+def references_of(name):
+    """The references of a spec as the layouts have them, each with its layout."""
+    found = []
+    for text in re.findall(r"(?:image: |^  - )\"?([a-z/-]+:[a-z0-9.]+)\"?$", data.spec(name).read_text(), re.M):
+        full = "docker.io/" + (text if "/" in text else f"library/{text}")
+        found.append((full, data.LAYOUT if "/bench/" in full else data.SMALL_LAYOUT))
+    return found
+
+
+def names(run):
+    """stat and readdir against a file system that does nothing, a million files (goals 8, 9 and 10)."""
+    with lkit.mounted("million") as (folder, watch):
+        watch.look()
+        (million,) = (folder / "rootfs").glob("containers/services/extra/*/million")
+        with lkit.empty(run.probe, FOLDERS, FILES) as nothing:
+            for label, where, suffix in (("lkit", million, ""), ("empty", nothing, ".txt")):
+                drop_caches()
+                run.add(f"readdir {label}", list_folders(where, suffix))
+                drop_caches()
+                run.add(f"stat {label}", stat_files(where, suffix))
+        os.stat(folder / "initrd.img")
+        watch.look()
+        run.add("memory million mounted", watch.anon)
+        run.add("ls million", machine.timed(lambda: machine.run("ls", "-R", folder / "rootfs", stdout=subprocess.DEVNULL)))
+        drop_caches()
+        run.add("read million", rate(folder / "initrd.img"))
+    run.peak("memory million", watch)
+    with lkit.mounted("small") as (folder, watch):
+        os.stat(folder / "initrd.img")
+        watch.look()
+        run.add("memory small mounted", watch.anon)
+
+
+def list_folders(where, suffix):
+    """Seconds an entry."""
+    start = now()
+    for number in range(FOLDERS):
+        assert len(os.listdir(where / f"{number:03}{suffix}")) == FILES
+    return (now() - start) / (FOLDERS * FILES)
+
+
+def stat_files(where, suffix):
+    """Seconds a file, without listing its folder first."""
+    folders = [f"{where}/{number:03}{suffix}" for number in range(10)]
+    files = [f"{folder}/{number:03}.txt" for folder in folders for number in range(FILES)]
+    start = now()
+    for file in files:
+        os.stat(file)
+    return (now() - start) / len(files)
+
+
+def machines(run):
+    """The bytes of blobs that the server reads when one machine, and when eight start from a mount (goal 11)."""
+    for count in (1, 8):
+        with lkit.mounted("small") as (folder, watch):
+            initrd = folder / "initrd.img"
+            run.add("initrd small", os.stat(initrd).st_size)
+            drop_caches()
+            watch.look()
+            before = watch.io["rchar"]
+            start = now()
+            start_machines(folder, count)
+            watch.look()
+            run.add(f"machines {count}", watch.io["rchar"] - before)
+            run.add(f"machines {count} seconds", now() - start)
+
+
+def start_machines(folder, count):
+    """Start so many at once, and wait until the kernel of each has taken its initrd."""
+    with tempfile.TemporaryDirectory() as work:
+        consoles = [f"{work}/{number}" for number in range(count)]
+        argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-display", "none", "-no-reboot",
+                "-kernel", folder / "kernel", "-initrd", folder / "initrd.img",
+                "-append", (folder / "cmdline").read_text().strip() + " earlyprintk=serial"]
+        running = [subprocess.Popen([*map(str, argv), "-serial", f"file:{console}"]) for console in consoles]
+        try:
+            machine.wait_until(lambda: all(has_started(console) for console in consoles), 600)
+        finally:
+            for one in running:
+                one.kill()
+                one.wait()
+
+
+def has_started(console):
+    return os.path.exists(console) and b"Linux version" in open(console, "rb").read()
+
+
+def ratarmount(run):
+    """The nearest peer, with both of its gzip backends."""
+    for backend in ("rapidgzip",) if run.quick else ("rapidgzip", "indexed_gzip"):
+        with peers.ratarmount(run.large.blob, backend, fresh=True) as (_, seconds, watch, index):
+            run.add(f"{backend} first", seconds)
+        run.add(f"{backend} index", index.stat().st_size)
+        run.peak(f"memory {backend}", watch)
+        with peers.ratarmount(run.large.blob, backend, fresh=False) as (folder, seconds, watch, _):
+            run.add(f"{backend} mount", seconds)
+            files = peers.files_below(folder)
+            drop_caches()
+            run.add(f"{backend} read", peers.read_all(files))
+            drop_caches()
+            seconds = peers.random_reads(files, run.count(100, 30))
+            run.add(f"{backend} p50", machine.median(seconds))
+            run.add(f"{backend} p99", machine.percentile(seconds, 0.99))
+        run.peak(f"memory {backend}", watch)
+
+
+# In this order in every round, so that what drifts on the machine touches all alike.
+ALL = [decode, sequential, as_user, one_worker, zstd, mounts, names, ratarmount, from_nothing, machines]

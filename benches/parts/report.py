@@ -1,0 +1,168 @@
+"""The goals: what was wanted, what was measured, as Markdown."""
+import dataclasses
+
+import machine
+
+MIB = 1 << 20
+# Measured another time on this kind of machine: `linuxkit build` of a spec like large-gzip.yml, cold cache.
+LINUXKIT_ELSEWHERE = {"seconds": 30.8, "memory": 1292e6, "remount": 23.9}
+
+
+@dataclasses.dataclass
+class Row:
+    """A line of the table. `met` is None where nothing is demanded."""
+    goal: str
+    what: str
+    figure: str
+    wanted: str
+    met: bool | None
+    beside: str = ""
+
+    def markdown(self):
+        verdict = {True: "yes", False: "**no**", None: ""}[self.met]
+        return f"| {self.goal} | {self.what} | {self.figure} | {self.wanted} | {verdict} | {self.beside} |"
+
+
+def ms(seconds):
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def mb(size):
+    return f"{size / 1e6:.1f} MB"
+
+
+def least(value, bound, text="{:.2f}"):
+    return {"figure": text.format(value), "wanted": "≥ " + text.format(bound), "met": value >= bound}
+
+
+def most(value, bound, text="{:.2f}"):
+    return {"figure": text.format(value), "wanted": "≤ " + text.format(bound), "met": value <= bound}
+
+
+def most_time(value, bound):
+    return {"figure": ms(value), "wanted": f"≤ {ms(bound)}", "met": value <= bound}
+
+
+class Figures:
+    """Medians by name."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __getitem__(self, name):
+        return machine.median(self.samples[name])
+
+    def __contains__(self, name):
+        return bool(self.samples.get(name))
+
+    def top(self, *names):
+        return max(value for name in names for value in self.samples.get(name, [0]))
+
+    def span(self):
+        """Seconds to decode one span of 1 MiB."""
+        return MIB / 1e6 / self["P gzip"]
+
+
+def rows(f):
+    """Each goal whose figures are there."""
+    groups = [
+        ("P gzip", decoding), ("read root", reading), ("mount small", mounting), ("nothing to initrd", first_time),
+        ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
+        ("remount changed", remount),
+    ]
+    return [row for name, make in groups if name in f for row in make(f)]
+
+
+def decoding(f):
+    plain = f["P gzip"]
+    bound = 0.015 + 65536 / f["blob gzip"]
+    yield Row("1", "the pass, gzip, in P", **least(f["pass gzip / P"], 0.90), beside=f"P = {plain:.0f} MB/s")
+    yield Row("1", "the pass, zstd, in P of zstd", f"{f['pass zstd / P']:.2f}", "told", None, f"P = {f['P zstd']:.0f} MB/s")
+    beside = f"{mb(f['index gzip'])} of {mb(f['blob gzip'])}, {f['entries']:.0f} entries"
+    if "rapidgzip index" in f:
+        beside += f"; ratarmount {f['rapidgzip index'] / f['blob gzip']:.2%}"
+    yield Row("2", "index / blob", **most(f["index gzip"] / f["blob gzip"], bound, "{:.2%}"), beside=beside)
+
+
+def reading(f):
+    plain = f["P gzip"]
+    beside = f"{f['read root']:.0f} MB/s"
+    if "rapidgzip read" in f:
+        beside += f"; ratarmount {f['rapidgzip read'] / plain:.2f} P"
+    yield Row("3", "initrd.img front to back, cold, as root, in P", **least(f["read root"] / plain, 1.2), beside=beside)
+    if "read user" in f:
+        row = least(f["read user"] / plain, 1.1)
+        yield Row("3", "the same as an ordinary user, in P", **row, beside=f"{f['read user']:.0f} MB/s")
+    if "read one worker" in f:
+        row = least(f["read one worker"] / plain, 0.95)
+        yield Row("4", "with one decode worker, in P", **row, beside=f"{f['read one worker']:.0f} MB/s")
+    if "read zstd" in f:
+        figure = f"{f['read zstd'] / f['P zstd']:.2f}"
+        yield Row("", "initrd.img of a zstd layer, cold, in P of zstd", figure, "told", None, f"{f['read zstd']:.0f} MB/s")
+    peer = f"; ratarmount {ms(f['rapidgzip p50'])}" if "rapidgzip p50" in f else ""
+    beside = f"{ms(f['random p50'])}; a span decodes in {ms(f.span())}{peer}"
+    yield Row("5", "random 4 KiB, cold, p50, in span decodes", **most(f["random p50"] / f.span(), 0.6), beside=beside)
+    peer = f"; ratarmount {ms(f['rapidgzip p99'])}" if "rapidgzip p99" in f else ""
+    beside = ms(f["random p99"]) + peer
+    yield Row("5", "the same, p99", **most(f["random p99"] / f.span(), 1.2), beside=beside)
+
+
+def mounting(f):
+    peer = f"ratarmount {ms(f['rapidgzip mount'])}" if "rapidgzip mount" in f else ""
+    yield Row("6", "mount to `stat initrd.img`, small spec", **most_time(f["mount small"], 0.010))
+    yield Row("6", "the same, 25,000 files", **most_time(f["mount large"], 0.050), beside=peer)
+
+
+def first_time(f):
+    mine, theirs = f["nothing to initrd"], f["by hand"]
+    beside = f"{mine:.1f} s against {theirs:.1f} s (umoci and cpio alone {f['by hand, fetched']:.1f} s)"
+    yield Row("7", "nothing cached to a read initrd, times as fast as skopeo, umoci, cpio", **least(theirs / mine, 7, "{:.1f}"), beside=beside)
+    if "linuxkit build" in f:
+        beside, theirs = "same run", f["linuxkit build"]
+    else:
+        beside, theirs = "of another run", LINUXKIT_ELSEWHERE["seconds"]
+    row = least(theirs / mine, 5, "{:.1f}")
+    yield Row("7", "times as fast as `linuxkit build`", **row, beside=f"{theirs:.1f} s, {beside}")
+    beside = f"by hand {mb(f['by hand written'])}"
+    yield Row("", "bytes written on the way", mb(f["written first"]), "told", None, beside)
+
+
+def names(f):
+    share = f["reread"] / f["native"] if "reread" in f else 0
+    if "reread" in f:
+        beside = f"{f['reread']:.0f} of {f['native']:.0f} MB/s"
+        yield Row("8", "warm reread, of the native page cache", **least(share, 0.65), beside=beside)
+    for call in ("stat", "readdir"):
+        mine, theirs = f[f"{call} lkit"], f[f"{call} empty"]
+        beside = f"{mine * 1e6:.2f} µs against {theirs * 1e6:.2f} µs an entry"
+        yield Row("8", f"{call}, of a file system that does nothing", **most(mine / theirs, 1.2), beside=beside)
+
+
+def memory(f):
+    mine = f.top("memory read", "memory first", "memory zstd")
+    beside = "; ".join([f"ratarmount {mb(f.top('memory rapidgzip'))}" if "memory rapidgzip" in f else "",
+                        f"linuxkit {mb(LINUXKIT_ELSEWHERE['memory'])}, of another run"]).strip("; ")
+    row = most(mine / MIB, 64 + 32, "{:.0f} MiB")
+    yield Row("9", "peak anonymous memory, large image", **row, beside=beside)
+    if "memory million mounted" in f:
+        each = (f["memory million mounted"] - f["memory small mounted"]) / 1e6
+        beside = f"peak {mb(f.top('memory million'))}"
+        yield Row("9", "memory a file of the tree", **most(each, 200, "{:.0f} bytes"), beside=beside)
+
+
+def million(f):
+    if "mount million" in f:
+        yield Row("10", "mount of a million files", **most_time(f["mount million"], 2))
+    beside = f"`ls -R` {f['ls million']:.1f} s, {f['read million']:.0f} MB/s"
+    yield Row("10", "`ls -R rootfs` and a full read", "work", "work", True, beside)
+
+
+def machines(f):
+    one, eight = f["machines 1"], f["machines 8"]
+    beside = f"{mb(eight)} of blobs read against {mb(one)}"
+    yield Row("11", "decodes of a span by eight machines, of one machine's", **most(eight / one, 1.0, "{:.2f}") | {"met": eight <= one * 1.01}, beside=beside)
+
+
+def remount(f):
+    beside = f"{mb(f['remount read'])} read; linuxkit {LINUXKIT_ELSEWHERE['remount']:.0f} s, of another run"
+    yield Row("12", "remounted after a change of one line", **most_time(f["remount changed"], 0.020), beside=beside)
