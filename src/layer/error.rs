@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// Takes out what the store or the registry said through the streams of blob `digest`.
-    pub(super) fn from_stream(self, digest: &Digest) -> Self {
+    pub(super) fn out_of_stream(self, digest: &Digest) -> Self {
         match self {
             Self::Read(error) | Self::Store(error) => Self::Blob(blob::Error::from_stream(digest, error)),
             other => other,
@@ -124,7 +124,7 @@ impl Error {
     }
 
     /// Takes out what a source said that was read as a stream.
-    pub(super) fn from_content(self) -> Self {
+    pub(super) fn out_of_content(self) -> Self {
         match self {
             Self::Read(error) => match error.downcast::<ReadError>() {
                 Ok(error) => Self::Content(error),

@@ -179,12 +179,9 @@ impl Layers {
         let expected = Expected { size: wanted.size, digest: Some(digest), diff_id: Some(wanted.diff_id) };
         let plan = Plan { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
-        let copy = match copy {
-            Some(copy) => Some(&mut *copy as &mut (dyn Write + Send)),
-            None => None,
-        };
+        let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));
         let draft = build::pass(Flow { input, copy, progress: &progress }, &expected, plan);
-        draft.map_err(|error| error.from_stream(&digest))
+        draft.map_err(|error| error.out_of_stream(&digest))
     }
 
     /// An index that was kept, with its table of contents; a damaged one is dropped.

@@ -96,7 +96,7 @@ impl Layers {
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let plan = Plan { span_size: self.options.span_size, scanner };
         let flow = Flow { input: &mut input, copy: None, progress: &|_| {} };
-        let draft = build::pass(flow, &expected, plan).map_err(|error| error.from_content().of(file))?;
+        let draft = build::pass(flow, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
 }

@@ -48,11 +48,13 @@ pub(super) fn body(pairs: &[u64], size: u64, offset: u64, stored: u64) -> Result
     let mut runs = Vec::with_capacity(pairs.len() / 2);
     for pair in pairs.chunks_exact(2) {
         let (at, len) = (pair[0], pair[1]);
+        // Writers end a map, or fill it up, with runs of no length.
+        if len == 0 {
+            continue;
+        }
         let end = at.checked_add(len).filter(|end| at >= file_end && *end <= size);
         file_end = end.ok_or("the sparse map has runs that overlap or leave the file")?;
-        if len > 0 {
-            runs.push(Run { at, offset: offset + used, len });
-        }
+        runs.push(Run { at, offset: offset + used, len });
         used =
             used.checked_add(len).filter(|used| *used <= stored).ok_or("the sparse map names more than is stored")?;
     }
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn runs_lie_behind_each_other_in_the_diff() {
         let runs = vec![Run { at: 0, offset: 1024, len: 10 }, Run { at: 4096, offset: 1034, len: 20 }];
-        assert_eq!(body(&[0, 10, 4096, 20, 9000, 0], 9000, 1024, 30), Ok(Body::Sparse { size: 9000, runs }));
+        assert_eq!(body(&[0, 10, 4096, 20, 9000, 0, 0, 0], 9000, 1024, 30), Ok(Body::Sparse { size: 9000, runs }));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | tag | one byte: file kind, kind of body, whether it has attributes |
 //! | shared | bytes its path has in common with the path before |
 //! | length | bytes of the path behind them |
-//! | name | those bytes |
+//! | rest | those bytes |
 //! | mode | permission bits |
 //! | owner | uid, gid |
 //! | time | difference to the time before |
@@ -45,11 +45,11 @@ const HARD_LINK: u8 = 4;
 const XATTRS: u8 = 0x80;
 
 #[derive(Clone, Copy)]
-enum Name {
+enum Part {
     Tag,
     Shared,
     Length,
-    Name,
+    Rest,
     Mode,
     Owner,
     Time,
@@ -82,12 +82,12 @@ impl TocBuilder {
         let kind = KINDS.iter().position(|kind| *kind == entry.metadata.kind).expect("every kind is in the table");
         let kind = u8::try_from(kind).expect("the table is short");
         let xattrs = if entry.xattrs.is_empty() { 0 } else { XATTRS };
-        self.at(Name::Tag).byte(kind | body_number(&entry.body) << 3 | xattrs);
+        self.at(Part::Tag).byte(kind | body_number(&entry.body) << 3 | xattrs);
         self.push_path(entry.path);
         self.push_metadata(&entry.metadata);
         self.push_body(&entry.body);
         if !entry.xattrs.is_empty() {
-            let extra = self.at(Name::Extra);
+            let extra = self.at(Part::Extra);
             extra.length(entry.xattrs.len());
             for xattr in &entry.xattrs {
                 extra.bytes(&xattr.name);
@@ -106,29 +106,29 @@ impl TocBuilder {
         zstd::bulk::compress(&whole, LEVEL).expect("compressing to memory fails only without memory")
     }
 
-    fn at(&mut self, name: Name) -> &mut Column {
-        &mut self.columns[name as usize]
+    fn at(&mut self, part: Part) -> &mut Column {
+        &mut self.columns[part as usize]
     }
 
     fn push_path(&mut self, path: &[u8]) {
         let shared = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
-        self.at(Name::Shared).length(shared);
-        self.at(Name::Length).length(path.len() - shared);
-        self.at(Name::Name).raw(&path[shared..]);
+        self.at(Part::Shared).length(shared);
+        self.at(Part::Length).length(path.len() - shared);
+        self.at(Part::Rest).raw(&path[shared..]);
         self.path.truncate(shared);
         self.path.extend_from_slice(&path[shared..]);
     }
 
     fn push_metadata(&mut self, metadata: &Metadata) {
-        self.at(Name::Mode).number(metadata.mode.into());
-        self.at(Name::Owner).number(metadata.uid.into());
-        self.at(Name::Owner).number(metadata.gid.into());
+        self.at(Part::Mode).number(metadata.mode.into());
+        self.at(Part::Owner).number(metadata.uid.into());
+        self.at(Part::Owner).number(metadata.gid.into());
         let difference = metadata.mtime.wrapping_sub(self.before.mtime);
         self.before.mtime = metadata.mtime;
-        self.at(Name::Time).signed(difference);
+        self.at(Part::Time).signed(difference);
         if is_device(metadata.kind) {
-            self.at(Name::Extra).number(metadata.rdev.0.into());
-            self.at(Name::Extra).number(metadata.rdev.1.into());
+            self.at(Part::Extra).number(metadata.rdev.0.into());
+            self.at(Part::Extra).number(metadata.rdev.1.into());
         }
     }
 
@@ -137,26 +137,26 @@ impl TocBuilder {
             Body::Empty => {}
             Body::Content { offset, size } => {
                 self.push_place(*offset);
-                self.at(Name::Place).number(*size);
+                self.at(Part::Place).number(*size);
                 self.before.end = offset + size;
             }
             Body::Sparse { size, runs } => {
-                self.at(Name::Extra).number(*size);
-                self.at(Name::Extra).length(runs.len());
+                self.at(Part::Extra).number(*size);
+                self.at(Part::Extra).length(runs.len());
                 for run in runs {
                     self.push_place(run.offset);
-                    self.at(Name::Extra).number(run.at);
-                    self.at(Name::Extra).number(run.len);
+                    self.at(Part::Extra).number(run.at);
+                    self.at(Part::Extra).number(run.len);
                     self.before.end = run.offset + run.len;
                 }
             }
-            Body::Symlink(target) | Body::HardLink(target) => self.at(Name::Link).bytes(target),
+            Body::Symlink(target) | Body::HardLink(target) => self.at(Part::Link).bytes(target),
         }
     }
 
     fn push_place(&mut self, offset: u64) {
         let gap = offset.wrapping_sub(self.before.end).cast_signed();
-        self.at(Name::Place).signed(gap);
+        self.at(Part::Place).signed(gap);
     }
 }
 
@@ -215,7 +215,7 @@ impl Toc {
     }
 
     fn expand_paths(&self) -> Option<Vec<u8>> {
-        let [mut shared, mut length, mut name] = [Name::Shared, Name::Length, Name::Name]
+        let [mut shared, mut length, mut name] = [Part::Shared, Part::Length, Part::Rest]
             .map(|column| Cursor::new(&self.bytes[self.starts[column as usize]..]));
         let mut paths = Vec::new();
         let mut before = 0..0_usize;
@@ -239,9 +239,9 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn entry(&mut self) -> Option<Entry<'a>> {
-        let tag = self.at(Name::Tag).byte()?;
+        let tag = self.at(Part::Tag).byte()?;
         let kind = *KINDS.get(usize::from(tag & 7))?;
-        let length = self.at(Name::Shared).length()?.checked_add(self.at(Name::Length).length()?)?;
+        let length = self.at(Part::Shared).length()?.checked_add(self.at(Part::Length).length()?)?;
         let path = self.paths.raw(length)?;
         let metadata = self.metadata(kind)?;
         let body = self.body(tag >> 3 & 7)?;
@@ -249,18 +249,18 @@ impl<'a> Walk<'a> {
         Some(Entry { path, metadata, body, xattrs })
     }
 
-    fn at(&mut self, name: Name) -> &mut Cursor<'a> {
-        &mut self.cursors[name as usize]
+    fn at(&mut self, part: Part) -> &mut Cursor<'a> {
+        &mut self.cursors[part as usize]
     }
 
     fn metadata(&mut self, kind: FileKind) -> Option<Metadata> {
-        let mode = u16::try_from(self.at(Name::Mode).number()?).ok()?;
-        let uid = self.at(Name::Owner).word()?;
-        let gid = self.at(Name::Owner).word()?;
-        let mtime = self.before.mtime.wrapping_add(self.at(Name::Time).signed()?);
+        let mode = u16::try_from(self.at(Part::Mode).number()?).ok()?;
+        let uid = self.at(Part::Owner).word()?;
+        let gid = self.at(Part::Owner).word()?;
+        let mtime = self.before.mtime.wrapping_add(self.at(Part::Time).signed()?);
         self.before.mtime = mtime;
         let rdev = match is_device(kind) {
-            true => (self.at(Name::Extra).word()?, self.at(Name::Extra).word()?),
+            true => (self.at(Part::Extra).word()?, self.at(Part::Extra).word()?),
             false => (0, 0),
         };
         Some(Metadata { kind, mode, uid, gid, mtime, rdev })
@@ -271,24 +271,24 @@ impl<'a> Walk<'a> {
             EMPTY => Body::Empty,
             CONTENT => {
                 let offset = self.place()?;
-                let size = self.at(Name::Place).number()?;
+                let size = self.at(Part::Place).number()?;
                 self.before.end = offset.checked_add(size)?;
                 Body::Content { offset, size }
             }
             SPARSE => self.sparse()?,
-            SYMLINK => Body::Symlink(self.at(Name::Link).bytes()?),
-            HARD_LINK => Body::HardLink(self.at(Name::Link).bytes()?),
+            SYMLINK => Body::Symlink(self.at(Part::Link).bytes()?),
+            HARD_LINK => Body::HardLink(self.at(Part::Link).bytes()?),
             _ => return None,
         })
     }
 
     fn sparse(&mut self) -> Option<Body<'a>> {
-        let size = self.at(Name::Extra).number()?;
-        let count = self.at(Name::Extra).length()?;
+        let size = self.at(Part::Extra).number()?;
+        let count = self.at(Part::Extra).length()?;
         let mut runs = Vec::new();
         for _ in 0..count {
             let offset = self.place()?;
-            let (at, len) = (self.at(Name::Extra).number()?, self.at(Name::Extra).number()?);
+            let (at, len) = (self.at(Part::Extra).number()?, self.at(Part::Extra).number()?);
             self.before.end = offset.checked_add(len)?;
             runs.push(Run { at, offset, len });
         }
@@ -296,12 +296,12 @@ impl<'a> Walk<'a> {
     }
 
     fn place(&mut self) -> Option<u64> {
-        let gap = self.at(Name::Place).signed()?;
+        let gap = self.at(Part::Place).signed()?;
         Some(self.before.end.wrapping_add_signed(gap))
     }
 
     fn xattrs(&mut self) -> Option<Vec<Xattr>> {
-        let extra = self.at(Name::Extra);
+        let extra = self.at(Part::Extra);
         let count = extra.length()?;
         (0..count).map(|_| Some(Xattr { name: extra.bytes()?.into(), value: extra.bytes()?.into() })).collect()
     }
