@@ -1,7 +1,7 @@
 //! Images for a spec: references resolved side by side, layers opened side by side, one tree for each.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,7 +34,7 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened, or a mirror is none.
     pub fn new(settings: &'a Settings, monitor: &'a dyn Monitor) -> Result<Self, Failure> {
-        let store = Arc::new(Store::open(&settings.cache, &settings.layouts)?);
+        let store = Arc::new(store(&settings.cache, &settings.layouts)?);
         let mirrors = settings.mirrors.iter().map(|text| text.parse());
         let mirrors =
             mirrors.collect::<Result<_, _>>().map_err(|error| Failure::usage(format!("--mirror: {error}")))?;
@@ -99,6 +99,15 @@ impl<'a> Images<'a> {
         let layer = self.layers.open(wanted, &*fetch, self.monitor);
         layer.map_err(|error| Failure::from(error).under(format!("cannot use image `{reference}`")))
     }
+}
+
+/// The store over a cache directory and layouts.
+///
+/// # Errors
+/// When one of them cannot be opened.
+pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Failure> {
+    let opened = Store::open(cache, layouts).map_err(Failure::from);
+    opened.map_err(|failure| failure.or_hint(|| "choose a folder you may write to with `--cache DIR`".to_owned()))
 }
 
 /// What `docker login` keeps.

@@ -5,7 +5,6 @@
 mod args;
 mod commands;
 mod exit_code;
-mod export;
 mod images;
 mod input;
 mod lock_file;

@@ -37,7 +37,7 @@ impl Progress {
 
     fn line(&self, loudness: Loudness, text: &str) {
         if self.loudness >= loudness {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| report::say(&format!("{text}\n")));
         }
     }
 

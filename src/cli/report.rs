@@ -1,6 +1,7 @@
 //! Errors as a person sees them: message, place, causes, hint; on standard error, each thing once.
 
 use std::error::Error;
+use std::io::{self, Write as _};
 
 use crate::base::{ErrorKind, Fault};
 
@@ -17,7 +18,34 @@ pub struct Failure {
 
 /// Prints a warning.
 pub fn warn(message: &str) {
-    eprintln!("warning: {message}");
+    say(&format!("warning: {message}\n"));
+}
+
+/// Writes to standard error. When nobody reads it, nobody can be told.
+pub fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes data to standard output. Whoever closed it has seen enough.
+///
+/// # Errors
+/// When it cannot be written, such as to a full disk.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    printed(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
+}
+
+/// How printing went; a reader that has gone is no failure.
+///
+/// # Errors
+/// Every other one.
+pub fn printed(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Failure {
@@ -44,13 +72,20 @@ impl Failure {
     /// The same as the cause of another message.
     pub fn under(mut self, message: impl Into<String>) -> Self {
         let cause = std::mem::replace(&mut self.message, message.into());
-        self.causes.insert(0, cause);
+        if cause != self.message {
+            self.causes.insert(0, cause);
+        }
         self
     }
 
     /// The same with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same with what to do next, unless it knows that better.
+    pub fn or_hint(self, hint: impl FnOnce() -> String) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint())), ..self }
     }
 
     /// The same with a place in the spec, above what it shows already.
@@ -73,7 +108,7 @@ impl Failure {
 
     /// Prints it.
     pub fn print(&self) {
-        eprint!("{}", self.rendered());
+        say(&self.rendered());
     }
 }
 
@@ -112,5 +147,11 @@ mod tests {
         let failure = failure.at("  --> a.yml:1:2\n".to_owned());
         let text = "error: cannot resolve image `x`\n  --> a.yml:1:2\n  cause: no answer\n  cause: connection refused\n\nhint: start the registry\n";
         assert_eq!((failure.rendered().as_str(), failure.kind), (text, ErrorKind::Io));
+    }
+
+    #[test]
+    fn a_message_is_no_cause_of_itself() {
+        let failure = Failure::usage("no").under("no").or_hint(|| "try".to_owned()).or_hint(|| "not this".to_owned());
+        assert_eq!(failure.rendered(), "error: no\n\nhint: try\n");
     }
 }

@@ -165,6 +165,8 @@ fn write_hint(path: &Path, size: u64, source: &io::Error) -> Option<String> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some(format!("make room in `{}`: the file has {size} bytes", place.display()))
         }
+        io::ErrorKind::NotADirectory => Some(format!("`{}` is no directory; name one with `--dir`", place.display())),
+        io::ErrorKind::IsADirectory => Some("write into a directory with `--dir`".to_owned()),
         io::ErrorKind::NotFound => Some(format!("make the directory with `mkdir -p {}`", place.display())),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("choose a directory you may write to with `--dir`".to_owned())

@@ -1,5 +1,6 @@
 //! `lkit build`: artifacts as files under LinuxKit's names.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,10 +12,14 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::{args, export, wire};
-use crate::extent::SharedSource;
-use crate::output::{Artifact, Catalog, Format};
+use crate::cli::{args, wire};
+use crate::extent::{ReadError, SharedSource};
+use crate::output::{self, Catalog, Format};
+use crate::serve::{Artifact, Error, Exported, Interrupts, export, export_to_stdout};
 use crate::spec::{MetadataFormat, Spec};
+
+/// Bytes hashed at a time: as large as a span, so that each is decoded once.
+const CHUNK: usize = 1 << 20;
 
 /// An artifact, laid out.
 struct Output {
@@ -27,7 +32,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     let args::Build { specs, formats, dir, output, dry_run, digest, json, sources, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
     if dry_run {
-        print!("{}", wire::resolved_text(&wire::parse(&specs)?, MetadataFormat::Yaml));
+        report::print(&wire::resolved_text(&wire::parse(&specs)?, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::new(sources, &specs)?;
@@ -46,7 +51,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     let written = write(outputs, &dir, output.as_deref())?;
     if json {
         let files: Vec<_> = written.iter().map(|(path, size)| json!({"path": path, "size": size})).collect();
-        println!("{}", json!({ "files": files }));
+        report::print(&format!("{}\n", json!({ "files": files })))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +73,7 @@ fn formats_of(spec: &Spec) -> Result<Vec<&'static Format>, Failure> {
 
 /// The files of all formats, each laid out; two formats must not write one file.
 fn outputs(catalog: &Catalog, formats: &[&Format]) -> Result<Vec<Output>, Failure> {
-    let mut artifacts: Vec<Artifact> = Vec::new();
+    let mut artifacts: Vec<output::Artifact> = Vec::new();
     for format in formats {
         for artifact in catalog.written(format)? {
             match artifacts.iter().find(|other| other.name == artifact.name) {
@@ -81,56 +86,53 @@ fn outputs(catalog: &Catalog, formats: &[&Format]) -> Result<Vec<Output>, Failur
             }
         }
     }
-    let open = |artifact: Artifact| Ok(Output { source: catalog.open(&artifact)?, name: artifact.name });
+    let open = |artifact: output::Artifact| Ok(Output { source: catalog.open(&artifact)?, name: artifact.name });
     artifacts.into_iter().map(open).collect()
 }
 
 fn write(outputs: Vec<Output>, dir: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, u64)>, Failure> {
-    let Some(path) = output else {
-        let files: Vec<_> = outputs.into_iter().map(|output| (dir.join(output.name), output.source)).collect();
-        export::to_files(&files)?;
-        return Ok(files.into_iter().map(|(path, source)| (path, source.size())).collect());
-    };
-    let [output] = outputs.as_slice() else {
-        let message = format!("`-o` takes a format of one file, this one has {}", outputs.len());
+    let interrupts = Interrupts::catch()?;
+    let mut step =
+        |_: Exported<'_>| if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let path_of = |name: &str| output.map_or_else(|| dir.join(name), Path::to_owned);
+    let sizes: Vec<u64> = outputs.iter().map(|output| output.source.size()).collect();
+    let artifacts: Vec<Artifact> =
+        outputs.into_iter().map(|output| Artifact::ready(output.name, output.source)).collect();
+    if let (Some(path), false) = (output, artifacts.len() == 1) {
+        let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), artifacts.len());
         return Err(Failure::usage(message).hint("name a directory with `--dir`"));
-    };
-    if path == Path::new("-") {
-        export::to_stream(&output.source, &mut std::io::stdout().lock())?;
-        return Ok(Vec::new());
     }
-    export::to_files(&[(path.to_owned(), output.source.clone())])?;
-    Ok(vec![(path.to_owned(), output.source.size())])
+    if let (Some("-"), [artifact]) = (output.and_then(Path::to_str), artifacts.as_slice()) {
+        return export_to_stdout(artifact, &mut step).map(|()| Vec::new()).map_err(Failure::from);
+    }
+    let files: Vec<_> = artifacts.iter().map(|artifact| (artifact, path_of(artifact.name()))).collect();
+    export(&files, &mut step)?;
+    Ok(files.into_iter().map(|(_, path)| path).zip(sizes).collect())
 }
 
 fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
     for Output { name, source } in outputs {
-        let mut hash = Hash(Sha256::new());
-        export::to_stream(source, &mut hash)?;
-        let digest = Digest::from_bytes(hash.0.finalize().into());
+        let digest = hashed(source).map_err(|source| Error::Read { name: name.clone(), source })?;
         if json {
             sums.insert(name.clone(), digest.to_string().into());
         } else {
-            println!("{}  {name}", digest.hex());
+            report::print(&format!("{}  {name}\n", digest.hex()))?;
         }
     }
     if json {
-        println!("{}", serde_json::Value::Object(sums));
+        report::print(&format!("{}\n", serde_json::Value::Object(sums)))?;
     }
     Ok(())
 }
 
-/// A writer that only hashes.
-struct Hash(Sha256);
-
-impl std::io::Write for Hash {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+fn hashed(source: &SharedSource) -> Result<Digest, ReadError> {
+    let (mut hash, mut buf, mut offset) = (Sha256::new(), vec![0; CHUNK], 0);
+    while offset < source.size() {
+        let len = usize::try_from(source.size() - offset).map_or(CHUNK, |left| left.min(CHUNK));
+        source.read_at(&mut buf[..len], offset)?;
+        hash.update(&buf[..len]);
+        offset += len as u64;
     }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Ok(Digest::from_bytes(hash.finalize().into()))
 }

@@ -2,25 +2,27 @@
 
 use std::process::ExitCode;
 
-use crate::blob::Store;
 use crate::cli::args;
-use crate::cli::report::Failure;
+use crate::cli::images;
+use crate::cli::report::{self, Failure};
 use crate::cli::settings::cache_dir;
 
 /// Lists or cleans the cache.
 pub fn run(args: args::Cache) -> Result<ExitCode, Failure> {
-    let store = Store::open(&cache_dir(args.cache)?, &[])?;
+    let store = images::store(&cache_dir(args.cache)?, &[])?;
     match args.command {
         args::CacheCommand::Ls => {
+            let mut text = String::new();
             for named in store.cache().entries()? {
                 for name in &named.names {
-                    println!("{name} {}", named.descriptor.digest);
+                    text += &format!("{name} {}\n", named.descriptor.digest);
                 }
             }
+            report::print(&text)?;
         }
         args::CacheCommand::Clean => {
             let cleaned = store.clean()?;
-            eprintln!("removed {} files, {} bytes", cleaned.files, cleaned.bytes);
+            report::say(&format!("removed {} files, {} bytes\n", cleaned.files, cleaned.bytes));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use crate::base::FileKind;
 use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
-use crate::cli::report::Failure;
+use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::wire::{self, Loaded};
 use crate::oci::Image;
@@ -27,12 +27,8 @@ pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure>
         (false, true) => print_tree(&loaded.catalog.system().tree, &mut output),
         (false, false) => print_summary(&loaded, &mut output),
     };
-    match printed.and_then(|()| output.flush()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::io("cannot print", &error)),
-        Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    report::printed(printed.and_then(|()| output.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Where the spec uses a reference.
