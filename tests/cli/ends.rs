@@ -1,0 +1,138 @@
+//! How mounts end: by unmounting, by signals, by a killed server; and mounts of ordinary users.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::{have, run, skip_unless, stdout};
+use crate::system::{Mounted, System, assert_says, is_mounted, server_of, signal, wait_for};
+
+/// Waits until neither mount nor server is left.
+fn gone(dir: &Path, server: u32) {
+    wait_for("the mount to go", || !is_mounted(dir));
+    wait_for("the server to end", || !Path::new(&format!("/proc/{server}")).exists());
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
+}
+
+#[test]
+fn fuse_every_way_to_unmount_ends_the_server() {
+    let system = System::new();
+    for way in ["umount", "fusermount3 -u", "lkit", "TERM", "INT", "HUP"] {
+        let Some(mounted) = system.mounted() else { return };
+        let server = mounted.server();
+        match way {
+            "lkit" => drop(system.good("umount mnt")),
+            "TERM" | "INT" | "HUP" => signal(way, server),
+            _ => {
+                let words: Vec<_> = way.split(' ').chain([mounted.0.to_str().unwrap()]).collect();
+                run(words[0], &words[1..]);
+            }
+        }
+        gone(&mounted.0, server);
+    }
+    assert_says(&system.bad("umount mnt", 1), &["nothing is mounted on `mnt`"]);
+}
+
+#[test]
+fn fuse_a_mount_ends_while_it_is_read() {
+    let system = System::new();
+    for way in ["lkit", "TERM"] {
+        let Some(mounted) = system.mounted() else { return };
+        let server = mounted.server();
+        let mut file = fs::File::open(mounted.path("a.tar")).unwrap();
+        file.read_exact(&mut [0; 512]).unwrap();
+        let reader = std::thread::spawn(move || file.read_to_end(&mut Vec::new()).is_ok());
+        if way == "lkit" {
+            drop(system.good("umount mnt"))
+        } else {
+            signal(way, server)
+        }
+        // What it had open it may read to its end or be refused; it must not hang.
+        let _ = reader.join().unwrap();
+        gone(&mounted.0, server);
+    }
+}
+
+#[test]
+fn fuse_the_dead_mount_of_a_killed_server_is_cleared() {
+    let system = System::new();
+    let Some(mounted) = system.mounted() else { return };
+    let kill = |server| {
+        signal("KILL", server);
+        wait_for("the server to die", || fs::read_dir(&mounted.0).is_err());
+        assert!(is_mounted(&mounted.0));
+    };
+    kill(mounted.server());
+    system.good("mount a.yml mnt");
+    assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
+    kill(mounted.server());
+    system.good("umount mnt");
+    assert!(!is_mounted(&mounted.0));
+}
+
+#[test]
+fn fuse_a_foreground_mount_stays_until_it_is_asked_to_end() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    let mut child = system.command("mount --foreground a.yml mnt").stderr(Stdio::piped()).spawn().unwrap();
+    let mounted = Mounted(system.mount_point());
+    wait_for("the mount", || is_mounted(&mounted.0));
+    assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
+    assert!(child.try_wait().unwrap().is_none());
+    signal("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!is_mounted(&mounted.0));
+}
+
+#[test]
+fn fuse_messages_of_the_server_go_to_the_log() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    system.good("mount --log log a.yml mnt");
+    let mounted = Mounted(system.mount_point());
+    assert!(system.path("log").is_file());
+    assert_says(&system.bad("mount --log no/log a.yml mnt", 1), &["cannot open log file `no/log`"]);
+    assert!(server_of(&mounted.0).is_some());
+}
+
+#[test]
+fn fuse_an_ordinary_user_mounts_reads_and_unmounts() {
+    let system = System::new();
+    if !have(&["runuser", "fusermount3"]) || !crate::system::can_mount() {
+        return;
+    }
+    let open_to_all = fs::metadata("/dev/fuse").unwrap().permissions().mode() & 0o006 == 0o006;
+    let root = rustix::process::geteuid().is_root();
+    if !skip_unless(root && open_to_all, "/dev/fuse is not for ordinary users; `chmod 666 /dev/fuse`") {
+        return;
+    }
+    let home = system.path("home");
+    let program = system.path("lkit");
+    fs::copy(env!("CARGO_BIN_EXE_lkit"), &program).unwrap();
+    fs::create_dir_all(home.join("mnt")).unwrap();
+    run("chown", ["-R", "nobody", home.to_str().unwrap()]);
+    run("chmod", ["-R", "a+rX", system.dir.path().to_str().unwrap()]);
+    let user = |line: &str| {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "nobody", "--"]).arg(if line.starts_with("lkit") {
+            program.as_os_str()
+        } else {
+            "cat".as_ref()
+        });
+        command.args(line.split(' ').skip(1)).current_dir(&home).env("HOME", &home);
+        command.env_remove("XDG_CACHE_HOME").env_remove("LKIT_CACHE").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    stdout("mount", &user("lkit mount --offline --layout ../layout ../a.yml mnt"));
+    let mounted = Mounted(home.join("mnt"));
+    assert_eq!(user("cat mnt/rootfs/etc/motd").stdout, b"hello\n");
+    assert!(home.join(".cache/lkit").is_dir());
+    stdout("umount", &user("lkit umount mnt"));
+    assert!(!is_mounted(&mounted.0));
+}

@@ -1,0 +1,83 @@
+//! Images from a real registry: caches that several processes fill, and that a killed one leaves behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::{lkit, stdout};
+use crate::registry::{DockerRegistry, Door};
+use crate::system::{System, image, noise, signal, tar, wait_for};
+
+/// Bytes of a layer that takes a while to pull.
+const LARGE: usize = 40 << 20;
+
+/// A registry with `test/large:1`, and a spec of it.
+fn furnished(system: &mut System) -> Option<DockerRegistry> {
+    let registry = DockerRegistry::start(&system.path("registry"), Door::Open)?;
+    let descriptor = image(&system.layout, &[&tar(&[("large", &noise(LARGE))]), &tar(&[("etc/small", b"small")])]);
+    system.layout.name("large", &descriptor);
+    registry.push(&system.layout.dir, "large", "test/large:1");
+    system.write("b.yml", format!("init:\n  - {}/test/large:1\n", registry.host()));
+    Some(registry)
+}
+
+/// Digests of the system, pulled into `cache`.
+fn digests(system: &System, cache: &Path) -> Command {
+    let mut command = lkit(cache);
+    command.current_dir(system.dir.path()).args(["build", "--digest", "b.yml"]).stdin(Stdio::null());
+    command
+}
+
+/// Bytes of the largest file below a directory.
+fn largest(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let size = |path: &Path| {
+        fs::metadata(path).map_or(0, |metadata| if metadata.is_dir() { largest(path) } else { metadata.len() })
+    };
+    entries.map_while(Result::ok).map(|entry| size(&entry.path())).max().unwrap_or(0)
+}
+
+#[test]
+fn two_processes_share_one_cold_cache() {
+    let mut system = System::new();
+    let Some(mut registry) = furnished(&mut system) else { return };
+    let cache = system.cache();
+    let start = || digests(&system, &cache).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let outputs = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    let said = outputs.each_ref().map(|output| stdout("build", output));
+    assert!(said[0].contains("b-initrd.img"));
+    assert_eq!(said[0], said[1]);
+    registry.kill();
+    assert_eq!(stdout("again", &digests(&system, &cache).output().unwrap()), said[0]);
+}
+
+#[test]
+fn regression_a_pull_that_is_killed_is_repaired_by_the_next() {
+    let mut system = System::new();
+    let Some(mut registry) = furnished(&mut system) else { return };
+    let cache = system.cache();
+    for at_least in [1, 1 << 20, 8 << 20] {
+        let mut child = digests(&system, &cache).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("a part of the layer", || largest(&cache) >= at_least || child_ended(child.id()));
+        signal("KILL", child.id());
+        child.wait().unwrap();
+    }
+    let repaired = stdout("repair", &digests(&system, &cache).output().unwrap());
+    let clean = stdout("clean", &digests(&system, &system.path("other")).output().unwrap());
+    assert_eq!(repaired, clean);
+    registry.kill();
+    assert_eq!(stdout("again", &digests(&system, &cache).output().unwrap()), clean);
+    stdout("clean", &lkit(&cache).args(["cache", "clean"]).output().unwrap());
+    let (kept, fresh) = (count(&cache), count(&system.path("other")));
+    assert_eq!(kept, fresh, "a killed pull leaves files that are never removed");
+}
+
+/// Whether a child is a zombie that waits for us.
+fn child_ended(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+fn count(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+}
