@@ -26,25 +26,23 @@ pub struct Closure {
 /// The file `oci-layout`, byte for byte as linuxkit writes it into a volume.
 pub const OCI_LAYOUT: &str = "{\n\t\t\"imageLayoutVersion\": \"1.0.0\"\n\t}";
 
-impl Closure {
-    /// The `index.json` of a layout that holds this and calls it `name`, byte for byte as linuxkit writes it.
-    pub fn index_json(&self, name: &Reference) -> Vec<u8> {
-        let Descriptor { media_type, digest, size, .. } = &self.root;
-        let index = json!({
-            "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
-            "manifests": [{
-                "mediaType": media_type,
-                "size": size,
-                "digest": digest.to_string(),
-                "annotations": {"org.opencontainers.image.ref.name": name.to_string()},
-            }],
-        });
-        let mut text = Vec::new();
-        let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"   "));
-        index.serialize(&mut writer).expect("a JSON value is written to memory");
-        text
-    }
+/// The `index.json` of a layout that holds what `root` leads to and calls it `name`, byte for byte as linuxkit writes it.
+pub fn layout_index(root: &Descriptor, name: &str) -> Vec<u8> {
+    let Descriptor { media_type, digest, size, .. } = root;
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [{
+            "mediaType": media_type,
+            "size": size,
+            "digest": digest.to_string(),
+            "annotations": {"org.opencontainers.image.ref.name": name},
+        }],
+    });
+    let mut text = Vec::new();
+    let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"   "));
+    index.serialize(&mut writer).expect("a JSON value is written to memory");
+    text
 }
 
 impl Resolver {
@@ -140,8 +138,7 @@ mod tests {
     fn a_layout_is_written_as_linuxkit_writes_it() {
         let digest = "sha256:6f0fb0eeef42105f3523eda96405a3966b4620f88df0986ca78fa9a566a304b8".parse().unwrap();
         let root = Descriptor::new(OCI_INDEX, digest, 491);
-        let closure = Closure { root, documents: Vec::new(), layers: Vec::new() };
-        let text = closure.index_json(&"localhost:5555/lk/multi:1".parse().unwrap());
+        let text = layout_index(&root, "localhost:5555/lk/multi:1");
         let expected = "7268a8e4aa2d8504a7b1dc6b69380083a6d4384c1a54b61a363c36263d89adcd";
         assert_eq!(Digest::of(&text).hex(), expected);
         let expected = "4b449ea627976fc352d644e28ecee5844f03f9f20130043f367d82ba456cce17";

@@ -24,7 +24,7 @@ mod registry;
 mod resolve;
 mod stream;
 
-pub use closure::{Closure, OCI_LAYOUT};
+pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
 pub use credentials::Credentials;
 pub use error::{Error, Problem};

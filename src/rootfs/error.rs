@@ -174,8 +174,9 @@ impl Fault for Error {
             Self::Values { .. } | Self::Label { .. } | Self::KernelFile { .. } | Self::HostFile { .. } => {
                 ErrorKind::Spec
             }
-            Self::Tree { .. } | Self::NotAFile(_) | Self::LongCmdline(_) => ErrorKind::Spec,
-            Self::Decompress { .. } => ErrorKind::Unsupported,
+            Self::NotAFile(_) | Self::LongCmdline(_) => ErrorKind::Spec,
+            Self::Tree { source: tree::Error::TooLarge, .. } | Self::Decompress { .. } => ErrorKind::Unsupported,
+            Self::Tree { .. } => ErrorKind::Spec,
             Self::Image { source, .. } | Self::Inside { source, .. } => source.kind(),
             Self::Read { source, .. } => source.kind(),
         }

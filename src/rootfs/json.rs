@@ -5,13 +5,8 @@ use serde_json::Value;
 
 /// The text of a value.
 pub(super) fn text(value: &impl Serialize) -> String {
-    indented(value, b"    ")
-}
-
-/// The text of a value with another indent.
-pub(super) fn indented(value: &impl Serialize, indent: &[u8]) -> String {
     let mut bytes = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     value
         .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
         .expect("writing to memory does not fail, and all keys are strings");

@@ -30,13 +30,16 @@ pub struct StoredImage {
     pub blobs: Vec<(Digest, SharedSource)>,
 }
 
+/// Finds an image as it is stored.
+type Stored<'a> = dyn Fn(&str, &[Platform]) -> Result<StoredImage, Cause> + 'a;
+
 /// What an assembly asks for.
 #[derive(Clone, Copy)]
 pub struct Supply<'a> {
     /// The image that a reference of the spec means.
     pub image: &'a dyn Fn(&str) -> Result<Arc<SourceImage>, Cause>,
     /// The image that a reference means, as it is stored, for these platforms or for all when there are none.
-    pub stored: &'a dyn Fn(&str, &[Platform]) -> Result<StoredImage, Cause>,
+    pub stored: &'a Stored<'a>,
     /// The entries of a tar inside an image; their content stays where it is.
     pub archive: &'a dyn Fn(&Content) -> Result<TreeBuilder, Cause>,
     /// What a gzip stream inside an image decompresses to.

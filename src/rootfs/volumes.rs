@@ -1,13 +1,10 @@
 //! Volumes: a directory each with `lower`, `tmp` and `merged`, over which init mounts an overlay.
 
-use serde::Serialize;
-
+use super::Error;
 use super::assemble::{Work, tree_error};
 use super::filter::{ResolvConf, filtered};
-use super::supply::StoredImage;
-use super::{Error, json};
 use crate::base::Metadata;
-use crate::oci::Descriptor;
+use crate::oci::{OCI_LAYOUT, layout_index};
 use crate::spec::{Located, Volume, VolumeFormat};
 use crate::tree::{Content, Node};
 
@@ -56,54 +53,14 @@ impl Work<'_> {
         put(format!("{lower}/oci-layout"), Node::Generated(old(Metadata::file()), OCI_LAYOUT.as_bytes()))?;
         put(format!("{lower}/blobs"), Node::Plain(old(Metadata::directory())))?;
         put(format!("{lower}/blobs/sha256"), Node::Plain(old(Metadata::directory())))?;
-        let index = index_json(&image);
-        put(format!("{lower}/index.json"), Node::Generated(old(Metadata::file()), index.as_bytes()))?;
+        let index = layout_index(&image.root, &image.reference);
+        put(format!("{lower}/index.json"), Node::Generated(old(Metadata::file()), &index))?;
         for (digest, blob) in image.blobs {
             let path = format!("{lower}/blobs/sha256/{}", digest.hex());
             put(path, Node::File(old(Metadata::file()), Content::whole(blob)))?;
         }
         Ok(())
     }
-}
-
-/// OCI image specification, image-layout.md.
-const OCI_LAYOUT: &str = "{\n\t\t\"imageLayoutVersion\": \"1.0.0\"\n\t}";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct IndexJson<'a> {
-    schema_version: u32,
-    media_type: &'static str,
-    manifests: [EntryJson<'a>; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EntryJson<'a> {
-    media_type: &'a str,
-    size: u64,
-    digest: String,
-    annotations: Annotations<'a>,
-}
-
-#[derive(Serialize)]
-struct Annotations<'a> {
-    #[serde(rename = "org.opencontainers.image.ref.name")]
-    name: &'a str,
-}
-
-fn index_json(image: &StoredImage) -> String {
-    let Descriptor { media_type, digest, size, .. } = &image.root;
-    let entry = EntryJson {
-        media_type,
-        size: *size,
-        digest: digest.to_string(),
-        annotations: Annotations { name: &image.reference },
-    };
-    json::indented(
-        &IndexJson { schema_version: 2, media_type: "application/vnd.oci.image.index.v1+json", manifests: [entry] },
-        b"   ",
-    )
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use lkit::extent::{SharedSource, Zeros};
 use lkit::format::erofs;
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
+use crate::artifact::Unreadable;
 use crate::common::have;
 use crate::image::{Directory, Image};
 use crate::judge;
 use crate::mount::Mount;
 use crate::sample::{Sample, Strictness, assert_same};
-use crate::source::{Unread, assert_any_split_equals_the_whole};
+use crate::source::assert_any_split_equals_the_whole;
 
 fn image(tree: &Arc<Tree>, name: &str) -> Image {
     Image::write(&erofs(tree.clone()).unwrap(), name)
@@ -84,7 +85,7 @@ fn oracle_linux_reads_a_file_over_four_gib() {
 #[test]
 fn lazy_an_erofs_is_laid_out_without_reading() {
     let size = 5 * GIB;
-    let image = erofs(big(Arc::new(Unread(size)))).unwrap();
+    let image = erofs(big(Arc::new(Unreadable(size)))).unwrap();
     assert!(image.size() > size && image.size() < size + MIB, "{}", image.size());
 }
 

@@ -6,10 +6,11 @@ use lkit::base::{GIB, MIB};
 use lkit::extent::{SharedSource, Zeros};
 use lkit::format::{Fat, FatFile, FatKind, FatOptions, fat};
 
+use crate::artifact::Unreadable;
 use crate::common::have;
 use crate::image::{Image, scratch};
 use crate::judge;
-use crate::source::{Pattern, Unread, assert_any_split_equals_the_whole, bytes};
+use crate::source::{Pattern, assert_any_split_equals_the_whole, bytes};
 
 fn file(path: &str, content: SharedSource) -> FatFile {
     FatFile { path: path.to_owned(), content }
@@ -79,7 +80,7 @@ fn oracle_mdir_shows_the_time_of_the_options() {
 
 #[test]
 fn lazy_a_volume_of_large_files_is_laid_out_without_reading() {
-    let large = || -> SharedSource { Arc::new(Unread(3 * GIB + 5)) };
+    let large = || -> SharedSource { Arc::new(Unreadable(3 * GIB + 5)) };
     let files = [file("kernel", large()), file("a/initrd.img", large()), file("b", large())];
     let volume = layout(None, None, &files);
     assert_eq!(volume.offset("kernel").unwrap() % 2048, 0);

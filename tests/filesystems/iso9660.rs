@@ -8,15 +8,16 @@ use lkit::extent::SharedSource;
 use lkit::format::{FatFile, FatOptions, Iso, IsoOptions, IsoParts, fat, iso9660};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
+use crate::artifact::Unreadable;
 use crate::common::have;
 use crate::image::{Directory, Image};
 use crate::judge;
 use crate::sample::{Limits, Sample, Strictness, assert_same};
-use crate::source::{Pattern, Unread, assert_any_split_equals_the_whole, bytes};
+use crate::source::{Pattern, assert_any_split_equals_the_whole, bytes};
 
 /// libisofs and isoinfo know paths of a kilobyte; Linux takes the two words of a device number for major and minor, they
 /// for one number.
-const LIMITS: Limits = Limits { target: 1000, minor: 255 };
+const LIMITS: Limits = Limits { target: 1000, minor: 255, ..Limits::LINUX };
 
 /// A sample whose socket is not expected: the extractors do not make one, though isoinfo sees it.
 fn sample_without_socket() -> Sample {
@@ -189,7 +190,7 @@ fn oracle_xorriso_sees_a_file_over_four_gib_as_one() {
 #[test]
 fn lazy_an_iso_is_laid_out_without_reading() {
     let size = 5 * GIB;
-    let iso = iso9660(one_file(Arc::new(Unread(size)))).unwrap();
+    let iso = iso9660(one_file(Arc::new(Unreadable(size)))).unwrap();
     assert!(iso.size() > size && iso.size() < size + MIB, "{}", iso.size());
 }
 

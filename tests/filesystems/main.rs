@@ -1,9 +1,17 @@
 //! File systems judged by other people's programs and by the kernel.
 
+#[path = "../common/artifact.rs"]
+mod artifact;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/images.rs"]
+mod images;
+#[path = "../common/qemu.rs"]
+mod qemu;
+
 mod erofs;
 mod fat;
+mod guest;
 mod image;
 mod iso9660;
 mod mount;

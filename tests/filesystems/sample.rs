@@ -40,6 +40,15 @@ pub struct Limits {
     pub target: usize,
     /// Largest minor device number.
     pub minor: u32,
+    /// Longest name, in bytes.
+    pub name: usize,
+    /// Latest time, in seconds since 1970.
+    pub time: i64,
+}
+
+impl Limits {
+    /// What Linux can take.
+    pub const LINUX: Self = Self { target: 4000, minor: (1 << 20) - 1, name: 255, time: 4_000_000_000 };
 }
 
 /// Collects the sample.
@@ -55,15 +64,15 @@ const LAYER: u64 = 1 << 40;
 impl Sample {
     /// A sample with all that Linux can take.
     pub fn linux() -> Self {
-        Self::new(Limits { target: 4000, minor: (1 << 20) - 1 })
+        Self::new(Limits::LINUX)
     }
 
     /// More than 5,000 entries.
     pub fn new(limits: Limits) -> Self {
         let layer = Arc::new(Pattern { seed: 42, size: LAYER });
         let mut maker = Maker { tree: TreeBuilder::new(), expected: BTreeMap::new(), source: layer.clone(), next: 3 };
-        maker.plain_files();
-        maker.odd_names();
+        maker.plain_files(limits.time);
+        maker.odd_names(limits.name);
         maker.special_files(limits.minor);
         maker.links(limits.target);
         maker.attributes();
@@ -113,7 +122,7 @@ impl Maker {
         self.note(path.as_bytes(), Expected { metadata: Some(metadata), target, nlink: 1, ..Expected::default() });
     }
 
-    fn plain_files(&mut self) {
+    fn plain_files(&mut self, latest: i64) {
         let sizes = [0, 1, 511, 2047, 2048, 2049, 4095, 4096, 4097, 131_071, 131_072, 131_073, 300_001, 1_048_581];
         for size in sizes {
             self.file(format!("sizes/{size}").as_bytes(), Metadata::file(), size);
@@ -125,7 +134,7 @@ impl Maker {
         for number in 0..300 {
             self.file(format!("nested/{}/{number}", number % 30).as_bytes(), Metadata::file(), 10);
         }
-        for times in [0, 1_492_533_000, 4_000_000_000] {
+        for times in [0, 1_492_533_000, latest] {
             self.file(format!("times/{times}").as_bytes(), Metadata { mtime: times, ..Metadata::file() }, 5);
         }
         for (number, id) in [0, 65_535, 65_536, 70_000, 4_294_967_294].into_iter().enumerate() {
@@ -137,14 +146,14 @@ impl Maker {
         }
     }
 
-    fn odd_names(&mut self) {
+    fn odd_names(&mut self, longest: usize) {
         let deep: String = (1..=20).map(|level| format!("level{level}/")).collect();
         self.file(format!("{deep}bottom").as_bytes(), Metadata::file(), 100);
         for number in 0..40 {
             let name = format!("{number:02}-{}", "n".repeat(247));
             self.file(format!("long/{name}").as_bytes(), Metadata::file(), 20);
         }
-        self.file(&[b"long/".as_slice(), &[b'x'; 255]].concat(), Metadata::file(), 20);
+        self.file(&[b"long/".as_slice(), &vec![b'x'; longest]].concat(), Metadata::file(), 20);
         self.plain(&format!("long/{}", "d".repeat(250)), metadata(FileKind::Directory, 0o711));
         for name in [
             "größe",

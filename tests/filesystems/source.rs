@@ -1,4 +1,4 @@
-//! Sources for tests: content made from a seed, and content nobody may read.
+//! Content made from a seed, and what must hold for any artifact.
 
 use std::sync::Arc;
 
@@ -34,19 +34,6 @@ impl Source for Pattern {
             *byte = self.byte(at);
         }
         Ok(())
-    }
-}
-
-/// Content that must not be read while something is laid out.
-pub struct Unread(pub u64);
-
-impl Source for Unread {
-    fn size(&self) -> u64 {
-        self.0
-    }
-
-    fn read_at(&self, _: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        panic!("a layout read content at {offset}");
     }
 }
 

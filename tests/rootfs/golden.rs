@@ -81,6 +81,37 @@ fn oracle_linuxkit_agrees_on_the_roots_of_golden_cases() {
     assert!(ran >= 30, "only {ran} cases ran");
 }
 
+#[test]
+fn oracle_linuxkit_bad_specs_are_judged_as_agreed() {
+    let Some(golden) = common::golden() else { return };
+    let cache = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(golden.join("cases-errors.jsonl")).unwrap();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in case["files"].as_object().unwrap() {
+            std::fs::write(dir.path().join(name), text.as_str().unwrap()).unwrap();
+        }
+        let names = case["files"].as_object().unwrap().keys().filter(|name| name.starts_with("spec"));
+        let mut specs: Vec<PathBuf> = names.map(|name| dir.path().join(name)).collect();
+        specs.sort();
+        let machine = Machine::new(cache.path(), &golden.join("images"), dir.path());
+        let found = read_spec(&specs).and_then(|spec| machine.assemble(&spec).map_err(chain));
+        let message = match (case["lkit"].as_str(), &found) {
+            (Some("must_fail"), Ok(_)) => "must fail".to_owned(),
+            (Some("must_work"), Err(message)) => message.clone(),
+            (_, Ok(assembly)) if case["config"].is_object() => {
+                let config = &listing(&assembly.tree)["containers/services/s/config.json"]["json"];
+                if same(&case["config"], config) { continue } else { format!("another config: {config}") }
+            }
+            _ => continue,
+        };
+        wrong.push(format!("{}: {message}", case["id"]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn chain(error: impl std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -11,6 +11,9 @@
 //! - Where things lie does not depend on what the system area, boot image, partition and tail hold, only on their sizes.
 //!   So they can be made from the plan and handed in afterwards.
 //!
+//! What readers make of it: Linux cuts names over 253 bytes; device numbers with minors over 255 are told the way Linux
+//! reads them, not the way libisofs and libarchive do; extended attributes have no place here.
+//!
 //! # Format
 //! ECMA-119; IEEE P1281 (SUSP 1.10); IEEE P1282 (RRIP 1.09); Joliet specification 1995; El Torito 1.0; UEFI 2.10
 //! section 13.3.2.

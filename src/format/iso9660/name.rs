@@ -54,17 +54,20 @@ fn primary(raw: &[u8], is_directory: bool, number: Option<u32>) -> Vec<u8> {
 
 fn joliet(raw: &[u8], number: Option<u32>) -> Vec<u8> {
     let tail = number.map_or_else(String::new, |number| format!("~{number}"));
-    let text = String::from_utf8_lossy(raw);
-    let mut units = Vec::new();
-    for c in text.chars() {
-        let forbidden = c.is_control() || "*/:;?\\".contains(c);
+    let most = 2 * (JOLIET_LEN - tail.len());
+    let mut name = Vec::with_capacity(2 * (raw.len() + tail.len()).min(JOLIET_LEN));
+    for c in String::from_utf8_lossy(raw).chars() {
+        let forbidden = c.is_control() || matches!(c, '*' | '/' | ':' | ';' | '?' | '\\');
         let c = if forbidden { '_' } else { c };
-        if units.len() + c.len_utf16() > JOLIET_LEN - tail.len() {
+        if name.len() + 2 * c.len_utf16() > most {
             break;
         }
-        units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            name.extend_from_slice(&unit.to_be_bytes());
+        }
     }
-    units.into_iter().chain(tail.encode_utf16()).flat_map(u16::to_be_bytes).collect()
+    tail.encode_utf16().for_each(|unit| name.extend_from_slice(&unit.to_be_bytes()));
+    name
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ struct NamePage {
     first: usize,
     /// Where what does not fit the page's records goes on, in bytes from block 16.
     continuations: u64,
+    /// Whether anything does; known once it has been placed.
+    continued: bool,
 }
 
 /// A layout from the volume descriptors to the last file; its position 0 is block 16.
@@ -144,7 +146,8 @@ impl Plan {
             }
             Part::Primary(Step::Records(page)) => self.sides[PRIMARY].note_records(page as usize, block, range)?,
             Part::Primary(Step::Continuations(page)) => {
-                self.sides[PRIMARY].pages[page as usize].continuations = range.start;
+                let page = &mut self.sides[PRIMARY].pages[page as usize];
+                (page.continuations, page.continued) = (range.start, !range.is_empty());
             }
             Part::Joliet(page) => self.sides[JOLIET].note_records(page, block, range)?,
             Part::Boot => self.catalog = block,
@@ -253,9 +256,11 @@ impl Plan {
 
     fn emit_continuations(&self, page: usize, sink: &mut dyn Sink) {
         let page = &self.sides[PRIMARY].pages[page];
-        self.for_each_name(page, |name, _, entries| {
-            split(entries, head_len(name.len())).emit(FIRST_BLOCK, sink);
-        });
+        if page.continued {
+            self.for_each_name(page, |name, _, entries| {
+                split(entries, head_len(name.len())).emit(FIRST_BLOCK, sink);
+            });
+        }
         self.sides[PRIMARY].end_page(page, sink);
     }
 
@@ -364,7 +369,7 @@ impl PagedLayout for Plan {
 impl Side {
     fn new(tree: &Tree, view: View) -> Self {
         let hierarchy = Hierarchy::new(tree, view);
-        let page = |directory, first| NamePage { directory, first, continuations: 0 };
+        let page = |directory, first| NamePage { directory, first, continuations: 0, continued: true };
         let pages_of = |directory| {
             let rest = (1..).map(|n| n * PAGE).take_while(|first| *first < hierarchy.name_count(directory));
             std::iter::once(0).chain(rest).map(move |first| page(directory, first)).collect::<Vec<_>>()

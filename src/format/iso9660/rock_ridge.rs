@@ -7,7 +7,7 @@
 use super::BLOCK;
 use super::record::{LONGEST, Place, both32, date, emit_within_block};
 use crate::base::FileKind;
-use crate::extent::Sink;
+use crate::extent::{Measure, Sink};
 use crate::tree::{InodeId, Tree};
 
 /// Entries of one record in their order.
@@ -150,8 +150,11 @@ impl Split {
     ///
     /// `first_block` is the number of the block at the sink's position 0.
     pub fn emit(self, first_block: u32, sink: &mut dyn Sink) -> Vec<u8> {
-        let places = self.places(first_block, sink.position());
         let mut system_use = self.inline;
+        if self.pieces.is_empty() {
+            return system_use;
+        }
+        let places = places(&self.pieces, first_block, sink.position());
         let mut links = places.iter().map(|(offset, place)| continuation(*offset, *place));
         system_use.extend(links.next().into_iter().flatten());
         for piece in self.pieces {
@@ -160,22 +163,22 @@ impl Split {
         }
         system_use
     }
+}
 
-    /// Offset within its block, block and size of each piece.
-    fn places(&self, first_block: u32, start: u64) -> Vec<(u32, Place)> {
-        let mut at = crate::extent::Measure::at(start);
-        let last = self.pieces.len().saturating_sub(1);
-        let mut places = Vec::new();
-        for (number, piece) in self.pieces.iter().enumerate() {
-            let len = piece.len() + if number < last { CONTINUED_LEN } else { 0 };
-            emit_within_block(&vec![0; len], &mut at);
-            let offset = at.position() - len as u64;
-            let small = |value: u64| u32::try_from(value).expect("continuations lie within the directories' blocks");
-            let place = Place { block: first_block + small(offset / BLOCK), size: small(len as u64) };
-            places.push((small(offset % BLOCK), place));
-        }
-        places
+/// Offset within its block, block and size of each piece, when the first comes at `start`.
+fn places(pieces: &[Vec<u8>], first_block: u32, start: u64) -> Vec<(u32, Place)> {
+    let mut at = Measure::at(start);
+    let last = pieces.len() - 1;
+    let mut places = Vec::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        let len = piece.len() + if number < last { CONTINUED_LEN } else { 0 };
+        emit_within_block(&vec![0; len], &mut at);
+        let offset = at.position() - len as u64;
+        let small = |value: u64| u32::try_from(value).expect("continuations lie within the directories' blocks");
+        let place = Place { block: first_block + small(offset / BLOCK), size: small(len as u64) };
+        places.push((small(offset % BLOCK), place));
     }
+    places
 }
 
 fn continuation(offset: u32, place: Place) -> Vec<u8> {
@@ -185,7 +188,7 @@ fn continuation(offset: u32, place: Place) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extent::{MapBuilder, Measure, Source};
+    use crate::extent::{MapBuilder, Source};
 
     #[test]
     fn a_target_is_stored_by_components() {
