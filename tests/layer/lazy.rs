@@ -42,7 +42,8 @@ fn lazy_reading_a_file_of_a_plain_layer_reads_the_pieces_it_touches() {
     read(&**layer.diff(), offset, usize::try_from(size).unwrap());
     let ranges: Vec<_> = place.record.take().into_iter().map(|read| read.range).collect();
     // The file lies from 401,408 to 406,408, pieces are 128 KiB.
-    assert_eq!(ranges, [393_216..524_288]);
+    assert_eq!(ranges.len(), 1);
+    assert_eq!(ranges[0], 393_216..524_288);
 }
 
 #[test]

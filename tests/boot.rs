@@ -1,0 +1,54 @@
+//! The main job: a spec boots out of the mount under QEMU, and leaves nothing behind.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// An emulated boot takes half a minute on a quiet machine.
+const LIMIT: Duration = Duration::from_secs(240);
+
+fn mounts() -> usize {
+    std::fs::read_to_string("/proc/mounts").unwrap().lines().filter(|line| line.contains("/lkit-")).count()
+}
+
+#[test]
+fn boot_a_spec_runs_out_of_the_mount_and_leaves_nothing() {
+    let Some(images) = common::example_images() else { return };
+    if !common::have(&["qemu-system-x86_64"]) {
+        return;
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let before = mounts();
+    let mut machine = common::lkit(cache.path())
+        .args(["run", "--accel", "tcg", "--cpus", "2", "--offline", "--layout"])
+        .arg(images)
+        .arg(common::root().join("examples/minimal.yml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (send, lines) = channel();
+    let console = BufReader::new(machine.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        let lines = console.split(b'\n').map_while(Result::ok);
+        lines.map(|line| String::from_utf8_lossy(&line).into_owned()).all(|line| send.send(line).is_ok())
+    });
+    let end = Instant::now() + LIMIT;
+    let mut seen = String::new();
+    let said = loop {
+        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) if line.contains("hello from a container") => break true,
+            Ok(line) => seen += &line,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break false,
+        }
+    };
+    kill_process(Pid::from_child(&machine), Signal::TERM).unwrap();
+    let status = machine.wait().unwrap();
+    assert!(said, "no line from the guest; the console said:\n{seen}");
+    assert_eq!((status.code(), mounts()), (Some(130), before));
+}
