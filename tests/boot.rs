@@ -52,3 +52,26 @@ fn boot_a_spec_runs_out_of_the_mount_and_leaves_nothing() {
     assert!(said, "no line from the guest; the console said:\n{seen}");
     assert_eq!((status.code(), mounts()), (Some(130), before));
 }
+
+#[test]
+fn hyperkit_gets_the_paths_of_the_system_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for (name, text) in [("kernel", "k"), ("initrd.img", "i"), ("cmdline", "console=ttyS0 a,b")] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let (program, record) = (path("hyperkit"), path("record"));
+    std::fs::write(&program, format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >{}\n", record.display())).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = common::lkit(dir.path())
+        .args(["run", "hyperkit", "--mem", "512", "--cpus", "2", "--hyperkit"])
+        .args([program.as_path(), dir.path()])
+        .output()
+        .unwrap();
+    common::stdout("lkit", &output);
+    let recorded = std::fs::read_to_string(record).unwrap();
+    let words: Vec<&str> = recorded.lines().collect();
+    let kexec = format!("kexec,{},{},console=ttyS0 a,b", path("kernel").display(), path("initrd.img").display());
+    assert_eq!(words[..5], ["-A", "-u", "-c", "2", "-m"]);
+    assert_eq!((words[5], words[words.len() - 2], words[words.len() - 1]), ("512M", "-f", kexec.as_str()));
+}

@@ -120,12 +120,10 @@ fn fuse_an_ordinary_user_mounts_reads_and_unmounts() {
     run("chmod", ["-R", "a+rX", system.dir.path().to_str().unwrap()]);
     let user = |line: &str| {
         let mut command = Command::new("runuser");
-        command.args(["-u", "nobody", "--"]).arg(if line.starts_with("lkit") {
-            program.as_os_str()
-        } else {
-            "cat".as_ref()
-        });
-        command.args(line.split(' ').skip(1)).current_dir(&home).env("HOME", &home);
+        // `runuser` sets the home directory of the account, which `nobody` does not have.
+        command.args(["-u", "nobody", "--", "env"]).arg(format!("HOME={}", home.display()));
+        command.arg(if line.starts_with("lkit") { program.as_os_str() } else { "cat".as_ref() });
+        command.args(line.split(' ').skip(1)).current_dir(&home);
         command.env_remove("XDG_CACHE_HOME").env_remove("LKIT_CACHE").stdin(Stdio::null());
         command.output().unwrap()
     };

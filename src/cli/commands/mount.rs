@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::base::ErrorKind;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
@@ -38,12 +37,10 @@ fn server_arguments(descriptor: i32) -> Vec<OsString> {
 fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     let args::Mount { mut paths, sources, .. } = args;
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
-    let interrupts = Interrupts::catch()?;
     let progress = Progress::new(loudness);
     let files = system_files(&paths, sources, &progress)?;
-    if interrupts.happened() {
-        return Err(Failure::new(ErrorKind::Interrupted, "interrupted before the mount was made"));
-    }
+    // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
+    let interrupts = Interrupts::catch()?;
     let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
     if let Some(descriptor) = args.ready_fd {
         Ready::open(descriptor)?.announce(args.log.as_deref())?;
