@@ -24,6 +24,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals")]
+    Signals(#[source] io::Error),
     /// The monitor ended with an error of its own, which it has told.
     #[error("`{}` ended with {status}", program.display())]
     Ended {
@@ -57,7 +60,7 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotInstalled { .. } | Self::Start { .. } | Self::Ended { .. } => ErrorKind::Io,
+            Self::NotInstalled { .. } | Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } => ErrorKind::Io,
             Self::PortTaken(_) => ErrorKind::Busy,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
@@ -72,7 +75,7 @@ impl Fault for Error {
             }
             Self::PortTaken(_) => Some("publish another one with `--publish HOST:GUEST`".to_owned()),
             Self::Unsupported { .. } => Some("use `lkit run qemu`".to_owned()),
-            Self::Start { .. } | Self::Ended { .. } | Self::Interrupted => None,
+            Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } | Self::Interrupted => None,
             Self::NotAPort(_) | Self::NotAnAccelerator(_) => None,
         }
     }

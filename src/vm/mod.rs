@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use accelerator::Accelerator;
 pub use error::Error;
 pub use hyperkit::{HyperKit, hyperkit};
-pub use process::{CommandLine, run};
+pub use process::{CommandLine, EndSignals, run};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu};
 

@@ -58,22 +58,33 @@ fn quoted(word: &OsStr) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Signals that end a machine. One that comes before the machine runs is kept, and ends it then.
+pub struct EndSignals(Signals);
+
+impl EndSignals {
+    /// Catches signals from now on: before anything is made for a machine that would outlive us, such as a mount.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn catch() -> Result<Self, Error> {
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Self).map_err(Error::Signals)
+    }
+}
+
 /// Runs the monitor on this terminal until its guest ends. A signal that would end us ends the monitor first.
 ///
 /// # Errors
 /// When it cannot be started, ends with an error of its own, or was interrupted.
-pub fn run(line: &CommandLine) -> Result<(), Error> {
+pub fn run(line: &CommandLine, signals: EndSignals) -> Result<(), Error> {
     let program = || line.program.clone();
     let failed = |source| Error::Start { program: program(), source };
-    // Before the start, so that no signal finds a monitor that nobody would end.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
     let started = Command::new(&line.program).args(&line.arguments).spawn();
     let child = started.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::NotInstalled { program: program(), package: line.package },
         _ => failed(source),
     })?;
     let mut running = Running(child);
-    let watch = Watch::start(signals, Pid::from_child(&running.0));
+    let watch = Watch::start(signals.0, Pid::from_child(&running.0));
     let status = running.0.wait().map_err(failed)?;
     match (watch.finish(), status.success()) {
         (true, _) => Err(Error::Interrupted),
@@ -136,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_names_its_package() {
-        let error = run(&CommandLine::new("/nowhere/qemu".into(), "qemu-system-x86")).unwrap_err();
+        let line = CommandLine::new("/nowhere/qemu".into(), "qemu-system-x86");
+        let error = run(&line, EndSignals::catch().unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "`/nowhere/qemu` is not installed");
         let hint = crate::base::Fault::hint(&error).unwrap();
         assert_eq!(hint, "install it with `apt-get install qemu-system-x86`, or name another program");

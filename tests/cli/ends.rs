@@ -1,7 +1,7 @@
 //! How mounts end: by unmounting, by signals, by a killed server; and mounts of ordinary users.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -99,6 +99,34 @@ fn fuse_messages_of_the_server_go_to_the_log() {
     assert!(system.path("log").is_file());
     assert_says(&system.bad("mount --log no/log a.yml mnt", 1), &["cannot open log file `no/log`"]);
     assert!(server_of(&mounted.0).is_some());
+}
+
+#[test]
+fn fuse_a_signal_between_mount_and_machine_leaves_neither() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    fs::create_dir(system.path("tmp")).unwrap();
+    fs::create_dir(system.path("state")).unwrap();
+    system.write("qemu", "#!/bin/sh\nexec sleep 60\n");
+    fs::set_permissions(system.path("qemu"), fs::Permissions::from_mode(0o755)).unwrap();
+    // The address of the machine is read once the system is mounted, and here not before we write it.
+    let address = system.path("state/mac-addr");
+    run("mkfifo", [&address]);
+    let mut child = system
+        .command("run --accel tcg --qemu ./qemu --state state a.yml")
+        .env("TMPDIR", system.path("tmp"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut address = fs::File::options().write(true).open(address).unwrap();
+    signal("TERM", child.id());
+    address.write_all(b"02:00:00:00:00:01\n").unwrap();
+    drop(address);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
+    assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(system.path("tmp").to_str().unwrap()));
 }
 
 #[test]

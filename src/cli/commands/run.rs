@@ -14,7 +14,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
 use crate::serve::{MountOptions, mount};
 use crate::vm::{
-    Accelerator, Boot, CommandLine, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
+    Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
     run as run_machine,
 };
 
@@ -31,9 +31,9 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
     let what = args.what.clone();
     match what.as_slice() {
         [] => return Err(Failure::usage("a spec, a directory or a prefix is needed")),
-        [dir] if dir.is_dir() => start(&args, monitor, &Parts::of_directory(dir), loudness)?,
+        [dir] if dir.is_dir() => start(&args, monitor, &Parts::of_directory(dir), EndSignals::catch()?, loudness)?,
         [prefix] if Parts::of_prefix(prefix).kernel.is_file() => {
-            start(&args, monitor, &Parts::of_prefix(prefix), loudness)?;
+            start(&args, monitor, &Parts::of_prefix(prefix), EndSignals::catch()?, loudness)?;
         }
         specs => run_specs(specs, args, monitor, loudness)?,
     }
@@ -123,19 +123,27 @@ fn run_specs(specs: &[PathBuf], mut args: args::Run, monitor: Monitor, loudness:
     let loaded = wire::load(specs, &settings, &progress)?;
     let dir = tempfile::Builder::new().prefix("lkit-").tempdir();
     let dir = dir.map_err(|error| Failure::io("cannot make a directory to mount on", &error))?;
+    // Before the mount, which a signal between it and the machine would leave behind.
+    let signals = EndSignals::catch()?;
     let session = mount(files_of(loaded.catalog), dir.path(), MountOptions::default())?;
-    let result = start(&args, monitor, &Parts::of_directory(dir.path()), loudness);
+    let result = start(&args, monitor, &Parts::of_directory(dir.path()), signals, loudness);
     session.unmount()?;
     result
 }
 
-fn start(args: &args::Run, monitor: Monitor, parts: &Parts, loudness: Loudness) -> Result<(), Failure> {
+fn start(
+    args: &args::Run,
+    monitor: Monitor,
+    parts: &Parts,
+    signals: EndSignals,
+    loudness: Loudness,
+) -> Result<(), Failure> {
     let line = command_line(args, monitor, parts, loudness)?;
     if args.dry_run {
         println!("{line}");
         return Ok(());
     }
-    Ok(run_machine(&line)?)
+    Ok(run_machine(&line, signals)?)
 }
 
 fn command_line(args: &args::Run, monitor: Monitor, parts: &Parts, loudness: Loudness) -> Result<CommandLine, Failure> {
