@@ -26,8 +26,8 @@ pub enum Error {
         /// What is mounted there.
         by: String,
     },
-    /// There is no FUSE device, or it cannot be opened.
-    #[error("cannot open `/dev/fuse`")]
+    /// There is no FUSE device, or it cannot be used.
+    #[error("cannot use `/dev/fuse`")]
     NoDevice(#[source] io::Error),
     /// An ordinary user's mount needs a program that is not there.
     #[error("no `fusermount3` is on the PATH, and an ordinary user cannot mount without it")]
@@ -155,6 +155,7 @@ pub(super) const OURS: &str = "a system of lkit";
 fn no_device_hint(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::PermissionDenied => "mount as root, or let users open it with `chmod a+rw /dev/fuse`".to_owned(),
+        io::ErrorKind::Unsupported => "remove it and make the device with `mknod /dev/fuse c 10 229`".to_owned(),
         _ => "load the kernel module with `modprobe fuse`; in a container pass `--device /dev/fuse`".to_owned(),
     }
 }

@@ -104,7 +104,19 @@ fn a_machine_without_fuse_is_told_how_to_get_it() {
     }
     let script = "mount -t tmpfs none /dev && touch /dev/null && \"$LKIT\" mount --offline --layout layout a.yml mnt";
     let said = refused("no fuse", &in_private(&system, script), 1);
-    assert_says(&said, &["cannot open `/dev/fuse`", "hint: load the kernel module with `modprobe fuse`"]);
+    assert_says(&said, &["cannot use `/dev/fuse`", "hint: load the kernel module with `modprobe fuse`"]);
+}
+
+#[test]
+fn a_device_that_is_not_fuse_is_told_how_to_make_it() {
+    let system = System::new();
+    if !private_mounts() {
+        return;
+    }
+    let script = "mount -t tmpfs none /dev && touch /dev/null && mknod /dev/fuse c 1 3 && \
+                  \"$LKIT\" mount --offline --layout layout a.yml mnt";
+    let said = refused("no fuse", &in_private(&system, script), 1);
+    assert_says(&said, &["cannot use `/dev/fuse`", "it is not the FUSE device", "`mknod /dev/fuse c 10 229`"]);
 }
 
 #[test]

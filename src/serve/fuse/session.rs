@@ -20,6 +20,9 @@ const READ_AHEAD_KIB: &str = "1024";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
 const DEVICE: &str = "/dev/fuse";
+/// Its number on Linux (`Documentation/admin-guide/devices.txt`).
+#[cfg(target_os = "linux")]
+const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
 /// How a mount is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct Session {
 /// When `dir` cannot be mounted on, the device or the helper is missing, or the system refuses.
 pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session, Error> {
     let path = mountpoint::prepare(dir)?;
-    fs::File::options().read(true).write(true).open(DEVICE).map_err(Error::NoDevice)?;
+    check_device().map_err(Error::NoDevice)?;
     if !rustix::process::geteuid().is_root() && !mountpoint::has_fusermount() {
         return Err(Error::NoFusermount);
     }
@@ -130,6 +133,20 @@ impl Drop for Session {
             tracing::error!("{error}");
         }
     }
+}
+
+/// Opens the device once, since what is wrong with it is seen best before anything is mounted.
+fn check_device() -> io::Result<()> {
+    let file = fs::File::options().read(true).write(true).open(DEVICE)?;
+    #[cfg(target_os = "linux")]
+    {
+        let number = file.metadata()?.rdev();
+        if (rustix::fs::major(number), rustix::fs::minor(number)) != DEVICE_NUMBER {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the FUSE device"));
+        }
+    }
+    drop(file);
+    Ok(())
 }
 
 fn config(options: MountOptions) -> Config {
