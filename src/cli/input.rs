@@ -59,6 +59,7 @@ fn download(url: &str) -> Result<Vec<u8>, Failure> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start the network client", &error))?;
+    crate::oci::provide_tls();
     runtime.block_on(async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(cannot)?;
         let response = client.get(url).send().await.and_then(reqwest::Response::error_for_status);

@@ -32,7 +32,7 @@ pub use image::{Image, Layer};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use reference::{ParseReferenceError, Reference};
-pub use registry::{Registry, RegistryError};
+pub use registry::{Registry, RegistryError, provide_tls};
 pub use resolve::{Options, Pull, Resolver};
 
 /// What names a blob; it stands one row below, since layouts are made of them.

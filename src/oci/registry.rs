@@ -161,8 +161,15 @@ impl Registry {
     }
 }
 
+/// Gives TLS its cryptography, which a client must have before it is made.
+pub fn provide_tls() {
+    // An error says that it has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 impl Running {
     fn start() -> Result<Self, Box<dyn StdError + Send + Sync>> {
+        provide_tls();
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("registry").enable_all().build()?;
         let client = |protocol| {
