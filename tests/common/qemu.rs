@@ -14,6 +14,8 @@ pub enum Firmware {
     Bios,
     /// x86-64 with OVMF.
     Uefi,
+    /// arm64 without firmware, for kernels that QEMU loads.
+    Arm64,
     /// arm64 with AAVMF.
     Arm64Uefi,
 }
@@ -29,14 +31,14 @@ impl Firmware {
     pub const fn tools(self) -> &'static [&'static str] {
         match self {
             Self::Bios | Self::Uefi => &["qemu-system-x86_64", "timeout"],
-            Self::Arm64Uefi => &["qemu-system-aarch64", "timeout"],
+            Self::Arm64 | Self::Arm64Uefi => &["qemu-system-aarch64", "timeout"],
         }
     }
 
     /// Code and empty variables, as Debian's packages `ovmf` and `qemu-efi-aarch64` have them.
     const fn flash(self) -> Option<[&'static str; 2]> {
         match self {
-            Self::Bios => None,
+            Self::Bios | Self::Arm64 => None,
             Self::Uefi => Some(["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"]),
             Self::Arm64Uefi => Some(["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"]),
         }
@@ -54,7 +56,7 @@ impl Firmware {
         command.args(["--kill-after=5", LIMIT, self.tools()[0]]);
         match self {
             Self::Bios | Self::Uefi => command.args(["-machine", "q35", "-cpu", "max", "-smp", "2"]),
-            Self::Arm64Uefi => command.args(["-machine", "virt", "-cpu", "cortex-a57", "-smp", "2"]),
+            Self::Arm64 | Self::Arm64Uefi => command.args(["-machine", "virt", "-cpu", "cortex-a57", "-smp", "2"]),
         };
         command.args(["-accel", "tcg,thread=multi", "-nodefaults", "-display", "none", "-no-reboot"]);
         command.args(["-serial", "stdio"]);
@@ -70,6 +72,15 @@ impl Firmware {
 
 /// Boots a machine with `args` beside the usual ones, and returns its console as text once it has ended.
 pub fn boot<S: Into<OsString>>(firmware: Firmware, scratch: &Path, args: impl IntoIterator<Item = S>) -> String {
+    try_boot(firmware, scratch, args).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same; where QEMU fails or the time is over, what was seen.
+pub fn try_boot<S: Into<OsString>>(
+    firmware: Firmware,
+    scratch: &Path,
+    args: impl IntoIterator<Item = S>,
+) -> Result<String, String> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = firmware.command(scratch);
     command.args(args.into_iter().map(Into::into)).stdin(Stdio::null()).stderr(Stdio::piped());
@@ -77,8 +88,10 @@ pub fn boot<S: Into<OsString>>(firmware: Firmware, scratch: &Path, args: impl In
     let console = String::from_utf8_lossy(&output.stdout).replace(['\r', '\u{1b}'], "");
     fs::write(scratch.join("console.log"), &console).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{errors}\n{}", output.status, tail(&console));
-    console
+    if output.status.success() {
+        return Ok(console);
+    }
+    Err(format!("{command:?}: {}\n{errors}\n{}", output.status, tail(&console)))
 }
 
 /// Fails, with the end of the console, unless `console` has `line`.
@@ -86,7 +99,8 @@ pub fn assert_line(console: &str, line: &str) {
     assert!(console.lines().any(|found| found.contains(line)), "no line with `{line}` in\n{}", tail(console));
 }
 
-fn tail(console: &str) -> String {
+/// The last lines.
+pub fn tail(console: &str) -> String {
     let lines: Vec<&str> = console.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
