@@ -14,6 +14,13 @@ pub trait Sink {
     /// Adds bytes that the layout itself makes up.
     fn bytes(&mut self, bytes: &[u8]);
 
+    /// Adds `len` bytes that the layout makes up when they are needed, which a sink that counts never does.
+    fn made(&mut self, len: usize, make: &dyn Fn() -> Vec<u8>) {
+        let bytes = make();
+        assert_eq!(bytes.len(), len, "a layout makes as many bytes as it says");
+        self.bytes(&bytes);
+    }
+
     /// Adds `len` zeros.
     fn zeros(&mut self, len: u64);
 
@@ -58,6 +65,10 @@ impl Sink for Measure {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.position += bytes.len() as u64;
+    }
+
+    fn made(&mut self, len: usize, _: &dyn Fn() -> Vec<u8>) {
+        self.position += len as u64;
     }
 
     fn zeros(&mut self, len: u64) {

@@ -13,6 +13,8 @@ use crate::base::FileKind;
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
 use crate::tree::{InodeId, Tree};
 
+/// The magic and thirteen fields of eight digits.
+const FIELDS_LEN: usize = 110;
 /// Size fields have eight hex digits.
 const LARGEST_FILE: u64 = u32::MAX as u64;
 
@@ -76,16 +78,15 @@ impl Cpio {
         let entry = self.0.entries[at];
         let id = tree.entry_inode(entry);
         let inode = tree.inode(id);
-        let path = tree.path(entry);
         let has_content = match inode.metadata.kind {
             FileKind::File => self.0.is_last_name(at),
             kind => kind == FileKind::Symlink,
         };
         let size = if has_content { inode.size } else { 0 };
-        sink.bytes(&self.header(id, size, &path));
+        sink.made(header_len(tree.path_len(entry)), &|| self.header(id, size, &tree.path(entry)));
         sink.align(4);
-        match tree.content(id) {
-            Some(content) if has_content => sink.extent(&content.source, content.offset, content.size),
+        match tree.extent(id) {
+            Some((source, offset)) if has_content => sink.extent(source, offset, size),
             _ => sink.bytes(tree.link_target(id)),
         }
         sink.align(4);
@@ -129,11 +130,16 @@ struct NewcHeader {
     rdev: (u32, u32),
 }
 
+/// Bytes of a header with a name of so many bytes.
+const fn header_len(name: usize) -> usize {
+    FIELDS_LEN + name + 1
+}
+
 impl NewcHeader {
     /// The header and the name with its NUL.
     fn encode(&self, name: &[u8]) -> Vec<u8> {
         let namesize = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
-        let mut bytes = Vec::with_capacity(name.len() + 111);
+        let mut bytes = Vec::with_capacity(header_len(name.len()));
         bytes.extend_from_slice(b"070701");
         let (major, minor) = self.rdev;
         let fields = [self.ino, self.mode, self.uid, self.gid, self.nlink, self.mtime, self.filesize];

@@ -18,13 +18,17 @@ pub(super) const PAGE: usize = 32;
 impl Order {
     pub fn new(tree: Arc<Tree>) -> Self {
         let mut entries = Vec::with_capacity(tree.entry_count());
-        entries.extend(tree.entries().filter(|e| tree.inode(tree.entry_inode(*e)).is_directory()));
-        let directories = entries.len();
-        entries.extend(tree.entries().filter(|e| !tree.inode(tree.entry_inode(*e)).is_directory()));
-        entries[directories..].sort_unstable_by_key(|entry| {
-            let id = tree.entry_inode(*entry);
-            (tree.content_order(id), id, *entry)
-        });
+        let mut files = Vec::with_capacity(tree.entry_count());
+        for entry in tree.entries() {
+            let id = tree.entry_inode(entry);
+            match tree.inode(id).is_directory() {
+                true => entries.push(entry),
+                false => files.push((tree.content_order(id), id, entry)),
+            }
+        }
+        // Stable only because that sort makes use of runs: files of a directory mostly lie in order already.
+        files.sort();
+        entries.extend(files.into_iter().map(|(_, _, entry)| entry));
         Self { tree, entries }
     }
 

@@ -1,9 +1,9 @@
 //! A tree that is still being put together: inodes, names, and one hash table over all directories.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
@@ -35,6 +35,8 @@ pub(super) struct Name {
     len: u16,
     previous: u32,
     pub next: u32,
+    /// Of parent and text; meaningless in a directory that is not in the table.
+    hash: u32,
 }
 
 /// A tree under construction.
@@ -45,7 +47,10 @@ pub struct TreeBuilder {
     /// Names of entries and targets of symbolic links.
     pub(super) text: Vec<u8>,
     table: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
+    /// Whether the names of each directory are in the table, by inode. What was grafted gets there when it is needed,
+    /// and most of it never is.
+    in_table: Vec<bool>,
     /// First name of each directory, by inode; `NONE` elsewhere.
     pub(super) first: Vec<u32>,
     /// The directory above each directory, by inode.
@@ -58,6 +63,8 @@ pub struct TreeBuilder {
     pub(super) layer: u32,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
+    /// The parent that was resolved last, as its path was written: neighbours in an archive mostly share it.
+    pub(super) last_parent: Option<(Vec<u8>, InodeId)>,
 }
 
 /// Source number of the builder's own bytes.
@@ -78,7 +85,8 @@ impl TreeBuilder {
             names: Vec::new(),
             text: Vec::new(),
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
+            in_table: Vec::new(),
             first: Vec::new(),
             parents: Vec::new(),
             sources: vec![generated],
@@ -86,6 +94,7 @@ impl TreeBuilder {
             xattrs: Vec::new(),
             layer: 0,
             names_root: false,
+            last_parent: None,
         };
         tree.push_inode(Inode::new(Metadata::directory()), InodeId::ROOT).expect("the first inode has a number");
         tree
@@ -109,11 +118,12 @@ impl TreeBuilder {
             self.names_root = true;
             return Ok(InodeId::ROOT);
         };
-        self.insert_at(parent, &name, node)
+        self.insert_at(parent, name, node)
     }
 
     /// Puts `node` into the directory `parent`.
     pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
+        self.look_into(parent);
         if let (Node::Plain(metadata), Some(old)) = (&node, self.name_in(parent, name)) {
             let inode = self.names[old as usize].inode;
             if metadata.kind == FileKind::Directory && self.inodes[inode.index()].is_directory() {
@@ -209,41 +219,98 @@ impl TreeBuilder {
         &self.text[name.start as usize..name.start as usize + usize::from(name.len)]
     }
 
+    /// The name's place in the text of its tree.
     pub(super) fn name_range(&self, name: &Name) -> (u32, u16) {
         (name.start, name.len)
     }
 
     /// Number of the name in a directory.
     pub(super) fn name_in(&self, dir: InodeId, name: &[u8]) -> Option<u32> {
+        if !self.in_table[dir.index()] {
+            return self.names_in(dir).find(|number| self.name_text(&self.names[*number as usize]) == name);
+        }
+        let hash = self.hash(dir, name);
         let is_it = |number: &u32| {
             let entry = &self.names[*number as usize];
-            entry.parent == dir && self.name_text(entry) == name
+            entry.hash == hash && entry.parent == dir && self.name_text(entry) == name
         };
-        self.table.find(self.hasher.hash_one((dir, name)), is_it).copied()
+        self.table.find(spread(hash), is_it).copied()
+    }
+
+    /// Takes the names of a directory into the table, where they are not yet.
+    pub(super) fn look_into(&mut self, dir: InodeId) {
+        if std::mem::replace(&mut self.in_table[dir.index()], true) {
+            return;
+        }
+        let mut at = self.first[dir.index()];
+        while at != NONE {
+            let hash = self.hash(dir, self.name_text(&self.names[at as usize]));
+            self.names[at as usize].hash = hash;
+            self.put_in_table(at);
+            at = self.names[at as usize].next;
+        }
+    }
+
+    fn put_in_table(&mut self, number: u32) {
+        let names = &self.names;
+        let hash = |number: &u32| spread(names[*number as usize].hash);
+        self.table.insert_unique(hash(&number), number, hash);
+    }
+
+    fn hash(&self, dir: InodeId, name: &[u8]) -> u32 {
+        // The upper half is as good as the lower one.
+        (self.hasher.hash_one((dir, name)) >> 32) as u32
     }
 
     /// Gives `inode` a name, in place of what had it.
     pub(super) fn link(&mut self, parent: InodeId, name: &[u8], inode: InodeId) -> Result<(), Error> {
+        self.look_into(parent);
         if let Some(old) = self.name_in(parent, name) {
             self.unlink(old);
         }
         let len = u16::try_from(name.len()).ok().filter(|len| *len <= 255 && !name.contains(&0));
         let len = len.ok_or_else(|| Error::BadName(shown(name)))?;
         let start = u32::try_from(self.text.len()).map_err(|_| Error::TooLarge)?;
+        self.text.extend_from_slice(name);
+        let number = self.append(parent, (start, len), inode)?;
+        self.names[number as usize].hash = self.hash(parent, name);
+        self.put_in_table(number);
+        Ok(())
+    }
+
+    /// Gives `inode` a name that stands in the text already, in a directory that has none of it. The table does not
+    /// learn of it.
+    pub(super) fn append(&mut self, parent: InodeId, text: (u32, u16), inode: InodeId) -> Result<u32, Error> {
         let number = u32::try_from(self.names.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
         let next = std::mem::replace(&mut self.first[parent.index()], number);
         if next != NONE {
             self.names[next as usize].previous = number;
         }
-        self.text.extend_from_slice(name);
-        self.names.push(Name { parent, inode, layer: self.layer, start, len, previous: NONE, next });
-        let (names, text, hasher) = (&self.names, &self.text, &self.hasher);
-        self.table.insert_unique(hasher.hash_one((parent, name)), number, |number| {
-            let n = &names[*number as usize];
-            hasher.hash_one((n.parent, &text[n.start as usize..n.start as usize + usize::from(n.len)]))
-        });
+        let (start, len) = text;
+        self.names.push(Name { parent, inode, layer: self.layer, start, len, previous: NONE, next, hash: 0 });
         self.inodes[inode.index()].nlink += 1;
-        Ok(())
+        Ok(number)
+    }
+
+    /// Makes room for so many further names and inodes at once.
+    pub(super) fn reserve(&mut self, names: usize) {
+        self.inodes.reserve(names);
+        self.names.reserve(names);
+        self.first.reserve(names);
+        self.parents.reserve(names);
+        self.in_table.reserve(names);
+    }
+
+    /// Makes room for so many further names in the table.
+    pub(super) fn reserve_table(&mut self, names: usize) {
+        let all = &self.names;
+        self.table.reserve(names, |number| spread(all[*number as usize].hash));
+    }
+
+    /// Keeps a directory that has no names yet out of the table.
+    pub(super) fn keep_out_of_table(&mut self, dir: InodeId) {
+        debug_assert!(self.first[dir.index()] == NONE, "names in the table would be forgotten");
+        self.in_table[dir.index()] = false;
     }
 
     /// Takes a name away, and with a directory all that is below it.
@@ -267,11 +334,17 @@ impl TreeBuilder {
         if name.next != NONE {
             self.names[name.next as usize].previous = name.previous;
         }
-        let hash = self.hasher.hash_one((name.parent, self.name_text(&name)));
-        if let Ok(slot) = self.table.find_entry(hash, |n| *n == number) {
+        if self.in_table[name.parent.index()]
+            && let Ok(slot) = self.table.find_entry(spread(name.hash), |n| *n == number)
+        {
             slot.remove();
         }
-        self.inodes[name.inode.index()].nlink -= 1;
+        let inode = &mut self.inodes[name.inode.index()];
+        inode.nlink -= 1;
+        if matches!(inode.metadata.kind, FileKind::Directory | FileKind::Symlink) {
+            // A path may have led through it.
+            self.last_parent = None;
+        }
     }
 
     fn make_inode(&mut self, node: Node<'_>) -> Result<Inode, Error> {
@@ -306,6 +379,7 @@ impl TreeBuilder {
     pub(super) fn push_inode(&mut self, inode: Inode, parent: InodeId) -> Result<InodeId, Error> {
         let number = u32::try_from(self.inodes.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
         self.inodes.push(inode);
+        self.in_table.push(true);
         self.first.push(NONE);
         self.parents.push(parent);
         Ok(InodeId(number))
@@ -323,6 +397,11 @@ impl Content {
         }
         Ok(Arc::new(Slice::new(self.source.clone(), self.offset, self.size)?))
     }
+}
+
+/// A hash as the table takes it, which looks at the bits of both ends.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }
 
 /// A part of an arena; ranges come from the builder itself.

@@ -168,9 +168,15 @@ impl Tree {
 
     /// The content of a regular file; `None` for anything else and for empty files.
     pub fn content(&self, id: InodeId) -> Option<Content> {
+        let (source, offset) = self.extent(id)?;
+        Some(Content { source: source.clone(), offset, size: self.inode(id).size })
+    }
+
+    /// Where the content of a regular file begins; `None` for anything else and for empty files.
+    pub fn extent(&self, id: InodeId) -> Option<(&SharedSource, u64)> {
         let inode = self.inode(id);
         let number = Some(inode.source).filter(|n| inode.metadata.kind == FileKind::File && *n != NONE)?;
-        Some(Content { source: self.sources[number as usize].clone(), offset: inode.offset, size: inode.size })
+        Some((&self.sources[number as usize], inode.offset))
     }
 
     /// Where a regular file's content is, for sorting: number of the source, offset in it.
@@ -199,15 +205,20 @@ impl Tree {
 
     /// The path of an entry, without a leading slash.
     pub fn path(&self, entry: EntryId) -> Vec<u8> {
-        let mut parts = vec![];
-        let mut at = entry.0;
-        while at != NONE {
-            let entry = &self.entries[at as usize];
-            parts.push(self.text_of(entry));
-            at = self.named_by[entry.parent.index()];
-        }
+        let mut parts: Vec<&[u8]> = self.upwards(entry).map(|entry| self.text_of(entry)).collect();
         parts.reverse();
         parts.join(&b'/')
+    }
+
+    /// Length in bytes of the path of an entry.
+    pub fn path_len(&self, entry: EntryId) -> usize {
+        self.upwards(entry).map(|entry| usize::from(entry.len) + 1).sum::<usize>() - 1
+    }
+
+    /// An entry and those that name the directories above it.
+    fn upwards(&self, entry: EntryId) -> impl Iterator<Item = &Entry> {
+        let above = |entry: &&Entry| self.entries.get(self.named_by[entry.parent.index()] as usize);
+        std::iter::successors(self.entries.get(entry.0 as usize), above)
     }
 
     pub(super) fn range(&self, dir: InodeId) -> std::ops::Range<usize> {

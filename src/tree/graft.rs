@@ -3,7 +3,7 @@
 use super::build::GENERATED;
 use super::inode::NONE;
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
-use crate::base::Metadata;
+use crate::base::{FileKind, Metadata};
 
 impl TreeBuilder {
     /// Lays `image` over the directory `prefix`, which is made when missing; hard links stay hard links.
@@ -13,38 +13,43 @@ impl TreeBuilder {
     /// # Errors
     /// When a parent of `prefix` is a file, or the tree grows beyond what it can hold.
     pub fn graft(&mut self, prefix: &[u8], image: &Self) -> Result<(), Error> {
-        let sources = self.adopt_sources(image)?;
-        let xattrs = u32::try_from(self.xattrs.len()).map_err(|_| Error::TooLarge)?;
-        self.xattrs.extend_from_slice(&image.xattrs);
-        let generated = self.generated.len() as u64;
-        self.generated.extend_from_slice(&image.generated);
+        self.reserve(image.names.len());
+        let base = self.adopt(image)?;
         let top = self.directory(prefix)?;
         if image.names_root {
-            self.take_after(top, &image.inodes[0], xattrs);
+            self.take_after(top, &image.inodes[0], base.xattrs);
         }
         let mut new = vec![NONE; image.inodes.len()];
         new[0] = top.0;
         let mut todo = vec![InodeId::ROOT];
         while let Some(dir) = todo.pop() {
             let here = InodeId(new[dir.index()]);
+            // Names in a directory differ, so one that has none yet needs no look at what they would replace.
+            let is_fresh = self.first[here.index()] == NONE;
+            if is_fresh {
+                self.keep_out_of_table(here);
+            }
             for number in image.names_in(dir) {
                 let name = &image.names[number as usize];
-                let text = image.name_text(name);
                 let inode = &image.inodes[name.inode.index()];
-                let slot = name.inode.index();
+                let slot = &mut new[name.inode.index()];
                 if inode.is_directory() {
-                    new[slot] = self.insert_at(here, text, Node::Plain(inode.metadata))?.0;
                     todo.push(name.inode);
-                } else if new[slot] == NONE {
-                    let copy = self.copy_inode(image, inode, &sources, generated);
-                    let id = self.push_inode(copy, here)?;
-                    self.link(here, text, id)?;
-                    new[slot] = id.0;
-                } else {
-                    self.link(here, text, InodeId(new[slot]))?;
                 }
-                if inode.xattrs != NONE {
-                    self.inodes[new[slot] as usize].xattrs = inode.xattrs + xattrs;
+                if inode.is_directory() && !is_fresh {
+                    // One that is there keeps its entries.
+                    let id = self.insert_at(here, image.name_text(name), Node::Plain(inode.metadata))?;
+                    self.inodes[id.index()].xattrs = base.attributes(inode);
+                    *slot = id.0;
+                    continue;
+                }
+                if *slot == NONE {
+                    *slot = self.push_inode(base.inode(inode), here)?.0;
+                }
+                if is_fresh {
+                    self.append(here, base.text(image.name_range(name)), InodeId(*slot))?;
+                } else {
+                    self.link(here, image.name_text(name), InodeId(*slot))?;
                 }
             }
         }
@@ -74,23 +79,52 @@ impl TreeBuilder {
         }
     }
 
-    fn adopt_sources(&mut self, image: &Self) -> Result<Vec<u32>, Error> {
+    /// Takes over an image's texts, bytes, sources and attributes; tells where they are now.
+    fn adopt(&mut self, image: &Self) -> Result<Base, Error> {
+        let number = |len: usize| u32::try_from(len).map_err(|_| Error::TooLarge);
+        number(self.text.len() + image.text.len())?;
         let others = image.sources.iter().skip(1).map(|source| self.source_number(source));
-        std::iter::once(Ok(GENERATED)).chain(others).collect()
+        let base = Base {
+            sources: std::iter::once(Ok(GENERATED)).chain(others).collect::<Result<_, _>>()?,
+            text: number(self.text.len())?,
+            xattrs: number(self.xattrs.len())?,
+            generated: self.generated.len() as u64,
+        };
+        self.text.extend_from_slice(&image.text);
+        self.xattrs.extend_from_slice(&image.xattrs);
+        self.generated.extend_from_slice(&image.generated);
+        Ok(base)
+    }
+}
+
+/// Where in a tree the parts of an image begin that were taken over.
+struct Base {
+    /// The number of each source.
+    sources: Vec<u32>,
+    text: u32,
+    xattrs: u32,
+    generated: u64,
+}
+
+impl Base {
+    /// An inode of the image as one of the tree, without names yet.
+    fn inode(&self, inode: &Inode) -> Inode {
+        let mut moved = Inode { nlink: 0, xattrs: self.attributes(inode), ..*inode };
+        match inode.source {
+            _ if inode.metadata.kind == FileKind::Symlink => moved.offset += u64::from(self.text),
+            GENERATED => moved.offset += self.generated,
+            NONE => {}
+            number => moved.source = self.sources[number as usize],
+        }
+        moved
     }
 
-    fn copy_inode(&mut self, image: &Self, inode: &Inode, sources: &[u32], generated: u64) -> Inode {
-        let mut copy = Inode { nlink: 0, xattrs: NONE, ..*inode };
-        if inode.metadata.kind == crate::base::FileKind::Symlink {
-            let target = super::build::slice(&image.text, inode.offset, inode.size);
-            copy.offset = self.text.len() as u64;
-            self.text.extend_from_slice(target);
-        } else if inode.source == GENERATED {
-            copy.offset += generated;
-        } else if inode.source != NONE {
-            copy.source = sources[inode.source as usize];
-        }
-        copy
+    fn attributes(&self, inode: &Inode) -> u32 {
+        if inode.xattrs == NONE { NONE } else { inode.xattrs + self.xattrs }
+    }
+
+    fn text(&self, (start, len): (u32, u16)) -> (u32, u16) {
+        (start + self.text, len)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::error::shown;
-use super::resolve::clean;
+use super::resolve::{clean, split};
 use super::{Content, Error, Node, TreeBuilder};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run};
@@ -28,8 +28,11 @@ impl TreeBuilder {
         diff: &SharedSource,
     ) -> Result<(), Error> {
         self.layer += 1;
+        let (count, _) = entries.size_hint();
+        self.reserve(count);
+        self.reserve_table(count);
         for entry in entries {
-            let base = clean(entry.path).last().copied().unwrap_or_default();
+            let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
                 Some(_) if base.starts_with(AUFS) => {}
@@ -72,12 +75,12 @@ impl TreeBuilder {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
         let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
-        if let Some(old) = self.name_in(parent, &name)
+        if let Some(old) = self.name_in(parent, name)
             && self.names[old as usize].inode == inode
         {
             return Ok(());
         }
-        self.link(parent, &name, inode)
+        self.link(parent, name, inode)
     }
 
     fn white_out(&mut self, dir: &[u8], hidden: &[u8]) {
@@ -112,6 +115,11 @@ impl TreeBuilder {
             }
         }
     }
+}
+
+/// The last component of a path.
+fn base_of(path: &[u8]) -> &[u8] {
+    split(path).map_or_else(|| clean(path).last().copied().unwrap_or_default(), |(_, base)| base)
 }
 
 /// The path without its last component.

@@ -12,13 +12,27 @@ const MAX_LINKS: u32 = 40;
 
 impl TreeBuilder {
     /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
-    pub(super) fn resolve_parent(&mut self, path: &[u8]) -> Result<Option<(InodeId, Vec<u8>)>, Error> {
+    pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+        let split = split(path);
+        if let (Some((dir, name)), Some((last, inode))) = (split, &self.last_parent)
+            && dir == last
+        {
+            return Ok(Some((*inode, name)));
+        }
         let mut clean = clean(path);
         let Some(name) = clean.pop() else { return Ok(None) };
+        let parent = self.resolve_directory(&clean, path)?;
+        self.last_parent = split.map(|(dir, _)| (dir.to_vec(), parent));
+        Ok(Some((parent, name)))
+    }
+
+    /// The directory at these components of `path`.
+    fn resolve_directory(&mut self, components: &[&[u8]], path: &[u8]) -> Result<InodeId, Error> {
         let mut dir = InodeId::ROOT;
-        let mut todo: Vec<Vec<u8>> = clean.into_iter().rev().map(<[u8]>::to_vec).collect();
+        let mut todo: Vec<Vec<u8>> = components.iter().rev().map(|component| component.to_vec()).collect();
         let mut links = 0;
         while let Some(component) = todo.pop() {
+            self.look_into(dir);
             let next = match self.step(dir, &component) {
                 Step::Into(next) => next,
                 Step::Link(target) => {
@@ -37,7 +51,7 @@ impl TreeBuilder {
             };
             dir = next;
         }
-        Ok(Some((dir, name.to_vec())))
+        Ok(dir)
     }
 
     /// The inode at `path`, nothing made; `None` also when a parent is missing or no directory.
@@ -93,6 +107,14 @@ enum Step<'a> {
     Blocked,
 }
 
+/// A path in two, where its last component is a plain name: what stands before it, and that name.
+pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = path.iter().rposition(|b| *b != b'/')? + 1;
+    let start = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
+    let name = &path[start..end];
+    (name != b"." && name != b"..").then_some((&path[..start], name))
+}
+
 /// The components of a name, clamped to the root.
 pub(super) fn clean(path: &[u8]) -> Vec<&[u8]> {
     let mut parts = Vec::new();
@@ -125,6 +147,36 @@ mod tests {
         for (path, parts) in rows {
             assert_eq!(clean(path.as_bytes()), parts.iter().map(|p| p.as_bytes()).collect::<Vec<_>>(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_is_split_where_its_last_component_is_a_name() {
+        let rows: [(&str, Option<(&str, &str)>); 6] = [
+            ("a/b", Some(("a/", "b"))),
+            ("a//b//", Some(("a//", "b"))),
+            ("b", Some(("", "b"))),
+            ("a/..", None),
+            ("./", None),
+            ("", None),
+        ];
+        for (path, parts) in rows {
+            assert_eq!(split(path.as_bytes()), parts.map(|(dir, name)| (dir.as_bytes(), name.as_bytes())), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_was_replaced_is_not_remembered() {
+        let mut tree = TreeBuilder::new();
+        let file = || Node::Generated(Metadata::file(), b"x");
+        tree.insert(b"a/f", file()).unwrap();
+        tree.insert(b"a", Node::Symlink(Metadata::symlink(), b"b")).unwrap();
+        tree.insert(b"a/f", file()).unwrap();
+        tree.insert(b"a", Node::Symlink(Metadata::symlink(), b"c")).unwrap();
+        tree.insert(b"a/f", file()).unwrap();
+        assert!(tree.lookup(b"b/f").is_some() && tree.lookup(b"c/f").is_some());
+        tree.remove(b"c");
+        tree.insert(b"a/g", file()).unwrap();
+        assert!(tree.lookup(b"c/g").is_some() && tree.lookup(b"c/f").is_none());
     }
 
     #[test]

@@ -7,3 +7,4 @@ mod golden;
 mod layout;
 mod lazy;
 mod system;
+mod tree_model;
