@@ -1,19 +1,12 @@
-//! What mounting and listing cost: no layer content, little memory, small indexes.
+//! What mounting and listing cost: no layer content, small indexes.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lkit::base::Digest;
-
 use crate::common::{run, stdout};
-use crate::system::{System, can_mount, gzip, image_of, noise, tar};
-
-/// Bytes of a file whose content must not be held in memory.
-const HUGE: usize = 200 << 20;
-/// Most anonymous memory of a server, in KiB.
-const MEMORY: u64 = 100 << 10;
+use crate::system::{System, noise};
 
 /// The layer blobs of a layout.
 fn layer_blobs(system: &System) -> Vec<PathBuf> {
@@ -74,27 +67,6 @@ fn indexes_are_small_and_nothing_else_is_kept() {
     let allowed = size(&system.layout.dir) + blobs * 15 / 1000 + layers.len() as u64 * (64 << 10);
     eprintln!("{kept} bytes are kept for layers of {blobs} bytes; {allowed} are allowed");
     assert!(kept <= allowed);
-}
-
-#[test]
-fn fuse_memory_does_not_grow_with_content() {
-    let mut system = System::new();
-    if !can_mount() {
-        return;
-    }
-    let content = noise(1 << 20).repeat(HUGE >> 20);
-    let huge = tar(&[("huge", &content)]);
-    let descriptor = image_of(&system.layout, &[(gzip(&huge), Digest::of(&huge))]);
-    drop((content, huge));
-    system.layout.name("docker.io/test/huge:1", &descriptor);
-    system.write("a.yml", "init:\n  - test/huge:1\n");
-    let mounted = system.mounted().unwrap();
-    let read = io::copy(&mut fs::File::open(mounted.path("initrd.img")).unwrap(), &mut io::sink()).unwrap();
-    assert!(read > HUGE as u64);
-    let status = fs::read_to_string(format!("/proc/{}/status", mounted.server())).unwrap();
-    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap().trim().trim_end_matches(" kB");
-    eprintln!("RssAnon of the server after {read} bytes: {kib} KiB");
-    assert!(kib.parse::<u64>().unwrap() <= MEMORY, "{status}");
 }
 
 #[test]

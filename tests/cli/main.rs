@@ -12,6 +12,7 @@ mod damage;
 mod ends;
 mod inputs;
 mod lazy;
+mod memory;
 mod outputs;
 mod pulls;
 mod refusals;
