@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{lkit, stdout};
+use crate::common::{example_images, lkit, root, stdout};
 use crate::registry::{DockerRegistry, Door};
 use crate::system::{System, image, noise, signal, tar, wait_for};
 
@@ -80,4 +80,24 @@ fn child_ended(pid: u32) -> bool {
 fn count(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn the_example_for_docker_hub_works_from_a_mirror() {
+    let Some(images) = example_images() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(registry) = DockerRegistry::start(&dir.path().join("registry"), Door::Open) else { return };
+    let spec = root().join("examples/dockerhub.yml");
+    let text = fs::read_to_string(&spec).unwrap();
+    let words = text.split([' ', '\n']).filter(|word| word.starts_with("linuxkit/") || word.starts_with("nginx:"));
+    for reference in words {
+        let (repository, _) = reference.split_once(':').unwrap();
+        let library = if repository.contains('/') { "" } else { "library/" };
+        registry.push(&images, &format!("docker.io/{library}{repository}:example"), &format!("{library}{reference}"));
+    }
+    let mirror = format!("docker.io=http://{}", registry.host());
+    let output = lkit(&dir.path().join("cache")).args(["build", "--digest", "--mirror", &mirror]).arg(spec).output();
+    let digests = stdout("build", &output.unwrap());
+    let names: Vec<&str> = digests.split_whitespace().skip(1).step_by(2).collect();
+    assert_eq!(names, ["dockerhub-kernel", "dockerhub-initrd.img", "dockerhub-cmdline"]);
 }
