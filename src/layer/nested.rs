@@ -10,7 +10,9 @@ use super::build::{self, Expected, Flow, Plan};
 use super::cursor::Seekable;
 use super::decode::Codec;
 use super::error::Error;
+use super::gzip::Gzip;
 use super::index::{Draft, Index};
+use super::inflate::Stop;
 use super::layers::{Layer, Layers};
 use super::tar::Scanner;
 use super::toc::Toc;
@@ -23,6 +25,9 @@ const SNIFFED: u64 = 6;
 const TRAILER: u64 = 8;
 /// The least a gzip file can have: header, an empty block, trailer.
 const GZIP_MIN: u64 = 20;
+
+/// Bytes at the start of a gzip file that are read without an index.
+const HEAD: u64 = 4096;
 
 /// A file of a layer.
 #[derive(Clone)]
@@ -52,7 +57,7 @@ impl Layers {
     }
 
     /// The uncompressed content of a gzip file that lies in a layer. Only its last bytes are read now, which tell the
-    /// size; it is indexed when it is first read.
+    /// size; it is indexed when more than its head is first read.
     ///
     /// # Errors
     /// `Corrupt` when it is too short to be gzip; what reading the layer says.
@@ -178,6 +183,21 @@ fn unreadable(error: Error) -> ReadError {
     ReadError::wrap("cannot read compressed content", error)
 }
 
+impl Inflated {
+    /// The first bytes of the content, as many as the first bytes of the file decode to.
+    fn head(&self) -> Result<Vec<u8>, ReadError> {
+        let len = usize::try_from(self.file.size.min(HEAD)).expect("a few KiB");
+        let mut packed = vec![0; len];
+        self.file.source.read_at(&mut packed, self.file.offset)?;
+        let mut content = vec![0; usize::try_from(HEAD).expect("a few KiB")];
+        let broken =
+            |problem| unreadable(Error::Stream { format: "gzip", at: self.file.offset, problem }.of(&self.file));
+        let step = Gzip::new().step(&packed, &mut content, Stop::Late).map_err(broken)?;
+        content.truncate(step.produced);
+        Ok(content)
+    }
+}
+
 impl Source for Inflated {
     fn size(&self) -> u64 {
         self.size
@@ -186,6 +206,15 @@ impl Source for Inflated {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         if let Some(content) = self.content.get() {
             return content.clone()?.read_at(buf, offset);
+        }
+        // What tells how a kernel is started needs no index.
+        if offset == 0
+            && buf.len() as u64 <= HEAD
+            && self.size > HEAD
+            && let Some(head) = self.head()?.get(..buf.len())
+        {
+            buf.copy_from_slice(head);
+            return Ok(());
         }
         let content = self.index();
         // What may pass, such as a full disk, is tried again by the next read.

@@ -78,6 +78,17 @@ fn a_gzip_file_tells_its_size_at_once_and_its_content_when_it_is_read() {
 }
 
 #[test]
+fn lazy_the_head_of_a_gzip_file_needs_no_index() {
+    let kernel = content(4, 2_000_000);
+    let place = Place::new(SMALL);
+    let (_outer, file) = holding(&place, &gzip(9, &kernel));
+    let inflated = place.layers.open_gzip(&file).unwrap();
+    let decoded = place.layers.decoded();
+    assert!(read(&*inflated, 0, 4096) == kernel[..4096]);
+    assert!(place.layers.decoded() - decoded <= 2 * SMALL.span_size, "the spans of the file's first and last bytes");
+}
+
+#[test]
 fn damage_to_files_inside_layers_is_told() {
     let place = Place::new(SMALL);
     let (_outer, garbage) = holding(&place, &content(5, 100_000));
@@ -92,6 +103,8 @@ fn damage_to_files_inside_layers_is_told() {
         let file: SharedSource = Arc::new(Bytes(bytes.into()));
         let file = Inner { offset: 0, size: file.size(), source: file };
         let inflated = place.layers.open_gzip(&file).unwrap();
+        // A head is read without the checksum; whatever else is, and the head from then on, is not.
+        assert_eq!(inflated.read_at(&mut [0], inflated.size() - 1).unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(inflated.read_at(&mut [0], 0).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
