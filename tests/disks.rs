@@ -44,7 +44,7 @@ type Container = fn(&SharedSource) -> Result<SharedSource, Error>;
 /// Name of the file, driver of QEMU, layout.
 const CONTAINERS: [(&str, &str, Container); 5] = [
     ("x.qcow2", "qcow2", |disk| qcow2(disk)),
-    ("x-fixed.vhd", "vpc", |disk| Ok(fixed_vhd(disk, &seed()))),
+    ("x-fixed.vhd", "vpc", |disk| fixed_vhd(disk, &seed())),
     ("x-dynamic.vhd", "vpc", |disk| dynamic_vhd(disk, &seed())),
     ("x.vhdx", "vhdx", |disk| vhdx(disk, &seed())),
     ("x.vmdk", "vmdk", |disk| vmdk(disk, "x.vmdk", &seed())),

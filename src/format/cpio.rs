@@ -43,13 +43,17 @@ pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
 /// # Errors
 /// When a file is over 4 GiB.
 pub fn initrd(microcode: Option<SharedSource>, tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    let archive = cpio(tree)?;
-    let Some(microcode) = microcode else { return Ok(archive) };
+    Ok(behind_microcode(microcode, cpio(tree)?))
+}
+
+/// Lays out an initrd from an archive that is laid out already.
+pub fn behind_microcode(microcode: Option<SharedSource>, archive: SharedSource) -> SharedSource {
+    let Some(microcode) = microcode else { return archive };
     let mut map = MapBuilder::default();
     map.whole(&microcode);
     map.align(4);
     map.whole(&archive);
-    Ok(map.share())
+    map.share()
 }
 
 impl PagedLayout for Cpio {

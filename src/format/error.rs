@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, MIB};
 
 /// Why a layout cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -123,9 +123,8 @@ impl Fault for Error {
         match self {
             Self::FileTooLarge { instead, .. } => Some(format!("{instead} can hold it")),
             Self::DiskTooLarge { .. } => Some("the raw disk has no such limit, or pass a smaller `--size`".to_owned()),
-            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } | Self::ImageTooSmall { .. } => {
-                Some("pass a larger `--size`".to_owned())
-            }
+            Self::ImageTooSmall { needed, .. } => Some(format!("pass `--size {}M` or more", needed.div_ceil(MIB))),
+            Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => Some("pass a larger `--size`".to_owned()),
             Self::StubMalformed
             | Self::ImageTooLarge { .. }
             | Self::TooMany { .. }

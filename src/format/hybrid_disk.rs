@@ -18,7 +18,7 @@ pub struct HybridDisk<'a> {
     pub stage2: &'a [u8],
     /// The FAT file system, made for [`HybridDisk::ESP`] hidden sectors.
     pub esp: SharedSource,
-    /// Least size of the disk in bytes.
+    /// Size of the disk in bytes; 0 for as small as it can be.
     pub size: u64,
     /// What the disk's identifiers derive from.
     pub seed: Digest,
@@ -33,10 +33,13 @@ impl HybridDisk<'_> {
     /// Lays out the disk, in whole MiB.
     ///
     /// # Errors
-    /// When the second stage does not fit before the EFI system partition.
+    /// When the size is too small, or the second stage does not fit before the EFI system partition.
     pub fn layout(&self) -> Result<SharedSource, Error> {
         let esp_sectors = self.esp.size().div_ceil(SECTOR);
-        let needed = (Self::ESP + esp_sectors + Gpt::BACK) * SECTOR;
+        let needed = align_up((Self::ESP + esp_sectors + Gpt::BACK) * SECTOR, MIB);
+        if (1..needed).contains(&self.size) {
+            return Err(Error::ImageTooSmall { format: "a disk", size: self.size, needed });
+        }
         let size = align_up(needed.max(self.size), MIB);
         let gpt = self.partition_table(size / SECTOR, esp_sectors)?;
         let mut disk = MapBuilder::default();
@@ -70,6 +73,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::Fault as _;
     use crate::extent::Zeros;
 
     fn disk<'a>(stage2: &'a [u8], esp: u64, size: u64) -> HybridDisk<'a> {
@@ -77,10 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_whole_mebibytes_and_at_least_as_large_as_asked() {
+    fn a_disk_is_whole_mebibytes_and_as_large_as_asked() {
         assert_eq!(disk(b"two", MIB, 0).layout().unwrap().size(), 3 * MIB);
         assert_eq!(disk(b"two", MIB, 10 * MIB - 1).layout().unwrap().size(), 10 * MIB);
         assert_eq!(disk(b"", 2 * MIB - 33 * 512, 0).layout().unwrap().size(), 3 * MIB);
+        let error = disk(b"", 2 * MIB, 3 * MIB).layout().err().unwrap();
+        assert_eq!(error.to_string(), "a disk of 3145728 bytes is too small, it needs 4194304");
+        assert_eq!(error.hint().unwrap(), "pass `--size 4M` or more");
     }
 
     #[test]

@@ -21,21 +21,24 @@ use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
 const BLOCK: u64 = 2 * MIB;
 /// A bitmap of a block's sectors: 4096 bits.
 const BITMAP: u64 = BLOCK / SECTOR / 8;
-/// Largest dynamic disk, as Hyper-V and QEMU have it.
-const MAX_DYNAMIC: u64 = 2040 * GIB;
+/// Largest disk, as Hyper-V, Azure and QEMU have it.
+const MAX_DISK: u64 = 2040 * GIB;
 /// Says that there is no offset.
 const NONE: u64 = u64::MAX;
 /// Blocks laid out together: 8 bytes of memory for 128 MiB of disk.
 const PAGE: u64 = 64;
 
 /// Lays out `disk` in whole MiB (as Azure wants it) with a fixed VHD's footer.
-pub fn fixed_vhd(disk: &SharedSource, seed: &Digest) -> SharedSource {
-    let size = align_up(disk.size(), MIB);
+///
+/// # Errors
+/// When `disk` is larger than 2040 GiB.
+pub fn fixed_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
+    let size = size_of(disk)?;
     let mut map = MapBuilder::default();
     map.whole(disk);
     map.pad_to(size);
     map.bytes(&footer(size, Kind::Fixed, seed));
-    map.share()
+    Ok(map.share())
 }
 
 /// Lays out `disk` as a dynamic VHD.
@@ -43,10 +46,7 @@ pub fn fixed_vhd(disk: &SharedSource, seed: &Digest) -> SharedSource {
 /// # Errors
 /// When `disk` is larger than 2040 GiB.
 pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
-    let size = align_up(disk.size(), MIB);
-    if size > MAX_DYNAMIC {
-        return Err(Error::DiskTooLarge { size, format: "a dynamic VHD", limit: MAX_DYNAMIC });
-    }
+    let size = size_of(disk)?;
     let (blocks, used) = (size.div_ceil(BLOCK), Used::of(&**disk, BLOCK));
     let footer = footer(size, Kind::Dynamic, seed);
     let mut map = MapBuilder::default();
@@ -70,6 +70,15 @@ pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, E
 struct Blocks {
     disk: SharedSource,
     used: Used,
+}
+
+/// Size of the virtual disk in bytes.
+fn size_of(disk: &SharedSource) -> Result<u64, Error> {
+    let size = align_up(disk.size(), MIB);
+    if size > MAX_DISK {
+        return Err(Error::DiskTooLarge { size, format: "a VHD", limit: MAX_DISK });
+    }
+    Ok(size)
 }
 
 impl PagedLayout for Blocks {
@@ -180,6 +189,6 @@ mod tests {
     fn an_empty_dynamic_disk_is_metadata_alone() {
         let disk: SharedSource = Arc::new(Zeros(3 * MIB));
         assert_eq!(dynamic_vhd(&disk, &Digest::of(b"")).unwrap().size(), 512 + 1024 + 512 + 512);
-        assert_eq!(fixed_vhd(&disk, &Digest::of(b"")).size(), 3 * MIB + 512);
+        assert_eq!(fixed_vhd(&disk, &Digest::of(b"")).unwrap().size(), 3 * MIB + 512);
     }
 }

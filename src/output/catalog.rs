@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::media::{Media, MediaError};
-use super::{Error, Format, FormatFile, Product};
+use super::media::Media;
+use super::{Error, Format, FormatFile, Obstacle, Product};
 use crate::base::{Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
@@ -21,7 +21,7 @@ pub struct System {
     pub tree: Arc<Tree>,
     /// The kernel uncompressed, for firmware that cannot start a gzip file; made when it is needed.
     pub gunzip: Option<Gunzip>,
-    /// Least size of disks in bytes.
+    /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.
     pub seed: Digest,
@@ -39,7 +39,15 @@ pub struct Artifact {
     pub product: Product,
 }
 
-type Made = OnceLock<Result<SharedSource, Error>>;
+/// An artifact that a mount does not show, and why.
+pub struct LeftOut {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// What stands in its way.
+    pub obstacle: Obstacle,
+}
+
+type Made = OnceLock<Result<SharedSource, Obstacle>>;
 
 /// The artifacts of one system.
 pub struct Catalog {
@@ -64,12 +72,28 @@ impl Catalog {
         &self.system
     }
 
-    /// The artifacts a mount shows beside `rootfs/`: the three plain names, then every format's.
+    /// The artifacts a system of these parts has, which a mount names beside `rootfs/`: the three plain names, then every
+    /// format's.
     pub fn mounted(&self) -> Vec<Artifact> {
         let plain = [("kernel", Product::Kernel), ("initrd.img", Product::Initrd), ("cmdline", Product::Cmdline)];
         let plain = plain.map(|(name, product)| Artifact { name: name.to_owned(), product });
         let named = Format::mounted_files().into_iter().map(|file| self.artifact(file));
         plain.into_iter().chain(named).filter(|artifact| self.has(artifact.product)).collect()
+    }
+
+    /// The artifacts of [`mounted`](Self::mounted) that can be shown, and those that never can be: no loader starts the
+    /// kernel, or a format cannot hold the system. What only cannot be read now counts as one that can be.
+    ///
+    /// Lays out all of them.
+    pub fn shown(&self) -> (Vec<Artifact>, Vec<LeftOut>) {
+        let (mut shown, mut left_out) = (Vec::new(), Vec::new());
+        for artifact in self.mounted() {
+            match self.product(artifact.product).err().filter(Obstacle::is_lasting) {
+                None => shown.push(artifact),
+                Some(obstacle) => left_out.push(LeftOut { artifact, obstacle }),
+            }
+        }
+        (shown, left_out)
     }
 
     /// The artifacts `format` writes.
@@ -86,7 +110,22 @@ impl Catalog {
     /// # Errors
     /// When its format cannot hold the system.
     pub fn open(&self, artifact: &Artifact) -> Result<SharedSource, Error> {
-        self.made[artifact.product as usize].get_or_init(|| self.make(artifact)).clone()
+        self.product(artifact.product).map_err(|source| Error::Layout { artifact: artifact.name.clone(), source })
+    }
+
+    /// Where an artifact may be compressed from, in bytes: an initrd behind its microcode, which the kernel looks for
+    /// before it can decompress anything. `None` for what must stay as it is.
+    pub fn compressible_from(&self, artifact: &Artifact) -> Option<u64> {
+        let microcode = self.system.microcode.as_ref().map_or(0, |microcode| microcode.size());
+        (artifact.product == Product::Initrd).then(|| align_up(microcode, 4))
+    }
+
+    /// Whether a BIOS can start the kernel.
+    ///
+    /// # Errors
+    /// When there is none, or its head cannot be read.
+    pub fn starts_by_bios(&self) -> Result<bool, Obstacle> {
+        Ok(Media::new(&self.system, self.product(Product::Initrd)?)?.starts_by_bios())
     }
 
     fn artifact(&self, file: &FormatFile) -> Artifact {
@@ -98,7 +137,7 @@ impl Catalog {
         match product {
             Product::Kernel => self.system.kernel.is_some(),
             Product::Cmdline => self.system.cmdline.is_some(),
-            Product::Initrd | Product::Tar | Product::Docker | Product::KernelInitrdTar => true,
+            Product::Initrd | Product::Archive | Product::Tar | Product::Docker | Product::KernelInitrdTar => true,
             Product::RootIso | Product::Squashfs | Product::Erofs => true,
             _ => self.system.kernel.is_some(),
         }
@@ -111,52 +150,44 @@ impl Catalog {
         Err(Error::Missing { artifact: artifact.name, part: "a kernel" })
     }
 
-    fn make(&self, artifact: &Artifact) -> Result<SharedSource, Error> {
-        let missing = |part| Error::Missing { artifact: artifact.name.clone(), part };
-        let layout = |source| Error::Layout { artifact: artifact.name.clone(), source: Arc::new(source) };
-        match artifact.product {
-            Product::Kernel => self.system.kernel.clone().ok_or_else(|| missing("a kernel")),
-            Product::Cmdline => self.cmdline().ok_or_else(|| missing("a command line")),
-            Product::Initrd => format::initrd(self.system.microcode.clone(), self.system.tree.clone()).map_err(layout),
-            Product::Tar => Ok(format::tar(self.boot_members(), self.system.tree.clone())),
-            Product::Docker => Ok(format::tar(self.docker_members(), self.system.tree.clone())),
-            Product::KernelInitrdTar => self.kernel_initrd_tar(),
-            Product::RootIso => format::iso9660(self.system.tree.clone()).map_err(layout),
-            Product::Squashfs => format::squashfs(self.system.tree.clone()).map_err(layout),
-            Product::Erofs => format::erofs(self.system.tree.clone()).map_err(layout),
-            _ => self
-                .medium(artifact.product)
-                .map_err(|source| Error::Medium { artifact: artifact.name.clone(), source }),
+    /// A product, made at most once; what could not be read is tried again.
+    fn product(&self, product: Product) -> Result<SharedSource, Obstacle> {
+        let made = &self.made[product as usize];
+        if let Some(made) = made.get() {
+            return made.clone();
+        }
+        let new = self.make(product);
+        match &new {
+            Err(obstacle) if !obstacle.is_lasting() => new,
+            _ => made.get_or_init(|| new).clone(),
         }
     }
 
-    /// What starts by itself: media, and containers of a disk.
-    fn medium(&self, product: Product) -> Result<SharedSource, MediaError> {
-        let initrd = self.shared(Product::Initrd)?;
-        let media = || Media::new(&self.system, initrd.clone());
-        let System { disk_size, seed, .. } = &self.system;
+    fn make(&self, product: Product) -> Result<SharedSource, Obstacle> {
+        let System { tree, disk_size, seed, .. } = &self.system;
+        let media = || Media::new(&self.system, self.product(Product::Initrd)?);
+        let disk = || self.product(Product::Disk);
         Ok(match product {
+            Product::Kernel => self.system.kernel.clone().ok_or(Obstacle::Missing("kernel"))?,
+            Product::Cmdline => self.cmdline().ok_or(Obstacle::Missing("command line"))?,
+            Product::Initrd => format::behind_microcode(self.system.microcode.clone(), self.product(Product::Archive)?),
+            Product::Archive => format::cpio(tree.clone())?,
+            Product::Tar => format::tar(self.boot_members(), tree.clone()),
+            Product::Docker => format::tar(self.docker_members(), tree.clone()),
+            Product::KernelInitrdTar => self.kernel_initrd_tar()?,
+            Product::RootIso => format::iso9660(tree.clone())?,
+            Product::Squashfs => format::squashfs(tree.clone())?,
+            Product::Erofs => format::erofs(tree.clone())?,
             Product::BootIso => media()?.iso()?,
             Product::UnifiedImage => media()?.unified_image()?,
-            Product::CloudDisk => media()?.disk(align_up(self.shared(Product::Disk)?.size(), GIB))?,
-            Product::Qcow2 => format::qcow2(&self.shared(Product::Disk)?)?,
-            Product::Gcp => format::gcp(&self.shared(Product::CloudDisk)?),
-            Product::FixedVhd => format::fixed_vhd(&self.shared(Product::Disk)?, seed),
-            Product::DynamicVhd => format::dynamic_vhd(&self.shared(Product::Disk)?, seed)?,
-            Product::Vmdk => format::vmdk(&self.shared(Product::Disk)?, &self.name, seed)?,
-            Product::Vhdx => format::vhdx(&self.shared(Product::Disk)?, seed)?,
-            _ => media()?.disk(*disk_size)?,
-        })
-    }
-
-    /// Another product that this one is made from.
-    fn shared(&self, product: Product) -> Result<SharedSource, MediaError> {
-        let artifact = Artifact { name: self.name.clone(), product };
-        self.open(&artifact).map_err(|error| match error {
-            Error::Medium { source, .. } => source,
-            Error::Layout { source, .. } => MediaError::Format(source),
-            Error::Read { source, .. } => MediaError::Read(source),
-            _ => MediaError::NoKernel,
+            Product::Disk => media()?.disk(*disk_size)?,
+            Product::CloudDisk => media()?.disk(align_up(disk()?.size(), GIB))?,
+            Product::Qcow2 => format::qcow2(&disk()?)?,
+            Product::Gcp => format::gcp(&self.product(Product::CloudDisk)?),
+            Product::FixedVhd => format::fixed_vhd(&disk()?, seed)?,
+            Product::DynamicVhd => format::dynamic_vhd(&disk()?, seed)?,
+            Product::Vmdk => format::vmdk(&disk()?, &self.name, seed)?,
+            Product::Vhdx => format::vhdx(&disk()?, seed)?,
         })
     }
 
@@ -188,10 +219,8 @@ impl Catalog {
     }
 
     /// Microcode stands beside the initrd here, not in front of it.
-    fn kernel_initrd_tar(&self) -> Result<SharedSource, Error> {
-        let artifact =
-            |source| Error::Layout { artifact: format!("{}-initrd.tar", self.name), source: Arc::new(source) };
-        let archive = format::cpio(self.system.tree.clone()).map_err(artifact)?;
+    fn kernel_initrd_tar(&self) -> Result<SharedSource, Obstacle> {
+        let archive = self.product(Product::Archive)?;
         let [kernel, cmdline, microcode] = self.parts();
         let members = [kernel, ("initrd.img", Some(archive)), cmdline, microcode];
         let members = members.into_iter().filter_map(|(name, content)| Some(file(name.to_owned(), content?)));

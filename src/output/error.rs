@@ -1,9 +1,7 @@
 //! Why an artifact cannot be shown.
 
-use super::media::MediaError;
+use super::Obstacle;
 use crate::base::{ErrorKind, Fault};
-use crate::extent;
-use crate::format;
 
 /// What stands in the way of an artifact.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,29 +26,13 @@ pub enum Error {
         /// The part, with its article.
         part: &'static str,
     },
-    /// The format cannot hold the system.
+    /// The format cannot hold the system, nothing could start it, or the little that a layout looks at cannot be read.
     #[error("cannot lay out `{artifact}`")]
     Layout {
         /// Name of the artifact.
         artifact: String,
         /// Why.
-        source: std::sync::Arc<format::Error>,
-    },
-    /// The medium cannot be laid out, or nothing could start the kernel from it.
-    #[error("cannot lay out `{artifact}`")]
-    Medium {
-        /// Name of the artifact.
-        artifact: String,
-        /// Why.
-        source: MediaError,
-    },
-    /// The little that a layout looks at cannot be read.
-    #[error("cannot lay out `{artifact}`")]
-    Read {
-        /// Name of the artifact.
-        artifact: String,
-        /// Why.
-        source: extent::ReadError,
+        source: Obstacle,
     },
 }
 
@@ -60,8 +42,6 @@ impl Fault for Error {
             Self::UnknownFormat { .. } => ErrorKind::Usage,
             Self::FormatNotMade { .. } | Self::Missing { .. } => ErrorKind::Unsupported,
             Self::Layout { source, .. } => source.kind(),
-            Self::Medium { source, .. } => source.fault().map_or(ErrorKind::Unsupported, Fault::kind),
-            Self::Read { source, .. } => source.kind(),
         }
     }
 
@@ -73,8 +53,6 @@ impl Fault for Error {
             }
             Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
             Self::Layout { source, .. } => source.hint(),
-            Self::Medium { source, .. } => source.fault().and_then(Fault::hint),
-            Self::Read { source, .. } => source.hint(),
         }
     }
 }

@@ -7,66 +7,21 @@
 
 use std::sync::Arc;
 
-use super::System;
-use crate::base::{Digest, Fault, Metadata, SECTOR};
+use super::{Obstacle, System};
+use crate::base::{Digest, Metadata, SECTOR};
 use crate::boot::{
     self, BiosFile, BiosMedium, COMMAND_LINE_FILE, INITRD_FILE, KERNEL_FILE, Kernel, KernelKind, bios_boot_sector,
     bios_stage2, efi_loader, uki_stub,
 };
 use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
 use crate::format::{
-    self, EFI_SYSTEM, Fat, FatFile, FatKind, FatOptions, Gpt, Guid, HybridDisk, Iso, IsoOptions, IsoParts, Partition,
+    EFI_SYSTEM, Fat, FatFile, FatKind, FatOptions, Gpt, Guid, HybridDisk, Iso, IsoOptions, IsoParts, Partition,
     Section, fat, protective_mbr, uki,
 };
 use crate::tree::{Content, Node, TreeBuilder};
 
 /// A logical block of a CD in bytes: what both BIOS loaders count in.
 const BLOCK: u64 = 2048;
-
-/// Why a medium cannot be laid out.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum MediaError {
-    /// There is no kernel to start.
-    #[error("the spec has no kernel")]
-    NoKernel,
-    /// The format cannot hold it.
-    #[error(transparent)]
-    Format(Arc<format::Error>),
-    /// No loader can start the kernel.
-    #[error(transparent)]
-    Boot(#[from] boot::Error),
-    /// The head of the kernel cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The tree that names the files on an ISO.
-    #[error(transparent)]
-    Tree(Arc<crate::tree::Error>),
-}
-
-impl From<format::Error> for MediaError {
-    fn from(error: format::Error) -> Self {
-        Self::Format(Arc::new(error))
-    }
-}
-
-impl From<crate::tree::Error> for MediaError {
-    fn from(error: crate::tree::Error) -> Self {
-        Self::Tree(Arc::new(error))
-    }
-}
-
-impl MediaError {
-    /// The part that failed.
-    pub fn fault(&self) -> Option<&dyn Fault> {
-        match self {
-            Self::NoKernel => None,
-            Self::Format(error) => Some(&**error),
-            Self::Boot(error) => Some(error),
-            Self::Read(error) => Some(error),
-            Self::Tree(error) => Some(&**error),
-        }
-    }
-}
 
 /// What every medium starts.
 pub struct Media<'a> {
@@ -82,8 +37,8 @@ impl<'a> Media<'a> {
     ///
     /// # Errors
     /// When there is no kernel or its head cannot be read.
-    pub fn new(system: &'a System, initrd: SharedSource) -> Result<Self, MediaError> {
-        let kernel = system.kernel.clone().ok_or(MediaError::NoKernel)?;
+    pub fn new(system: &'a System, initrd: SharedSource) -> Result<Self, Obstacle> {
+        let kernel = system.kernel.clone().ok_or(Obstacle::Missing("kernel"))?;
         let kind = inspect(&kernel)?;
         let (kernel, kind) = match (&kind.kind, &system.gunzip) {
             (KernelKind::Gzip, Some(gunzip)) => {
@@ -97,11 +52,16 @@ impl<'a> Media<'a> {
         Ok(Self { kernel, kind, initrd, cmdline, seed: system.seed })
     }
 
-    /// A GPT disk of at least `size` bytes.
+    /// Whether a BIOS can start it.
+    pub fn starts_by_bios(&self) -> bool {
+        self.kind.bios
+    }
+
+    /// A GPT disk of `size` bytes; as small as it can be for 0.
     ///
     /// # Errors
-    /// When no loader starts the kernel, or FAT cannot hold a part.
-    pub fn disk(&self, size: u64) -> Result<SharedSource, MediaError> {
+    /// When no loader starts the kernel, FAT cannot hold a part, or the size is too small.
+    pub fn disk(&self, size: u64) -> Result<SharedSource, Obstacle> {
         let esp = self.system_partition(HybridDisk::ESP)?;
         let disk = |boot_code, stage2| {
             HybridDisk { boot_code, stage2, esp: esp.image().clone(), size, seed: self.seed }.layout()
@@ -118,7 +78,7 @@ impl<'a> Media<'a> {
     ///
     /// # Errors
     /// As [`disk`](Self::disk).
-    pub fn iso(&self) -> Result<SharedSource, MediaError> {
+    pub fn iso(&self) -> Result<SharedSource, Obstacle> {
         let esp = self.system_partition(0)?;
         let stage2_size = self.kind.bios.then(|| self.stage2(&esp, 0)).transpose()?.map(|stage2| stage2.len() as u64);
         let options = IsoOptions {
@@ -155,7 +115,7 @@ impl<'a> Media<'a> {
     ///
     /// # Errors
     /// When the kernel is no EFI program or the image passes 2 GiB.
-    pub fn unified_image(&self) -> Result<SharedSource, MediaError> {
+    pub fn unified_image(&self) -> Result<SharedSource, Obstacle> {
         let memory = if let KernelKind::Efi { memory, .. } = self.kind.kind { memory } else { 0 };
         let sections = [
             Section::data(".osrel", bytes(b"ID=linuxkit\nNAME=LinuxKit\n")),
@@ -167,7 +127,7 @@ impl<'a> Media<'a> {
     }
 
     /// The partition that firmware reads; FAT32, the only kind that every firmware takes on a fixed disk.
-    fn system_partition(&self, first_sector: u64) -> Result<Fat, MediaError> {
+    fn system_partition(&self, first_sector: u64) -> Result<Fat, Obstacle> {
         let file = |path: &str, content: SharedSource| FatFile { path: path.to_owned(), content };
         let loader = efi_loader(&self.kind)?;
         let files = [
@@ -187,21 +147,21 @@ impl<'a> Media<'a> {
     }
 
     /// The BIOS loader, for files of a partition that starts at `start`.
-    fn stage2(&self, esp: &Fat, start: u64) -> Result<Vec<u8>, MediaError> {
+    fn stage2(&self, esp: &Fat, start: u64) -> Result<Vec<u8>, Obstacle> {
         let place =
             |name, content: &SharedSource| Some(BiosFile { offset: start + esp.offset(name)?, size: content.size() });
         let kernel = place(KERNEL_FILE, &self.kernel).ok_or(boot::Error::NotForBios)?;
         Ok(bios_stage2(kernel, place(INITRD_FILE, &self.initrd), self.cmdline)?)
     }
 
-    fn partition_table(&self, sectors: u64, esp: std::ops::Range<u64>) -> Result<Gpt, MediaError> {
+    fn partition_table(&self, sectors: u64, esp: std::ops::Range<u64>) -> Result<Gpt, Obstacle> {
         let guid = |role| Guid::derive(&self.seed, role);
         let partition = Partition { kind: EFI_SYSTEM, guid: guid("EFI System"), sectors: esp, name: "EFI System" };
         Ok(Gpt::new(sectors, guid("disk"), vec![partition])?)
     }
 
     /// The tree of the ISO: the partition's files under their own names.
-    fn names(&self, esp: &Fat) -> Result<Arc<crate::tree::Tree>, MediaError> {
+    fn names(&self, esp: &Fat) -> Result<Arc<crate::tree::Tree>, Obstacle> {
         let mut tree = TreeBuilder::new();
         for (name, content) in [(KERNEL_FILE, &self.kernel), (INITRD_FILE, &self.initrd)] {
             if let Some(offset) = esp.offset(name) {

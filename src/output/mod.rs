@@ -4,10 +4,11 @@ mod catalog;
 mod error;
 mod format;
 mod media;
+mod obstacle;
 mod product;
 
-pub use catalog::{Artifact, Catalog, Gunzip, System};
+pub use catalog::{Artifact, Catalog, Gunzip, LeftOut, System};
 pub use error::Error;
 pub use format::{Format, FormatFile};
-pub use media::MediaError;
+pub use obstacle::Obstacle;
 pub use product::Product;

@@ -8,6 +8,8 @@ pub enum Product {
     Kernel,
     /// Microcode and the root as a newc archive.
     Initrd,
+    /// That archive alone; no file of its own.
+    Archive,
     /// The kernel command line.
     Cmdline,
     /// The root and `boot/` as a tar.
@@ -46,5 +48,5 @@ pub enum Product {
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 20;
 }

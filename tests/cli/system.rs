@@ -28,7 +28,7 @@ impl System {
         let dir = tempfile::Builder::new().prefix("lkit cli").tempdir().unwrap();
         let mut layout = LayoutMaker::new(&dir.path().join("layout"));
         let modules = tar(&[("lib/modules/1/a.ko", b"module")]);
-        let kernel = tar(&[("kernel", &noise(300_000)), ("kernel.tar", &modules)]);
+        let kernel = tar(&[("kernel", &kernel()), ("kernel.tar", &modules)]);
         let descriptor = image(&layout, &[&kernel]);
         layout.name("docker.io/test/kernel:1", &descriptor);
         let lower = tar(&[("etc/motd", b"hello\n"), ("etc/gone", b"gone"), ("usr/large", &noise(LARGE))]);
@@ -177,6 +177,19 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
 /// Sends a signal by its name.
 pub fn signal(name: &str, pid: u32) {
     crate::common::run("kill", [format!("-{name}"), pid.to_string()]);
+}
+
+/// A file that begins as a kernel for x86 does: a bzImage that is an EFI program as well.
+pub fn kernel() -> Vec<u8> {
+    let mut kernel = noise(300_000);
+    let mut put = |at: usize, field: &[u8]| kernel[at..at + field.len()].copy_from_slice(field);
+    put(0, b"MZ");
+    put(0x3c, b"@\0\0\0PE\0\0\x64\x86");
+    put(0x58, b"\x0b\x02");
+    put(0x58 + 56, &0x0010_0000_u32.to_le_bytes());
+    put(0x1fe, b"\x55\xaa\xeb\x66HdrS\x0f\x02");
+    put(0x236, &[1, 0]);
+    kernel
 }
 
 /// Bytes that do not compress, and differ everywhere.

@@ -1,17 +1,16 @@
 //! `lkit mount`: the system as files below a directory.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
-use crate::cli::report::Failure;
+use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
 use crate::extent::ReadError;
-use crate::output::Catalog;
+use crate::output::{Catalog, LeftOut};
 use crate::serve::background::{self, Ready, Started};
 use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount};
 
@@ -38,7 +37,14 @@ fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     let args::Mount { mut paths, sources, .. } = args;
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
-    let files = system_files(&paths, sources, &progress)?;
+    let settings = Settings::new(sources, &paths)?;
+    let tell = |warning: &str| {
+        report::warn(warning);
+        if args.log.is_some() {
+            tracing::warn!("{warning}");
+        }
+    };
+    let files = files_of(wire::load(&paths, &settings, &progress)?.catalog, &tell);
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
@@ -49,17 +55,13 @@ fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files of the system that `specs` describe.
-pub fn system_files(specs: &[PathBuf], sources: args::Sources, progress: &Progress) -> Result<Files, Failure> {
-    let settings = Settings::new(sources, specs)?;
-    Ok(files_of(wire::load(specs, &settings, progress)?.catalog))
-}
-
-/// A catalog's artifacts and its root, owned by whoever runs this.
-pub fn files_of(catalog: Catalog) -> Files {
+/// A catalog's artifacts and its root, owned by whoever runs this; `tell` hears what cannot be shown, and why.
+pub fn files_of(catalog: Catalog, tell: &dyn Fn(&str)) -> Files {
     let catalog = Arc::new(catalog);
     let tree = catalog.system().tree.clone();
-    let artifacts = catalog.mounted().into_iter().map(|artifact| {
+    let (shown, left_out) = catalog.shown();
+    warnings(&left_out).iter().for_each(|warning| tell(warning));
+    let artifacts = shown.into_iter().map(|artifact| {
         let catalog = catalog.clone();
         Artifact::new(artifact.name.clone(), move || {
             let opened = catalog.open(&artifact);
@@ -68,4 +70,17 @@ pub fn files_of(catalog: Catalog) -> Files {
     });
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     Files::new(artifacts.collect(), Some(tree), owner)
+}
+
+/// What is not shown, a line for each reason.
+fn warnings(left_out: &[LeftOut]) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for LeftOut { artifact, obstacle } in left_out {
+        let reason = obstacle.to_string();
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, names)) => names.push(&artifact.name),
+            None => reasons.push((reason, vec![&artifact.name])),
+        }
+    }
+    reasons.into_iter().map(|(reason, names)| format!("not shown: {}: {reason}", names.join(" "))).collect()
 }
