@@ -117,6 +117,9 @@ pub struct Build {
     /// Write the one file of a format here; `-` is standard output
     #[arg(short, long, value_name = "FILE", conflicts_with = "dir")]
     pub output: Option<PathBuf>,
+    /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
+    #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
+    pub compress: Option<String>,
     /// Print the resolved spec and write nothing
     #[arg(long)]
     pub dry_run: bool,

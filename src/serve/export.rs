@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
+use super::compress::{Compression, Compressor};
 use super::staged::Staged;
 use super::{Artifact, Error};
 use crate::base::{KIB, MIB};
@@ -22,33 +23,58 @@ const LEAST_HOLE: u64 = 64 * KIB;
 pub struct Exported<'a> {
     /// Name of the artifact.
     pub name: &'a str,
-    /// Bytes passed so far, holes included.
+    /// Bytes of the artifact passed so far, holes included.
     pub done: u64,
     /// Size in bytes.
     pub size: u64,
 }
 
+/// An artifact on its way to a file.
+pub struct Export<'a> {
+    /// The artifact.
+    pub artifact: &'a Artifact,
+    /// Where to.
+    pub path: PathBuf,
+    /// How it is compressed, and the first byte that is; as it is without one.
+    pub compression: Option<(Compression, u64)>,
+}
+
+impl<'a> Export<'a> {
+    /// An artifact as it is.
+    pub fn plain(artifact: &'a Artifact, path: impl Into<PathBuf>) -> Self {
+        Self { artifact, path: path.into(), compression: None }
+    }
+}
+
 /// Hears how far an export is; `Break` ends it, with nothing left behind.
 pub type Step<'a> = dyn FnMut(Exported<'_>) -> ControlFlow<()> + 'a;
 
-/// Writes each artifact to its path, over what is there. Files appear when all of them are written.
+/// Writes each artifact to its path, over what is there, and tells how many bytes each has. Files appear when all of
+/// them are written.
 ///
 /// A path that is a device or a pipe is written to as it is.
 ///
 /// # Errors
 /// When an artifact cannot be made or read, a file cannot be written, or `step` ends it; then no file has changed.
-pub fn export(artifacts: &[(&Artifact, PathBuf)], step: &mut Step<'_>) -> Result<(), Error> {
+pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, Error> {
     let mut staged: Vec<(Staged, &Path, u64)> = Vec::new();
-    for (artifact, path) in artifacts {
+    let mut sizes = Vec::with_capacity(exports.len());
+    for Export { artifact, path, compression } in exports {
         let source = opened(artifact)?;
         let failed = |error| failure(error, path, source.size());
-        match open(path).map_err(|error| failed(Failure::Write(error)))? {
-            Place::Stream(file) => stream(artifact.name(), &**source, &file, step).map_err(failed)?,
+        let mut copy = Copy { name: artifact.name(), source: &**source, buf: Vec::new(), step };
+        let size = match open(path).map_err(|error| failed(Failure::Write(error)))? {
+            Place::Stream(file) => copy.stream(*compression, &file).map_err(failed)?,
             Place::Staged(file) => {
-                sparse(artifact.name(), &**source, file.file(), step).map_err(failed)?;
-                staged.push((file, path, source.size()));
+                let size = match compression {
+                    None => copy.sparse(file.file()).map_err(failed)?,
+                    Some(_) => copy.stream(*compression, file.file()).map_err(failed)?,
+                };
+                staged.push((file, path, size));
+                size
             }
-        }
+        };
+        sizes.push(size);
     }
     for (file, path, size) in &mut staged {
         file.link().map_err(|error| failure(Failure::Write(error), path, *size))?;
@@ -56,7 +82,7 @@ pub fn export(artifacts: &[(&Artifact, PathBuf)], step: &mut Step<'_>) -> Result
     for (file, path, size) in staged {
         file.persist().map_err(|error| failure(Failure::Write(error), path, size))?;
     }
-    Ok(())
+    Ok(sizes)
 }
 
 /// Writes an artifact to standard output.
@@ -64,11 +90,21 @@ pub fn export(artifacts: &[(&Artifact, PathBuf)], step: &mut Step<'_>) -> Result
 /// # Errors
 /// When it cannot be made, read or written, or `step` ends it.
 pub fn export_to_stdout(artifact: &Artifact, step: &mut Step<'_>) -> Result<(), Error> {
-    let source = opened(artifact)?;
-    let failed = |error| failure(error, Path::new("standard output"), source.size());
+    let path = Path::new("standard output");
     // Not through the standard library's handle, which looks for line ends.
-    let output = io::stdout().as_fd().try_clone_to_owned().map_err(|error| failed(Failure::Write(error)))?;
-    stream(artifact.name(), &**source, &File::from(output), step).map_err(failed)
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    let output = output.map_err(|error| failure(Failure::Write(error), path, 0))?;
+    export_to(&Export::plain(artifact, path), &File::from(output), step).map(|_| ())
+}
+
+/// Writes an artifact to whatever takes bytes, and tells how many they are.
+///
+/// # Errors
+/// When it cannot be made, read or written, or `step` ends it.
+pub fn export_to(export: &Export<'_>, output: impl Write, step: &mut Step<'_>) -> Result<u64, Error> {
+    let source = opened(export.artifact)?;
+    let mut copy = Copy { name: export.artifact.name(), source: &**source, buf: Vec::new(), step };
+    copy.stream(export.compression, output).map_err(|error| failure(error, &export.path, source.size()))
 }
 
 /// What can fail between a source and a file.
@@ -113,33 +149,6 @@ fn open(path: &Path) -> io::Result<Place> {
     Staged::new(found).map(Place::Staged)
 }
 
-/// Writes the data of a source where it belongs in a new file, and nothing where there are holes.
-fn sparse(name: &str, source: &dyn Source, file: &File, step: &mut Step<'_>) -> Result<(), Failure> {
-    let mut copy = Copy { name, source, buf: Vec::new(), step };
-    file.set_len(source.size()).map_err(Failure::Write)?;
-    let mut at = 0;
-    while let Some(run) = data_run(source, at) {
-        let bytes = copy.read(&run)?;
-        file.write_all_at(bytes, run.start).map_err(Failure::Write)?;
-        at = run.end;
-        copy.tell(at)?;
-    }
-    copy.tell(source.size())
-}
-
-/// Writes every byte of a source in order.
-fn stream(name: &str, source: &dyn Source, mut file: &File, step: &mut Step<'_>) -> Result<(), Failure> {
-    let mut copy = Copy { name, source, buf: Vec::new(), step };
-    let mut at = 0;
-    while at < source.size() {
-        let run = at..source.size().min(at + CHUNK);
-        file.write_all(copy.read(&run)?).map_err(Failure::Write)?;
-        at = run.end;
-        copy.tell(at)?;
-    }
-    Ok(())
-}
-
 struct Copy<'a, 'b> {
     name: &'a str,
     source: &'a dyn Source,
@@ -148,6 +157,46 @@ struct Copy<'a, 'b> {
 }
 
 impl Copy<'_, '_> {
+    /// Writes the data of a source where it belongs in a new file, and nothing where there are holes.
+    fn sparse(&mut self, file: &File) -> Result<u64, Failure> {
+        let size = self.source.size();
+        file.set_len(size).map_err(Failure::Write)?;
+        let mut at = 0;
+        while let Some(run) = data_run(self.source, at) {
+            let bytes = self.read(&run)?;
+            file.write_all_at(bytes, run.start).map_err(Failure::Write)?;
+            at = run.end;
+            self.tell(at)?;
+        }
+        self.tell(size)?;
+        Ok(size)
+    }
+
+    /// Writes every byte of a source in order, compressed from where that begins.
+    fn stream(&mut self, compression: Option<(Compression, u64)>, output: impl Write) -> Result<u64, Failure> {
+        let size = self.source.size();
+        let mut output = Counted { output, count: 0 };
+        let Some((compression, from)) = compression else {
+            self.pass(0..size, &mut output)?;
+            return Ok(output.count);
+        };
+        self.pass(0..from, &mut output)?;
+        let mut compressor = Compressor::new(compression, size - from, output).map_err(Failure::Write)?;
+        self.pass(from..size, &mut compressor)?;
+        Ok(compressor.finish().map_err(Failure::Write)?.count)
+    }
+
+    fn pass(&mut self, range: Range<u64>, output: &mut impl Write) -> Result<(), Failure> {
+        let mut at = range.start;
+        while at < range.end {
+            let run = at..range.end.min(at + CHUNK);
+            output.write_all(self.read(&run)?).map_err(Failure::Write)?;
+            at = run.end;
+            self.tell(at)?;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, run: &Range<u64>) -> Result<&[u8], Failure> {
         let len = usize::try_from(run.end - run.start).expect("a chunk fits in memory");
         if self.buf.len() < len {
@@ -163,6 +212,24 @@ impl Copy<'_, '_> {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Failure::Ended),
         }
+    }
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    output: W,
+    count: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.output.write(bytes)?;
+        self.count += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 }
 
@@ -240,10 +307,26 @@ mod tests {
             ControlFlow::Continue(())
         };
         let artifact = Artifact::ready("disk", Arc::new(map));
-        export(&[(&artifact, path.clone())], &mut step).unwrap();
+        export(&[Export::plain(&artifact, &path)], &mut step).unwrap();
         assert!(fs::read(&path).unwrap() == expected);
         assert!(fs::metadata(&path).unwrap().blocks() * 512 < 3 << 20);
         assert!(told.is_sorted() && told.last() == Some(&(expected.len() as u64)));
+    }
+
+    #[test]
+    fn what_stands_in_front_of_the_compressed_part_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("initrd.img");
+        let bytes = [&b"code"[..], &[b'x'; 3_000_000]].concat();
+        let artifact = artifact("initrd.img", &bytes);
+        let compression = Some((Compression::Gzip(6), 4));
+        let export = Export { artifact: &artifact, path: path.clone(), compression };
+        let sizes = super::export(&[export], &mut go_on).unwrap();
+        let written = fs::read(&path).unwrap();
+        assert_eq!((sizes, &written[..6]), (vec![written.len() as u64], &b"code\x1f\x8b"[..]));
+        let mut content = Vec::new();
+        io::Read::read_to_end(&mut flate2::bufread::GzDecoder::new(&written[4..]), &mut content).unwrap();
+        assert!(content == bytes[4..] && written.len() < 10_000);
     }
 
     #[test]
@@ -252,11 +335,12 @@ mod tests {
         let (kernel, initrd) = (dir.path().join("x-kernel"), dir.path().join("x-initrd.img"));
         fs::write(&kernel, "the old kernel").unwrap();
         let good = artifact("kernel", b"the new kernel");
-        let error = export(&[(&good, kernel.clone()), (&damaged(), initrd.clone())], &mut go_on).unwrap_err();
+        let error =
+            export(&[Export::plain(&good, &kernel), Export::plain(&damaged(), &initrd)], &mut go_on).unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Corrupt, "cannot read `damaged`".to_owned()));
         assert_eq!(fs::read(&kernel).unwrap(), b"the old kernel");
         assert_eq!(names(dir.path()), ["x-kernel"]);
-        export(&[(&good, kernel.clone()), (&good, initrd)], &mut go_on).unwrap();
+        export(&[Export::plain(&good, &kernel), Export::plain(&good, &initrd)], &mut go_on).unwrap();
         assert_eq!(fs::read(&kernel).unwrap(), b"the new kernel");
         assert_eq!(names(dir.path()), ["x-initrd.img", "x-kernel"]);
         assert_eq!(fs::metadata(&kernel).unwrap().permissions().mode() & 0o600, 0o600);
@@ -266,7 +350,7 @@ mod tests {
     fn an_export_ends_when_it_is_told_to_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut step = |_: Exported<'_>| ControlFlow::Break(());
-        let error = export(&[(&artifact("a", b"bytes"), dir.path().join("a"))], &mut step).unwrap_err();
+        let error = export(&[Export::plain(&artifact("a", b"bytes"), dir.path().join("a"))], &mut step).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
         assert_eq!(names(dir.path()), [] as [&str; 0]);
     }
@@ -278,13 +362,13 @@ mod tests {
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
         let new = artifact("a", b"new");
-        export(&[(&new, link.clone())], &mut go_on).unwrap();
+        export(&[Export::plain(&new, &link)], &mut go_on).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && fs::read(&file).unwrap() == b"new");
-        export(&[(&new, "/dev/null".into())], &mut go_on).unwrap();
+        export(&[Export::plain(&new, "/dev/null")], &mut go_on).unwrap();
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-        let error = export(&[(&new, dir.path().to_owned())], &mut go_on).unwrap_err();
+        let error = export(&[Export::plain(&new, dir.path())], &mut go_on).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot write `{}`", dir.path().display()));
-        let error = export(&[(&new, dir.path().join("no/file"))], &mut go_on).unwrap_err();
+        let error = export(&[Export::plain(&new, dir.path().join("no/file"))], &mut go_on).unwrap_err();
         assert_eq!(
             error.hint().unwrap(),
             format!("make the directory with `mkdir -p {}`", dir.path().join("no").display())
@@ -294,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_with_what_is_needed() {
-        let error = export(&[(&artifact("a", &[1; 100]), "/dev/full".into())], &mut go_on).unwrap_err();
+        let error = export(&[Export::plain(&artifact("a", &[1; 100]), "/dev/full")], &mut go_on).unwrap_err();
         assert_eq!(error.hint().unwrap(), "make room in `/dev`: the file has 100 bytes");
     }
 }

@@ -21,6 +21,7 @@
 
 mod artifact;
 pub mod background;
+mod compress;
 mod error;
 mod export;
 mod files;
@@ -30,8 +31,9 @@ mod mountpoint;
 mod staged;
 
 pub use artifact::Artifact;
+pub use compress::Compression;
 pub use error::Error;
-pub use export::{Exported, Step, export, export_to_stdout};
+pub use export::{Export, Exported, Step, export, export_to, export_to_stdout};
 pub use files::{Attributes, FileError, Files, Listed};
 pub use fuse::{MountOptions, Session, mount};
 pub use interrupt::Interrupts;

@@ -6,11 +6,21 @@ mod common;
 mod layout;
 #[path = "../common/registry.rs"]
 mod registry;
+#[path = "../filesystems/sample.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod sample;
+#[path = "../filesystems/source.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod source;
 
 mod agreement;
+mod compressed;
 mod damage;
 mod ends;
+mod formats;
 mod inputs;
+mod judges;
+mod large;
 mod lazy;
 mod memory;
 mod outputs;

@@ -247,8 +247,16 @@ pub enum Strictness {
 
 /// Compares a directory with the sample, entry by entry.
 pub fn assert_same(sample: &Sample, dir: &Path, strictness: Strictness) {
+    assert_same_beside(sample, dir, strictness, &[]);
+}
+
+/// Compares a directory with the sample; it also has what is at these paths, whatever that is.
+pub fn assert_same_beside(sample: &Sample, dir: &Path, strictness: Strictness, also: &[&str]) {
     let mut found = BTreeMap::new();
     walk(dir, dir, &mut found);
+    for path in also {
+        assert!(found.remove(path.as_bytes()).is_some(), "no {path}");
+    }
     let shown = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
     let missing: Vec<String> = sample.expected.keys().filter(|p| !found.contains_key(*p)).map(shown).collect();
     let extra: Vec<String> = found.keys().filter(|p| !sample.expected.contains_key(*p)).map(shown).collect();

@@ -13,24 +13,27 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
-use crate::extent::{ReadError, SharedSource};
-use crate::output::{self, Catalog, Format};
-use crate::serve::{Artifact, Error, Exported, Interrupts, export, export_to_stdout};
+use crate::output::{self, Catalog, Format, Product};
+use crate::serve::{Artifact, Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
 use crate::spec::{MetadataFormat, Spec};
 
-/// Bytes hashed at a time: as large as a span, so that each is decoded once.
-const CHUNK: usize = 1 << 20;
-
-/// An artifact, laid out.
+/// An artifact, laid out, and how it is compressed.
 struct Output {
-    name: String,
-    source: SharedSource,
+    artifact: Artifact,
+    compression: Option<(Compression, u64)>,
+}
+
+impl Output {
+    fn to(&self, path: PathBuf) -> Export<'_> {
+        Export { artifact: &self.artifact, path, compression: self.compression }
+    }
 }
 
 /// Builds what was asked for.
 pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let args::Build { specs, formats, dir, output, dry_run, digest, json, sources, .. } = args;
+    let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
+    let compression = compress.as_deref().map(compression).transpose()?;
     if dry_run {
         report::print(&wire::resolved_text(&wire::parse(&specs)?, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
@@ -43,17 +46,47 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         (true, Some(_)) => vec![Format::named("tar")?],
         (true, None) => formats_of(&loaded.parsed.spec)?,
     };
-    let outputs = outputs(&loaded.catalog, &formats)?;
+    check_compression(compression, &formats)?;
+    warn_of_bios(&loaded.catalog, &formats);
+    let outputs = outputs(&loaded.catalog, &formats, compression)?;
     if digest {
         print_digests(&outputs, json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let written = write(outputs, &dir, output.as_deref())?;
+    let written = write(&outputs, &dir, output.as_deref())?;
     if json {
         let files: Vec<_> = written.iter().map(|(path, size)| json!({"path": path, "size": size})).collect();
         report::print(&format!("{}\n", json!({ "files": files })))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn compression(text: &str) -> Result<Compression, Failure> {
+    let unknown = || Failure::usage(format!("--compress: `{text}` is no compression"));
+    let hint = "use `gzip` or `zstd`, with a level such as `gzip:9` (1 to 9) or `zstd:19` (1 to 19)";
+    Compression::parse(text).ok_or_else(|| unknown().hint(hint))
+}
+
+/// Refuses to compress what must be read at any offset: only an initrd that is a file of its own can be compressed.
+fn check_compression(compression: Option<Compression>, formats: &[&Format]) -> Result<(), Failure> {
+    let other = |format: &&&Format| format.files.iter().all(|file| file.product != Product::Initrd);
+    match (compression, formats.iter().find(other)) {
+        (Some(_), Some(format)) => {
+            let message = format!("`--compress` is for the initrd of `kernel+initrd`, not for `{}`", format.name);
+            Err(Failure::usage(message).hint(format!("build `{}` without `--compress`", format.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells when a format that is named after BIOS starts by UEFI alone.
+fn warn_of_bios(catalog: &Catalog, formats: &[&Format]) {
+    for format in formats.iter().filter(|format| format.name.ends_with("-bios")) {
+        // What cannot be laid out at all is told by its own error.
+        if let Ok(false) = catalog.starts_by_bios() {
+            report::warn(&format!("`{}` starts by UEFI only, since no BIOS can start this kernel", format.name));
+        }
+    }
 }
 
 /// The formats of the older `outputs` key, else LinuxKit's default.
@@ -72,7 +105,7 @@ fn formats_of(spec: &Spec) -> Result<Vec<&'static Format>, Failure> {
 }
 
 /// The files of all formats, each laid out; two formats must not write one file.
-fn outputs(catalog: &Catalog, formats: &[&Format]) -> Result<Vec<Output>, Failure> {
+fn outputs(catalog: &Catalog, formats: &[&Format], compression: Option<Compression>) -> Result<Vec<Output>, Failure> {
     let mut artifacts: Vec<output::Artifact> = Vec::new();
     for format in formats {
         for artifact in catalog.written(format)? {
@@ -86,36 +119,39 @@ fn outputs(catalog: &Catalog, formats: &[&Format]) -> Result<Vec<Output>, Failur
             }
         }
     }
-    let open = |artifact: output::Artifact| Ok(Output { source: catalog.open(&artifact)?, name: artifact.name });
+    let open = |artifact: output::Artifact| {
+        let compression = compression.zip(catalog.compressible_from(&artifact));
+        let source = catalog.open(&artifact)?;
+        Ok(Output { artifact: Artifact::ready(artifact.name, source), compression })
+    };
     artifacts.into_iter().map(open).collect()
 }
 
-fn write(outputs: Vec<Output>, dir: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, u64)>, Failure> {
+fn write(outputs: &[Output], dir: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, u64)>, Failure> {
     let interrupts = Interrupts::catch()?;
     let mut step =
         |_: Exported<'_>| if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let path_of = |name: &str| output.map_or_else(|| dir.join(name), Path::to_owned);
-    let sizes: Vec<u64> = outputs.iter().map(|output| output.source.size()).collect();
-    let artifacts: Vec<Artifact> =
-        outputs.into_iter().map(|output| Artifact::ready(output.name, output.source)).collect();
-    if let (Some(path), false) = (output, artifacts.len() == 1) {
-        let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), artifacts.len());
+    if let (Some(path), false) = (output, outputs.len() == 1) {
+        let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), outputs.len());
         return Err(Failure::usage(message).hint("name a directory with `--dir`"));
     }
-    if let (Some("-"), [artifact]) = (output.and_then(Path::to_str), artifacts.as_slice()) {
-        return export_to_stdout(artifact, &mut step).map(|()| Vec::new()).map_err(Failure::from);
+    if let (Some("-"), [output]) = (output.and_then(Path::to_str), outputs) {
+        return export_to_stdout(&output.artifact, &mut step).map(|()| Vec::new()).map_err(Failure::from);
     }
-    let files: Vec<_> = artifacts.iter().map(|artifact| (artifact, path_of(artifact.name()))).collect();
-    export(&files, &mut step)?;
-    Ok(files.into_iter().map(|(_, path)| path).zip(sizes).collect())
+    let exports: Vec<_> = outputs.iter().map(|output| output.to(path_of(output.artifact.name()))).collect();
+    let sizes = export(&exports, &mut step)?;
+    Ok(exports.into_iter().map(|export| export.path).zip(sizes).collect())
 }
 
 fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
-    for Output { name, source } in outputs {
-        let digest = hashed(source).map_err(|source| Error::Read { name: name.clone(), source })?;
+    for output in outputs {
+        let (mut hash, name) = (Sha256::new(), output.artifact.name());
+        export_to(&output.to(name.into()), &mut hash, &mut |_| ControlFlow::Continue(()))?;
+        let digest = Digest::from_bytes(hash.finalize().into());
         if json {
-            sums.insert(name.clone(), digest.to_string().into());
+            sums.insert(name.to_owned(), digest.to_string().into());
         } else {
             report::print(&format!("{}  {name}\n", digest.hex()))?;
         }
@@ -124,15 +160,4 @@ fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
         report::print(&format!("{}\n", serde_json::Value::Object(sums)))?;
     }
     Ok(())
-}
-
-fn hashed(source: &SharedSource) -> Result<Digest, ReadError> {
-    let (mut hash, mut buf, mut offset) = (Sha256::new(), vec![0; CHUNK], 0);
-    while offset < source.size() {
-        let len = usize::try_from(source.size() - offset).map_or(CHUNK, |left| left.min(CHUNK));
-        source.read_at(&mut buf[..len], offset)?;
-        hash.update(&buf[..len]);
-        offset += len as u64;
-    }
-    Ok(Digest::from_bytes(hash.finalize().into()))
 }
