@@ -59,7 +59,9 @@ impl<'a> Images<'a> {
 
     /// Resolves references, each once; results in the order asked for.
     pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, Failure>> {
-        side_by_side(references, RESOLVERS, |reference| {
+        let is_near = |reference| self.resolver.is_near(reference);
+        let threads = if references.iter().all(is_near) { 1 } else { RESOLVERS };
+        side_by_side(references, threads, |reference| {
             Ok(self.resolver.resolve(reference, self.platform, self.monitor)?)
         })
     }
@@ -136,21 +138,21 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Fa
     Ok(tree)
 }
 
-/// Applies `work` to all items on a few threads; results in the items' order.
+/// Applies `work` to all items on a few threads, this one among them; results in the items' order.
 fn side_by_side<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let lock = |slot: &Mutex<Option<R>>, result| *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                while let Some((item, slot)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((items.get(at)?, done.get(at)?)))
-                {
-                    lock(slot, work(item));
-                }
-            });
+    let take = || {
+        while let Some((item, slot)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((items.get(at)?, done.get(at)?)))
+        {
+            lock(slot, work(item));
         }
+    };
+    std::thread::scope(|scope| {
+        (1..threads.min(items.len())).for_each(|_| drop(scope.spawn(take)));
+        take();
     });
     let results = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
     results.map(|result| result.expect("every item was taken by a thread that ran to its end")).collect()

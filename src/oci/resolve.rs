@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
@@ -46,7 +46,12 @@ struct Inner {
     store: Arc<Store>,
     options: Options,
     registry: Registry,
+    /// What the layouts name, in their order; they are read once, since nobody changes them under us.
+    layouts: OnceLock<Vec<Names>>,
 }
+
+/// References with what they name.
+type Names = Vec<(Reference, Descriptor)>;
 
 /// A manifest or image index with its bytes.
 pub(super) struct Found {
@@ -61,11 +66,29 @@ struct Origin {
     reference: Reference,
 }
 
+/// The entries whose annotations are references. A bare tag, as umoci writes it, is no name.
+fn names_of(entries: Vec<Named>) -> Names {
+    let mut found = Names::new();
+    for Named { names, descriptor } in entries {
+        let references = names.iter().filter(|name| name.contains(['/', ':', '@']));
+        found.extend(references.filter_map(|name| Some((name.parse().ok()?, descriptor.clone()))));
+    }
+    found
+}
+
 impl Resolver {
     /// A resolver that keeps in `store` what it is told, and looks there first.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
         let registry = Registry::new(options.credentials.clone());
-        Self { inner: Arc::new(Inner { store, options, registry }) }
+        Self { inner: Arc::new(Inner { store, options, registry, layouts: OnceLock::new() }) }
+    }
+
+    /// Whether [`resolve`](Self::resolve) most likely asks no registry for this reference.
+    pub fn is_near(&self, reference: &Reference) -> bool {
+        match reference.digest() {
+            Some(digest) => matches!(self.inner.store.small(&digest, MAX_MANIFEST), Ok(Some(_))),
+            None => matches!(self.origin(reference).named_here(), Ok(Some(_))),
+        }
     }
 
     /// Finds the image that `reference` means on `platform`.
@@ -135,14 +158,10 @@ impl Origin {
         if let Some(digest) = self.reference.digest() {
             return self.document(&Descriptor::new("", digest, 0));
         }
-        for layout in store.layouts() {
-            if let Some(descriptor) = self.named(layout.entries()?) {
-                return self.document(&descriptor);
-            }
+        if let Some(descriptor) = self.named_in_layouts()? {
+            return self.document(&descriptor);
         }
-        if self.inner.options.pull != Pull::Always
-            && let Some(Descriptor { digest, .. }) = self.named(store.entries()?)
-        {
+        if let Some(Descriptor { digest, .. }) = self.named_in_cache()? {
             match store.small(&digest, MAX_MANIFEST)? {
                 Some(bytes) => return Found::parse(bytes),
                 None if self.inner.options.pull == Pull::Never => return Err(Problem::BlobNotHere { digest }),
@@ -156,22 +175,36 @@ impl Origin {
         Ok(found)
     }
 
-    /// The entry whose annotation means the reference: rather one that is written alike than one that leaves out
-    /// `latest`. A bare tag, as umoci writes it, is no name.
-    fn named(&self, entries: Vec<Named>) -> Option<Descriptor> {
-        let mut alike = None;
-        for entry in entries {
-            let names = entry.names.iter().filter(|name| name.contains(['/', ':', '@']));
-            for name in names.filter_map(|name| name.parse::<Reference>().ok()) {
-                if name == self.reference {
-                    return Some(entry.descriptor);
-                }
-                if name.means(&self.reference) && alike.is_none() {
-                    alike = Some(entry.descriptor.clone());
-                }
+    /// What a layout or the cache says that the reference means.
+    fn named_here(&self) -> Result<Option<Descriptor>, Problem> {
+        let in_layouts = self.named_in_layouts()?;
+        if in_layouts.is_some() { Ok(in_layouts) } else { self.named_in_cache() }
+    }
+
+    fn named_in_layouts(&self) -> Result<Option<Descriptor>, Problem> {
+        let layouts = match self.inner.layouts.get() {
+            Some(layouts) => layouts,
+            None => {
+                let read = |layout: &blob::Layout| layout.entries().map(names_of);
+                let read = self.inner.store.layouts().iter().map(read).collect::<Result<_, _>>()?;
+                self.inner.layouts.get_or_init(|| read)
             }
+        };
+        Ok(layouts.iter().find_map(|names| self.named(names)))
+    }
+
+    fn named_in_cache(&self) -> Result<Option<Descriptor>, Problem> {
+        if self.inner.options.pull == Pull::Always {
+            return Ok(None);
         }
-        alike
+        Ok(self.named(&names_of(self.inner.store.entries()?)))
+    }
+
+    /// What the reference names: rather what is written alike than what leaves out `latest`.
+    fn named(&self, names: &Names) -> Option<Descriptor> {
+        let alike = || names.iter().find(|(name, _)| name.means(&self.reference));
+        let found = names.iter().find(|(name, _)| *name == self.reference).or_else(alike);
+        found.map(|(_, descriptor)| descriptor.clone())
     }
 
     /// Keeps the bytes of what a registry said the reference means, and the name.
