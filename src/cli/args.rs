@@ -30,7 +30,7 @@ pub enum Command {
     Umount(Umount),
     /// Write artifacts as files under LinuxKit's names
     Build(Build),
-    /// Boot a spec, a mounted directory or built files in a virtual machine
+    /// Boot a spec, a mounted directory, or a kernel, disk or ISO in a virtual machine
     Run(Run),
     /// Tell what a spec comes to: images, layers, sizes, artifacts
     Inspect(Inspect),
@@ -141,8 +141,8 @@ pub struct Build {
 
 #[derive(Debug, Group)]
 pub struct Run {
-    /// `qemu` or `hyperkit` if not the default, then a spec, a mounted directory, or the prefix of built files
-    #[arg(required = true, num_args = 1.., value_names = ["VMM", "SPEC|DIR|PREFIX"])]
+    /// `qemu` or `hyperkit` if not the default, then specs, a mounted directory, a file in it, or the prefix of files
+    #[arg(required = true, num_args = 1.., value_names = ["VMM", "SPEC|DIR|FILE|PREFIX"])]
     pub what: Vec<PathBuf>,
     /// Memory in MiB, or with a unit
     #[arg(long, default_value = "1024", value_name = "SIZE")]
@@ -168,12 +168,15 @@ pub struct Run {
     /// Start from the ISO instead of kernel and initrd
     #[arg(long)]
     pub iso: bool,
-    /// Start media by UEFI instead of BIOS
-    #[arg(long, requires = "iso")]
+    /// Start by UEFI instead of BIOS, as files with `-efi` in their name and all media for arm64 do anyway
+    #[arg(long)]
     pub uefi: bool,
-    /// The UEFI firmware
-    #[arg(long, value_name = "PATH", requires = "uefi")]
+    /// The UEFI firmware [default: where Debian's packages put it]
+    #[arg(long, value_name = "PATH")]
     pub fw: Option<PathBuf>,
+    /// Initrd that finds the root, for a root such as N-squashfs.img and a kernel without drivers for it
+    #[arg(long, value_name = "PATH")]
+    pub initrd: Option<PathBuf>,
     /// The QEMU program
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,

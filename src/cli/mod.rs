@@ -3,6 +3,7 @@
 //! This is the only place where the parts are wired together.
 
 mod args;
+mod bootable;
 mod commands;
 mod exit_code;
 mod images;

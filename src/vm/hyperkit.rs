@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::{Boot, CommandLine, Error, Machine, Network};
+use super::{Boot, CommandLine, Error, Firmware, Machine, Network};
 
 /// How HyperKit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,12 @@ pub struct HyperKit {
 /// When the machine needs what HyperKit does not have: media, ports, paths with commas.
 pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Error> {
     let unsupported = |what| Error::Unsupported { monitor: "HyperKit", what };
-    let Boot::Direct { kernel, initrd, cmdline } = &machine.boot else {
-        return Err(unsupported("start from media"));
+    let Boot::Direct { kernel, initrd: Some(initrd), cmdline, root: None } = &machine.boot else {
+        return Err(unsupported("start without an initrd"));
     };
+    if machine.firmware != Firmware::Own {
+        return Err(unsupported("start by UEFI"));
+    }
     let part = |path: &PathBuf| path.to_str().filter(|text| !text.contains(',')).map(str::to_owned);
     let paths = part(kernel).zip(part(initrd));
     let (kernel, initrd) = paths.ok_or_else(|| unsupported("load files with a comma in their path"))?;
@@ -60,10 +63,10 @@ mod tests {
     }
 
     fn machine(kernel: &str) -> Machine {
-        let boot =
-            Boot::Direct { kernel: kernel.into(), initrd: "/m/i".into(), cmdline: "console=ttyS0,9600 x".into() };
+        let (initrd, cmdline) = (Some("/m/i".into()), "console=ttyS0,9600 x".into());
+        let boot = Boot::Direct { kernel: kernel.into(), initrd, cmdline, root: None };
         let network = Network::User { ports: Vec::new(), mac: None };
-        Machine { boot, memory: 1024, cpus: 1, disks: Vec::new(), network }
+        Machine { boot, firmware: Firmware::Own, memory: 1024, cpus: 1, disks: Vec::new(), network }
     }
 
     #[test]
@@ -74,5 +77,7 @@ mod tests {
              -s 10,virtio-rnd -l com1,stdio -U U -f 'kexec,/m/k,/m/i,console=ttyS0,9600 x'"
         );
         assert!(hyperkit(&machine("/m/a,b"), &options()).is_err());
+        let uefi = Machine { firmware: Firmware::Uefi("/f".into()), ..machine("/m/k") };
+        assert_eq!(hyperkit(&uefi, &options()).unwrap_err().to_string(), "HyperKit cannot start by UEFI");
     }
 }

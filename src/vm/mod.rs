@@ -25,6 +25,8 @@ pub use qemu::{Qemu, qemu};
 pub struct Machine {
     /// What it starts from.
     pub boot: Boot,
+    /// What it starts by.
+    pub firmware: Firmware,
     /// Memory in MiB.
     pub memory: u64,
     /// Number of processors.
@@ -38,26 +40,28 @@ pub struct Machine {
 /// What a machine starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Boot {
-    /// A kernel, loaded by the monitor.
+    /// A kernel, loaded by the monitor; with UEFI firmware, any EFI program.
     Direct {
         /// The kernel.
         kernel: PathBuf,
         /// The initrd.
-        initrd: PathBuf,
+        initrd: Option<PathBuf>,
         /// The kernel command line.
         cmdline: String,
+        /// The first disk, which holds the root and is not written to.
+        root: Option<Disk>,
     },
     /// A CD, by the firmware.
-    Cdrom(PathBuf, Firmware),
+    Cdrom(PathBuf),
     /// A disk, by the firmware; writes to it are dropped.
-    Disk(PathBuf, Firmware),
+    Disk(Disk),
 }
 
-/// The firmware of a machine that starts from a medium.
+/// The firmware of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Firmware {
-    /// The monitor's own BIOS.
-    Bios,
+    /// The monitor's own: a BIOS, or none.
+    Own,
     /// UEFI from this image, such as OVMF.
     Uefi(PathBuf),
 }

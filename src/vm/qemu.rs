@@ -35,6 +35,9 @@ pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
     line.options(["-no-reboot", "-nodefaults", "-display", "none", "-serial", "mon:stdio"]);
     line.options(["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]);
     network(&mut line, &machine.network);
+    if let Firmware::Uefi(path) = &machine.firmware {
+        line.path("-bios", path);
+    }
     boot(&mut line, &machine.boot);
     for (number, disk) in machine.disks.iter().enumerate() {
         line.option("-drive", drive(disk, &format!("disk{number}"), "if=virtio"));
@@ -74,26 +77,16 @@ fn network(line: &mut CommandLine, network: &Network) {
 
 fn boot(line: &mut CommandLine, boot: &Boot) {
     match boot {
-        Boot::Direct { kernel, initrd, cmdline } => {
+        Boot::Direct { kernel, initrd, cmdline, root } => {
             line.path("-kernel", kernel);
-            line.path("-initrd", initrd);
-            line.options(["-append", cmdline]);
+            initrd.iter().for_each(|initrd| line.path("-initrd", initrd));
+            if !cmdline.is_empty() {
+                line.options(["-append", cmdline]);
+            }
+            root.iter().for_each(|root| line.option("-drive", drive(root, "root", "if=virtio,readonly=on")));
         }
-        Boot::Cdrom(path, firmware) => {
-            firmware_options(line, firmware);
-            line.path("-cdrom", path);
-        }
-        Boot::Disk(path, firmware) => {
-            firmware_options(line, firmware);
-            let disk = Disk { path: path.clone(), format: None };
-            line.option("-drive", drive(&disk, "boot", "if=virtio,snapshot=on"));
-        }
-    }
-}
-
-fn firmware_options(line: &mut CommandLine, firmware: &Firmware) {
-    if let Firmware::Uefi(path) = firmware {
-        line.path("-bios", path);
+        Boot::Cdrom(path) => line.path("-cdrom", path),
+        Boot::Disk(disk) => line.option("-drive", drive(disk, "boot", "if=virtio,snapshot=on")),
     }
 }
 
@@ -117,26 +110,27 @@ mod tests {
     use super::*;
     use crate::vm::{Port, Protocol};
 
-    fn machine(boot: Boot) -> Machine {
+    fn machine(boot: Boot, firmware: Firmware) -> Machine {
         let port = Port { address: None, host: 8080, guest: 80, protocol: Protocol::Tcp };
         let network = Network::User { ports: vec![port], mac: Some("02:00:00:00:00:01".to_owned()) };
-        Machine { boot, memory: 512, cpus: 2, disks: Vec::new(), network }
+        Machine { boot, firmware, memory: 512, cpus: 2, disks: Vec::new(), network }
     }
 
-    fn options(architecture: &str) -> Qemu {
-        Qemu { program: None, architecture: architecture.to_owned(), accelerator: Accelerator::Tcg }
+    fn line(boot: Boot, firmware: Firmware, architecture: &str) -> Result<String, Error> {
+        let options = Qemu { program: None, architecture: architecture.to_owned(), accelerator: Accelerator::Tcg };
+        Ok(qemu(&machine(boot, firmware), &options)?.to_string())
+    }
+
+    fn disk(path: &str, format: &str) -> Disk {
+        Disk { path: path.into(), format: Some(format.to_owned()) }
     }
 
     #[test]
     fn a_kernel_is_loaded_by_qemu() {
-        let boot = Boot::Direct {
-            kernel: "/m/kernel".into(),
-            initrd: "/m/initrd.img".into(),
-            cmdline: "console=ttyS0 a=b".into(),
-        };
-        let line = qemu(&machine(boot), &options("amd64")).unwrap().to_string();
+        let (initrd, cmdline) = (Some("/m/initrd.img".into()), "console=ttyS0 a=b".into());
+        let boot = Boot::Direct { kernel: "/m/kernel".into(), initrd, cmdline, root: None };
         assert_eq!(
-            line,
+            line(boot, Firmware::Own, "amd64").unwrap(),
             "qemu-system-x86_64 -machine q35 -accel tcg -cpu max -smp 2 -m 512 -no-reboot -nodefaults -display none \
              -serial mon:stdio -object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
              -netdev user,id=net0,hostfwd=tcp::8080-:80 -device virtio-net-pci,netdev=net0,romfile=,mac=02:00:00:00:00:01 \
@@ -145,14 +139,22 @@ mod tests {
     }
 
     #[test]
+    fn a_root_is_the_first_disk_and_only_read() {
+        let root = Some(disk("/m/r", "raw"));
+        let boot = Boot::Direct { kernel: "/m/k".into(), initrd: None, cmdline: String::new(), root };
+        let line = line(boot, Firmware::Own, "amd64").unwrap();
+        assert!(line.ends_with(" -kernel /m/k -drive id=root,if=virtio,readonly=on,format=raw,file=/m/r"), "{line}");
+    }
+
+    #[test]
     fn media_are_started_by_firmware_and_never_written() {
-        let firmware = Firmware::Uefi("/fw/code.fd".into());
-        let line = qemu(&machine(Boot::Disk("/m/a,b.img".into(), firmware)), &options("arm64")).unwrap().to_string();
-        assert!(line.starts_with("qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a57 "), "{line}");
-        assert!(line.ends_with("-bios /fw/code.fd -drive id=boot,if=virtio,snapshot=on,file=/m/a,,b.img"), "{line}");
-        let line =
-            qemu(&machine(Boot::Cdrom("/m/x.iso".into(), Firmware::Bios)), &options("amd64")).unwrap().to_string();
-        assert!(line.ends_with(" -cdrom /m/x.iso"), "{line}");
-        assert!(qemu(&machine(Boot::Cdrom("x".into(), Firmware::Bios)), &options("s390x")).is_err());
+        let boot = Boot::Disk(disk("/m/a,b.img", "raw"));
+        let arm = line(boot, Firmware::Uefi("/fw/code.fd".into()), "arm64").unwrap();
+        assert!(arm.starts_with("qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a57 "), "{arm}");
+        let end = " -bios /fw/code.fd -drive id=boot,if=virtio,snapshot=on,format=raw,file=/m/a,,b.img";
+        assert!(arm.ends_with(end), "{arm}");
+        let cd = line(Boot::Cdrom("/m/x.iso".into()), Firmware::Own, "amd64").unwrap();
+        assert!(cd.ends_with(" -cdrom /m/x.iso") && !cd.contains("-bios"), "{cd}");
+        assert!(line(Boot::Cdrom("x".into()), Firmware::Own, "s390x").is_err());
     }
 }

@@ -31,7 +31,7 @@ fn chosen() -> Vec<&'static Medium> {
     let is_chosen = |medium: &Medium| match &*choice {
         "" => medium.stands_for_others,
         "all" => true,
-        words => words.split_whitespace().all(|word| medium.name.split([' ', '.']).any(|w| w == word)),
+        words => words.split_whitespace().all(|word| medium.name.contains(word)),
     };
     MEDIA.iter().filter(|medium| is_chosen(medium)).collect()
 }
@@ -43,7 +43,11 @@ fn say(text: &str) {
 
 /// The guest's verdict, or what went wrong.
 fn boots(medium: &Medium, mounts: &Mounts) -> Result<String, String> {
-    let console = try_boot(medium.firmware, mounts.scratch(), medium.arguments(mounts))?;
+    let arguments = medium.arguments(mounts);
+    let console = match medium.by_lkit() {
+        true => mounts.run(&arguments)?,
+        false => try_boot(medium.firmware, mounts.scratch(), arguments)?,
+    };
     let mut lines = console.lines();
     let verdict = lines.find_map(|line| line.trim().strip_prefix("verdict: ")).map(str::to_owned);
     match verdict {

@@ -7,7 +7,7 @@ use crate::system::Mounts;
 pub struct Medium {
     pub name: &'static str,
     pub firmware: Firmware,
-    /// Arguments of QEMU. `MNT` is the mount, `ARM` the one for arm64, `OLD` the one of a kernel without EFI stub, `ROOT`
+    /// Arguments of QEMU, or of `lkit run`. `MNT` is the mount, `ARM` the one for arm64, `OLD` the one of a kernel without EFI stub, `ROOT`
     /// that of the initrd that finds a root device.
     arguments: &'static str,
     /// What the guest is to say.
@@ -17,14 +17,19 @@ pub struct Medium {
 }
 
 impl Medium {
-    /// Arguments of QEMU.
+    /// Whether `lkit run` starts it.
+    pub fn by_lkit(&self) -> bool {
+        self.name.starts_with("lkit run")
+    }
+
+    /// Arguments of QEMU, or of `lkit run`.
     pub fn arguments(&self, mounts: &Mounts) -> Vec<String> {
         let places = mounts.places();
         let place = |word: &str| match places.iter().find(|(name, _)| word.contains(name)) {
             Some((name, meaning)) => word.replace(name, meaning),
             None => word.to_owned(),
         };
-        let memory = ["-m".to_owned(), "384".to_owned()];
+        let memory = [if self.by_lkit() { "--mem" } else { "-m" }, "384"].map(str::to_owned);
         memory.into_iter().chain(self.arguments.split(' ').map(place)).collect()
     }
 }
@@ -139,4 +144,31 @@ pub const MEDIA: &[Medium] = &[
         ARM64,
     ),
     medium("arm64 boot.efi fat uefi", Arm64Uefi, virtio!("raw", "fat:ESP-ARM"), ARM64),
+    medium("lkit run spec", Bios, "--layout IMAGES SPEC", BIOS),
+    medium("lkit run spec --iso --uefi", Uefi, "--layout IMAGES --iso --uefi SPEC", UEFI),
+    medium("lkit run spec --arch arm64", Arm64, "--layout IMAGES --arch arm64 SPEC", "whole aarch64 BIOS rootfs"),
+    medium("lkit run mount", Bios, "MNT", BIOS),
+    medium("lkit run mount --uefi", Uefi, "--uefi MNT", UEFI),
+    medium("lkit run mount --iso", Bios, "--iso MNT", BIOS),
+    medium("lkit run mount --iso --uefi", Uefi, "--iso --uefi MNT", UEFI),
+    medium("lkit run prefix", Bios, "MNT/boot", BIOS),
+    medium("lkit run boot-efi.iso", Uefi, "MNT/boot-efi.iso", UEFI),
+    medium("lkit run boot-bios.img", Bios, "MNT/boot-bios.img", BIOS),
+    medium("lkit run boot-efi.img", Uefi, "MNT/boot-efi.img", UEFI),
+    medium("lkit run boot.qcow2", Bios, "MNT/boot.qcow2", BIOS),
+    medium("lkit run boot.vmdk", Bios, "MNT/boot.vmdk", BIOS),
+    medium("lkit run boot.vhd", Bios, "MNT/boot.vhd", BIOS),
+    medium("lkit run boot.vhdx", Bios, "MNT/boot.vhdx", BIOS),
+    medium("lkit run boot.efi", Uefi, "MNT/boot.efi", UEFI),
+    medium(
+        "lkit run boot-squashfs.img",
+        Bios,
+        "--initrd ROOT/initrd.img MNT/boot-squashfs.img",
+        "whole x86_64 BIOS squashfs",
+    ),
+    medium("lkit run boot-root.iso", Bios, "--initrd ROOT/initrd.img MNT/boot-root.iso", "whole x86_64 BIOS iso9660"),
+    medium("lkit run mount arm64", Arm64, "ARM", "whole aarch64 BIOS rootfs"),
+    medium("lkit run mount arm64 --iso", Arm64Uefi, "--iso ARM", ARM64),
+    medium("lkit run boot-efi.qcow2 arm64", Arm64Uefi, "ARM/boot-efi.qcow2", ARM64),
+    medium("lkit run boot.efi arm64", Arm64Uefi, "ARM/boot.efi", ARM64),
 ];

@@ -12,6 +12,7 @@ use lkit::extent::SharedSource;
 
 use crate::artifact::{Noise, read, scratch, write};
 use crate::layout::LayoutMaker;
+use crate::qemu::{LIMIT, tail};
 use crate::{common, images};
 
 /// Tells what the guest finds: its files whole or not, its processor, its firmware, the type of its root.
@@ -27,13 +28,14 @@ const CMDLINE: &str = "console=ttyS0 console=ttyAMA0 panic=-1 quiet lkit.exec=/u
 /// The mounts, which end with this.
 pub struct Mounts {
     dir: PathBuf,
+    images: PathBuf,
     mounted: Vec<PathBuf>,
 }
 
 impl Mounts {
     /// Mounts the system with each kernel; `None` where an example image is missing.
     pub fn new(images: &Path) -> Option<Self> {
-        let mut mounts = Self { dir: scratch("boots"), mounted: Vec::new() };
+        let mut mounts = Self { dir: scratch("boots"), images: images.to_owned(), mounted: Vec::new() };
         let kernel = images::file(images, "linuxkit/kernel", "amd64", "kernel");
         let (arm64, root) = ("linuxkit/init", "linuxkit/rootdisk");
         let arm64 = images::file(images, arm64, "arm64", "bin/rc").zip(images::file(images, root, "amd64", "init"));
@@ -65,8 +67,22 @@ impl Mounts {
         let path = |name: &str| self.dir.join(name).display().to_string();
         let root = |device| format!("{CMDLINE} root=/dev/{device}");
         let names = ["ESP-MNT", "ESP-OLD", "ESP-ARM", "MNT", "OLD", "ARM", "ROOT"].map(|name| (name, path(name)));
+        let spec = [("IMAGES", self.images.display().to_string()), ("SPEC", path("boot.yml"))];
         let texts = [("CMDLINE=vda", root("vda")), ("CMDLINE=sr0", root("sr0")), ("CMDLINE", CMDLINE.to_owned())];
-        texts.into_iter().chain(names).collect()
+        texts.into_iter().chain(spec).chain(names).collect()
+    }
+
+    /// What the guest says that `lkit run` boots; where it fails or the time is over, what was seen.
+    pub fn run(&self, arguments: &[String]) -> Result<String, String> {
+        let mut command = Command::new("timeout");
+        command.env("LKIT_CACHE", self.dir.join("cache")).stdin(Stdio::null());
+        command.args([LIMIT, env!("CARGO_BIN_EXE_lkit"), "run", "--offline", "--accel", "tcg", "--cpus", "2"]);
+        let output = command.args(arguments).output().unwrap();
+        let console = String::from_utf8_lossy(&output.stdout).replace(['\r', '\u{1b}'], "");
+        if output.status.success() {
+            return Ok(console);
+        }
+        Err(format!("{command:?}: {}\n{}\n{}", output.status, common::stderr(&output), tail(&console)))
     }
 
     fn write_specs(&self) {

@@ -24,7 +24,7 @@ pub enum Firmware {
 static ONE: Mutex<()> = Mutex::new(());
 
 /// Seconds after which a boot has failed; one takes 8 to 40.
-const LIMIT: &str = "240";
+pub const LIMIT: &str = "240";
 
 impl Firmware {
     /// Programs and files this needs.

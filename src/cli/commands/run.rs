@@ -1,11 +1,11 @@
-//! `lkit run`: boots a spec, a mounted directory or built files in a virtual machine.
+//! `lkit run`: boots a spec, a mounted directory or files in a virtual machine.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::mount::files_of;
-use crate::base::{Digest, MIB, parse_size};
+use crate::base::{Digest, ErrorKind, MIB, parse_size};
+use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
 use crate::cli::machine;
 use crate::cli::progress::Progress;
@@ -29,13 +29,16 @@ enum Monitor {
 pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure> {
     let monitor = monitor(&mut args.what);
     let what = args.what.clone();
-    match what.as_slice() {
-        [] => return Err(Failure::usage("a spec, a directory or a prefix is needed")),
-        [dir] if dir.is_dir() => start(&args, monitor, &Parts::of_directory(dir), EndSignals::catch()?, loudness)?,
-        [prefix] if Parts::of_prefix(prefix).kernel.is_file() => {
-            start(&args, monitor, &Parts::of_prefix(prefix), EndSignals::catch()?, loudness)?;
-        }
-        specs => run_specs(specs, args, monitor, loudness)?,
+    let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref() };
+    let found = match what.as_slice() {
+        [] => return Err(Failure::usage("a spec, a directory, a file or a prefix is needed")),
+        [dir] if dir.is_dir() => Some(Bootable::in_directory(dir, wish)?),
+        [name] => Bootable::named(name, wish)?,
+        _ => None,
+    };
+    match found {
+        Some(bootable) => start(&args, monitor, bootable, EndSignals::catch()?, loudness)?,
+        None => run_specs(&what, args, monitor, loudness)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -53,64 +56,20 @@ fn monitor(what: &mut Vec<PathBuf>) -> Monitor {
     named.unwrap_or(if cfg!(target_os = "macos") { Monitor::HyperKit } else { Monitor::Qemu })
 }
 
-/// Where the files of a system are.
-struct Parts {
-    kernel: PathBuf,
-    initrd: PathBuf,
-    cmdline: PathBuf,
-    iso: Option<PathBuf>,
-}
-
-impl Parts {
-    /// In a mount, or where its files were copied to.
-    fn of_directory(dir: &Path) -> Self {
-        let names = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        let isos = names.filter(|path| path.extension().is_some_and(|extension| extension == "iso"));
-        // The plain name is the shortest: the others have a word more.
-        let iso = isos.min_by_key(|path| (path.as_os_str().len(), path.clone()));
-        let part = |name| dir.join(name);
-        Self { kernel: part("kernel"), initrd: part("initrd.img"), cmdline: part("cmdline"), iso }
-    }
-
-    /// As `lkit build` names them.
-    fn of_prefix(prefix: &Path) -> Self {
-        let part = |suffix: &str| {
-            let mut path = prefix.as_os_str().to_owned();
-            path.push(suffix);
-            PathBuf::from(path)
-        };
-        let [kernel, initrd, cmdline, iso] = ["-kernel", "-initrd.img", "-cmdline", ".iso"].map(part);
-        Self { kernel, initrd, cmdline, iso: Some(iso) }
-    }
-
-    fn boot(&self, args: &args::Run, architecture: &str) -> Result<Boot, Failure> {
-        if args.iso {
-            let iso = self.iso.clone().filter(|iso| iso.exists());
-            let iso = iso.ok_or_else(|| Failure::usage("there is no ISO here").hint("start without `--iso`"))?;
-            return Ok(Boot::Cdrom(iso, firmware(args, architecture)));
-        }
-        for part in [&self.kernel, &self.initrd] {
-            fs::metadata(part).map_err(|error| Failure::io(format!("cannot start `{}`", part.display()), &error))?;
-        }
-        let cmdline = match fs::read(&self.cmdline) {
-            Ok(text) => String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Failure::io(format!("cannot read `{}`", self.cmdline.display()), &error)),
-        };
-        Ok(Boot::Direct { kernel: self.kernel.clone(), initrd: self.initrd.clone(), cmdline })
-    }
-}
-
-/// Where Debian's packages put the firmware.
-fn firmware(args: &args::Run, architecture: &str) -> Firmware {
-    let usual = match architecture {
-        "arm64" => "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
-        _ => "/usr/share/ovmf/OVMF.fd",
+/// The firmware to start by; where Debian's packages put it, unless another is named.
+fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result<Firmware, Failure> {
+    let (usual, package) = match architecture {
+        "arm64" => ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
+        _ => ("/usr/share/ovmf/OVMF.fd", "ovmf"),
     };
-    if args.uefi || architecture == "arm64" {
-        Firmware::Uefi(args.fw.clone().unwrap_or_else(|| usual.into()))
-    } else {
-        Firmware::Bios
+    let is_direct = matches!(bootable.boot, Boot::Direct { .. });
+    let needed = args.uefi || args.fw.is_some() || bootable.uefi || (architecture == "arm64" && !is_direct);
+    let path = args.fw.clone().unwrap_or_else(|| usual.into());
+    match needed {
+        false => Ok(Firmware::Own),
+        true if args.dry_run || path.is_file() => Ok(Firmware::Uefi(path)),
+        true => Err(Failure::new(ErrorKind::Io, format!("there is no UEFI firmware at `{}`", path.display()))
+            .hint(format!("install it with `apt-get install {package}`, or name one with `--fw`"))),
     }
 }
 
@@ -126,7 +85,8 @@ fn run_specs(specs: &[PathBuf], mut args: args::Run, monitor: Monitor, loudness:
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let session = mount(files_of(loaded.catalog, &|_| {}), dir.path(), MountOptions::default())?;
-    let result = start(&args, monitor, &Parts::of_directory(dir.path()), signals, loudness);
+    let bootable = Bootable::in_directory(dir.path(), Wish { iso: args.iso, initrd: None });
+    let result = bootable.and_then(|bootable| start(&args, monitor, bootable, signals, loudness));
     session.unmount()?;
     result
 }
@@ -134,11 +94,11 @@ fn run_specs(specs: &[PathBuf], mut args: args::Run, monitor: Monitor, loudness:
 fn start(
     args: &args::Run,
     monitor: Monitor,
-    parts: &Parts,
+    bootable: Bootable,
     signals: EndSignals,
     loudness: Loudness,
 ) -> Result<(), Failure> {
-    let line = command_line(args, monitor, parts, loudness)?;
+    let line = command_line(args, monitor, bootable, loudness)?;
     if args.dry_run {
         println!("{line}");
         return Ok(());
@@ -146,8 +106,16 @@ fn start(
     Ok(run_machine(&line, signals)?)
 }
 
-fn command_line(args: &args::Run, monitor: Monitor, parts: &Parts, loudness: Loudness) -> Result<CommandLine, Failure> {
-    let platform = machine::platform(args.sources.arch.as_deref())?;
+fn command_line(
+    args: &args::Run,
+    monitor: Monitor,
+    bootable: Bootable,
+    loudness: Loudness,
+) -> Result<CommandLine, Failure> {
+    let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
+        (None, Some(found)) => found.to_owned(),
+        (named, _) => machine::platform(named)?.architecture,
+    };
     let ports = args.publish.iter().map(|text| text.parse()).collect::<Result<Vec<Port>, _>>()?;
     if !args.dry_run {
         ports.iter().try_for_each(Port::check_free)?;
@@ -156,7 +124,8 @@ fn command_line(args: &args::Run, monitor: Monitor, parts: &Parts, loudness: Lou
     let memory = memory.ok_or_else(|| Failure::usage(format!("--mem: `{}` is no size", args.mem)))?;
     let mac = args.state.as_deref().map(machine::kept_mac).transpose()?;
     let machine = Machine {
-        boot: parts.boot(args, &platform.architecture)?,
+        firmware: firmware(args, &bootable, &architecture)?,
+        boot: bootable.boot,
         memory,
         cpus: args.cpus.max(1),
         disks: args.disk.iter().map(|text| machine::disk(text)).collect::<Result<_, _>>()?,
@@ -165,15 +134,28 @@ fn command_line(args: &args::Run, monitor: Monitor, parts: &Parts, loudness: Lou
             args::Networking::None => Network::None,
         },
     };
-    if monitor == Monitor::HyperKit {
-        let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
-        let uuid = machine::uuid(&Digest::of(parts.kernel.as_os_str().as_encoded_bytes()));
-        return Ok(hyperkit(&machine, &HyperKit { program, uuid, state: args.state.clone() })?);
+    match monitor {
+        Monitor::HyperKit => hyperkit_line(args, &machine),
+        Monitor::Qemu => qemu_line(args, &machine, architecture, loudness),
     }
-    let accelerator = Accelerator::choose(&args.accel, &platform.architecture)?;
+}
+
+fn hyperkit_line(args: &args::Run, machine: &Machine) -> Result<CommandLine, Failure> {
+    let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
+    let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
+    let uuid = machine::uuid(&Digest::of(&what.collect::<Vec<_>>().join(&b'\n')));
+    Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
+}
+
+fn qemu_line(
+    args: &args::Run,
+    machine: &Machine,
+    architecture: String,
+    loudness: Loudness,
+) -> Result<CommandLine, Failure> {
+    let accelerator = Accelerator::choose(&args.accel, &architecture)?;
     if args.accel == "auto" && accelerator == Accelerator::Tcg && loudness >= Loudness::Normal {
         eprintln!("no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow");
     }
-    let options = Qemu { program: args.qemu.clone(), architecture: platform.architecture, accelerator };
-    Ok(qemu(&machine, &options)?)
+    Ok(qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?)
 }

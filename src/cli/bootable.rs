@@ -1,0 +1,308 @@
+//! What a machine can start from: files by the names that LinuxKit gives them.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::report::Failure;
+use crate::boot::{Kernel, KernelKind, Machine};
+use crate::vm::{Boot, Disk};
+
+/// How a file starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As the initrd of the kernel beside it.
+    Initrd,
+    /// As the root of the kernel beside it.
+    Root,
+    /// As a CD.
+    Cd,
+    /// As a disk in a format that QEMU knows by this name.
+    Disk(&'static str),
+    /// By the firmware, which is UEFI.
+    Program,
+}
+
+/// A sort of file, by the end of its name.
+struct Sort {
+    suffix: &'static str,
+    way: Way,
+    /// Whether its name promises UEFI.
+    uefi: bool,
+}
+
+const fn bios(suffix: &'static str, way: Way) -> Sort {
+    Sort { suffix, way, uefi: false }
+}
+
+const fn uefi(suffix: &'static str, way: Way) -> Sort {
+    Sort { suffix, way, uefi: true }
+}
+
+/// In the order in which a prefix is looked up.
+const SORTS: &[Sort] = &[
+    bios("-initrd.img", Way::Initrd),
+    bios("-squashfs.img", Way::Root),
+    bios("-erofs.img", Way::Root),
+    bios("-root.iso", Way::Root),
+    bios(".iso", Way::Cd),
+    uefi("-efi.iso", Way::Cd),
+    uefi("-efi-initrd.iso", Way::Cd),
+    bios("-bios.img", Way::Disk("raw")),
+    bios(".raw", Way::Disk("raw")),
+    uefi("-efi.img", Way::Disk("raw")),
+    bios(".qcow2", Way::Disk("qcow2")),
+    uefi("-efi.qcow2", Way::Disk("qcow2")),
+    bios(".vmdk", Way::Disk("vmdk")),
+    bios(".vhd", Way::Disk("vpc")),
+    bios(".vhdx", Way::Disk("vhdx")),
+    uefi(".efi", Way::Program),
+];
+
+/// Ends of files that start nothing.
+const LIFELESS: &[&str] = &[".tar", ".tar.gz", ".docker", "-cmdline", "-kernel"];
+
+/// What a machine starts from.
+pub struct Bootable {
+    /// How it has it.
+    pub boot: Boot,
+    /// Whether its name promises UEFI.
+    pub uefi: bool,
+    /// GOARCH name of its processor, where a kernel tells.
+    pub architecture: Option<&'static str>,
+}
+
+/// What is wanted of the files there are.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// An ISO, rather than kernel and initrd.
+    pub iso: bool,
+    /// An initrd that finds the root.
+    pub initrd: Option<&'a Path>,
+}
+
+impl Bootable {
+    /// What is in a mount, or where its files were copied to.
+    ///
+    /// # Errors
+    /// When a part is missing.
+    pub fn in_directory(dir: &Path, wish: Wish<'_>) -> Result<Self, Failure> {
+        let [kernel, initrd, cmdline] = ["kernel", "initrd.img", "cmdline"].map(|name| dir.join(name));
+        let architecture = architecture(&kernel);
+        if wish.iso {
+            let boot = Boot::Cdrom(shortest_iso(dir).ok_or_else(|| no_iso(dir))?);
+            return Ok(Self { boot, uefi: false, architecture });
+        }
+        for part in [&kernel, &initrd] {
+            needed(part).map_err(|failure| failure.hint("name a file in the directory, or the prefix of its files"))?;
+        }
+        let boot = Boot::Direct { kernel, initrd: Some(initrd), cmdline: read_cmdline(&cmdline)?, root: None };
+        Ok(Self { boot, uefi: false, architecture })
+    }
+
+    /// A file of a known name, or the files of a prefix; nothing where neither is there.
+    ///
+    /// # Errors
+    /// When the file does not start by itself, or a file that it needs is missing.
+    pub fn named(name: &Path, wish: Wish<'_>) -> Result<Option<Self>, Failure> {
+        let Some(text) = name.to_str() else { return Ok(None) };
+        if !name.is_file() {
+            return Self::of_prefix(text, wish);
+        }
+        let sorts = SORTS.iter().filter_map(|sort| Some((sort, text.strip_suffix(sort.suffix)?)));
+        match sorts.max_by_key(|(sort, _)| sort.suffix.len()) {
+            Some((sort, prefix)) => Self::of_file(sort, prefix, wish).map(Some),
+            None if LIFELESS.iter().any(|suffix| text.ends_with(suffix)) => Err(lifeless(name)),
+            None => Ok(None),
+        }
+    }
+
+    fn of_prefix(prefix: &str, wish: Wish<'_>) -> Result<Option<Self>, Failure> {
+        let has_kernel = part(prefix, "-kernel").is_file();
+        let is_meant = |sort: &&Sort| match sort.way {
+            Way::Cd => true,
+            Way::Initrd | Way::Root => has_kernel && !wish.iso,
+            Way::Disk(_) | Way::Program => !wish.iso,
+        };
+        let mut there = SORTS.iter().filter(|sort| part(prefix, sort.suffix).is_file());
+        match there.find(is_meant) {
+            Some(sort) => Self::of_file(sort, prefix, wish).map(Some),
+            None if has_kernel && wish.iso => Err(no_iso(Path::new(prefix))),
+            None => Ok(None),
+        }
+    }
+
+    fn of_file(sort: &Sort, prefix: &str, wish: Wish<'_>) -> Result<Self, Failure> {
+        let (file, kernel) = (part(prefix, sort.suffix), part(prefix, "-kernel"));
+        let architecture = architecture(if sort.way == Way::Program { &file } else { &kernel });
+        let initrd = || wish.initrd.map(Path::to_owned);
+        let boot = match sort.way {
+            Way::Initrd => with_kernel(prefix, Some(file), None)?,
+            Way::Root => with_kernel(prefix, initrd(), Some(file))?,
+            // The root of `kernel+iso` has the name of an ISO that starts.
+            Way::Cd if !has_boot_record(&file) => with_kernel(prefix, initrd(), Some(file))?,
+            Way::Cd => Boot::Cdrom(file),
+            Way::Disk(format) => Boot::Disk(Disk { path: file, format: Some(format.to_owned()) }),
+            Way::Program => Boot::Direct { kernel: file, initrd: None, cmdline: String::new(), root: None },
+        };
+        Ok(Self { boot, uefi: sort.uefi, architecture })
+    }
+}
+
+fn part(prefix: &str, suffix: &str) -> PathBuf {
+    format!("{prefix}{suffix}").into()
+}
+
+/// The kernel of a prefix, with what it starts from: its initrd, or a root.
+fn with_kernel(prefix: &str, initrd: Option<PathBuf>, root: Option<PathBuf>) -> Result<Boot, Failure> {
+    let kernel = part(prefix, "-kernel");
+    needed(&kernel)?;
+    let mut cmdline = read_cmdline(&part(prefix, "-cmdline"))?;
+    if root.is_some() && !cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
+        cmdline = format!("{cmdline} root=/dev/vda").trim_start().to_owned();
+    }
+    let root = root.map(|path| Disk { path, format: Some("raw".to_owned()) });
+    Ok(Boot::Direct { kernel, initrd, cmdline, root })
+}
+
+fn needed(part: &Path) -> Result<(), Failure> {
+    let there = fs::metadata(part);
+    there.map(drop).map_err(|error| Failure::io(format!("cannot start `{}`", part.display()), &error))
+}
+
+/// The command line in a file, which may not be there.
+fn read_cmdline(path: &Path) -> Result<String, Failure> {
+    match fs::read(path) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::io(format!("cannot read `{}`", path.display()), &error)),
+    }
+}
+
+/// The plain name is the shortest: the others have a word more.
+fn shortest_iso(dir: &Path) -> Option<PathBuf> {
+    let names = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let isos = names.filter(|path| path.extension().is_some_and(|extension| extension == "iso"));
+    isos.min_by_key(|path| (path.as_os_str().len(), path.clone()))
+}
+
+/// The processor that a kernel, or another EFI program, is for; nothing where it cannot be read or tells nothing.
+fn architecture(kernel: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    File::open(kernel).ok()?.take(Kernel::HEAD as u64).read_to_end(&mut head).ok()?;
+    match Kernel::inspect(&head).kind {
+        KernelKind::Efi { machine: Machine::X64, .. } | KernelKind::BzImage => Some("amd64"),
+        KernelKind::Efi { machine: Machine::Arm64, .. } => Some("arm64"),
+        KernelKind::Gzip | KernelKind::Unknown => None,
+    }
+}
+
+/// Whether an ISO has El Torito's boot record volume descriptor (El Torito 1.0, figure 7), in block 17.
+fn has_boot_record(iso: &Path) -> bool {
+    let mut record = [0; 30];
+    let read = File::open(iso).and_then(|file| file.read_exact_at(&mut record, 17 * 2048));
+    read.is_ok() && record.starts_with(b"\0CD001\x01EL TORITO SPECIFICATION")
+}
+
+fn no_iso(place: &Path) -> Failure {
+    Failure::usage(format!("there is no ISO at `{}`", place.display())).hint("start without `--iso`")
+}
+
+fn lifeless(file: &Path) -> Failure {
+    Failure::usage(format!("`{}` does not start by itself", file.display()))
+        .hint("name a disk, an ISO, an initrd, or the prefix of its files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory with these files, and the path of the prefix `x` in it.
+    fn files(names: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let mut content = vec![0; 17 * 2048];
+            if name.ends_with("efi.iso") {
+                content.extend_from_slice(b"\0CD001\x01EL TORITO SPECIFICATION");
+            }
+            fs::write(dir.path().join(name), if name.ends_with("cmdline") { b"a=b\n".to_vec() } else { content })
+                .unwrap();
+        }
+        let prefix = dir.path().join("x");
+        (dir, prefix)
+    }
+
+    const PLAIN: Wish<'_> = Wish { iso: false, initrd: None };
+
+    fn raw(prefix: &Path, suffix: &str) -> Disk {
+        Disk { path: part(prefix.to_str().unwrap(), suffix), format: Some("raw".to_owned()) }
+    }
+
+    fn found(name: &Path, wish: Wish<'_>) -> Option<Boot> {
+        Bootable::named(name, wish).unwrap().map(|bootable| bootable.boot)
+    }
+
+    #[test]
+    fn a_prefix_is_its_kernel_before_its_media() {
+        let all = ["x-kernel", "x-initrd.img", "x-cmdline", "x-squashfs.img", "x-efi.iso", "x-bios.img"];
+        let (_dir, prefix) = files(&all);
+        let at = |suffix| part(prefix.to_str().unwrap(), suffix);
+        let direct = |initrd, cmdline: &str, root| {
+            Some(Boot::Direct { kernel: at("-kernel"), initrd, cmdline: cmdline.to_owned(), root })
+        };
+        assert_eq!(found(&prefix, PLAIN), direct(Some(at("-initrd.img")), "a=b", None));
+        assert_eq!(found(&prefix, Wish { iso: true, ..PLAIN }), Some(Boot::Cdrom(at("-efi.iso"))));
+        fs::remove_file(at("-initrd.img")).unwrap();
+        let root = Some(raw(&prefix, "-squashfs.img"));
+        assert_eq!(found(&prefix, PLAIN), direct(None, "a=b root=/dev/vda", root.clone()));
+        fs::write(at("-cmdline"), "root=/dev/sr0").unwrap();
+        let wish = Wish { initrd: Some(Path::new("/i")), ..PLAIN };
+        assert_eq!(found(&at("-squashfs.img"), wish), direct(Some("/i".into()), "root=/dev/sr0", root));
+        fs::remove_file(at("-kernel")).unwrap();
+        assert_eq!(found(&prefix, PLAIN), Some(Boot::Cdrom(at("-efi.iso"))));
+        assert!(Bootable::named(&at("-squashfs.img"), PLAIN).is_err());
+    }
+
+    #[test]
+    fn an_iso_that_does_not_start_is_the_root_of_the_kernel_beside_it() {
+        let (_dir, prefix) = files(&["x-kernel", "x.iso"]);
+        let kernel = part(prefix.to_str().unwrap(), "-kernel");
+        let root = Some(raw(&prefix, ".iso"));
+        let boot = Boot::Direct { kernel, initrd: None, cmdline: "root=/dev/vda".to_owned(), root };
+        assert_eq!(found(&prefix, PLAIN), Some(boot));
+    }
+
+    #[test]
+    fn each_disk_has_its_format_and_its_firmware() {
+        let rows = [
+            ("x-bios.img", "raw", false),
+            ("x-efi.img", "raw", true),
+            ("x.raw", "raw", false),
+            ("x.qcow2", "qcow2", false),
+            ("x-efi.qcow2", "qcow2", true),
+            ("x.vmdk", "vmdk", false),
+            ("x.vhd", "vpc", false),
+            ("x-dynamic.vhd", "vpc", false),
+            ("x.vhdx", "vhdx", false),
+        ];
+        for (name, format, uefi) in rows {
+            let (dir, _) = files(&[name]);
+            let path = dir.path().join(name);
+            let bootable = Bootable::named(&path, PLAIN).unwrap().unwrap();
+            let disk = Disk { path, format: Some(format.to_owned()) };
+            assert_eq!((bootable.boot, bootable.uefi), (Boot::Disk(disk), uefi), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_start_is_told_and_what_is_no_artifact_is_a_spec() {
+        let (dir, prefix) = files(&["x.tar", "x.img.tar.gz", "x.yml", "x-kernel"]);
+        for name in ["x.tar", "x.img.tar.gz", "x-kernel"] {
+            assert!(Bootable::named(&dir.path().join(name), PLAIN).is_err(), "{name}");
+        }
+        assert_eq!(found(&dir.path().join("x.yml"), PLAIN), None);
+        assert_eq!(found(&prefix, PLAIN), None);
+        assert!(Bootable::named(&prefix, Wish { iso: true, ..PLAIN }).is_err());
+    }
+}
