@@ -1,4 +1,5 @@
-//! ISO and FAT mounted by Linux in a virtual machine, since few hosts have both file systems.
+//! An ISO, and the EFI system partition of a disk, mounted by Linux in a virtual machine: few hosts have both file
+//! systems.
 //!
 //! The guest writes what it sees to a disk; the host compares that with the sample.
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use lkit::base::{Digest, FileKind, MIB, Metadata};
 use lkit::extent::{SharedSource, Zeros};
-use lkit::format::{FatFile, FatOptions, fat, initrd, iso9660};
+use lkit::format::{FatFile, FatOptions, HybridDisk, fat, initrd, iso9660};
 use lkit::tree::{Node, TreeBuilder};
 
 use crate::artifact::{scratch, write};
@@ -37,7 +38,7 @@ for module in virtio_pci virtio_blk isofs vfat nls_cp437 nls_ascii nls_utf8; do 
     echo '# joliet'
     find .
     cd / && umount /mnt
-    mount -t vfat -o ro,iocharset=utf8 /dev/vdb /mnt && cd /mnt
+    mount -t vfat -o ro,iocharset=utf8 /dev/vdb1 /mnt && cd /mnt
     echo '# fat'
     find . -type f -exec sha256sum {} +
     echo '# end'
@@ -88,7 +89,7 @@ fn add_files(tree: &mut TreeBuilder, root: &Path, dir: &Path) {
 }
 
 /// What the guest wrote, by heading.
-fn look(test: &str, iso: &SharedSource, volume: &SharedSource) -> Option<BTreeMap<String, Vec<String>>> {
+fn look(test: &str, iso: &SharedSource, disk: &SharedSource) -> Option<BTreeMap<String, Vec<String>>> {
     if !Firmware::Bios.available() {
         return None;
     }
@@ -96,7 +97,7 @@ fn look(test: &str, iso: &SharedSource, volume: &SharedSource) -> Option<BTreeMa
     let dir = scratch(test);
     std::fs::write(dir.join("kernel"), kernel).unwrap();
     let report: SharedSource = Arc::new(Zeros(8 * MIB));
-    for (name, source) in [("initrd", &initrd), ("iso", iso), ("fat", volume), ("report", &report)] {
+    for (name, source) in [("initrd", &initrd), ("iso", iso), ("disk", disk), ("report", &report)] {
         write(source, &dir.join(name));
     }
     let path = |name: &str| dir.join(name).display().to_string();
@@ -107,7 +108,7 @@ fn look(test: &str, iso: &SharedSource, volume: &SharedSource) -> Option<BTreeMa
         ["-initrd".into(), path("initrd")],
         ["-append".into(), "console=ttyS0 panic=-1 quiet".into()],
         ["-drive".into(), drive("iso", ",readonly=on")],
-        ["-drive".into(), drive("fat", ",readonly=on")],
+        ["-drive".into(), drive("disk", ",readonly=on")],
         ["-drive".into(), drive("report", "")],
     ];
     boot(Firmware::Bios, &dir, args.as_flattened());
@@ -144,15 +145,31 @@ fn comparable(line: &str) -> String {
     if is_directory { fields[..7].join("|") } else { line.to_owned() }
 }
 
+/// More than 5,000 files for FAT: long names, other letters, deep folders, and empty ones among them.
+fn files_for_fat() -> Vec<FatFile> {
+    let file = |path: String, seed, size| FatFile { path, content: Pattern::shared(seed, size) };
+    let many = (0..5000).map(|n| file(format!("many/{:02}/A file, größe {n}.bin", n / 250), n, n % 7 * 701));
+    let odd = [("EFI/BOOT/BOOTX64.EFI".to_owned(), 100_001), ("kernel".to_owned(), 4_000_040)];
+    let deep = (format!("{}deep", "folder/".repeat(20)), 5000);
+    let long = ("long name ".repeat(25), 2049);
+    let odd = odd.into_iter().chain([deep, (long.0.trim_end().to_owned(), long.1)]);
+    many.chain(odd.map(|(path, size)| file(path, size, size))).collect()
+}
+
+/// A disk with one partition that holds `files`.
+fn disk_of(files: &[FatFile]) -> SharedSource {
+    let hidden_sectors = u32::try_from(HybridDisk::ESP).unwrap();
+    let esp = fat(files, &FatOptions { hidden_sectors, ..FatOptions::default() }).unwrap().image().clone();
+    HybridDisk { boot_code: &[], stage2: &[], esp, size: 0, seed: Digest::of(b"") }.layout().unwrap()
+}
+
 #[test]
 fn boot_linux_sees_the_same_tree_on_an_iso_and_the_same_files_on_fat() {
     // Linux cuts longer names on an ISO, and 6.1 reads its times as 32 bits.
     let sample = Sample::new(Limits { name: 253, time: 2_000_000_000, ..Limits::LINUX });
-    let file = |path: &str, seed| FatFile { path: path.to_owned(), content: Pattern::shared(seed, seed * 100_001) };
-    let files = [file("kernel", 40), file("EFI/BOOT/BOOTX64.EFI", 1), file("Ein Name mit größe.txt", 2)];
-    let volume = fat(&files, &FatOptions::default()).unwrap();
+    let files = files_for_fat();
     let iso = iso9660(sample.tree.clone()).unwrap();
-    let Some(seen) = look("filesystems-guest", &iso, volume.image()) else { return };
+    let Some(seen) = look("filesystems-guest", &iso, &disk_of(&files)) else { return };
 
     let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut stats: Vec<String> = seen["stat"].iter().filter(|l| !l.starts_with(".|")).map(|l| comparable(l)).collect();
