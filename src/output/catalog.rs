@@ -82,18 +82,27 @@ impl Catalog {
     }
 
     /// The artifacts of [`mounted`](Self::mounted) that can be shown, and those that never can be: no loader starts the
-    /// kernel, or a format cannot hold the system. What only cannot be read now counts as one that can be.
+    /// kernel, or a file is too large for an initrd. What only cannot be read now counts as one that can be.
     ///
-    /// Lays out all of them.
+    /// Lays out the initrd and the media, which cost nothing more. Archives and file systems of the root wait until
+    /// somebody asks for them: each costs as much again, and hardly a root is beyond them.
     pub fn shown(&self) -> (Vec<Artifact>, Vec<LeftOut>) {
         let (mut shown, mut left_out) = (Vec::new(), Vec::new());
         for artifact in self.mounted() {
-            match self.product(artifact.product).err().filter(Obstacle::is_lasting) {
+            match self.obstacle(artifact.product).filter(Obstacle::is_lasting) {
                 None => shown.push(artifact),
                 Some(obstacle) => left_out.push(LeftOut { artifact, obstacle }),
             }
         }
         (shown, left_out)
+    }
+
+    fn obstacle(&self, product: Product) -> Option<Obstacle> {
+        match product {
+            Product::Tar | Product::Docker | Product::RootIso | Product::Squashfs | Product::Erofs => None,
+            Product::KernelInitrdTar => self.product(Product::Archive).err(),
+            _ => self.product(product).err(),
+        }
     }
 
     /// The artifacts `format` writes.
