@@ -101,6 +101,7 @@ fn system(sort: Sort, log: &Log) -> System {
             let file = Inner { source: packed.clone(), offset: 0, size: packed.size() };
             layers.open_gzip(&file).map_err(|error| ReadError::wrap("gunzip", error))
         })),
+        systemd_boot: None,
         disk_size: 0,
         seed: Digest::of(b"a spec and its images"),
     }

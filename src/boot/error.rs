@@ -8,6 +8,9 @@ pub enum Error {
     /// No EFI loader knows this kind of kernel.
     #[error("the kernel is neither an EFI program nor a 64-bit bzImage")]
     NotForEfi,
+    /// systemd-boot starts EFI programs alone.
+    #[error("the kernel is no EFI program, so systemd-boot cannot start it")]
+    NoStub,
     /// The BIOS loader does not know this kind of kernel.
     #[error("the kernel is no bzImage of boot protocol 2.10 or later, so a BIOS cannot start it")]
     NotForBios,
@@ -41,6 +44,7 @@ impl Fault for Error {
             Self::NotForEfi => {
                 Some("use a kernel with CONFIG_EFI_STUB, or boot `kernel` and `initrd.img` directly".into())
             }
+            Self::NoStub => Some("leave out `--loader`, or use a kernel with CONFIG_EFI_STUB".into()),
             Self::NotForBios => Some("boot by UEFI, or boot `kernel` and `initrd.img` directly".into()),
             Self::CommandLineTooLong { .. } => Some("shorten `kernel.cmdline`".into()),
             Self::BeyondBios { .. } => Some("boot by UEFI, or make the initrd smaller".into()),

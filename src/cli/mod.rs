@@ -8,6 +8,7 @@ mod commands;
 mod exit_code;
 mod images;
 mod input;
+mod loader;
 mod lock_file;
 mod log;
 mod machine;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args;
+use super::loader::SystemdBoot;
 use super::report::Failure;
+use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub decompress_kernel: bool,
     /// Size of disks in bytes; as small as they can be without one.
     pub disk_size: Option<u64>,
+    /// systemd-boot in the place of our EFI loader.
+    pub systemd_boot: Option<SystemdBoot>,
 }
 
 impl Settings {
@@ -51,6 +54,7 @@ impl Settings {
             name: sources.name.map_or_else(|| Ok(name_of(specs)), checked_name)?,
             decompress_kernel: sources.decompress_kernel,
             disk_size: sources.size.as_deref().map(disk_size).transpose()?,
+            systemd_boot: sources.loader.as_deref().map_or(Ok(None), loader::parse)?,
         })
     }
 }

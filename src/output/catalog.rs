@@ -21,6 +21,8 @@ pub struct System {
     pub tree: Arc<Tree>,
     /// The kernel uncompressed, for firmware that cannot start a gzip file; made when it is needed.
     pub gunzip: Option<Gunzip>,
+    /// systemd-boot, to start media by UEFI in the place of our own loader.
+    pub systemd_boot: Option<SharedSource>,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.

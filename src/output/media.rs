@@ -29,6 +29,7 @@ pub struct Media<'a> {
     kind: Kernel,
     initrd: SharedSource,
     cmdline: &'a [u8],
+    systemd_boot: Option<&'a SharedSource>,
     seed: Digest,
 }
 
@@ -49,7 +50,8 @@ impl<'a> Media<'a> {
             _ => (kernel, kind),
         };
         let cmdline = system.cmdline.as_deref().unwrap_or_default();
-        Ok(Self { kernel, kind, initrd, cmdline, seed: system.seed })
+        let systemd_boot = system.systemd_boot.as_ref();
+        Ok(Self { kernel, kind, initrd, cmdline, systemd_boot, seed: system.seed })
     }
 
     /// Whether a BIOS can start it.
@@ -128,14 +130,12 @@ impl<'a> Media<'a> {
 
     /// The partition that firmware reads; FAT32, the only kind that every firmware takes on a fixed disk.
     fn system_partition(&self, first_sector: u64) -> Result<Fat, Obstacle> {
-        let file = |path: &str, content: SharedSource| FatFile { path: path.to_owned(), content };
-        let loader = efi_loader(&self.kind)?;
-        let files = [
-            file(loader.path, bytes(loader.program)),
+        let mut files = self.loader()?;
+        files.extend([
             file(COMMAND_LINE_FILE, bytes(self.cmdline)),
             file(KERNEL_FILE, self.kernel.clone()),
             file(INITRD_FILE, self.initrd.clone()),
-        ];
+        ]);
         let options = FatOptions {
             kind: Some(FatKind::Fat32),
             // A field of 32 bits that nothing we start reads; beyond it firmware looks at the partition table.
@@ -144,6 +144,24 @@ impl<'a> Media<'a> {
             ..FatOptions::default()
         };
         Ok(fat(&files, &options)?)
+    }
+
+    /// What firmware starts, and what that reads: nothing more, or systemd-boot's entry (UAPI "Boot Loader
+    /// Specification", type 1).
+    fn loader(&self) -> Result<Vec<FatFile>, Obstacle> {
+        let own = efi_loader(&self.kind)?;
+        let Some(systemd_boot) = self.systemd_boot else { return Ok(vec![file(own.path, bytes(own.program))]) };
+        if !matches!(self.kind.kind, KernelKind::Efi { .. }) {
+            return Err(boot::Error::NoStub.into());
+        }
+        let mut entry = format!("title LinuxKit\nlinux /{KERNEL_FILE}\ninitrd /{INITRD_FILE}\noptions ").into_bytes();
+        entry.extend(self.cmdline.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+        entry.push(b'\n');
+        Ok(vec![
+            file(own.path, systemd_boot.clone()),
+            file("loader/loader.conf", bytes(b"timeout 0\n")),
+            file("loader/entries/linuxkit.conf", bytes(&entry)),
+        ])
     }
 
     /// The BIOS loader, for files of a partition that starts at `start`.
@@ -179,6 +197,10 @@ fn inspect(kernel: &SharedSource) -> Result<Kernel, ReadError> {
     let mut head = vec![0; len];
     kernel.read_at(&mut head, 0)?;
     Ok(Kernel::inspect(&head))
+}
+
+fn file(path: &str, content: SharedSource) -> FatFile {
+    FatFile { path: path.to_owned(), content }
 }
 
 fn bytes(bytes: &[u8]) -> SharedSource {

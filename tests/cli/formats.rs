@@ -150,3 +150,53 @@ fn a_disk_that_is_too_small_is_told_the_least_size() {
     }
     assert_says(&system.bad("build -f vhd --size 3T a.yml", 1), &["more than", "can hold"]);
 }
+
+#[test]
+fn oracle_mtools_finds_systemd_boot_of_the_host_and_of_an_image() {
+    if !crate::common::have(&["mtype"]) {
+        return;
+    }
+    let mut system = System::new();
+    let program = noise(120_001);
+    fs::create_dir(system.path("efi")).unwrap();
+    system.write("efi/systemd-bootx64.efi", &program);
+    let layer = tar(&[("usr/lib/systemd/boot/efi/systemd-bootx64.efi", &program)]);
+    let descriptor = image(&system.layout, &[&layer]);
+    system.layout.name("docker.io/test/systemd-boot:1", &descriptor);
+    let path = system.path("a-efi.img");
+    let partition = format!("{}@@1M", path.display());
+    let text = |name: &str| {
+        let output = std::process::Command::new("mtype").args(["-i", &partition, name]).output().unwrap();
+        assert!(output.status.success(), "{name}");
+        output.stdout
+    };
+    let mut disks = Vec::new();
+    for from in ["./efi", "./efi/systemd-bootx64.efi", "test/systemd-boot:1"] {
+        system.good(&format!("build --arch amd64 --loader systemd-boot={from} -f raw-efi a.yml"));
+        assert!(text("::/EFI/BOOT/BOOTX64.EFI") == program, "{from}");
+        assert_eq!(text("::/loader/loader.conf"), b"timeout 0\n");
+        let entry = "title LinuxKit\nlinux /kernel\ninitrd /initrd.img\noptions console=ttyS0\n";
+        assert_eq!(String::from_utf8(text("::/loader/entries/linuxkit.conf")).unwrap(), entry);
+        disks.push(fs::read(&path).unwrap());
+    }
+    assert!(disks[0] == disks[1] && disks[0] == disks[2]);
+    system.good("build --arch amd64 --loader lkit -f raw-efi a.yml");
+    assert!(text("::/EFI/BOOT/BOOTX64.EFI").len() < 8192);
+}
+
+#[test]
+fn a_loader_that_is_not_there_is_named() {
+    let system = System::new();
+    for (loader, code, parts) in [
+        ("grub", 2, ["--loader: `grub` is no boot loader", "hint: use `lkit`"]),
+        ("systemd-boot=./layout", 1, ["`./layout` has no `systemd-boot", "package `systemd-boot-efi`"]),
+        (
+            "systemd-boot=test/init:1",
+            4,
+            ["image `docker.io/test/init:1` has no file `usr/lib/systemd", "hint: name an image"],
+        ),
+        ("systemd-boot=test/no:1", 4, ["cannot resolve image `docker.io/test/no:1`", "hint: "]),
+    ] {
+        assert_says(&system.bad(&format!("build --loader {loader} -f iso-efi a.yml"), code), &parts);
+    }
+}
