@@ -8,7 +8,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::manifest::Document;
 use super::media_type::OCI_INDEX;
-use super::resolve::{Found, Graph};
+use super::resolve::{Found, Graph, MAX_DEPTH, too_deep};
 use super::{Descriptor, Error, Problem, Reference, Resolver};
 use crate::base::{Digest, Monitor, Platform};
 
@@ -62,7 +62,8 @@ impl Resolver {
             let descriptor = root.descriptor.clone();
             let mut walk = Walk { graph, platforms, seen: HashSet::new(), met: HashSet::new(), others: Vec::new() };
             let mut closure = Closure { root: descriptor, documents: Vec::new(), layers: Vec::new() };
-            walk.enter(root, &mut closure)?;
+            walk.seen.insert(closure.root.digest);
+            walk.enter(root, &mut closure, MAX_DEPTH)?;
             walk.check()?;
             Ok(closure)
         };
@@ -80,17 +81,16 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn enter(&mut self, found: Found, closure: &mut Closure) -> Result<(), Problem> {
-        if !self.seen.insert(found.descriptor.digest) {
-            return Ok(());
-        }
+    /// Takes in what was found and all below it, each document once.
+    fn enter(&mut self, found: Found, closure: &mut Closure, depth: u32) -> Result<(), Problem> {
+        let digest = found.descriptor.digest;
         closure.documents.push((found.descriptor, found.bytes));
         match found.document {
-            // Ends, since no document can hold its own digest.
+            Document::Index(_) if depth == 0 => return Err(too_deep(digest)),
             Document::Index(entries) => {
                 for entry in entries {
-                    if self.wants(&entry) {
-                        self.enter(self.graph.document(&entry)?, closure)?;
+                    if self.wants(&entry) && self.seen.insert(entry.digest) {
+                        self.enter(self.graph.document(&entry)?, closure, depth - 1)?;
                     }
                 }
             }

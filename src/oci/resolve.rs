@@ -1,5 +1,6 @@
 //! Resolving: reference and platform → image, from layouts, the cache, mirrors and registries, in this order.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use crate::base::{Digest, Event, Monitor, Platform};
 use crate::blob::{self, Cause, Fetch, Named, Store};
 
 /// Image indexes inside image indexes, at most.
-const MAX_DEPTH: u32 = 4;
+pub(super) const MAX_DEPTH: u32 = 4;
 
 /// When registries are asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,15 @@ pub(super) struct Found {
 struct Origin {
     inner: Arc<Inner>,
     reference: Reference,
+}
+
+/// What a search has passed by.
+#[derive(Default)]
+struct Passed {
+    /// Platforms that are not wanted.
+    platforms: Vec<Platform>,
+    /// Manifests and image indexes that lead to nothing.
+    documents: HashSet<Digest>,
 }
 
 /// The entries whose annotations are references. A bare tag, as umoci writes it, is no name.
@@ -141,13 +151,13 @@ impl Graph {
 impl Origin {
     fn image(&self, platform: &Platform, monitor: &dyn Monitor) -> Result<Image, Problem> {
         let root = self.root(monitor)?;
-        let mut available = Vec::new();
-        match self.choose(root, platform, &mut available, MAX_DEPTH)? {
+        let mut passed = Passed::default();
+        match self.choose(root, platform, &mut passed, MAX_DEPTH)? {
             Some(image) => Ok(image),
             None => {
-                let mut seen = std::collections::HashSet::new();
-                available.retain(|platform| seen.insert(platform.clone()));
-                Err(Problem::Platform { wanted: platform.clone(), available })
+                let mut seen = HashSet::new();
+                passed.platforms.retain(|platform| seen.insert(platform.clone()));
+                Err(Problem::Platform { wanted: platform.clone(), available: passed.platforms })
             }
         }
     }
@@ -253,26 +263,26 @@ impl Origin {
         Ok(bytes)
     }
 
-    /// The image for `wanted` below `found`; platforms that are not wanted are noted in `available`.
+    /// The image for `wanted` below `found`, each document looked at once.
     fn choose(
         &self,
         found: Found,
         wanted: &Platform,
-        available: &mut Vec<Platform>,
+        passed: &mut Passed,
         depth: u32,
     ) -> Result<Option<Image>, Problem> {
         let entries = match found.document {
             Document::Manifest(manifest) => {
-                return self.checked(&manifest, found.descriptor, found.bytes, (wanted, available));
+                return self.checked(&manifest, found.descriptor, found.bytes, (wanted, &mut passed.platforms));
             }
-            Document::Index(_) if depth == 0 => {
-                let reason = format!("image indexes are nested more than {MAX_DEPTH} deep");
-                return Err(Problem::Unsupported { digest: found.descriptor.digest, reason });
-            }
+            Document::Index(_) if depth == 0 => return Err(too_deep(found.descriptor.digest)),
             Document::Index(entries) => entries,
         };
-        for entry in in_order(entries, wanted, available) {
-            if let Some(image) = self.choose(self.document(&entry)?, wanted, available, depth - 1)? {
+        for entry in in_order(entries, wanted, &mut passed.platforms) {
+            if !passed.documents.insert(entry.digest) {
+                continue;
+            }
+            if let Some(image) = self.choose(self.document(&entry)?, wanted, passed, depth - 1)? {
                 return Ok(Some(image));
             }
         }
@@ -378,6 +388,12 @@ impl Flaw {
             Self::Unsupported(reason) => Problem::Unsupported { digest, reason },
         }
     }
+}
+
+/// The problem of an image index below [`MAX_DEPTH`] others.
+pub(super) fn too_deep(digest: Digest) -> Problem {
+    let reason = format!("image indexes are nested more than {MAX_DEPTH} deep");
+    Problem::Unsupported { digest, reason }
 }
 
 /// The entries of an image index worth looking into, best first: the very platform, then others that it accepts, then
