@@ -16,9 +16,21 @@ pub struct Failure {
     hint: Option<String>,
 }
 
+/// Longest line of a message in characters; what is longer is a value that somebody made to be so.
+const LONGEST_LINE: usize = 1000;
+
 /// Prints a warning.
 pub fn warn(message: &str) {
-    say(&format!("warning: {message}\n"));
+    say(&format!("{}\n", legible(&format!("warning: {message}"))));
+}
+
+/// A line without what steers a terminal, cut where it is too long to be read.
+fn legible(line: &str) -> String {
+    let mut text: String = line.chars().take(LONGEST_LINE).collect();
+    if text.len() < line.len() {
+        text.push('…');
+    }
+    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }
 
 /// Writes to standard error. When nobody reads it, nobody can be told.
@@ -94,8 +106,12 @@ impl Failure {
         Self { excerpt: Some(excerpt), ..self }
     }
 
-    /// The text for the terminal.
+    /// The text for the terminal, which nothing in it can harm.
     pub fn rendered(&self) -> String {
+        self.whole().lines().fold(String::new(), |text, line| text + &legible(line) + "\n")
+    }
+
+    fn whole(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
         if let Some(excerpt) = self.excerpt.as_deref().map(str::trim_end).filter(|excerpt| !excerpt.is_empty()) {
             text += &format!("{excerpt}\n");
@@ -147,6 +163,14 @@ mod tests {
         let failure = failure.at("  --> a.yml:1:2\n".to_owned());
         let text = "error: cannot resolve image `x`\n  --> a.yml:1:2\n  cause: no answer\n  cause: connection refused\n\nhint: start the registry\n";
         assert_eq!((failure.rendered().as_str(), failure.kind), (text, ErrorKind::Io));
+    }
+
+    #[test]
+    fn values_in_messages_are_cut_and_cannot_steer_the_terminal() {
+        let failure = Failure::usage(format!("`\x1b[2J{}`", "x".repeat(5000)));
+        let rendered = failure.rendered();
+        assert!(rendered.starts_with("error: `\u{fffd}[2Jxx") && rendered.ends_with("x…\n"), "{rendered}");
+        assert_eq!(rendered.chars().count(), LONGEST_LINE + 2);
     }
 
     #[test]
