@@ -8,7 +8,7 @@ use super::supply::{SourceImage, Supply};
 use super::user::Ids;
 use super::{Error, boot};
 use crate::extent::SharedSource;
-use crate::spec::{Located, Place, Problem, Spec, VolumeFormat};
+use crate::spec::{Located, MetadataFormat, Place, Problem, Spec, VolumeFormat};
 use crate::tree::{self, Tree, TreeBuilder};
 
 /// What a spec comes to.
@@ -44,6 +44,7 @@ pub fn assemble(spec: &Spec, supply: &Supply<'_>, options: Options) -> Result<As
         ids: Ids::of(spec),
         root: TreeBuilder::new(),
         laid_out: HashMap::new(),
+        metadata: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
     };
@@ -81,6 +82,8 @@ pub(super) struct Work<'a> {
     pub root: TreeBuilder,
     /// Expanded reference to the directory in the root that has the image's files.
     pub laid_out: HashMap<String, String>,
+    /// The texts of the spec itself that were asked for.
+    pub metadata: Vec<(MetadataFormat, SharedSource)>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
 }

@@ -1,11 +1,13 @@
 //! The `files` section: what is laid over everything else.
 
 use std::io;
+use std::sync::Arc;
 
 use super::Error;
 use super::assemble::{Work, tree_error};
 use crate::base::{FileKind, Metadata};
-use crate::spec::{File, FileContent};
+use crate::extent::{Bytes, SharedSource};
+use crate::spec::{File, FileContent, MetadataFormat};
 use crate::tree::{Content, Node};
 
 /// Permission bits of a file without a mode.
@@ -33,9 +35,7 @@ impl Work<'_> {
             FileContent::Symlink(target) => Node::Symlink(metadata(FileKind::Symlink, mode), target.as_bytes()),
             FileContent::Contents(bytes) => Node::Generated(metadata(FileKind::File, mode), bytes),
             FileContent::Metadata(format) => {
-                let text = (self.supply.metadata)(*format);
-                let metadata = metadata(FileKind::File, mode);
-                return self.put_file(file, parent(metadata, mode), Node::Generated(metadata, text.as_bytes()));
+                Node::File(metadata(FileKind::File, mode), Content::whole(self.metadata_text(*format)))
             }
             FileContent::Source { path, optional } => match (self.supply.host_file)(&path.value) {
                 Ok(source) => Node::File(metadata(FileKind::File, mode), Content::whole(source)),
@@ -46,6 +46,16 @@ impl Work<'_> {
             },
         };
         self.put_file(file, parent(metadata(FileKind::Directory, mode), mode), node)
+    }
+
+    /// The spec itself in a format; files share it, however many there are.
+    fn metadata_text(&mut self, format: MetadataFormat) -> SharedSource {
+        if let Some((_, text)) = self.metadata.iter().find(|(known, _)| *known == format) {
+            return text.clone();
+        }
+        let text: SharedSource = Arc::new(Bytes((self.supply.metadata)(format).into_bytes().into_boxed_slice()));
+        self.metadata.push((format, text.clone()));
+        text
     }
 
     fn put_file(&mut self, file: &File, parent: Metadata, node: Node<'_>) -> Result<(), Error> {

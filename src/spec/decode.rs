@@ -144,19 +144,36 @@ fn file(node: &Node, problems: &mut Vec<Problem>) -> Option<File> {
     }
 }
 
+/// Longest path in bytes: the kernel passes over a longer one when it unpacks an initrd (`PATH_MAX` with its NUL).
+const LONGEST_PATH: usize = 4095;
+
+/// Longest name in a path in bytes (`NAME_MAX`).
+const LONGEST_PART: usize = 255;
+
 /// A path below the root, without `.` and doubled slashes.
 fn root_path(path: &Located<String>) -> Result<Located<String>, Problem> {
-    let parts: Vec<&str> = path.value.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let problem = |message: String| Err(Problem::new(path.place, message));
-    if parts.contains(&"..") {
-        return problem(format!("path `{}` climbs with `..`", path.value))
-            .map_err(|problem| problem.hint("write the path from the root"));
+    let mut value = String::new();
+    for part in path.value.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match part {
+            ".." => {
+                return problem(format!("path `{}` climbs with `..`", path.value))
+                    .map_err(|problem| problem.hint("write the path from the root"));
+            }
+            part if part.len() > LONGEST_PART => {
+                return problem(format!("a name in the path is longer than {LONGEST_PART} bytes"));
+            }
+            part if value.is_empty() => value.push_str(part),
+            part => value.extend(["/", part]),
+        }
+        if value.len() > LONGEST_PATH {
+            return problem(format!("the path is longer than {LONGEST_PATH} bytes"));
+        }
     }
-    match parts.iter().find(|part| part.len() > 255) {
-        Some(_) => problem("a name in the path is longer than 255 bytes".to_owned()),
-        None if path.value.is_empty() => problem("a file has an empty `path`".to_owned()),
-        None if parts.is_empty() => problem(format!("path `{}` is the root itself", path.value)),
-        None => Ok(Located { value: parts.join("/"), place: path.place }),
+    match (path.value.as_str(), value.as_str()) {
+        ("", _) => problem("a file has an empty `path`".to_owned()),
+        (text, "") => problem(format!("path `{text}` is the root itself")),
+        _ => Ok(Located { value, place: path.place }),
     }
 }
 

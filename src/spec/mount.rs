@@ -2,11 +2,17 @@
 
 use super::Mount;
 
+/// Longest bind or tmpfs in bytes: two paths, and options of the one page that mount(2) takes.
+const LONGEST: usize = 3 * 4096;
+
 /// Reads `source:destination[:options]`. Without options it is `rw,rbind,rshared`; given ones get `rbind`.
 ///
 /// # Errors
 /// A message that says what is wrong.
 pub fn parse_bind(text: &str) -> Result<Mount, String> {
+    if text.len() > LONGEST {
+        return Err(format!("the bind is longer than {LONGEST} bytes"));
+    }
     let parts: Vec<&str> = text.split(':').collect();
     let (source, destination, options) = match parts[..] {
         [source, destination] => (source, destination, ["rw", "rbind", "rshared"].map(str::to_owned).to_vec()),
@@ -28,6 +34,9 @@ pub fn parse_bind(text: &str) -> Result<Mount, String> {
 /// # Errors
 /// A message that says what is wrong.
 pub fn parse_tmpfs(text: &str) -> Result<Mount, String> {
+    if text.len() > LONGEST {
+        return Err(format!("the tmpfs is longer than {LONGEST} bytes"));
+    }
     let parts: Vec<&str> = text.split(':').collect();
     match parts[..] {
         ["", ..] => Err(format!("tmpfs `{text}` has no destination")),
