@@ -182,6 +182,13 @@ files:
 }
 
 #[test]
+fn a_limit_out_of_range_is_told_once() {
+    let text = "services: [{name: s, image: x, resources: {network: {classID: 4294967296}, pids: {limit: x}}}]";
+    let found: Vec<String> = told(text).into_iter().map(|(message, ..)| message).collect();
+    assert_eq!(found, ["4294967296 is out of range", "expected an integer, found a string"]);
+}
+
+#[test]
 fn a_broken_section_does_not_blame_those_that_refer_to_it() {
     let rows = [
         ("volumes: {a: b}\n", "expected a list of mappings, found a mapping"),
@@ -220,7 +227,7 @@ fn a_file_is_one_thing_at_one_path() {
         ("{path: a, symlink: b, contents: ''}", "a file has both `symlink` and `contents`"),
         ("{path: a, source: b, metadata: yaml}", "a file has both `source` and `metadata`"),
         ("{path: a, metadata: xml}", "unknown metadata format `xml`"),
-        ("{path: a, contents: x, mode: '010644'}", "`010644` is not a mode; write octal digits such as `\"0644\"`"),
+        ("{path: a, contents: x, mode: '0200644'}", "`0200644` is not a mode; write octal digits such as `\"0644\"`"),
         ("{path: a, contents: x}, {path: a/b, contents: y}", "`a` is a file, so it cannot hold `a/b`"),
     ] {
         let told: Vec<_> = told(&format!("files: [{file}]")).into_iter().map(|(message, ..)| message).collect();
@@ -231,6 +238,20 @@ fn a_file_is_one_thing_at_one_path() {
     assert_eq!(paths, ["a/b", "e"]);
     let contents = [spec::FileContent::Directory, spec::FileContent::Contents(Vec::new())];
     assert_eq!(parsed.spec.files.iter().map(|file| file.content.clone()).collect::<Vec<_>>(), contents);
+}
+
+#[test]
+fn a_mode_may_come_with_the_file_type_that_stat_shows() {
+    let mode = |text: &str| {
+        let spec = one(&format!("files: [{{path: a, contents: x, mode: \"{text}\"}}]")).map(|parsed| parsed.spec);
+        spec.ok().and_then(|spec| spec.files[0].mode)
+    };
+    for (text, bits) in [("0644", 0o644), ("100644", 0o644), ("0106755", 0o6755), ("40755", 0o755), ("+7", 7)] {
+        assert_eq!(mode(text), Some(bits), "{text}");
+    }
+    for text in ["1000000", "0o644", "8", "-1", "0644 "] {
+        assert_eq!(mode(text), None, "{text}");
+    }
 }
 
 #[test]

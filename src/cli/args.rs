@@ -61,7 +61,7 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Refuse references that the lock file does not record
+    /// Use the digests that the lock file records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
     /// Name of the system [default: the last spec's name]
@@ -112,13 +112,13 @@ pub struct Build {
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
     /// Format to write (repeatable) [default: the spec's `outputs`, else kernel+initrd; with -o: tar]
-    #[arg(short, long = "format", value_name = "FORMAT")]
+    #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
     pub formats: Vec<String>,
     /// Directory to write to
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// Write the one file of a format here; `-` is standard output
-    #[arg(short, long, value_name = "FILE", conflicts_with = "dir")]
+    #[arg(short, long, alias = "o", value_name = "FILE", conflicts_with = "dir")]
     pub output: Option<PathBuf>,
     /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
     #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
@@ -135,6 +135,14 @@ pub struct Build {
     /// Accepted for linuxkit's sake: lkit writes no SBOM
     #[arg(long, hide = true)]
     pub no_sbom: bool,
+    /// Accepted for linuxkit's sake, as is the next one
+    #[arg(long, hide = true)]
+    pub sbom_output: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    pub sbom_current_time: bool,
+    /// Accepted for linuxkit's sake: nothing is built, so an earlier build saves nothing
+    #[arg(long, hide = true, conflicts_with = "pull")]
+    pub input_tar: Option<PathBuf>,
     /// Accepted for linuxkit's sake: lkit needs no Docker
     #[arg(long, hide = true)]
     pub docker: bool,

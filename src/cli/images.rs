@@ -57,6 +57,14 @@ impl<'a> Images<'a> {
         self.resolver.closure(reference, platforms, self.monitor)
     }
 
+    /// The digest of what a reference means on all platforms.
+    ///
+    /// # Errors
+    /// When it cannot be found.
+    pub fn digest(&self, reference: &Reference) -> Result<Digest, crate::oci::Error> {
+        self.resolver.digest(reference, self.monitor)
+    }
+
     /// Resolves references, each once; results in the order asked for.
     pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, Failure>> {
         let is_near = |reference| self.resolver.is_near(reference);

@@ -65,7 +65,7 @@ impl LockFile {
         Ok(Some(lock))
     }
 
-    /// The digest of a reference's manifest for a platform.
+    /// The digest that a reference meant for a platform: of an image index or a manifest.
     pub fn digest(&self, platform: &Platform, reference: &str) -> Option<Digest> {
         self.platforms.get(&platform.to_string())?.get(reference)?.parse().ok()
     }

@@ -13,6 +13,7 @@ mod lock_file;
 mod log;
 mod machine;
 mod progress;
+mod references;
 mod report;
 mod settings;
 mod stored;

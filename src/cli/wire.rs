@@ -1,22 +1,23 @@
 //! Everything wired together: specs in, a catalog of artifacts out.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::images::Images;
-use super::lock_file::{self, LockFile};
 use super::progress::Progress;
 use super::report::{self, Failure};
 use super::settings::Settings;
-use super::{input, stored, template};
-use crate::base::{Digest, ErrorKind, Platform};
+use super::stored::{self, Keep, Stored};
+use super::{input, references, template};
+use crate::base::{Digest, Platform};
 use crate::extent::SharedSource;
 use crate::layer::Inner;
-use crate::oci::{Image, Reference};
+use crate::oci::{Image, expanded};
 use crate::output::{Catalog, System};
 use crate::rootfs::{self, Cause, HostFile, SourceImage, Supply};
-use crate::spec::{self, Located, MetadataFormat, Parsed, Texts};
+use crate::spec::{self, MetadataFormat, Parsed, Texts};
 use crate::tree::{Content, TreeBuilder};
 
 /// A system, ready to be shown.
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub parsed: Parsed,
     /// The images that were used, each as the spec writes its reference, in the order of the spec.
     pub images: Vec<(String, Image)>,
+    /// The images that volumes hold as they are stored.
+    pub stored: Vec<Stored>,
     /// The artifacts.
     pub catalog: Catalog,
 }
@@ -49,70 +52,25 @@ pub fn parse(specs: &[PathBuf]) -> Result<Parsed, Failure> {
 pub fn load(specs: &[PathBuf], settings: &Settings, progress: &Progress) -> Result<Loaded, Failure> {
     let parsed = parse(specs)?;
     let images = Images::new(settings, progress)?;
-    let lock = if settings.locked { Some(read_lock(specs)?) } else { None };
-    let resolved = resolve(&parsed, &images, settings, lock.as_ref())?;
-    let catalog = assemble(&parsed, &images, &resolved, settings);
-    progress.clear();
-    Ok(Loaded { catalog: catalog?, parsed, images: resolved })
-}
-
-/// The images of a spec, each reference once, as the spec writes it.
-///
-/// # Errors
-/// When one cannot be found; with its place.
-pub fn resolve(
-    parsed: &Parsed,
-    images: &Images<'_>,
-    settings: &Settings,
-    lock: Option<&LockFile>,
-) -> Result<Vec<(String, Image)>, Failure> {
-    let written = rootfs::references(&parsed.spec);
-    let at = |problem: Failure, reference: &Located<String>| problem.at(parsed.texts.excerpt(reference.place));
-    let mut references = Vec::new();
-    for text in &written {
-        let reference: Reference = text.value.parse().map_err(|error| {
-            at(Failure::caused(ErrorKind::Spec, format!("`{}` is no image reference", text.value), &error), text)
-        })?;
-        let reference = match lock {
-            Some(lock) => locked(lock, reference, &settings.platform).map_err(|problem| at(problem, text))?,
-            None => (reference, None),
-        };
-        references.push(reference);
-    }
-    let asked: Vec<Reference> = references.iter().map(|(reference, _)| reference.clone()).collect();
-    let mut resolved = Vec::new();
-    for ((text, (_, digest)), image) in written.iter().zip(references).zip(images.resolve(&asked)) {
-        let image = image.map_err(|error| at(error.under(format!("cannot resolve image `{}`", text.value)), text))?;
-        if let Some(digest) = digest.filter(|digest| digest != image.digest()) {
-            let message = format!("`{}` is now `{}`, but the lock says `{digest}`", text.value, image.digest());
-            let problem = Failure::new(ErrorKind::ImageNotFound, message).hint("take the new one with `lkit lock`");
-            return Err(at(problem, text));
-        }
-        resolved.push((text.value.clone(), image));
-    }
-    Ok(resolved)
-}
-
-fn read_lock(specs: &[PathBuf]) -> Result<LockFile, Failure> {
-    let path = lock_file::path_of(specs)?;
-    let missing = || Failure::usage(format!("there is no lock `{}`", path.display())).hint("make it with `lkit lock`");
-    LockFile::read(&path)?.ok_or_else(missing)
-}
-
-/// What to ask for, and the digest it must have.
-fn locked(lock: &LockFile, reference: Reference, platform: &Platform) -> Result<(Reference, Option<Digest>), Failure> {
-    let unknown = || {
-        let message = format!("the lock does not record `{reference}` for {platform}");
-        Failure::new(ErrorKind::ImageNotFound, message).hint("record it with `lkit lock`")
+    let lock = if settings.locked { Some(references::read_lock(specs)?) } else { None };
+    let resolved = references::resolve(&parsed, &images, settings, lock.as_ref())?;
+    let names = references::stored(&parsed, settings, lock.as_ref())?;
+    let stored = RefCell::new(Vec::new());
+    let keep = |text: &str, platforms: &[Platform]| {
+        let image = stored::image(&images, (&names[text], expanded(text)), platforms)?;
+        stored.borrow_mut().push(Stored::new(text, &image));
+        Ok(image)
     };
-    let digest = lock.digest(platform, &reference.to_string()).ok_or_else(unknown)?;
-    Ok((reference, Some(digest)))
+    let catalog = assemble(&parsed, &images, &resolved, &keep, settings);
+    progress.clear();
+    Ok(Loaded { catalog: catalog?, parsed, images: resolved, stored: stored.into_inner() })
 }
 
 fn assemble(
     parsed: &Parsed,
     images: &Images<'_>,
     resolved: &[(String, Image)],
+    stored: &Keep<'_>,
     settings: &Settings,
 ) -> Result<Catalog, Failure> {
     let trees = images.trees(&resolved.iter().map(|(_, image)| image).collect::<Vec<_>>())?;
@@ -120,13 +78,13 @@ fn assemble(
         .iter()
         .zip(trees)
         .map(|((text, image), tree)| {
-            let reference = image.reference.to_string();
+            let reference = expanded(text);
             (text.as_str(), Arc::new(SourceImage { reference, config: image.config.clone(), tree }))
         })
         .collect();
     let supply = Supply {
         image: &|reference| Ok(sources[reference].clone()),
-        stored: &|reference, platforms| stored::image(images, reference, platforms),
+        stored,
         archive: &|content| archive(images, content),
         inflate: &|content| inflate(images, content),
         host_file: &|path| HostFile::open(&rootfs::host_path(path, home().as_deref())?),
@@ -195,9 +153,7 @@ fn home() -> Option<PathBuf> {
 
 /// The spec with its references expanded.
 pub fn resolved_text(parsed: &Parsed, format: MetadataFormat) -> String {
-    let expand =
-        |text: &str| text.parse().map_or_else(|_| text.to_owned(), |reference: Reference| reference.to_string());
-    parsed.spec.to_text(format, &expand)
+    parsed.spec.to_text(format, &expanded)
 }
 
 /// What identifiers derive from: the spec as resolved, and the digests of its images.

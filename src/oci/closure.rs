@@ -7,9 +7,9 @@ use serde_json::json;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::manifest::Document;
-use super::media_type::OCI_INDEX;
+use super::media_type::{OCI_INDEX, is_config};
 use super::resolve::{Found, Graph, MAX_DEPTH, too_deep};
-use super::{Descriptor, Error, Problem, Reference, Resolver};
+use super::{Descriptor, Error, ImageConfig, Problem, Reference, Resolver};
 use crate::base::{Digest, Monitor, Platform};
 
 /// What a reference leads to. Each blob once, parents before children.
@@ -62,13 +62,28 @@ impl Resolver {
             let descriptor = root.descriptor.clone();
             let mut walk = Walk { graph, platforms, seen: HashSet::new(), met: HashSet::new(), others: Vec::new() };
             let mut closure = Closure { root: descriptor, documents: Vec::new(), layers: Vec::new() };
+            let is_index = matches!(root.document, Document::Index(_));
             walk.seen.insert(closure.root.digest);
             walk.enter(root, &mut closure, MAX_DEPTH)?;
             walk.check()?;
+            if !is_index {
+                suits(&closure, platforms)?;
+            }
             Ok(closure)
         };
         walk().map_err(|problem| Error { reference: reference.to_string(), problem })
     }
+}
+
+/// A single image is for one platform; fails when others are wanted.
+fn suits(closure: &Closure, platforms: &[Platform]) -> Result<(), Problem> {
+    let config = closure.documents.iter().find(|(descriptor, _)| is_config(&descriptor.media_type));
+    let config = config.and_then(|(_, bytes)| ImageConfig::parse(bytes).ok());
+    let missing = config.and_then(|config| {
+        let wanted = platforms.iter().find(|wanted| !config.suits(wanted))?;
+        Some(Problem::Platform { wanted: wanted.clone(), available: vec![config.platform] })
+    });
+    missing.map_or(Ok(()), Err)
 }
 
 struct Walk<'a> {

@@ -8,6 +8,8 @@ use crate::base::Digest;
 pub struct Image {
     /// The name it was found under.
     pub reference: Reference,
+    /// Digest of what the reference means: of the image index it was chosen from, or of the manifest itself.
+    pub root: Digest,
     /// Its manifest: digest, size in bytes, media type.
     pub manifest: Descriptor,
     /// The manifest's bytes.

@@ -31,7 +31,7 @@ pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
-pub use reference::{ParseReferenceError, Reference};
+pub use reference::{ParseReferenceError, Reference, expanded};
 pub use registry::{Registry, RegistryError, provide_tls};
 pub use resolve::{Options, Pull, Resolver};
 

@@ -16,8 +16,7 @@ const MAX_NAME: usize = 255;
 /// Longest tag, in bytes.
 const MAX_TAG: usize = 128;
 
-/// The expanded name of an image. `Display` writes what linuxkit calls the full reference; a tag that was left out
-/// stays out, since layouts may name an image with `:latest` and another one without.
+/// The name of an image in full, however it was written. `Display` writes it so; a tag that was left out stays out, since layouts may name an image with `:latest` and another one without.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     registry: String,
@@ -78,6 +77,12 @@ impl Reference {
         self.digest
     }
 
+    /// The same name for what has this digest, whatever the tag means by now.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
     /// Whether both name the same image for a registry: a tag that is left out is `latest`.
     pub fn means(&self, other: &Self) -> bool {
         let name = |r: &Self| (r.digest, r.digest.is_none().then(|| r.tag_or_latest().to_owned()));
@@ -127,6 +132,16 @@ impl fmt::Display for Reference {
         write!(f, "{}/{}", self.registry, self.repository)?;
         self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
         self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+/// A reference as linuxkit writes it into `metadata` files and compares it: what it takes for a short name of Docker Hub
+/// is completed, everything else stays as it was written, also `docker.io/nginx`.
+pub fn expanded(text: &str) -> String {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [name] => format!("{DOCKER_HUB}/library/{name}"),
+        [first, _] if !first.contains(['.', ':']) && first != "localhost" => format!("{DOCKER_HUB}/{text}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -203,6 +218,21 @@ mod tests {
             let reference: Reference = format!("{text}@{DIGEST}").parse().unwrap();
             assert_eq!(reference.to_string(), format!("{name}@{DIGEST}"));
             assert_eq!(reference.digest().unwrap().to_string(), DIGEST);
+        }
+    }
+
+    #[test]
+    fn linuxkit_completes_only_short_names() {
+        let rows = [
+            ("nginx@sha256:00", "docker.io/library/nginx@sha256:00"),
+            ("linuxkit/init:x", "docker.io/linuxkit/init:x"),
+            ("docker.io/nginx:1", "docker.io/nginx:1"),
+            ("localhost/a", "localhost/a"),
+            ("localhost:5000/a:1", "localhost:5000/a:1"),
+            ("a/b/c", "a/b/c"),
+        ];
+        for (text, full) in rows {
+            assert_eq!(expanded(text), full);
         }
     }
 

@@ -114,6 +114,16 @@ impl Resolver {
         Ok(image)
     }
 
+    /// The digest of what `reference` means on all platforms: an image index, or a manifest.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), platforms apart.
+    pub fn digest(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<Digest, Error> {
+        let root = self.origin(reference).root(monitor);
+        let root = root.map_err(|problem| Error { reference: reference.to_string(), problem })?;
+        Ok(root.descriptor.digest)
+    }
+
     /// Where the layers of `reference` come from when they are not here; fails for each when nothing may be asked.
     pub fn fetcher(&self, reference: &Reference) -> Arc<dyn Fetch> {
         Arc::new(self.origin(reference))
@@ -150,10 +160,11 @@ impl Graph {
 
 impl Origin {
     fn image(&self, platform: &Platform, monitor: &dyn Monitor) -> Result<Image, Problem> {
-        let root = self.root(monitor)?;
+        let found = self.root(monitor)?;
+        let root = found.descriptor.digest;
         let mut passed = Passed::default();
-        match self.choose(root, platform, &mut passed, MAX_DEPTH)? {
-            Some(image) => Ok(image),
+        match self.choose(found, platform, &mut passed, MAX_DEPTH)? {
+            Some(image) => Ok(Image { root, ..image }),
             None => {
                 let mut seen = HashSet::new();
                 passed.platforms.retain(|platform| seen.insert(platform.clone()));
@@ -314,6 +325,7 @@ impl Origin {
         let reference = self.reference.clone();
         Ok(Some(Image {
             reference,
+            root: digest,
             manifest: descriptor,
             manifest_bytes: bytes,
             config,

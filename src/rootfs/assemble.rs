@@ -69,8 +69,18 @@ pub fn references(spec: &Spec) -> Vec<&Located<String>> {
         .chain(&spec.init)
         .chain(volumes.filter_map(|volume| volume.image.as_ref()))
         .chain(containers.map(|container| &container.image));
+    each_once(all)
+}
+
+/// The references of all images that volumes hold as they are stored, each once.
+pub fn stored_references(spec: &Spec) -> Vec<&Located<String>> {
+    let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Oci);
+    each_once(volumes.filter_map(|volume| volume.image.as_ref()))
+}
+
+fn each_once<'a>(references: impl Iterator<Item = &'a Located<String>>) -> Vec<&'a Located<String>> {
     let mut seen = std::collections::HashSet::new();
-    all.filter(|reference| seen.insert(reference.value.as_str())).collect()
+    references.filter(|reference| seen.insert(reference.value.as_str())).collect()
 }
 
 /// A root in the making.
@@ -155,6 +165,7 @@ mod tests {
         let spec = spec(text);
         let names: Vec<&str> = references(&spec).into_iter().map(|reference| reference.value.as_str()).collect();
         assert_eq!(names, ["k", "a", "b", "d", "c"]);
+        assert_eq!(stored_references(&spec).len(), 1);
     }
 
     #[test]

@@ -48,7 +48,11 @@ pub(super) fn id(node: &Node) -> Option<Located<IdRef>> {
     Some(Located { value, place: node.place })
 }
 
-/// Permission bits from octal text.
+/// Largest mode: `stat` shows the type of a file above the permission bits, and LinuxKit takes what it shows.
+const LARGEST_MODE: u32 = 0o177_777;
+const PERMISSIONS: u32 = 0o7777;
+
+/// A mode from octal text; there may be a file type above its permission bits.
 ///
 /// # Errors
 /// A message that says what is wrong.
@@ -56,7 +60,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let octal = digits.bytes().all(|b| (b'0'..=b'7').contains(&b)).then(|| u32::from_str_radix(digits, 8).ok());
     match octal.flatten() {
-        Some(mode) if mode <= 0o7777 => Ok(mode),
+        Some(mode) if mode <= LARGEST_MODE => Ok(mode),
         _ => Err(format!("`{text}` is not a mode; write octal digits such as `\"0644\"`")),
     }
 }
@@ -129,7 +133,11 @@ fn file(node: &Node, problems: &mut Vec<Problem>) -> Option<File> {
         (Some(_), Some(path)) => root_path(&path),
     };
     let mode_text = filled(node.field("mode").and_then(located));
-    let mode = mode_text.map(|text| mode(&text.value).map_err(|message| Problem::new(text.place, message))).transpose();
+    let permissions = |text: Located<String>| match mode(&text.value) {
+        Ok(mode) => Ok(mode & PERMISSIONS),
+        Err(message) => Err(Problem::new(text.place, message)),
+    };
+    let mode = mode_text.map(permissions).transpose();
     let content = content(node);
     let mut tell = |problem| problems.push(problem);
     match (path, mode, content) {

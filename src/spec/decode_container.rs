@@ -165,8 +165,14 @@ fn resources(node: &Node, problems: &mut Vec<Problem>) -> Option<Resources> {
     let field = LABEL.iter().find(|field| field.key == "resources")?;
     let node = node.field(field.key)?;
     let plain = value(node, &field.kind, &Templates::default()).filter(serde_json::Value::is_object)?;
-    let told = |error: serde_json::Error| problems.push(Problem::new(node.place, format!("not valid here: {error}")));
-    serde_json::from_value(plain).map_err(told).ok()
+    let read = serde_json::from_value(plain);
+    // What the schema refuses was told with its own place.
+    let told = |error: &serde_json::Error| {
+        if problems.is_empty() {
+            problems.push(Problem::new(node.place, format!("not valid here: {error}")));
+        }
+    };
+    read.inspect_err(told).ok()
 }
 
 fn runtime(node: &Node, problems: &mut Vec<Problem>) -> RuntimeOptions {

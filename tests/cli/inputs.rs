@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use crate::common::stdout;
-use crate::layout::LayoutMaker;
+use crate::layout::{LayoutMaker, digest_of};
 use crate::system::{SPEC, System, assert_says, image, tar};
 
 #[test]
@@ -39,7 +39,7 @@ fn fuse_a_spec_from_standard_input_is_mounted() {
     let output = command.stdin(Stdio::from(File::open(system.path("a.yml")).unwrap())).output().unwrap();
     stdout("mount", &output);
     let mounted = crate::system::Mounted(system.mount_point());
-    assert!(mounted.path("linuxkit-kernel").is_file());
+    assert!(mounted.path("moby-kernel").is_file());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_package_reference_that_leads_nowhere_is_told() {
 
 #[test]
 fn a_lock_is_the_same_each_time_and_holds_what_it_locks() {
-    let mut system = System::new();
+    let system = System::new();
     let said = system.bad("build --locked --digest a.yml", 2);
     assert_says(&said, &["there is no lock `a.lock`", "hint: make it with `lkit lock`"]);
     system.good("lock a.yml");
@@ -79,20 +79,59 @@ fn a_lock_is_the_same_each_time_and_holds_what_it_locks() {
     system.write("b.yml", "init:\n  - test/other:1\n");
     assert_says(&system.bad("build --locked --digest b.yml", 4), &["the lock does not record", "b.yml:2:5", "hint: "]);
 
-    change_init(&mut system.layout);
-    let said = system.bad("build --locked --digest a.yml", 4);
-    assert_says(&said, &["`test/kernel:1` is now `sha256:", "but the lock says `sha256:", "a.yml:2:10", "`lkit lock`"]);
     system.write("a.lock", "{}");
     assert_says(&system.bad("build --locked --digest a.yml", 3), &["`a.lock` is no lock of lkit", "hint: "]);
+}
+
+#[test]
+fn a_lock_decides_what_a_moved_tag_means() {
+    let mut system = System::new();
+    system.write("b.yml", format!("{SPEC}volumes: [{{name: v, image: test/init:1, format: oci}}]\n"));
+    let before = system.good("build --digest b.yml");
+    system.good("lock b.yml");
+    let layout = system.path("layout");
+    fs::rename(&layout, system.path("old")).unwrap();
+    system.layout = LayoutMaker::new(&layout);
+    change_init(&mut system.layout);
+    assert_ne!(system.good("build --digest b.yml"), before);
+    assert_eq!(system.good("build --locked --digest b.yml --layout old"), before);
+    let missing = system.bad("build --locked --digest --cache empty b.yml", 4);
+    assert_says(&missing, &["cannot resolve image `test/kernel:1`", "b.yml:2:10", "hint: the lock says `sha256:"]);
+}
+
+#[test]
+fn a_lock_is_of_every_platform_of_an_image() {
+    let mut system = System::new();
+    let images = ["amd64", "arm64"].map(|arch| system.layout.image(arch, &[&tar(&[("x", arch.as_bytes())])]));
+    let index = system.layout.index(&images);
+    system.layout.name("docker.io/test/both:1", &index);
+    system.write("b.yml", "init: [test/both:1]\nvolumes: [{name: v, image: test/both:1, format: oci}]\n");
+    system.good("lock --arch arm64 b.yml");
+    let lock = fs::read_to_string(system.path("b.lock")).unwrap();
+    assert_says(&lock, &["linux/arm64", &digest_of(&index).to_string()]);
+    assert_says(&system.bad("build --locked --digest --arch amd64 b.yml", 4), &["for linux/amd64", "b.yml:1:8"]);
+    let both = system.good("build --locked --digest --arch arm64 b.yml");
+    assert_eq!(both, system.good("build --digest --arch arm64 b.yml"));
+    let own = lock.replace("test/both:1", "test/both:2");
+    system.write("b.lock", own);
+    assert_says(&system.bad("build --locked --digest --arch arm64 b.yml", 4), &["the lock does not record"]);
 }
 
 /// Lets the name of the init image mean another one.
 fn change_init(layout: &mut LayoutMaker) {
     let changed = image(layout, &[&tar(&[("etc/motd", b"changed\n")])]);
-    let kernel = image(layout, &[&tar(&[("kernel", b"k")])]);
-    *layout = LayoutMaker::new(&layout.dir);
+    let kernel = image(layout, &[&tar(&[("kernel", b"k"), ("kernel.tar", &tar(&[]))])]);
     layout.name("docker.io/test/init:1", &changed);
     layout.name("docker.io/test/kernel:1", &kernel);
+}
+
+#[test]
+fn formats_and_options_are_written_as_for_linuxkit() {
+    let system = System::new();
+    let two = system.good("build --digest -f kernel+initrd,kernel+squashfs a.yml");
+    assert_eq!(two, system.good("build --digest -f kernel+initrd -f kernel+squashfs a.yml"));
+    system.good("build --format tar --no-sbom --docker --sbom-output x --input-tar y --o out.tar a.yml");
+    assert!(system.path("out.tar").is_file());
 }
 
 #[test]

@@ -72,6 +72,32 @@ fn regression_a_pull_that_is_killed_is_repaired_by_the_next() {
     assert_eq!(kept, fresh, "a killed pull leaves files that are never removed");
 }
 
+#[test]
+fn a_lock_fetches_what_a_tag_meant_before_it_moved() {
+    let mut system = System::new();
+    let Some(registry) = DockerRegistry::start(&system.path("registry"), Door::Open) else { return };
+    for text in ["old", "new"] {
+        let descriptor = image(&system.layout, &[&tar(&[("etc/version", text.as_bytes())])]);
+        system.layout.name(text, &descriptor);
+    }
+    system.write("b.yml", format!("init:\n  - {}/test/moves:1\n", registry.host()));
+    let run = |line: &str, cache: &str| {
+        let mut command = lkit(&system.path(cache));
+        stdout(line, &command.current_dir(system.dir.path()).args(line.split(' ')).output().unwrap())
+    };
+    registry.push(&system.layout.dir, "old", "test/moves:1");
+    run("lock b.yml", "first");
+    let old = run("build --digest b.yml", "first");
+    registry.push(&system.layout.dir, "new", "test/moves:1");
+    assert_eq!(run("build --digest --locked b.yml", "second"), old);
+    assert_eq!(run("build --digest --locked --pull b.yml", "first"), old);
+    let new = run("build --digest b.yml", "second");
+    assert_ne!(new, old);
+    assert_eq!(run("build --digest --locked b.yml", "second"), old);
+    run("lock --pull b.yml", "first");
+    assert_eq!(run("build --digest --locked b.yml", "third"), new);
+}
+
 /// Whether a child is a zombie that waits for us.
 fn child_ended(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))

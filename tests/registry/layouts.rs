@@ -118,6 +118,21 @@ fn a_folder_that_is_no_layout_is_told_at_once() {
 }
 
 #[test]
+fn a_single_image_is_no_closure_for_another_platform() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = LayoutMaker::new(&dir.path().join("layout"));
+    let image = layout.image("arm64", &[b"layer"]);
+    layout.name("docker.io/a/b:latest", &image);
+    let resolver = resolver(&dir.path().join("cache"), &[&layout.dir], offline());
+    let closure = |platforms: &[Platform]| resolver.closure(&reference("a/b"), platforms, &Silent);
+    for platforms in [&[][..], &[Platform::linux("arm64")]] {
+        assert_eq!(closure(platforms).unwrap().layers.len(), 1);
+    }
+    let error = closure(&[Platform::linux("arm64"), Platform::linux("amd64")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ImageNotFound, "{error}");
+}
+
+#[test]
 fn a_closure_holds_each_blob_once_and_only_the_wanted_platforms() {
     let dir = tempfile::tempdir().unwrap();
     let mut layout = LayoutMaker::new(&dir.path().join("layout"));

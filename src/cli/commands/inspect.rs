@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::base::FileKind;
+use crate::base::{Digest, FileKind};
 use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
+use crate::cli::stored::Stored;
 use crate::cli::wire::{self, Loaded};
 use crate::oci::Image;
-use crate::spec::Spec;
+use crate::spec::{Spec, Volume, VolumeFormat};
 use crate::tree::{EntryId, Tree};
 
 /// Prints images, artifacts and the tree as text or JSON.
@@ -31,24 +32,27 @@ pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the spec uses a reference.
+/// Where the spec lays out the files of a reference.
 fn uses(spec: &Spec, reference: &str) -> Vec<String> {
     let mut uses = Vec::new();
     let mut note = |is_it: bool, what: String| uses.extend(is_it.then_some(what));
     note(spec.kernel.as_ref().is_some_and(|kernel| kernel.image.value == reference), "kernel".to_owned());
     note(spec.init.iter().any(|image| image.value == reference), "init".to_owned());
-    for volume in &spec.volumes {
-        let is_it = volume.image.as_ref().is_some_and(|image| image.value == reference);
-        note(is_it, format!("volume {}", volume.name.value));
-    }
+    uses.extend(volumes(spec, reference, VolumeFormat::Filesystem));
     for (section, containers) in
         [("onboot", &spec.onboot), ("onshutdown", &spec.onshutdown), ("service", &spec.services)]
     {
-        for container in containers {
-            note(container.image.value == reference, format!("{section} {}", container.name.value));
-        }
+        let containers = containers.iter().filter(|container| container.image.value == reference);
+        uses.extend(containers.map(|container| format!("{section} {}", container.name.value)));
     }
     uses
+}
+
+/// The volumes that hold the image of a reference in this way.
+fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
+    let has = |volume: &&Volume| volume.image.as_ref().is_some_and(|image| image.value == reference);
+    let volumes = spec.volumes.iter().filter(|volume| volume.format == format).filter(has);
+    volumes.map(|volume| format!("volume {}", volume.name.value)).collect()
 }
 
 /// Name and size of each artifact that can be laid out.
@@ -68,10 +72,17 @@ fn json_of(loaded: &Loaded) -> Value {
                "platform": image.config.platform.to_string(), "usedBy": uses(&loaded.parsed.spec, text),
                "layers": image.layers.iter().map(layer).collect::<Vec<_>>()})
     };
+    let blob = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
+    let stored = |image: &Stored| {
+        json!({"reference": image.reference, "digest": image.root.to_string(),
+               "usedBy": volumes(&loaded.parsed.spec, &image.text, VolumeFormat::Oci),
+               "blobs": image.blobs.iter().map(blob).collect::<Vec<_>>()})
+    };
     let artifact = |(name, size): (String, u64)| json!({"name": name, "size": size});
     json!({
         "name": loaded.catalog.name(),
         "images": loaded.images.iter().map(image).collect::<Vec<_>>(),
+        "stored": loaded.stored.iter().map(stored).collect::<Vec<_>>(),
         "artifacts": artifacts(loaded).into_iter().map(artifact).collect::<Vec<_>>(),
         "files": loaded.catalog.system().tree.entry_count(),
     })
@@ -82,7 +93,17 @@ fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> 
     for (text, image) in &loaded.images {
         let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
         writeln!(output, "  {}  {}", image.reference, uses(&loaded.parsed.spec, text).join(", "))?;
-        writeln!(output, "    {}  {} layers, {size} bytes", image.digest(), image.layers.len())?;
+        let (platform, count) = (&image.config.platform, image.layers.len());
+        writeln!(output, "    {}  {platform}, {count} layers, {size} bytes", image.digest())?;
+        for layer in &image.layers {
+            writeln!(output, "      {}  {} bytes", layer.digest, layer.size)?;
+        }
+    }
+    for image in &loaded.stored {
+        let size: u64 = image.blobs.iter().map(|(_, size)| size).sum();
+        let uses = volumes(&loaded.parsed.spec, &image.text, VolumeFormat::Oci).join(", ");
+        writeln!(output, "  {}  {uses}", image.reference)?;
+        writeln!(output, "    {}  as it is stored, {} blobs, {size} bytes", image.root, image.blobs.len())?;
     }
     writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;
     writeln!(output, "artifacts")?;

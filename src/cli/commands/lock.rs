@@ -1,6 +1,5 @@
 //! `lkit lock`: the digest of every reference, recorded beside the spec.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use crate::cli::images::Images;
@@ -9,7 +8,7 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::Settings;
-use crate::cli::{args, wire};
+use crate::cli::{args, references, wire};
 
 /// Resolves all references and writes the lock; other platforms in it stay.
 pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -18,9 +17,7 @@ pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
     let progress = Progress::new(loudness);
     let parsed = wire::parse(&args.specs)?;
     let images = Images::new(&settings, &progress)?;
-    let resolved = wire::resolve(&parsed, &images, &settings, None)?;
-    let digests = resolved.iter().map(|(_, image)| (image.reference.to_string(), *image.digest()));
-    let digests: BTreeMap<_, _> = digests.collect();
+    let digests = references::digests(&parsed, &images, &settings)?;
     let mut lock = LockFile::read(&path)?.unwrap_or_default();
     lock.record(&settings.platform, digests);
     lock.write(&path)?;
