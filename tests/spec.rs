@@ -301,7 +301,9 @@ fn labels_are_read_in_yaml_and_json() {
     let options = spec::parse_label(json).unwrap();
     assert_eq!((options.capabilities.unwrap()[0].value.as_str(), options.oom_score_adj), ("all", Some(-999)));
     assert_eq!(spec::parse_label("net: new\nreadonly: true").unwrap().readonly, Some(true));
-    assert_eq!(spec::parse_label("").unwrap(), spec::ContainerOptions::default());
+    for nothing in ["", "{}", "name: ''\nimage: ''"] {
+        assert_eq!(spec::parse_label(nothing).unwrap(), spec::ContainerOptions::default(), "{nothing}");
+    }
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     for (text, message) in [
         ("{\"name\": \"x\"}", "a label cannot set `name`"),
@@ -314,6 +316,68 @@ fn labels_are_read_in_yaml_and_json() {
     ] {
         let error = spec::parse_label(text).unwrap_err();
         assert!(error.problems()[0].message.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn regression_a_lone_carriage_return_ends_a_line() {
+    let Err(error) = spec::parse(&[input("a.yml", b"init: [a]\rbogus: 1\r\nother: 2\n")]) else { panic!("no error") };
+    let shown: Vec<String> = error.problems().iter().map(|problem| error.texts().excerpt(problem.place)).collect();
+    assert!(shown[0].contains("a.yml:2:1\n") && shown[0].contains("\n 2 | bogus: 1\n   | ^^^^^"), "{}", shown[0]);
+    assert!(shown[1].contains("\n 3 | other: 2\n   | ^^^^^"), "{}", shown[1]);
+}
+
+/// Texts made from `text` by cutting, doubling and swapping parts of it, and putting in what YAML reads otherwise.
+fn mangled(text: &str, rng: &mut u64) -> Vec<u8> {
+    let mut next = |below: usize| {
+        *rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(*rng >> 33).unwrap() % below.max(1)
+    };
+    let parts =
+        ["{", "]", ": ", "- ", "&a ", "*a", "<<: ", "!!binary ", "|2\n", "\"", "'", "\t", "\n---\n", "? ", "\0", "~"];
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=next(3) {
+        let (at, len) = (next(bytes.len()), next(12));
+        let end = (at + len).min(bytes.len());
+        match next(5) {
+            0 => drop(bytes.drain(at..end)),
+            1 => drop(bytes.splice(at..at, parts[next(parts.len())].bytes())),
+            2 => bytes.truncate(at),
+            3 => bytes.extend_from_within(at..end),
+            _ => bytes[at..end].reverse(),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn prop_a_mangled_spec_is_read_or_refused_with_a_place() {
+    let rich = r#"kernel: {image: "a/k:1", cmdline: "c d", tar: none, ucode: u}
+init: ["a/i:1", 'b/i@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855']
+onboot:
+  - &one {name: one, image: a/b, binds: ["/a:/b:ro", "v:/v"], capabilities.add: [CAP_CHOWN], uid: two, rlimits: ["nofile,1,2"]}
+services:
+  - <<: *one
+    name: two
+    mounts: [{type: tmpfs, destination: /t, options: [size=1m]}]
+    devices: [{path: /dev/x, type: c, major: 0x5, minor: 1, mode: "0666"}]
+    resources: {memory: {limit: 10}, blockio: {weightDevice: [{major: 8, minor: 0, weight: 5}]}}
+    runtime: {mkdir: [/a], interfaces: [{name: e, add: veth, peer: p}], bindNS: {net: /run/n}}
+volumes: [{name: v, image: a/v, format: oci, platforms: [linux/arm64]}]
+files:
+  - {path: a/b, contents: "x\u00e9", mode: "0600", gid: one}
+  - path: c
+    contents: |-
+      several
+       lines
+"#;
+    let mut rng = 7;
+    for _ in 0..3000 {
+        let text = mangled(rich, &mut rng);
+        let Err(error) = spec::parse(&[input("a.yml", &text)]) else { continue };
+        let excerpt = |problem: &spec::Problem| error.texts().excerpt(problem.place);
+        let lost = error.problems().iter().find(|problem| !excerpt(problem).contains("a.yml:"));
+        assert_eq!(lost, None, "{}", String::from_utf8_lossy(&text));
     }
 }
 

@@ -77,22 +77,24 @@ impl<'a> Images<'a> {
     /// Makes all layers of `images` ready, then merges each image's layers into a tree.
     ///
     /// # Errors
-    /// When a layer cannot be had or is corrupt.
-    pub fn trees(&self, images: &[&Image]) -> Result<Vec<TreeBuilder>, Failure> {
-        let mut wanted: HashMap<Key, (Wanted, &Reference)> = HashMap::new();
-        for image in images {
+    /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
+    pub fn trees(&self, images: &[&Image]) -> Result<Vec<TreeBuilder>, (usize, Failure)> {
+        let mut wanted: HashMap<Key, (Wanted, usize)> = HashMap::new();
+        for (place, image) in images.iter().enumerate() {
             for layer in &image.layers {
                 let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
-                wanted.entry(key(layer)).or_insert((name, &image.reference));
+                wanted.entry(key(layer)).or_insert((name, place));
             }
         }
-        let wanted: Vec<_> = wanted.into_values().collect();
-        let opened = side_by_side(&wanted, PASSES, |(wanted, reference)| self.open(wanted, reference));
+        let mut wanted: Vec<_> = wanted.into_values().collect();
+        wanted.sort_by_key(|(_, place)| *place);
+        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| self.open(wanted, &images[*place].reference));
         let mut layers = HashMap::new();
-        for ((name, _), layer) in wanted.iter().zip(opened) {
-            layers.insert((name.digest, name.diff_id), layer?);
+        for ((name, place), layer) in wanted.iter().zip(opened) {
+            layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
         }
-        images.iter().map(|image| merged(image, &layers)).collect()
+        let trees = images.iter().enumerate();
+        trees.map(|(place, image)| merged(image, &layers).map_err(|problem| (place, problem))).collect()
     }
 
     /// A blob as it is stored, its digest checked now.

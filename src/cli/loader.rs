@@ -76,7 +76,7 @@ fn in_image(images: &Images<'_>, reference: &Reference, name: &str) -> Result<Sh
     let mut tree = None;
     for image in images.resolve(std::slice::from_ref(reference)) {
         let image = image.map_err(|error| error.under(format!("cannot resolve image `{reference}`")))?;
-        tree = images.trees(&[&image])?.pop();
+        tree = images.trees(&[&image]).map_err(|(_, problem)| problem)?.pop();
     }
     let places = [format!("{DIRECTORY}/{name}"), name.to_owned()];
     let content = tree.and_then(|tree| {

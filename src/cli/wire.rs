@@ -73,7 +73,8 @@ fn assemble(
     stored: &Keep<'_>,
     settings: &Settings,
 ) -> Result<Catalog, Failure> {
-    let trees = images.trees(&resolved.iter().map(|(_, image)| image).collect::<Vec<_>>())?;
+    let trees = images.trees(&resolved.iter().map(|(_, image)| image).collect::<Vec<_>>());
+    let trees = trees.map_err(|(image, problem)| problem.at(excerpt_of(parsed, &resolved[image].0)))?;
     let sources: HashMap<&str, Arc<SourceImage>> = resolved
         .iter()
         .zip(trees)
@@ -108,6 +109,12 @@ fn assemble(
     Ok(Catalog::new(settings.name.clone(), system))
 }
 
+/// The line that names a reference first.
+fn excerpt_of(parsed: &Parsed, reference: &str) -> String {
+    let written = rootfs::references(&parsed.spec).into_iter().find(|written| written.value == reference);
+    written.map(|written| parsed.texts.excerpt(written.place)).unwrap_or_default()
+}
+
 fn placed(error: rootfs::Error, texts: &Texts) -> Failure {
     let excerpts: Vec<String> = match &error {
         rootfs::Error::Values { problems } => problems
@@ -126,7 +133,7 @@ fn placed(error: rootfs::Error, texts: &Texts) -> Failure {
 fn archive(images: &Images<'_>, content: &Content) -> Result<TreeBuilder, Cause> {
     let layer = images.layers.open_nested(&inner(content)).map_err(Cause::new)?;
     let mut tree = TreeBuilder::new();
-    tree.merge_layer(layer.toc().entries(), layer.diff()).map_err(Cause::new)?;
+    tree.merge_archive(layer.toc().entries(), layer.diff()).map_err(Cause::new)?;
     Ok(tree)
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::check::{check, check_options};
 use super::conform::conform;
-use super::node::{Node, Value};
+use super::node::{Key, Node, Value};
 use super::read::{Read, read};
 use super::schema::{LABEL, SPEC};
 use super::template::{PackageFinder, Templates};
@@ -76,10 +76,11 @@ fn label(text: &str, problems: &mut Vec<Problem>) -> ContainerOptions {
     problems.extend(found);
     let Some(root) = root else { return ContainerOptions::default() };
     for key in ["name", "image"] {
-        if let Some((key, _)) = root.entries().iter().find(|(k, _)| k.text == key) {
+        if let Some((key, _)) = root.entries().iter().find(|(k, value)| k.text == key && value.text() != Some("")) {
             problems.push(Problem::new(key.place, format!("a label cannot set `{}`", key.text)));
         }
     }
+    let root = unnamed(&root);
     if problems.is_empty() {
         conform(&root, LABEL, problems);
     }
@@ -88,6 +89,14 @@ fn label(text: &str, problems: &mut Vec<Problem>) -> ContainerOptions {
         check_options(&options, problems);
     }
     options
+}
+
+/// A label without the keys that it may only leave empty.
+fn unnamed(root: &Rc<Node>) -> Rc<Node> {
+    let Value::Map(entries) = &root.value else { return root.clone() };
+    let other = |(key, _): &&(Key, Rc<Node>)| !["name", "image"].contains(&key.text.as_str());
+    let value = Value::Map(entries.iter().filter(other).cloned().collect());
+    Rc::new(Node { place: root.place, value, weight: root.weight })
 }
 
 #[derive(Default)]

@@ -30,8 +30,14 @@ pub(super) fn decode(bytes: &[u8], file: u16) -> Result<String, Problem> {
             let message = format!("a spec cannot hold the control character U+{:04X}", u32::from(c));
             Err(Problem::new(end_of(&text[..index], file), message).hint("write it as an escape between double quotes"))
         }
-        None => Ok(text),
+        None => Ok(with_line_feeds(text)),
     }
+}
+
+/// The text with one kind of line break: a lone carriage return is one, too (YAML 1.2.2 section 5.4), and lines are
+/// counted alike by all who look at them.
+fn with_line_feeds(text: String) -> String {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
 }
 
 /// A text, or the valid part of it and what is wrong after that.
@@ -79,6 +85,11 @@ mod tests {
         for bytes in ["é: 1".as_bytes(), "\u{feff}é: 1".as_bytes(), &le, &be] {
             assert_eq!(decode(bytes, 0), Ok("é: 1".to_owned()));
         }
+    }
+
+    #[test]
+    fn every_line_break_is_a_line_feed() {
+        assert_eq!(decode(b"a\r\nb\rc\n\rd", 0), Ok("a\nb\nc\n\nd".to_owned()));
     }
 
     #[test]

@@ -43,6 +43,19 @@ impl TreeBuilder {
         Ok(())
     }
 
+    /// Lays the entries of an archive that is no layer, in order, over the tree: no name in it hides another.
+    ///
+    /// # Errors
+    /// As [`merge_layer`](Self::merge_layer).
+    pub fn merge_archive<'a>(
+        &mut self,
+        entries: impl Iterator<Item = Entry<'a>>,
+        diff: &SharedSource,
+    ) -> Result<(), Error> {
+        self.layer += 1;
+        entries.into_iter().try_for_each(|entry| self.merge_entry(entry, diff))
+    }
+
     fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource) -> Result<(), Error> {
         let metadata = entry.metadata;
         let content = |source: &SharedSource, offset, size| Content { source: source.clone(), offset, size };
@@ -171,6 +184,10 @@ mod tests {
         for lines in layers {
             tree.merge_layer(layer(lines).into_iter(), &diff).unwrap();
         }
+        paths(tree)
+    }
+
+    fn paths(tree: TreeBuilder) -> String {
         let tree = tree.finish();
         let paths: Vec<String> = tree.walk().map(|entry| String::from_utf8(tree.path(entry)).unwrap()).collect();
         paths.join(" ")
@@ -190,6 +207,14 @@ mod tests {
     #[test]
     fn an_opaque_directory_hides_all_that_is_lower() {
         assert_eq!(merged(&["f a/x\nf a/s/y", "d a\nf a/s/z\nf a/.wh..wh..opq\nf a/w"]), "a a/s a/s/z a/w");
+    }
+
+    #[test]
+    fn an_archive_that_is_no_layer_hides_nothing() {
+        let diff: SharedSource = Arc::new(Zeros(1));
+        let mut tree = TreeBuilder::new();
+        tree.merge_archive(layer("f a/x\nf a/.wh.x\nf a/.wh..wh..opq\nf a/x").into_iter(), &diff).unwrap();
+        assert_eq!(paths(tree), "a a/.wh..wh..opq a/.wh.x a/x");
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn damage_layers_that_are_not_what_they_claim_are_corrupt() {
     let id = Digest::of(&good);
     let blob = gzip(&good);
     let cut = blob[..blob.len() / 2].to_vec();
-    assert_says(&fails(&mut system, "cut", cut, id, 5), &["cannot use image `docker.io/test/cut:1`"]);
+    assert_says(&fails(&mut system, "cut", cut, id, 5), &["cannot use image `docker.io/test/cut:1`", "b.yml:2:5"]);
     assert_says(&fails(&mut system, "garbage", noise(5000), id, 5), &["cannot use image"]);
     let said = fails(&mut system, "other", blob, Digest::of(b"other"), 5);
     assert_says(&said, &["cannot use image", &Digest::of(b"other").to_string()]);
