@@ -41,14 +41,6 @@ pub struct Artifact {
     pub product: Product,
 }
 
-/// An artifact that a mount does not show, and why.
-pub struct LeftOut {
-    /// The artifact.
-    pub artifact: Artifact,
-    /// What stands in its way.
-    pub obstacle: Obstacle,
-}
-
 type Made = OnceLock<Result<SharedSource, Obstacle>>;
 
 /// The artifacts of one system.
@@ -81,30 +73,6 @@ impl Catalog {
         let plain = plain.map(|(name, product)| Artifact { name: name.to_owned(), product });
         let named = Format::mounted_files().into_iter().map(|file| self.artifact(file));
         plain.into_iter().chain(named).filter(|artifact| self.has(artifact.product)).collect()
-    }
-
-    /// The artifacts of [`mounted`](Self::mounted) that can be shown, and those that never can be: no loader starts the
-    /// kernel, or a file is too large for an initrd. What only cannot be read now counts as one that can be.
-    ///
-    /// Lays out the initrd and the media, which cost nothing more. Archives and file systems of the root wait until
-    /// somebody asks for them: each costs as much again, and hardly a root is beyond them.
-    pub fn shown(&self) -> (Vec<Artifact>, Vec<LeftOut>) {
-        let (mut shown, mut left_out) = (Vec::new(), Vec::new());
-        for artifact in self.mounted() {
-            match self.obstacle(artifact.product).filter(Obstacle::is_lasting) {
-                None => shown.push(artifact),
-                Some(obstacle) => left_out.push(LeftOut { artifact, obstacle }),
-            }
-        }
-        (shown, left_out)
-    }
-
-    fn obstacle(&self, product: Product) -> Option<Obstacle> {
-        match product {
-            Product::Tar | Product::Docker | Product::RootIso | Product::Squashfs | Product::Erofs => None,
-            Product::KernelInitrdTar => self.product(Product::Archive).err(),
-            _ => self.product(product).err(),
-        }
     }
 
     /// The artifacts `format` writes.

@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
-use crate::base::Metadata;
+use crate::base::{ErrorKind, Fault as _, Metadata};
 use crate::extent::{ReadError, SharedSource};
 
 type Made = Result<SharedSource, ReadError>;
 
-/// A named file; laid out at most once, failure included.
+/// A named file; laid out at most once. One that never can be is not there; what could not be read is tried again.
 pub struct Artifact {
     name: String,
     mtime: i64,
@@ -47,9 +47,25 @@ impl Artifact {
     /// Its bytes; laid out now when they are not yet.
     ///
     /// # Errors
-    /// What the layout said, every time.
+    /// What the layout said.
     pub fn open(&self) -> Result<&SharedSource, ReadError> {
-        self.made.get_or_init(|| (self.open)()).as_ref().map_err(Clone::clone)
+        if self.made.get().is_none() {
+            let made = (self.open)();
+            if let Err(error) = &made
+                && error.kind() != ErrorKind::Unsupported
+            {
+                return Err(error.clone());
+            }
+            // Another thread may have been quicker, with the same.
+            let _ = self.made.set(made);
+        }
+        let made = self.made.get().expect("it was set a moment ago");
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether it is known that it never can be laid out.
+    pub fn is_impossible(&self) -> bool {
+        matches!(self.made.get(), Some(Err(_)))
     }
 
     /// Whether asking for its size costs nothing.
@@ -64,7 +80,6 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::base::ErrorKind;
 
     #[test]
     fn a_layout_happens_when_asked_for_and_once_even_when_it_fails() {
@@ -78,6 +93,17 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(artifact.open().err().unwrap().to_string(), "a file is over 4 GiB");
         }
-        assert!(artifact.is_made() && count.load(Ordering::Relaxed) == 1);
+        assert!(artifact.is_impossible() && count.load(Ordering::Relaxed) == 1);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again() {
+        let count = AtomicU32::new(0);
+        let artifact = Artifact::new("kernel", move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(ReadError::new(ErrorKind::Unreachable, "no route")),
+            _ => Ok(Arc::new(crate::extent::Zeros(1)) as SharedSource),
+        });
+        assert_eq!(artifact.open().err().unwrap().kind(), ErrorKind::Unreachable);
+        assert!(artifact.open().is_ok() && artifact.is_made() && !artifact.is_impossible());
     }
 }

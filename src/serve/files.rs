@@ -129,7 +129,7 @@ impl Files {
     pub fn attributes(&self, inode: u64) -> Result<Attributes, FileError> {
         Ok(match self.node(inode)? {
             Node::Root => self.root(),
-            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(artifact.open()?.size())),
+            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?.size())),
             Node::Tree(tree, id) => in_tree(tree, id),
         })
     }
@@ -303,7 +303,7 @@ impl Files {
     fn content(&self, inode: u64) -> Result<Content, FileError> {
         let source: SharedSource = match self.node(inode)? {
             Node::Root => return Err(FileError::IsADirectory),
-            Node::Artifact(_, artifact) => artifact.open()?.clone(),
+            Node::Artifact(_, artifact) => opened(artifact)?.clone(),
             Node::Tree(tree, id) => match tree.inode(id).metadata.kind {
                 FileKind::Directory => return Err(FileError::IsADirectory),
                 FileKind::File => match tree.content(id) {
@@ -351,6 +351,11 @@ impl Files {
     fn above(&self, tree: &Tree, id: InodeId) -> Attributes {
         if id == tree.root() { self.root() } else { in_tree(tree, tree.parent(id)) }
     }
+}
+
+/// The bytes of an artifact; one that never can be laid out is not there.
+fn opened(artifact: &Artifact) -> Result<&SharedSource, FileError> {
+    artifact.open().map_err(|error| if artifact.is_impossible() { FileError::NotFound } else { error.into() })
 }
 
 fn in_tree(tree: &Tree, id: InodeId) -> Attributes {

@@ -126,6 +126,14 @@ impl Mounted {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// The names that are listed and lead to something, sorted.
+    pub fn that_are_there(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| fs::symlink_metadata(self.path(name)).is_ok()).collect();
+        names.sort();
+        names
+    }
+
     /// The process that serves it.
     pub fn server(&self) -> u32 {
         server_of(&self.0).expect("a mount has a server")

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::base::{ErrorKind, Fault as _};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
 use crate::extent::ReadError;
-use crate::output::{Catalog, LeftOut};
+use crate::output::Catalog;
 use crate::serve::background::{self, Ready, Started};
 use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount};
 
@@ -38,13 +39,7 @@ fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
     let settings = Settings::new(sources, &paths)?;
-    let tell = |warning: &str| {
-        report::warn(warning);
-        if args.log.is_some() {
-            tracing::warn!("{warning}");
-        }
-    };
-    let files = files_of(wire::load(&paths, &settings, &progress)?.catalog, &tell);
+    let files = files_of(wire::load(&paths, &settings, &progress)?.catalog);
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
@@ -55,32 +50,21 @@ fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A catalog's artifacts and its root, owned by whoever runs this; `tell` hears what cannot be shown, and why.
-pub fn files_of(catalog: Catalog, tell: &dyn Fn(&str)) -> Files {
+/// A catalog's artifacts and its root, owned by whoever runs this. Nothing is laid out before somebody asks; the log
+/// tells what then turns out to be impossible.
+pub fn files_of(catalog: Catalog) -> Files {
     let catalog = Arc::new(catalog);
     let tree = catalog.system().tree.clone();
-    let (shown, left_out) = catalog.shown();
-    warnings(&left_out).iter().for_each(|warning| tell(warning));
-    let artifacts = shown.into_iter().map(|artifact| {
+    let artifacts = catalog.mounted().into_iter().map(|artifact| {
         let catalog = catalog.clone();
         Artifact::new(artifact.name.clone(), move || {
             let opened = catalog.open(&artifact);
+            if let Some(error) = opened.as_ref().err().filter(|error| error.kind() == ErrorKind::Unsupported) {
+                tracing::warn!("not shown: {}", report::in_line(error));
+            }
             opened.map_err(|error| ReadError::wrap(format!("`{}` cannot be shown", artifact.name), error))
         })
     });
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     Files::new(artifacts.collect(), Some(tree), owner)
-}
-
-/// What is not shown, a line for each reason.
-fn warnings(left_out: &[LeftOut]) -> Vec<String> {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for LeftOut { artifact, obstacle } in left_out {
-        let reason = obstacle.to_string();
-        match reasons.iter_mut().find(|(other, _)| *other == reason) {
-            Some((_, names)) => names.push(&artifact.name),
-            None => reasons.push((reason, vec![&artifact.name])),
-        }
-    }
-    reasons.into_iter().map(|(reason, names)| format!("not shown: {}: {reason}", names.join(" "))).collect()
 }

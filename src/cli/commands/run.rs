@@ -84,7 +84,7 @@ fn run_specs(specs: &[PathBuf], mut args: args::Run, monitor: Monitor, loudness:
     let dir = dir.map_err(|error| Failure::io("cannot make a directory to mount on", &error))?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
-    let session = mount(files_of(loaded.catalog, &|_| {}), dir.path(), MountOptions::default())?;
+    let session = mount(files_of(loaded.catalog), dir.path(), MountOptions::default())?;
     let bootable = Bootable::in_directory(dir.path(), Wish { iso: args.iso, initrd: None });
     let result = bootable.and_then(|bootable| start(&args, monitor, bootable, signals, loudness));
     session.unmount()?;
