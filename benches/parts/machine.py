@@ -72,6 +72,7 @@ class Watch:
 
     def __init__(self, pid):
         self.pid, self.peak, self.io = pid, 0, {}
+        self.look()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
