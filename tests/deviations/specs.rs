@@ -66,4 +66,6 @@ fn d19_mistakes_are_refused_with_their_place() {
             assert!(said.contains(part), "{spec}: no `{part}` in\n{said}");
         }
     }
+    let long = format!("init: [q.io/a]\nfiles: [{{path: {}x, contents: x}}]", "d/".repeat(2048));
+    assert!(shop.refused(&long, 3).contains("the path is longer than 4095 bytes"));
 }
