@@ -22,6 +22,7 @@ mod inputs;
 mod judges;
 mod large;
 mod lazy;
+mod machines;
 mod memory;
 mod outputs;
 mod pulls;
