@@ -102,6 +102,7 @@ fn system(sort: Sort, log: &Log) -> System {
             layers.open_gzip(&file).map_err(|error| ReadError::wrap("gunzip", error))
         })),
         systemd_boot: None,
+        isolinux: None,
         disk_size: 0,
         seed: Digest::of(b"a spec and its images"),
     }

@@ -11,6 +11,9 @@ pub enum Error {
     /// systemd-boot starts EFI programs alone.
     #[error("the kernel is no EFI program, so systemd-boot cannot start it")]
     NoStub,
+    /// What should be ISOLINUX is something else.
+    #[error("`{0}` is not what ISOLINUX has under this name")]
+    NoIsolinux(&'static str),
     /// The BIOS loader does not know this kind of kernel.
     #[error("the kernel is no bzImage of boot protocol 2.10 or later, so a BIOS cannot start it")]
     NotForBios,
@@ -45,6 +48,7 @@ impl Fault for Error {
                 Some("use a kernel with CONFIG_EFI_STUB, or boot `kernel` and `initrd.img` directly".into())
             }
             Self::NoStub => Some("leave out `--loader`, or use a kernel with CONFIG_EFI_STUB".into()),
+            Self::NoIsolinux(_) => Some("take it from the packages `isolinux` and `syslinux-common`".into()),
             Self::NotForBios => Some("boot by UEFI, or boot `kernel` and `initrd.img` directly".into()),
             Self::CommandLineTooLong { .. } => Some("shorten `kernel.cmdline`".into()),
             Self::BeyondBios { .. } => Some("boot by UEFI, or make the initrd smaller".into()),

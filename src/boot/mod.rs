@@ -14,9 +14,11 @@ mod bios;
 mod efi;
 mod error;
 mod hex;
+mod isolinux;
 mod kernel;
 
 pub use bios::{BiosFile, BiosMedium, bios_boot_sector, bios_stage2};
 pub use efi::{COMMAND_LINE_FILE, EfiLoader, INITRD_FILE, KERNEL_FILE, efi_loader, uki_stub};
 pub use error::Error;
+pub use isolinux::{ISOLINUX_CONFIG, ISOLINUX_MODULE, isolinux_boot_code, isolinux_config, isolinux_image};
 pub use kernel::{Kernel, KernelKind, Machine};

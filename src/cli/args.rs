@@ -73,9 +73,10 @@ pub struct Sources {
     /// Size of disk images, in MiB unless a unit is given [default: as large as they need to be]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
-    /// EFI boot loader of media: lkit, or systemd-boot=FROM, a directory (`/…`, `./…`) or an image that has it [default: lkit]
+    /// Boot loader of media: systemd-boot=FROM by UEFI, isolinux=FROM by BIOS on ISOs; FROM is a directory (`/…`, `./…`)
+    /// or an image that has it (repeatable) [default: lkit]
     #[arg(long, value_name = "LOADER")]
-    pub loader: Option<String>,
+    pub loader: Vec<String>,
 }
 
 #[derive(Debug, Group)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::loader::SystemdBoot;
+use super::args;
+use super::loader::Loaders;
 use super::report::Failure;
-use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -29,8 +29,8 @@ pub struct Settings {
     pub decompress_kernel: bool,
     /// Size of disks in bytes; as small as they can be without one.
     pub disk_size: Option<u64>,
-    /// systemd-boot in the place of our EFI loader.
-    pub systemd_boot: Option<SystemdBoot>,
+    /// Boot loaders in the place of our own.
+    pub loaders: Loaders,
 }
 
 impl Settings {
@@ -54,7 +54,7 @@ impl Settings {
             name: sources.name.map_or_else(|| Ok(name_of(specs)), checked_name)?,
             decompress_kernel: sources.decompress_kernel,
             disk_size: sources.size.as_deref().map(disk_size).transpose()?,
-            systemd_boot: sources.loader.as_deref().map_or(Ok(None), loader::parse)?,
+            loaders: Loaders::parse(&sources.loader)?,
         })
     }
 }

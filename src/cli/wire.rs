@@ -94,10 +94,9 @@ fn assemble(
     let options = rootfs::Options { decompress_kernel: settings.decompress_kernel };
     let assembly = rootfs::assemble(&parsed.spec, &supply, options).map_err(|error| placed(error, &parsed.texts))?;
     assembly.warnings.iter().for_each(|warning| report::warn(warning));
-    let systemd_boot =
-        settings.systemd_boot.as_ref().map(|loader| loader.open(images, &settings.platform)).transpose()?;
     let system = System {
-        systemd_boot,
+        systemd_boot: settings.loaders.systemd_boot(images, &settings.platform)?,
+        isolinux: settings.loaders.isolinux(images)?,
         gunzip: assembly.kernel.clone().map(|kernel| gunzip(images, kernel)),
         kernel: assembly.kernel,
         cmdline: assembly.cmdline,

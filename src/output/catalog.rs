@@ -23,10 +23,22 @@ pub struct System {
     pub gunzip: Option<Gunzip>,
     /// systemd-boot, to start media by UEFI in the place of our own loader.
     pub systemd_boot: Option<SharedSource>,
+    /// ISOLINUX, to start ISOs by BIOS in the place of our own loader.
+    pub isolinux: Option<Isolinux>,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.
     pub seed: Digest,
+}
+
+/// The files of ISOLINUX.
+pub struct Isolinux {
+    /// `isolinux.bin`; its checksum is a part of it, so it is here.
+    pub program: Vec<u8>,
+    /// `isohdpfx.bin`, the boot code of USB sticks.
+    pub boot_code: Vec<u8>,
+    /// `ldlinux.c32`.
+    pub module: SharedSource,
 }
 
 /// Opens the uncompressed content of a compressed kernel.

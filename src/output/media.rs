@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use super::{Obstacle, System};
+use super::{Isolinux, Obstacle, System};
 use crate::base::{Digest, Metadata, SECTOR};
 use crate::boot::{
-    self, BiosFile, BiosMedium, COMMAND_LINE_FILE, INITRD_FILE, KERNEL_FILE, Kernel, KernelKind, bios_boot_sector,
-    bios_stage2, efi_loader, uki_stub,
+    self, BiosFile, BiosMedium, COMMAND_LINE_FILE, INITRD_FILE, ISOLINUX_CONFIG, ISOLINUX_MODULE, KERNEL_FILE, Kernel,
+    KernelKind, bios_boot_sector, bios_stage2, efi_loader, isolinux_boot_code, isolinux_config, isolinux_image,
+    uki_stub,
 };
 use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
 use crate::format::{
@@ -30,6 +31,7 @@ pub struct Media<'a> {
     initrd: SharedSource,
     cmdline: &'a [u8],
     systemd_boot: Option<&'a SharedSource>,
+    isolinux: Option<&'a Isolinux>,
     seed: Digest,
 }
 
@@ -51,7 +53,8 @@ impl<'a> Media<'a> {
         };
         let cmdline = system.cmdline.as_deref().unwrap_or_default();
         let systemd_boot = system.systemd_boot.as_ref();
-        Ok(Self { kernel, kind, initrd, cmdline, systemd_boot, seed: system.seed })
+        let isolinux = system.isolinux.as_ref().filter(|_| kind.bios);
+        Ok(Self { kernel, kind, initrd, cmdline, systemd_boot, isolinux, seed: system.seed })
     }
 
     /// Whether a BIOS can start it.
@@ -83,8 +86,9 @@ impl<'a> Media<'a> {
     pub fn iso(&self) -> Result<SharedSource, Obstacle> {
         let esp = self.system_partition(0)?;
         let stage2_size = self.kind.bios.then(|| self.stage2(&esp, 0)).transpose()?.map(|stage2| stage2.len() as u64);
+        let own_size = stage2_size.map(|size| BLOCK + size);
         let options = IsoOptions {
-            bios_image: stage2_size.map(|size| BLOCK + size),
+            bios_image: self.isolinux.map_or(own_size, |isolinux| Some(isolinux.program.len() as u64)),
             partition: Some(esp.image().clone()),
             tail: Gpt::BACK * SECTOR,
             ..IsoOptions::default()
@@ -99,18 +103,31 @@ impl<'a> Media<'a> {
         parts.tail = Some(bytes(&table.backup()));
         let mut code = Vec::new();
         if let Some(offset) = iso.bios_image_offset() {
-            let stage2 = self.stage2(&esp, start)?;
-            code = bios_boot_sector(BiosMedium::Disk, offset + BLOCK, stage2.len())?.to_vec();
-            let mut image = MapBuilder::default();
-            image.bytes(&bios_boot_sector(BiosMedium::Cd, offset + BLOCK, stage2.len())?);
-            image.pad_to(BLOCK);
-            image.bytes(&stage2);
-            parts.bios_image = Some(image.share());
+            let image;
+            (code, image) = self.bios_parts(&esp, start, offset)?;
+            parts.bios_image = Some(image);
         }
         let signature = Guid::derive(&self.seed, "disk signature").short();
         let mbr = protective_mbr(&code, signature, sectors);
         parts.system_area = Some(bytes(&[&mbr[..], &table.primary()].concat()));
         Ok(iso.finish(parts))
+    }
+
+    /// Boot code for sector 0 of an ISO, and the image at `offset` that El Torito starts; the system partition is at
+    /// `start`.
+    fn bios_parts(&self, esp: &Fat, start: u64, offset: u64) -> Result<(Vec<u8>, SharedSource), Obstacle> {
+        if let Some(isolinux) = self.isolinux {
+            let image = isolinux_image(&isolinux.program, offset).ok_or(boot::Error::NoIsolinux("isolinux.bin"))?;
+            let code = isolinux_boot_code(&isolinux.boot_code, offset);
+            return Ok((code.ok_or(boot::Error::NoIsolinux("isohdpfx.bin"))?, bytes(&image)));
+        }
+        let stage2 = self.stage2(esp, start)?;
+        let code = bios_boot_sector(BiosMedium::Disk, offset + BLOCK, stage2.len())?.to_vec();
+        let mut image = MapBuilder::default();
+        image.bytes(&bios_boot_sector(BiosMedium::Cd, offset + BLOCK, stage2.len())?);
+        image.pad_to(BLOCK);
+        image.bytes(&stage2);
+        Ok((code, image.share()))
     }
 
     /// An EFI program with everything in it.
@@ -188,6 +205,12 @@ impl<'a> Media<'a> {
             }
         }
         tree.insert(COMMAND_LINE_FILE.as_bytes(), Node::Generated(Metadata::file(), self.cmdline))?;
+        if let Some(isolinux) = self.isolinux {
+            let module = Node::File(Metadata::file(), Content::whole(isolinux.module.clone()));
+            tree.insert(ISOLINUX_MODULE.as_bytes(), module)?;
+            let config = isolinux_config(self.cmdline);
+            tree.insert(ISOLINUX_CONFIG.as_bytes(), Node::Generated(Metadata::file(), &config))?;
+        }
         Ok(Arc::new(tree.finish()))
     }
 }

@@ -7,7 +7,7 @@ mod media;
 mod obstacle;
 mod product;
 
-pub use catalog::{Artifact, Catalog, Gunzip, System};
+pub use catalog::{Artifact, Catalog, Gunzip, Isolinux, System};
 pub use error::Error;
 pub use format::{Format, FormatFile};
 pub use obstacle::Obstacle;
