@@ -69,11 +69,11 @@ pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The stem of the last spec, and `moby` for standard input, as LinuxKit names a build.
+/// The stem of the last spec, and `linuxkit` for standard input.
 pub fn name_of(specs: &[PathBuf]) -> String {
     let last = specs.last().map_or(Path::new("-"), |path| path.as_path());
     let stem = last.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| stem != "-").unwrap_or_else(|| "moby".to_owned())
+    stem.filter(|stem| stem != "-").unwrap_or_else(|| "linuxkit".to_owned())
 }
 
 fn checked_name(name: String) -> Result<String, Failure> {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_build_is_named_after_its_last_spec() {
-        let rows = [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "moby"), (vec!["http://host/x/y.yml"], "y")];
+        let rows = [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
         }

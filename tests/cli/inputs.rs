@@ -39,7 +39,7 @@ fn fuse_a_spec_from_standard_input_is_mounted() {
     let output = command.stdin(Stdio::from(File::open(system.path("a.yml")).unwrap())).output().unwrap();
     stdout("mount", &output);
     let mounted = crate::system::Mounted(system.mount_point());
-    assert!(mounted.path("moby-kernel").is_file());
+    assert!(mounted.path("linuxkit-kernel").is_file());
 }
 
 #[test]
