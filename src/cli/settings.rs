@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_build_is_named_after_its_last_spec() {
-        let rows = [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
+        let rows =
+            [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
         }

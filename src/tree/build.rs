@@ -48,9 +48,8 @@ pub struct TreeBuilder {
     pub(super) text: Vec<u8>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Whether the names of each directory are in the table, by inode. What was grafted gets there when it is needed,
-    /// and most of it never is.
-    in_table: Vec<bool>,
+    /// How the names of each directory are found, by inode.
+    found_by: Vec<FoundBy>,
     /// First name of each directory, by inode; `NONE` elsewhere.
     pub(super) first: Vec<u32>,
     /// The directory above each directory, by inode.
@@ -65,6 +64,18 @@ pub struct TreeBuilder {
     pub(super) names_root: bool,
     /// The parent that was resolved last, as its path was written: neighbours in an archive mostly share it.
     pub(super) last_parent: Option<(Vec<u8>, InodeId)>,
+}
+
+/// How a name is found in its directory. Most directories never get into the table: archives mostly list them in order,
+/// and in what was grafted nothing is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundBy {
+    /// Names came in ascending order, so one above the last is new.
+    Order,
+    /// One after the other.
+    Search,
+    /// The table.
+    Table,
 }
 
 /// Source number of the builder's own bytes.
@@ -86,7 +97,7 @@ impl TreeBuilder {
             text: Vec::new(),
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            in_table: Vec::new(),
+            found_by: Vec::new(),
             first: Vec::new(),
             parents: Vec::new(),
             sources: vec![generated],
@@ -123,8 +134,9 @@ impl TreeBuilder {
 
     /// Puts `node` into the directory `parent`.
     pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
-        self.look_into(parent);
-        if let (Node::Plain(metadata), Some(old)) = (&node, self.name_in(parent, name)) {
+        if let Node::Plain(metadata) = &node
+            && let Some(old) = self.name_to_replace(parent, name)
+        {
             let inode = self.names[old as usize].inode;
             if metadata.kind == FileKind::Directory && self.inodes[inode.index()].is_directory() {
                 self.names[old as usize].layer = self.layer;
@@ -167,7 +179,7 @@ impl TreeBuilder {
 
     /// Removes `path` and what is below it; whether it was there. The root stays, empty.
     pub fn remove(&mut self, path: &[u8]) -> bool {
-        match self.find_name(path) {
+        match self.find_name_quickly(path) {
             Some(name) => {
                 self.unlink(name);
                 true
@@ -226,7 +238,7 @@ impl TreeBuilder {
 
     /// Number of the name in a directory.
     pub(super) fn name_in(&self, dir: InodeId, name: &[u8]) -> Option<u32> {
-        if !self.in_table[dir.index()] {
+        if self.found_by[dir.index()] != FoundBy::Table {
             return self.names_in(dir).find(|number| self.name_text(&self.names[*number as usize]) == name);
         }
         let hash = self.hash(dir, name);
@@ -237,9 +249,27 @@ impl TreeBuilder {
         self.table.find(spread(hash), is_it).copied()
     }
 
+    /// Number of the name in a directory that is about to get it.
+    fn name_to_replace(&mut self, dir: InodeId, name: &[u8]) -> Option<u32> {
+        let last = self.first[dir.index()];
+        let is_above = || last == NONE || self.name_text(&self.names[last as usize]) < name;
+        if self.found_by[dir.index()] == FoundBy::Order && is_above() {
+            return None;
+        }
+        self.look_into(dir);
+        self.name_in(dir, name)
+    }
+
+    /// Whether finding this name in a directory means to look at all others.
+    pub(super) fn is_far(&self, dir: InodeId, name: &[u8]) -> bool {
+        let last = self.first[dir.index()];
+        let is_last = || last == NONE || self.name_text(&self.names[last as usize]) == name;
+        self.found_by[dir.index()] != FoundBy::Table && !is_last()
+    }
+
     /// Takes the names of a directory into the table, where they are not yet.
     pub(super) fn look_into(&mut self, dir: InodeId) {
-        if std::mem::replace(&mut self.in_table[dir.index()], true) {
+        if std::mem::replace(&mut self.found_by[dir.index()], FoundBy::Table) == FoundBy::Table {
             return;
         }
         let mut at = self.first[dir.index()];
@@ -264,8 +294,7 @@ impl TreeBuilder {
 
     /// Gives `inode` a name, in place of what had it.
     pub(super) fn link(&mut self, parent: InodeId, name: &[u8], inode: InodeId) -> Result<(), Error> {
-        self.look_into(parent);
-        if let Some(old) = self.name_in(parent, name) {
+        if let Some(old) = self.name_to_replace(parent, name) {
             self.unlink(old);
         }
         let len = u16::try_from(name.len()).ok().filter(|len| *len <= 255 && !name.contains(&0));
@@ -273,8 +302,10 @@ impl TreeBuilder {
         let start = u32::try_from(self.text.len()).map_err(|_| Error::TooLarge)?;
         self.text.extend_from_slice(name);
         let number = self.append(parent, (start, len), inode)?;
-        self.names[number as usize].hash = self.hash(parent, name);
-        self.put_in_table(number);
+        if self.found_by[parent.index()] == FoundBy::Table {
+            self.names[number as usize].hash = self.hash(parent, name);
+            self.put_in_table(number);
+        }
         Ok(())
     }
 
@@ -298,19 +329,13 @@ impl TreeBuilder {
         self.names.reserve(names);
         self.first.reserve(names);
         self.parents.reserve(names);
-        self.in_table.reserve(names);
-    }
-
-    /// Makes room for so many further names in the table.
-    pub(super) fn reserve_table(&mut self, names: usize) {
-        let all = &self.names;
-        self.table.reserve(names, |number| spread(all[*number as usize].hash));
+        self.found_by.reserve(names);
     }
 
     /// Keeps a directory that has no names yet out of the table.
     pub(super) fn keep_out_of_table(&mut self, dir: InodeId) {
         debug_assert!(self.first[dir.index()] == NONE, "names in the table would be forgotten");
-        self.in_table[dir.index()] = false;
+        self.found_by[dir.index()] = FoundBy::Search;
     }
 
     /// Takes a name away, and with a directory all that is below it.
@@ -334,7 +359,7 @@ impl TreeBuilder {
         if name.next != NONE {
             self.names[name.next as usize].previous = name.previous;
         }
-        if self.in_table[name.parent.index()]
+        if self.found_by[name.parent.index()] == FoundBy::Table
             && let Ok(slot) = self.table.find_entry(spread(name.hash), |n| *n == number)
         {
             slot.remove();
@@ -379,7 +404,7 @@ impl TreeBuilder {
     pub(super) fn push_inode(&mut self, inode: Inode, parent: InodeId) -> Result<InodeId, Error> {
         let number = u32::try_from(self.inodes.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
         self.inodes.push(inode);
-        self.in_table.push(true);
+        self.found_by.push(FoundBy::Order);
         self.first.push(NONE);
         self.parents.push(parent);
         Ok(InodeId(number))

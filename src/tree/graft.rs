@@ -73,7 +73,7 @@ impl TreeBuilder {
     /// # Errors
     /// When the path or a parent is no directory.
     pub fn directory(&mut self, path: &[u8]) -> Result<InodeId, Error> {
-        match self.find(path) {
+        match self.find_quickly(path) {
             Some(found) if self.inodes[found.index()].is_directory() => Ok(found),
             _ => self.insert(path, Node::Plain(Metadata::directory())),
         }

@@ -30,7 +30,6 @@ impl TreeBuilder {
         self.layer += 1;
         let (count, _) = entries.size_hint();
         self.reserve(count);
-        self.reserve_table(count);
         for entry in entries {
             let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
@@ -82,12 +81,13 @@ impl TreeBuilder {
     /// # Errors
     /// When there is nothing at `target`, or a directory.
     pub fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Error> {
-        let inode = self.find(target);
+        let inode = self.find_quickly(target);
         let inode = inode.ok_or_else(|| Error::DanglingHardLink { path: shown(path), target: shown(target) })?;
         if self.inodes[inode.index()].is_directory() {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
         let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        self.look_into(parent);
         if let Some(old) = self.name_in(parent, name)
             && self.names[old as usize].inode == inode
         {
@@ -97,14 +97,15 @@ impl TreeBuilder {
     }
 
     fn white_out(&mut self, dir: &[u8], hidden: &[u8]) {
-        let Some(dir) = self.find(dir) else { return };
+        let Some(dir) = self.find_quickly(dir) else { return };
+        self.look_into(dir);
         if let Some(name) = self.name_in(dir, hidden) {
             self.prune(name);
         }
     }
 
     fn make_opaque(&mut self, dir: &[u8]) {
-        let Some(dir) = self.find(dir) else { return };
+        let Some(dir) = self.find_quickly(dir) else { return };
         let below: Vec<u32> = self.names_in(dir).collect();
         for name in below {
             self.prune(name);

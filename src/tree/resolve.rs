@@ -32,7 +32,9 @@ impl TreeBuilder {
         let mut todo: Vec<Vec<u8>> = components.iter().rev().map(|component| component.to_vec()).collect();
         let mut links = 0;
         while let Some(component) = todo.pop() {
-            self.look_into(dir);
+            if self.is_far(dir, &component) {
+                self.look_into(dir);
+            }
             let next = match self.step(dir, &component) {
                 Step::Into(next) => next,
                 Step::Link(target) => {
@@ -56,20 +58,50 @@ impl TreeBuilder {
 
     /// The inode at `path`, nothing made; `None` also when a parent is missing or no directory.
     pub(super) fn find(&self, path: &[u8]) -> Option<InodeId> {
-        if clean(path).is_empty() {
-            return Some(InodeId::ROOT);
-        }
-        self.find_name(path).map(|name| self.names[name as usize].inode)
+        let found = self.walk_to(path, |_, _| false).expect("every directory is looked through");
+        found.map(|found| self.inode_of(found))
+    }
+
+    /// The same, through the table: a directory that is looked for in comes into it.
+    pub(super) fn find_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
+        self.walk_through_table(path).map(|found| self.inode_of(found))
     }
 
     /// Number of the name at `path`; the root has none.
-    pub(super) fn find_name(&self, path: &[u8]) -> Option<u32> {
+    pub(super) fn find_name_quickly(&mut self, path: &[u8]) -> Option<u32> {
+        match self.walk_through_table(path)? {
+            Found::Root => None,
+            Found::Name(number) => Some(number),
+        }
+    }
+
+    fn inode_of(&self, found: Found) -> InodeId {
+        match found {
+            Found::Root => InodeId::ROOT,
+            Found::Name(number) => self.names[number as usize].inode,
+        }
+    }
+
+    fn walk_through_table(&mut self, path: &[u8]) -> Option<Found> {
+        loop {
+            match self.walk_to(path, |dir, name| self.is_far(dir, name)) {
+                Ok(found) => return found,
+                Err(dir) => self.look_into(dir),
+            }
+        }
+    }
+
+    /// Goes along a path; stops with a directory that `is_far` does not want to be looked through.
+    fn walk_to(&self, path: &[u8], is_far: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<Found>, InodeId> {
         let mut clean = clean(path);
-        let name = clean.pop()?;
+        let Some(name) = clean.pop() else { return Ok(Some(Found::Root)) };
         let mut dir = InodeId::ROOT;
         let mut todo: Vec<&[u8]> = clean.into_iter().rev().collect();
         let mut links = 0;
         while let Some(component) = todo.pop() {
+            if is_far(dir, component) {
+                return Err(dir);
+            }
             match self.step(dir, component) {
                 Step::Into(next) => dir = next,
                 Step::Link(target) if links < MAX_LINKS => {
@@ -77,10 +109,13 @@ impl TreeBuilder {
                     dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { dir };
                     todo.extend(target.split(|b| *b == b'/').rev());
                 }
-                Step::Link(_) | Step::Missing | Step::Blocked => return None,
+                Step::Link(_) | Step::Missing | Step::Blocked => return Ok(None),
             }
         }
-        self.name_in(dir, name)
+        if is_far(dir, name) {
+            return Err(dir);
+        }
+        Ok(self.name_in(dir, name).map(Found::Name))
     }
 
     fn step(&self, dir: InodeId, component: &[u8]) -> Step<'_> {
@@ -97,6 +132,12 @@ impl TreeBuilder {
             _ => Step::Blocked,
         }
     }
+}
+
+/// What a path leads to.
+enum Found {
+    Root,
+    Name(u32),
 }
 
 /// What one component of a path leads to.
