@@ -131,7 +131,7 @@ def describe():
     """What the figures were measured on."""
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    return f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB of memory, Linux {platform.release()}"
+    return f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB of memory, Linux {'.'.join(platform.release().split('.')[:2])}"
 
 
 def load():
