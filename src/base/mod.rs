@@ -2,6 +2,7 @@
 
 mod digest;
 mod kind;
+mod memory;
 mod metadata;
 mod monitor;
 mod platform;
@@ -9,6 +10,7 @@ mod units;
 
 pub use digest::{Digest, ParseDigestError};
 pub use kind::{ErrorKind, Fault};
+pub use memory::give_back;
 pub use metadata::{FileKind, Metadata, Xattr};
 pub use monitor::{Event, Monitor, Silent};
 pub use platform::{ParsePlatformError, Platform};

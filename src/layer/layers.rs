@@ -11,7 +11,7 @@ use super::index::{Draft, Index};
 use super::pool::Pool;
 use super::tar::Scanner;
 use super::toc::Toc;
-use crate::base::{Digest, Event, MIB, Monitor};
+use crate::base::{Digest, Event, MIB, Monitor, give_back};
 use crate::blob::{Blob, Fetch, Store};
 use crate::extent::SharedSource;
 
@@ -27,10 +27,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 1 MiB decodes in about 1.5 ms and costs 0.7 % of a blob; 32 MiB hold the spans of a few readers and what is
+    /// 1 MiB decodes in about 1.5 ms and costs 0.7 % of a blob; 16 MiB hold the spans of a few readers and what is
     /// decoded ahead of them; more workers than two wait for the readers.
     fn default() -> Self {
-        Self { span_size: MIB, cache: 32 << 20, workers: 2 }
+        Self { span_size: MIB, cache: 16 << 20, workers: 2 }
     }
 }
 
@@ -119,6 +119,8 @@ impl Layers {
         let (index, toc) = self.keep(&wanted.digest.hex(), &wanted.digest, &draft)?;
         // A diff that is still in use may be over a blob that turned out to be damaged.
         self.open_diffs().retain(|(subject, _)| *subject != wanted.digest);
+        drop(draft);
+        give_back();
         monitor.event(Event::LayerFinished { digest: wanted.digest });
         self.layer(wanted, blob, index, toc)
     }
