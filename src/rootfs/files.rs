@@ -62,11 +62,11 @@ impl Work<'_> {
         let path = file.path.value.as_bytes();
         let error = || tree_error(format!("`{}`", file.path.value), file.path.place);
         for end in ends_of_parents(path) {
-            if self.root.lookup(&path[..end]).is_none() {
+            if self.root.lookup_often(&path[..end]).is_none() {
                 self.root.insert(&path[..end], Node::Plain(parent)).map_err(error())?;
             }
         }
-        let below = self.root.lookup(path).filter(|below| self.root.inode(*below).is_directory());
+        let below = self.root.lookup_often(path).filter(|below| self.root.inode(*below).is_directory());
         let is_directory = matches!(node, Node::Plain(_));
         if below.is_some_and(|below| !is_directory && self.root.children(below).next().is_some()) {
             let path = &file.path.value;

@@ -13,7 +13,9 @@ pub(super) fn lay_over(root: &mut TreeBuilder, mut image: TreeBuilder) -> Result
     while let Some((path, dir)) = todo.pop() {
         for (name, child) in image.children(dir) {
             let path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
-            let Some(below) = root.lookup(&path).filter(|below| root.inode(*below).is_directory()) else { continue };
+            let Some(below) = root.lookup_often(&path).filter(|below| root.inode(*below).is_directory()) else {
+                continue;
+            };
             if image.inode(child).is_directory() {
                 todo.push((path, child));
             } else if root.children(below).next().is_some() {
