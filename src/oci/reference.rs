@@ -16,7 +16,8 @@ const MAX_NAME: usize = 255;
 /// Longest tag, in bytes.
 const MAX_TAG: usize = 128;
 
-/// The name of an image in full, however it was written. `Display` writes it so; a tag that was left out stays out, since layouts may name an image with `:latest` and another one without.
+/// The name of an image in full, however it was written. `Display` writes it so; a tag that was left out stays out,
+/// since layouts may name an image with `:latest` and another one without.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     registry: String,
