@@ -1,5 +1,6 @@
 //! Values that every other module shares; no input or output here.
 
+mod attempt;
 mod digest;
 mod kind;
 mod memory;
@@ -8,6 +9,7 @@ mod monitor;
 mod platform;
 mod units;
 
+pub use attempt::Attempt;
 pub use digest::{Digest, ParseDigestError};
 pub use kind::{ErrorKind, Fault};
 pub use memory::give_back;

@@ -4,7 +4,7 @@
 //! own. The content of an uncompressed tar stays what it is: ranges of the layer.
 
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::build::{self, Expected, Flow, Plan};
 use super::cursor::Seekable;
@@ -16,7 +16,7 @@ use super::inflate::Stop;
 use super::layers::{Layer, Layers};
 use super::tar::Scanner;
 use super::toc::Toc;
-use crate::base::{Digest, ErrorKind, Fault as _};
+use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource, Slice, Source};
 
 /// Bytes that tell a compression.
@@ -69,7 +69,7 @@ impl Layers {
         let mut size = [0; 4];
         file.source.read_at(&mut size, file.offset + file.size - TRAILER / 2).map_err(Error::Content)?;
         let size = u32::from_le_bytes(size).into();
-        Ok(Arc::new(Inflated { layers: self.clone(), file: file.clone(), size, content: OnceLock::new() }))
+        Ok(Arc::new(Inflated { layers: self.clone(), file: file.clone(), size, content: Attempt::default() }))
     }
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
@@ -165,7 +165,7 @@ struct Inflated {
     file: Inner,
     /// As the file's last four bytes say.
     size: u64,
-    content: OnceLock<Result<SharedSource, ReadError>>,
+    content: Attempt<SharedSource, ReadError>,
 }
 
 impl Inflated {
@@ -204,8 +204,8 @@ impl Source for Inflated {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        if let Some(content) = self.content.get() {
-            return content.clone()?.read_at(buf, offset);
+        if let Some(content) = self.content.kept() {
+            return content.map_err(Clone::clone)?.read_at(buf, offset);
         }
         // What tells how a kernel is started needs no index.
         if offset == 0
@@ -216,11 +216,8 @@ impl Source for Inflated {
             buf.copy_from_slice(head);
             return Ok(());
         }
-        let content = self.index();
         // What may pass, such as a full disk, is tried again by the next read.
-        if !matches!(&content, Err(error) if error.kind() != ErrorKind::Corrupt) {
-            self.content.get_or_init(|| content.clone());
-        }
+        let content = self.content.get_or_make(|| self.index(), |error| error.kind() == ErrorKind::Corrupt);
         content?.read_at(buf, offset)
     }
 }

@@ -1,10 +1,10 @@
 //! The catalog: a system's artifacts by name, laid out when somebody asks for one.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::media::Media;
 use super::{Error, Format, FormatFile, Obstacle, Product};
-use crate::base::{Digest, GIB, Metadata, align_up};
+use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
 use crate::tree::{Tree, TreeBuilder};
@@ -53,7 +53,7 @@ pub struct Artifact {
     pub product: Product,
 }
 
-type Made = OnceLock<Result<SharedSource, Obstacle>>;
+type Made = Attempt<SharedSource, Obstacle>;
 
 /// The artifacts of one system.
 pub struct Catalog {
@@ -143,15 +143,7 @@ impl Catalog {
 
     /// A product, made at most once; what could not be read is tried again.
     fn product(&self, product: Product) -> Result<SharedSource, Obstacle> {
-        let made = &self.made[product as usize];
-        if let Some(made) = made.get() {
-            return made.clone();
-        }
-        let new = self.make(product);
-        match &new {
-            Err(obstacle) if !obstacle.is_lasting() => new,
-            _ => made.get_or_init(|| new).clone(),
-        }
+        self.made[product as usize].get_or_make(|| self.make(product), Obstacle::is_lasting).cloned()
     }
 
     fn make(&self, product: Product) -> Result<SharedSource, Obstacle> {

@@ -1,8 +1,6 @@
 //! A file that is served under a name: bytes that are there already, or are laid out when somebody asks.
 
-use std::sync::OnceLock;
-
-use crate::base::{ErrorKind, Fault as _, Metadata};
+use crate::base::{Attempt, ErrorKind, Fault as _, Metadata};
 use crate::extent::{ReadError, SharedSource};
 
 type Made = Result<SharedSource, ReadError>;
@@ -12,20 +10,20 @@ pub struct Artifact {
     name: String,
     mtime: i64,
     open: Box<dyn Fn() -> Made + Send + Sync>,
-    made: OnceLock<Made>,
+    made: Attempt<SharedSource, ReadError>,
 }
 
 impl Artifact {
     /// An artifact that `open` lays out when its size or its bytes are first asked for.
     pub fn new(name: impl Into<String>, open: impl Fn() -> Made + Send + Sync + 'static) -> Self {
-        let (mtime, made) = (Metadata::GENERATED_MTIME, OnceLock::new());
+        let (mtime, made) = (Metadata::GENERATED_MTIME, Attempt::default());
         Self { name: name.into(), mtime, open: Box::new(open), made }
     }
 
     /// An artifact that needs no layout.
     pub fn ready(name: impl Into<String>, source: SharedSource) -> Self {
         let artifact = Self::new(name, move || Ok(source.clone()));
-        artifact.made.get_or_init(|| (artifact.open)());
+        artifact.open().expect("it is at hand");
         artifact
     }
 
@@ -49,28 +47,17 @@ impl Artifact {
     /// # Errors
     /// What the layout said.
     pub fn open(&self) -> Result<&SharedSource, ReadError> {
-        if self.made.get().is_none() {
-            let made = (self.open)();
-            if let Err(error) = &made
-                && error.kind() != ErrorKind::Unsupported
-            {
-                return Err(error.clone());
-            }
-            // Another thread may have been quicker, with the same.
-            let _ = self.made.set(made);
-        }
-        let made = self.made.get().expect("it was set a moment ago");
-        made.as_ref().map_err(Clone::clone)
+        self.made.get_or_make(&self.open, |error| error.kind() == ErrorKind::Unsupported)
     }
 
     /// Whether it is known that it never can be laid out.
     pub fn is_impossible(&self) -> bool {
-        matches!(self.made.get(), Some(Err(_)))
+        matches!(self.made.kept(), Some(Err(_)))
     }
 
     /// Whether asking for its size costs nothing.
     pub fn is_made(&self) -> bool {
-        self.made.get().is_some()
+        self.made.kept().is_some()
     }
 }
 
