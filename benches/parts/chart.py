@@ -18,7 +18,7 @@ class Panel:
 def panels(f):
     """What there are figures for."""
     found = [
-        Panel("Reading 900 MB of initrd.img, nothing in the page cache: MB/s (more is better)", speeds(f)),
+        Panel("Reading 900 MB of initrd.img, none of it in the page cache: MB/s (more is better)", speeds(f)),
         Panel("From nothing to a complete initrd, from a registry: seconds (less is better)", firsts(f)),
         Panel("Mounting what was mounted before: milliseconds (less is better)", mounts(f)),
         Panel("Slowest of a hundred random reads of 4 KiB: milliseconds (less is better)", slowest(f)),

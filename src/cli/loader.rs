@@ -97,7 +97,9 @@ fn place(from: &str) -> Result<From, Failure> {
 }
 
 fn content(source: &SharedSource) -> Result<Vec<u8>, Failure> {
-    let mut bytes = vec![0; usize::try_from(source.size().min(LARGEST)).unwrap_or_default()];
+    let size = usize::try_from(source.size()).ok().filter(|_| source.size() <= LARGEST);
+    let too_large = || Failure::new(ErrorKind::Unsupported, format!("a file of ISOLINUX has {} bytes", source.size()));
+    let mut bytes = vec![0; size.ok_or_else(too_large)?];
     source.read_at(&mut bytes, 0)?;
     Ok(bytes)
 }

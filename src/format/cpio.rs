@@ -39,14 +39,6 @@ pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
 }
 
 /// Lays out an initrd: microcode first, when there is any, then the archive of the tree.
-///
-/// # Errors
-/// When a file is over 4 GiB.
-pub fn initrd(microcode: Option<SharedSource>, tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    Ok(behind_microcode(microcode, cpio(tree)?))
-}
-
-/// Lays out an initrd from an archive that is laid out already.
 pub fn behind_microcode(microcode: Option<SharedSource>, archive: SharedSource) -> SharedSource {
     let Some(microcode) = microcode else { return archive };
     let mut map = MapBuilder::default();
@@ -245,6 +237,6 @@ mod tests {
     fn microcode_stands_in_front_padded_to_four_bytes() {
         let microcode: SharedSource = Arc::new(crate::extent::Bytes(b"ucode".as_slice().into()));
         let tree = Arc::new(TreeBuilder::new().finish());
-        assert_eq!(&read(&initrd(Some(microcode), tree).unwrap())[..14], b"ucode\x00\x00\x00070701");
+        assert_eq!(&read(&behind_microcode(Some(microcode), cpio(tree).unwrap()))[..14], b"ucode\x00\x00\x00070701");
     }
 }

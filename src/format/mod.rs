@@ -30,7 +30,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use cpio::{behind_microcode, cpio, initrd};
+pub use cpio::{behind_microcode, cpio};
 pub use erofs::erofs;
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lkit::base::{Digest, FileKind, MIB, Metadata};
 use lkit::extent::{SharedSource, Zeros};
-use lkit::format::{FatFile, FatOptions, HybridDisk, fat, initrd, iso9660};
+use lkit::format::{FatFile, FatOptions, HybridDisk, cpio, fat, iso9660};
 use lkit::tree::{Node, TreeBuilder};
 
 use crate::artifact::{scratch, write};
@@ -59,7 +59,7 @@ fn guest() -> Option<(Vec<u8>, SharedSource)> {
     tree.insert(b"init", Node::Generated(program, INIT)).unwrap();
     tree.insert(b"bin/busybox", Node::Generated(program, &busybox?)).unwrap();
     add_modules(&mut tree, &parts.1?);
-    Some((parts.0?, initrd(None, Arc::new(tree.finish())).unwrap()))
+    Some((parts.0?, cpio(Arc::new(tree.finish())).unwrap()))
 }
 
 /// Adds the files of a kernel's archive of modules.

@@ -21,7 +21,6 @@ const READ_AHEAD_KIB: &str = "1024";
 const GRACE: Duration = Duration::from_secs(2);
 const DEVICE: &str = "/dev/fuse";
 /// Its number on Linux (`Documentation/admin-guide/devices.txt`).
-#[cfg(target_os = "linux")]
 const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
 /// How a mount is made.
@@ -137,15 +136,10 @@ impl Drop for Session {
 
 /// Opens the device once, since what is wrong with it is seen best before anything is mounted.
 fn check_device() -> io::Result<()> {
-    let file = fs::File::options().read(true).write(true).open(DEVICE)?;
-    #[cfg(target_os = "linux")]
-    {
-        let number = file.metadata()?.rdev();
-        if (rustix::fs::major(number), rustix::fs::minor(number)) != DEVICE_NUMBER {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the FUSE device"));
-        }
+    let number = fs::File::options().read(true).write(true).open(DEVICE)?.metadata()?.rdev();
+    if cfg!(target_os = "linux") && (rustix::fs::major(number), rustix::fs::minor(number)) != DEVICE_NUMBER {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the FUSE device"));
     }
-    drop(file);
     Ok(())
 }
 
