@@ -20,7 +20,7 @@ use lkit::boot::{
     bios_stage2, efi_loader, uki_stub,
 };
 use lkit::extent::{Bytes, MapBuilder, SharedSource, Sink};
-use lkit::format::{FatFile, FatOptions, HybridDisk, Section, fat, initrd, qcow2, uki};
+use lkit::format::{FatFile, FatOptions, HybridDisk, Section, cpio, fat, qcow2, uki};
 use lkit::tree::{Content, Node, TreeBuilder};
 use qemu::{Firmware, assert_line, boot};
 
@@ -157,7 +157,7 @@ echo \"lkit: command line: $(/busybox cat /proc/cmdline) (end)\"
     tree.insert(b"init", Node::Generated(program, init)).unwrap();
     tree.insert(b"busybox", Node::Generated(program, busybox)).unwrap();
     tree.insert(b"noise", Node::File(Metadata::file(), Content::whole(noise.clone()))).unwrap();
-    initrd(None, Arc::new(tree.finish())).unwrap()
+    cpio(Arc::new(tree.finish())).unwrap()
 }
 
 /// Writes `disk` for `test` and boots it by UEFI.
