@@ -40,6 +40,11 @@ impl Source for Noise {
 /// A directory for the files of one test, empty at its start.
 pub fn scratch(test: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    // A run that was killed leaves its mounts.
+    let table = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mounts =
+        table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| Path::new(point).starts_with(&dir));
+    mounts.for_each(|point| drop(std::process::Command::new("umount").args(["-l", point]).status()));
     match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", dir.display()),
         _ => std::fs::create_dir_all(&dir).unwrap(),
