@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::decode::{Codec, Decoder, Mark};
 use super::error::Error;
 use super::index::Index;
-use super::inflate::Stop;
+use super::inflate::{Stop, Trailer};
 use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
@@ -65,7 +65,7 @@ impl Cursor {
         let index = &layer.index;
         let start = index.span(span);
         let decoder = match start.mark {
-            Mark::Frame => Decoder::new(index.codec()),
+            Mark::Frame => Decoder::new(index.codec(), Trailer::Ignored),
             Mark::Block { bits } => {
                 let window = index.window(span).ok_or_else(|| layer.corrupt("a window in its index"))?;
                 Decoder::resume(bits, start.last, &window)

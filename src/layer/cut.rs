@@ -13,7 +13,7 @@
 use super::decode::{Codec, Decoder, Mark};
 use super::error::Error;
 use super::index::PIECE_MAX;
-use super::inflate::{Stop, WINDOW};
+use super::inflate::{Stop, Trailer, WINDOW};
 use super::offset::{BlobOffset, DiffOffset};
 use super::zstd::WINDOW_TOO_LARGE;
 
@@ -91,12 +91,12 @@ pub(super) struct Cutter {
 
 impl Cutter {
     /// A cutter at the start of a blob.
-    pub(super) fn new(codec: Codec, span_size: u64) -> Self {
+    pub(super) fn new(codec: Codec, trailer: Trailer, span_size: u64) -> Self {
         let mut piece = CutPiece::empty(Vec::new());
         piece.span = Some(SpanStart { at: BlobOffset(0), mark: Mark::Frame, last: 0 });
         Self {
             codec,
-            decoder: Decoder::new(codec),
+            decoder: Decoder::new(codec, trailer),
             span_size,
             blob_at: BlobOffset(0),
             diff_at: DiffOffset(0),

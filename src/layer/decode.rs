@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::gzip::{self, Gzip};
-use super::inflate::{Stop, WINDOW};
+use super::inflate::{Stop, Trailer, WINDOW};
 use super::zstd::{self, Zstd};
 
 /// How a blob is compressed.
@@ -94,10 +94,10 @@ pub(super) enum Decoder {
 
 impl Decoder {
     /// A decoder at a [`Mark::Frame`].
-    pub(super) fn new(codec: Codec) -> Self {
+    pub(super) fn new(codec: Codec, trailer: Trailer) -> Self {
         match codec {
             Codec::Plain => Self::Plain,
-            Codec::Gzip => Self::Gzip(Box::new(Gzip::new())),
+            Codec::Gzip => Self::Gzip(Box::new(Gzip::new(trailer))),
             Codec::Zstd => Self::Zstd(Zstd::new()),
         }
     }

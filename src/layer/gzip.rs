@@ -5,7 +5,7 @@
 //! to a block size, garbage) is ignored, as gzip does; the diff id judges what was decoded.
 
 use super::decode::{Mark, Step};
-use super::inflate::{Flow, Inflater, Stop, WINDOW};
+use super::inflate::{Flow, Inflater, Stop, Trailer, WINDOW};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -36,8 +36,8 @@ enum State {
 
 impl Gzip {
     /// A decoder at the start of a member.
-    pub(super) fn new() -> Self {
-        Self { inflater: Inflater::gzip(), state: State::Member }
+    pub(super) fn new(trailer: Trailer) -> Self {
+        Self { inflater: Inflater::gzip(trailer), state: State::Member }
     }
 
     /// A decoder at the start of a block; see [`Inflater::resume`].

@@ -20,6 +20,16 @@ const GZIP: c_int = 15 + 16;
 pub(super) struct Inflater {
     // Boxed since the state that zlib allocates may refer back to the stream.
     stream: Box<z::z_stream>,
+    trailer: Trailer,
+}
+
+/// What becomes of the CRC in the trailer of a gzip member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trailer {
+    /// Compared with what was inflated.
+    Checked,
+    /// Read over: the bytes are judged by a digest, and a CRC would take a twentieth of the time of inflating them.
+    Ignored,
 }
 
 // SAFETY: the stream owns everything its pointers lead to (its state is allocated at creation and freed on drop, the
@@ -63,8 +73,11 @@ pub(super) struct Progress {
 
 impl Inflater {
     /// An inflater before the header of a gzip member.
-    pub(super) fn gzip() -> Self {
-        Self::with_window_bits(GZIP)
+    pub(super) fn gzip(trailer: Trailer) -> Self {
+        let mut inflater = Self::with_window_bits(GZIP);
+        inflater.trailer = trailer;
+        inflater.validate();
+        inflater
     }
 
     /// An inflater before a block: `bits` high bits of `last` (the byte before the input) are unread, `window` is
@@ -90,6 +103,7 @@ impl Inflater {
         // SAFETY: the stream was initialized in `with_window_bits`.
         let code = unsafe { z::inflateReset2(&raw mut *self.stream, GZIP) };
         assert_eq!(code, z::Z_OK, "an initialized stream can be reset");
+        self.validate();
     }
 
     /// Inflates from `input` into `output` up to the end of either or of the stream, or to where `stop` says.
@@ -126,6 +140,13 @@ impl Inflater {
         }
     }
 
+    /// Tells zlib whether to compare CRCs, which every reset makes it do again.
+    fn validate(&mut self) {
+        // SAFETY: the stream was initialized in `with_window_bits`.
+        let code = unsafe { z::inflateValidate(&raw mut *self.stream, c_int::from(self.trailer == Trailer::Checked)) };
+        assert_eq!(code, z::Z_OK, "an initialized stream has a state");
+    }
+
     fn message(&self) -> String {
         if self.stream.msg.is_null() {
             return "the stream is not valid".to_owned();
@@ -140,7 +161,7 @@ impl Inflater {
         // SAFETY: `stream` is a valid default stream, version and size are those of the linked library.
         let code = unsafe { z::inflateInit2_(&raw mut *stream, bits, z::zlibVersion(), size) };
         assert_eq!(code, z::Z_OK, "initialization fails only without memory");
-        Self { stream }
+        Self { stream, trailer: Trailer::Checked }
     }
 }
 

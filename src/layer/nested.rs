@@ -12,7 +12,7 @@ use super::decode::Codec;
 use super::error::Error;
 use super::gzip::Gzip;
 use super::index::{Draft, Index};
-use super::inflate::Stop;
+use super::inflate::{Stop, Trailer};
 use super::layers::{Layer, Layers};
 use super::tar::Scanner;
 use super::toc::Toc;
@@ -192,7 +192,7 @@ impl Inflated {
         let mut content = vec![0; usize::try_from(HEAD).expect("a few KiB")];
         let broken =
             |problem| unreadable(Error::Stream { format: "gzip", at: self.file.offset, problem }.of(&self.file));
-        let step = Gzip::new().step(&packed, &mut content, Stop::Late).map_err(broken)?;
+        let step = Gzip::new(Trailer::Checked).step(&packed, &mut content, Stop::Late).map_err(broken)?;
         content.truncate(step.produced);
         Ok(content)
     }
