@@ -11,9 +11,11 @@ mod paged;
 mod sink;
 mod slice;
 mod source;
+mod streams;
 
 pub use map::{Extent, ExtentMap, MapBuilder};
 pub use paged::{PagedLayout, PagedMap};
 pub use sink::{Measure, Sink};
 pub use slice::{Bytes, Slice, Zeros};
 pub use source::{ReadError, SharedSource, Source};
+pub use streams::Streams;

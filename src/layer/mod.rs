@@ -34,7 +34,6 @@ mod pax;
 mod pool;
 mod sparse;
 mod stored;
-mod streams;
 mod tar;
 mod toc;
 mod window;

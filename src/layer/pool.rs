@@ -16,15 +16,18 @@ use std::thread;
 use super::cache::{Cache, Decoded};
 use super::cursor::{Cursor, Seekable};
 use super::offset::DiffOffset;
-use super::streams::Streams;
-use crate::extent::ReadError;
+use crate::extent::{ReadError, Streams};
 
 /// How far ahead of a run a piece may lie to be waited for, in pieces; beyond, another run is quicker.
 const JOIN: usize = 64;
 /// Pieces before the first wanted one that are kept on the way.
 const KEEP: usize = 16;
+/// Bytes decoded ahead of a reader: enough that the workers never wait while the kernel asks for the next.
+const AHEAD: u64 = 6 << 20;
 /// Runs that may wait for a worker; sequential readers beyond that decode for themselves.
 const QUEUE: usize = 16;
+/// Pieces that a worker decodes before it wakes who waits for the first of them: waking costs more than waiting.
+const BATCH: usize = 4;
 /// Cursors that rest, and bytes of memory they may hold together (the windows of zstd frames are large).
 const RESTING: usize = 8;
 const RESTING_BYTES: usize = 16 << 20;
@@ -65,7 +68,15 @@ struct Run {
     target: usize,
     /// A cursor that stood nearer than the start of the span.
     cursor: Option<Cursor>,
-    waiters: Vec<(usize, Arc<Slot>)>,
+    waiters: Vec<Waiter>,
+}
+
+/// A reader that waits for a piece of a run.
+struct Waiter {
+    piece: usize,
+    slot: Arc<Slot>,
+    /// The piece, which he is given together with some that follow.
+    bytes: Option<Decoded>,
 }
 
 type Outcome = Result<Decoded, ReadError>;
@@ -99,7 +110,8 @@ impl Pool {
     pub(super) fn new(cache: usize, workers: usize) -> Self {
         let state = State {
             cache: Cache::new(cache),
-            streams: Streams::default(),
+            // What is decoded ahead must not push out what has not been read yet.
+            streams: Streams::new(AHEAD, cache as u64 / 2),
             runs: Vec::new(),
             queue: VecDeque::new(),
             resting: VecDeque::new(),
@@ -158,7 +170,7 @@ impl Pool {
         }
         let run = run_of(&mut state.runs, id);
         let slot = Arc::new(Slot::default());
-        run.waiters.push((piece, slot.clone()));
+        run.waiters.push(Waiter { piece, slot: slot.clone(), bytes: None });
         drop(state);
         match slot.wait() {
             Answer::Outcome(outcome) => outcome,
@@ -268,6 +280,13 @@ impl Run {
         self.wanted = self.wanted.min(pieces.start);
         self.target = self.target.max(pieces.end);
     }
+
+    /// Gives those their pieces whose pieces are there.
+    fn serve(&mut self) {
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.bytes.is_some()) {
+            waiter.slot.fill(Answer::Outcome(Ok(waiter.bytes.expect("it was just seen"))));
+        }
+    }
 }
 
 impl State {
@@ -334,13 +353,16 @@ impl State {
         let run = run_of(&mut self.runs, id);
         let piece = run.next;
         run.next += 1;
-        for (_, slot) in run.waiters.extract_if(.., |(wanted, _)| *wanted == piece) {
-            slot.fill(Answer::Outcome(Ok(bytes.clone())));
-        }
-        let goes_on = match executor {
-            Executor::Reader(wanted) => run.next <= wanted,
-            Executor::Worker => run.next <= run.target,
+        let (goes_on, patience) = match executor {
+            Executor::Reader(wanted) => (run.next <= wanted, 1),
+            Executor::Worker => (run.next <= run.target, BATCH),
         };
+        for waiter in run.waiters.iter_mut().filter(|waiter| waiter.piece == piece) {
+            waiter.bytes = Some(bytes.clone());
+        }
+        if !goes_on || run.waiters.iter().any(|waiter| waiter.piece + patience <= run.next) {
+            run.serve();
+        }
         if piece + KEEP >= run.wanted {
             let key = (run.layer.id, piece);
             self.cache.insert(key, bytes);
@@ -352,11 +374,9 @@ impl State {
     /// be decoded ahead. Whether it was queued for a worker.
     fn settle(&mut self, id: u64, cursor: Cursor) -> bool {
         let run = run_of(&mut self.runs, id);
-        if let Some(first) = run.waiters.iter().map(|(piece, _)| *piece).min() {
-            let at = run.waiters.iter().position(|(piece, _)| *piece == first);
-            let (_, slot) = run.waiters.swap_remove(at.expect("the least of the waiters is one of them"));
+        if let Some((at, _)) = run.waiters.iter().enumerate().min_by_key(|(_, waiter)| waiter.piece) {
             run.cursor = Some(cursor);
-            slot.fill(Answer::Lead);
+            run.waiters.swap_remove(at).slot.fill(Answer::Lead);
             return false;
         }
         if run.next <= run.target && !cursor.is_done() {
@@ -382,8 +402,9 @@ impl State {
     /// Ends a run that failed, for all who wait for it.
     fn fail(&mut self, id: u64, error: ReadError) -> ReadError {
         let at = self.runs.iter().position(|run| run.id == id).expect("a run stays until its executor ends it");
-        let run = self.runs.swap_remove(at);
-        run.waiters.iter().for_each(|(_, slot)| slot.fill(Answer::Outcome(Err(error.clone()))));
+        let mut run = self.runs.swap_remove(at);
+        run.serve();
+        run.waiters.iter().for_each(|waiter| waiter.slot.fill(Answer::Outcome(Err(error.clone()))));
         error
     }
 }

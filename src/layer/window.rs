@@ -4,6 +4,8 @@
 //! that give the position of each byte away. About a tenth of a window is ever used; the rest becomes zeros, which
 //! compress to nothing.
 
+use std::cell::RefCell;
+
 use super::inflate::{Flow, Inflater, Stop, WINDOW};
 
 /// zstd's level: higher ones gain little over so few bytes.
@@ -48,10 +50,16 @@ impl Sparsifier {
     }
 }
 
+thread_local! {
+    /// Making one takes longer than unpacking a window does.
+    static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> =
+        RefCell::new(zstd::bulk::Decompressor::new().expect("made unless there is no memory"));
+}
+
 /// Unpacks a window; `None` when it is damaged.
 pub(super) fn unpack(packed: &[u8]) -> Option<Box<[u8; WINDOW]>> {
     let mut window = Box::new([0; WINDOW]);
-    let len = zstd::bulk::decompress_to_buffer(packed, &mut window[..]).ok()?;
+    let len = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress_to_buffer(packed, &mut window[..])).ok()?;
     (len == WINDOW).then_some(window)
 }
 
