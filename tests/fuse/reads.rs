@@ -1,7 +1,8 @@
 //! Bytes through a mount: any split, many readers, mappings, holes, slow and damaged sources.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,6 +11,7 @@ use lkit::extent::{Bytes, ExtentMap, MapBuilder, ReadError, SharedSource, Sink a
 use lkit::serve::{Artifact, Files, unmount};
 use rustix::fs::{SeekFrom, seek};
 
+use crate::common::skip_unless;
 use crate::mounted::{NOISE, Noise, can_mount, empty, files, mounted, owner, server};
 
 #[test]
@@ -160,5 +162,72 @@ fn fuse_damage_is_an_error_of_that_read_alone() {
         }
     }
     assert_eq!(fs::read(dir.path().join("good")).unwrap().len(), 50);
+    session.unmount().unwrap();
+}
+
+/// 64 MiB that tell how often and how much of them is read.
+#[derive(Default)]
+struct Counted {
+    reads: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Source for Counted {
+    fn size(&self) -> u64 {
+        64 << 20
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        buf.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = Noise::byte(at));
+        Ok(())
+    }
+}
+
+impl Counted {
+    fn taken(&self) -> (u64, u64) {
+        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn fuse_a_reader_in_short_steps_is_given_what_follows() {
+    if !can_mount() {
+        return;
+    }
+    let source = Arc::new(Counted::default());
+    let artifact = |name: &str| Artifact::ready(name, source.clone());
+    let (dir, session) = mounted(Files::new(vec![artifact("alone"), artifact("shared")], None, owner()));
+    // What an ordinary user has.
+    let device = fs::metadata(dir.path()).unwrap().dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let lowered = fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), "128");
+    if !skip_unless(lowered.is_ok(), "the read-ahead of a mount cannot be set") {
+        return;
+    }
+    let file = File::open(dir.path().join("alone")).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    let read = |file: &File, buf: &mut [u8], offset: u64| {
+        file.read_exact_at(buf, offset).unwrap();
+        assert!(buf.iter().copied().eq((offset..).map(Noise::byte).take(buf.len())), "at {offset}");
+    };
+    for at in 0..200_u64 {
+        read(&file, &mut buf[..4096], (at * 35_393_536_007) % (60 << 20));
+    }
+    let (reads, bytes) = source.taken();
+    assert!((200..=420).contains(&reads) && bytes < 420 * 8192, "{reads} reads of {bytes} bytes at random");
+    (0..64).for_each(|at| read(&file, &mut buf, at << 20));
+    let (reads, bytes) = source.taken();
+    assert!(reads <= 128 && bytes <= source.size() * 11 / 10, "{reads} reads of {bytes} bytes in order");
+    // Readers of one file who get in each other's way.
+    let shared = File::open(dir.path().join("shared")).unwrap();
+    thread::scope(|scope| {
+        for start in 0..6 {
+            let shared = &shared;
+            scope.spawn(move || (start..64).for_each(|at| read(shared, &mut vec![0; 1 << 20], at << 20)));
+        }
+    });
+    drop((file, shared));
     session.unmount().unwrap();
 }

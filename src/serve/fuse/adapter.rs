@@ -11,7 +11,8 @@ use fuser::{
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
-use super::readers::{self, Readers, Task};
+use super::ahead::Ahead;
+use super::readers::{self, Read, Readers, Task};
 use super::{attr, errno};
 use crate::serve::{FileError, Files};
 
@@ -30,6 +31,11 @@ const WANTED: [InitFlags; 9] = [
 ];
 /// Reads that the kernel may have under way at once on its own account, such as read-ahead.
 const MAX_BACKGROUND: u16 = 64;
+/// The flag of files that are read past the kernel's cache.
+#[cfg(target_os = "linux")]
+const PAST_CACHE: i32 = libc::O_DIRECT;
+#[cfg(not(target_os = "linux"))]
+const PAST_CACHE: i32 = 0;
 /// The unit of `statfs`, in bytes.
 const BLOCK: u32 = 4096;
 /// Longest name, as on Linux.
@@ -39,6 +45,7 @@ const NAME_MAX: u32 = 255;
 pub(super) struct Adapter {
     files: Arc<Files>,
     readers: Readers,
+    ahead: Arc<Ahead>,
     /// The kernel opens files and directories by itself, and keeps their pages, once it is told that we cannot.
     kernel_opens: bool,
 }
@@ -49,9 +56,14 @@ impl Adapter {
     /// # Errors
     /// When a thread cannot be started.
     pub(super) fn new(files: Files) -> io::Result<Self> {
-        let files = Arc::new(files);
-        let readers = Readers::start(&files)?;
-        Ok(Self { files, readers, kernel_opens: false })
+        let (files, ahead) = (Arc::new(files), Arc::new(Ahead::new()));
+        let readers = Readers::start(&files, &ahead)?;
+        Ok(Self { files, readers, ahead, kernel_opens: false })
+    }
+
+    /// What is to be connected once there is a session.
+    pub(super) const fn ahead(&self) -> &Arc<Ahead> {
+        &self.ahead
     }
 
     fn open_any(&self, reply: ReplyOpen, flags: FopenFlags) {
@@ -123,11 +135,14 @@ impl Filesystem for Adapter {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.readers.hand(Task::Read { inode: ino.0, offset, size, reply });
+        let read = Read { inode: ino.0, offset, size };
+        let cached = flags.0 & PAST_CACHE == 0;
+        let behind = if cached { self.ahead.note(&read) } else { 0 };
+        self.readers.hand(Task::Read { read, behind, reply });
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {

@@ -3,9 +3,11 @@
 //! ```text
 //! kernel ─▶ 2 session threads ─▶ adapter ─▶ Files          names, attributes: answered at once
 //!                                   └─────▶ readers ─▶ Files   bytes and layouts: may take their time
+//! kernel's cache ◀─ ahead ◀────────────────────┘            what a sequential reader will ask for next
 //! ```
 
 mod adapter;
+mod ahead;
 mod attr;
 mod errno;
 mod readers;

@@ -12,17 +12,38 @@ use std::thread;
 
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 
+use super::ahead::Ahead;
 use super::{attr, errno};
 use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
 const SPARE: usize = 2;
 
+/// A range that is asked for.
+pub(super) struct Read {
+    pub(super) inode: u64,
+    pub(super) offset: u64,
+    /// In bytes; what goes beyond the end of the file is left out of the answer.
+    pub(super) size: u32,
+}
+
 /// A request that is handed over with its reply.
 pub(super) enum Task {
-    Read { inode: u64, offset: u64, size: u32, reply: ReplyData },
-    Lookup { directory: u64, name: Box<[u8]>, reply: ReplyEntry },
-    Attributes { inode: u64, reply: ReplyAttr },
+    /// A read, and how many bytes behind it are worth giving too.
+    Read {
+        read: Read,
+        behind: u64,
+        reply: ReplyData,
+    },
+    Lookup {
+        directory: u64,
+        name: Box<[u8]>,
+        reply: ReplyEntry,
+    },
+    Attributes {
+        inode: u64,
+        reply: ReplyAttr,
+    },
 }
 
 /// The threads; they end when this is dropped.
@@ -35,13 +56,13 @@ impl Readers {
     ///
     /// # Errors
     /// When the system has no room for another thread.
-    pub(super) fn start(files: &Arc<Files>) -> std::io::Result<Self> {
+    pub(super) fn start(files: &Arc<Files>, ahead: &Arc<Ahead>) -> std::io::Result<Self> {
         let (tasks, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for number in 0..processors + SPARE {
-            let (files, queue) = (files.clone(), queue.clone());
-            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &queue))?;
+            let (files, ahead, queue) = (files.clone(), ahead.clone(), queue.clone());
+            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &ahead, &queue))?;
         }
         Ok(Self { tasks })
     }
@@ -53,28 +74,29 @@ impl Readers {
     }
 }
 
-fn serve(files: &Files, queue: &Mutex<Receiver<Task>>) {
+fn serve(files: &Files, ahead: &Ahead, queue: &Mutex<Receiver<Task>>) {
     let mut buf = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = next else { return };
         // A panic drops the reply, which then tells the kernel of an input/output error.
-        if catch_unwind(AssertUnwindSafe(|| answer(files, task, &mut buf))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| answer(files, ahead, task, &mut buf))).is_err() {
             tracing::error!("a read panicked");
         }
     }
 }
 
-fn answer(files: &Files, task: Task, buf: &mut Vec<u8>) {
+fn answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
     match task {
-        Task::Read { inode, offset, size, reply } => {
-            let size = usize::try_from(size).expect("requests fit in memory");
+        Task::Read { read, behind, reply } => {
+            let Err(reply) = ahead.answer(files, &read, behind, reply) else { return };
+            let size = usize::try_from(read.size).expect("requests fit in memory");
             if buf.len() < size {
                 buf.resize(size, 0);
             }
-            match files.read(inode, offset, &mut buf[..size]) {
+            match files.read(read.inode, read.offset, &mut buf[..size]) {
                 Ok(len) => reply.data(&buf[..len]),
-                Err(error) => reply.error(reported(files, inode, &error)),
+                Err(error) => reply.error(reported(files, read.inode, &error)),
             }
         }
         Task::Lookup { directory, name, reply } => entry(files, directory, &name, reply),

@@ -15,8 +15,8 @@ use crate::serve::{Error, Files, Interrupts, mountpoint};
 
 /// Threads that take requests from the kernel; two, so that one listing does not keep a stat waiting.
 const SESSION_THREADS: usize = 2;
-/// Read-ahead in KiB: as much as the kernel asks for in one request.
-const READ_AHEAD_KIB: &str = "1024";
+/// Read-ahead in KiB: as much as the kernel asks for in two requests, so that one is under way while one is read.
+const READ_AHEAD_KIB: &str = "2048";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
 const DEVICE: &str = "/dev/fuse";
@@ -55,8 +55,10 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
         return Err(Error::NoFusermount);
     }
     let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
+    let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
     let session = fuser::Session::new(adapter, &path, &config(options)).map_err(refused)?;
+    ahead.connect(session.notifier());
     let (send, events) = channel();
     let ended = send.clone();
     thread::Builder::new()
