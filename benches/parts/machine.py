@@ -72,6 +72,8 @@ class Watch:
 
     def __init__(self, pid):
         self.pid, self.peak, self.io = pid, 0, {}
+        # Kept open, so that looking costs what is measured as little as it can.
+        self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY)
         self.look()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -80,24 +82,31 @@ class Watch:
     def look(self):
         """Take a sample now; false when the process is gone."""
         try:
-            status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
             io = pathlib.Path(f"/proc/{self.pid}/io").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return False
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        # A process that is going away has no memory any more.
-        self.anon = int(fields.get("RssAnon", "0").split()[0]) << 10
-        self.peak = max(self.peak, self.anon)
         self.io = {k: int(v) for k, v in (line.split(":") for line in io.splitlines())}
+        return self._look_at_memory()
+
+    def _look_at_memory(self):
+        try:
+            status = os.pread(self._status, 4096, 0)
+        except ProcessLookupError:
+            return False
+        # A process that is going away has no memory any more.
+        found = re.search(rb"^RssAnon:\s*(\d+)", status, re.M)
+        self.anon = int(found[1]) << 10 if found else 0
+        self.peak = max(self.peak, self.anon)
         return True
 
     def _sample(self):
-        while self.look() and not self._over.wait(0.01):
+        while self._look_at_memory() and not self._over.wait(0.01):
             pass
 
     def end(self):
         self._over.set()
         self._thread.join()
+        os.close(self._status)
 
 
 def wait_until(true, limit, process=None):
