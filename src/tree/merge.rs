@@ -28,8 +28,8 @@ impl TreeBuilder {
         diff: &SharedSource,
     ) -> Result<(), Error> {
         self.layer += 1;
-        let (count, _) = entries.size_hint();
-        self.reserve(count);
+        let (_, most) = entries.size_hint();
+        self.reserve(most.unwrap_or(0));
         for entry in entries {
             let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
