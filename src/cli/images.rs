@@ -93,8 +93,8 @@ impl<'a> Images<'a> {
         for ((name, place), layer) in wanted.iter().zip(opened) {
             layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
         }
-        let trees = images.iter().enumerate();
-        trees.map(|(place, image)| merged(image, &layers).map_err(|problem| (place, problem))).collect()
+        let trees = side_by_side(images, PASSES, |image| merged(image, &layers));
+        trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
     }
 
     /// A blob as it is stored, its digest checked now.

@@ -75,16 +75,33 @@ fn assemble(
 ) -> Result<Catalog, Failure> {
     let trees = images.trees(&resolved.iter().map(|(_, image)| image).collect::<Vec<_>>());
     let trees = trees.map_err(|(image, problem)| problem.at(excerpt_of(parsed, &resolved[image].0)))?;
-    let sources: HashMap<&str, Arc<SourceImage>> = resolved
+    let mut sources: HashMap<&str, (usize, Arc<SourceImage>)> = resolved
         .iter()
         .zip(trees)
         .map(|((text, image), tree)| {
             let reference = expanded(text);
-            (text.as_str(), Arc::new(SourceImage { reference, config: image.config.clone(), tree }))
+            (text.as_str(), (0, Arc::new(SourceImage { reference, config: image.config.clone(), tree })))
         })
         .collect();
+    for reference in rootfs::uses(&parsed.spec) {
+        if let Some((uses, _)) = sources.get_mut(reference.value.as_str()) {
+            *uses += 1;
+        }
+    }
+    let sources = RefCell::new(sources);
+    // Who is the last to ask gets the image for himself.
+    let image = |reference: &str| {
+        let mut sources = sources.borrow_mut();
+        match sources.remove_entry(reference) {
+            Some((name, (uses, image))) if uses > 1 => {
+                sources.insert(name, (uses - 1, image.clone()));
+                Ok(image)
+            }
+            found => Ok(found.expect("asked for as often as the spec uses it").1.1),
+        }
+    };
     let supply = Supply {
-        image: &|reference| Ok(sources[reference].clone()),
+        image: &image,
         stored,
         archive: &|content| archive(images, content),
         inflate: &|content| inflate(images, content),

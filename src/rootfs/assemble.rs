@@ -62,14 +62,18 @@ pub fn assemble(spec: &Spec, supply: &Supply<'_>, options: Options) -> Result<As
 
 /// The references of all images whose files are laid out, each once, in the order they are asked for.
 pub fn references(spec: &Spec) -> Vec<&Located<String>> {
+    each_once(uses(spec))
+}
+
+/// The references of all images whose files are laid out, as often as they are asked for.
+pub fn uses(spec: &Spec) -> impl Iterator<Item = &Located<String>> {
     let kernel = spec.kernel.iter().map(|kernel| &kernel.image).filter(|image| !image.value.is_empty());
     let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Filesystem);
     let containers = spec.onboot.iter().chain(&spec.onshutdown).chain(&spec.services);
-    let all = kernel
+    kernel
         .chain(&spec.init)
         .chain(volumes.filter_map(|volume| volume.image.as_ref()))
-        .chain(containers.map(|container| &container.image));
-    each_once(all)
+        .chain(containers.map(|container| &container.image))
 }
 
 /// The references of all images that volumes hold as they are stored, each once.

@@ -1,5 +1,7 @@
 //! Containers: an OCI bundle each, below `containers/`.
 
+use std::sync::Arc;
+
 use super::Error;
 use super::assemble::{Work, tree_error};
 use super::config::config_json;
@@ -40,7 +42,7 @@ impl Work<'_> {
             }
         };
         let bundle = Bundle { path, readonly: options.readonly.unwrap_or_default(), container };
-        let files = self.lay_out_image(&bundle, &image)?;
+        let files = self.lay_out_image(&bundle, image)?;
         let runtime = runtime_json(options.runtime.as_ref(), bundle.root_mounts(&files));
         self.put(&bundle, "config.json", Node::Generated(Metadata::file(), config.as_bytes()))?;
         if !bundle.readonly {
@@ -53,15 +55,16 @@ impl Work<'_> {
     }
 
     /// The directory that has the image's files: this bundle's, or that of an earlier one with the same image.
-    fn lay_out_image(&mut self, bundle: &Bundle<'_>, image: &SourceImage) -> Result<String, Error> {
+    fn lay_out_image(&mut self, bundle: &Bundle<'_>, image: Arc<SourceImage>) -> Result<String, Error> {
         if let Some(directory) = self.laid_out.get(&image.reference) {
             return Ok(directory.clone());
         }
         let directory = bundle.below(if bundle.readonly { "rootfs" } else { "lower" });
-        let tree = filtered(&image.tree, ResolvConf::Unconfigured);
-        let tree = tree.map_err(tree_error(format!("image `{}`", image.reference), bundle.container.image.place))?;
+        let reference = image.reference.clone();
+        let tree = filtered(image, ResolvConf::Unconfigured);
+        let tree = tree.map_err(tree_error(format!("image `{reference}`"), bundle.container.image.place))?;
         self.root.graft(directory.as_bytes(), &tree).map_err(bundle.error())?;
-        self.laid_out.insert(image.reference.clone(), directory.clone());
+        self.laid_out.insert(reference, directory.clone());
         Ok(directory)
     }
 

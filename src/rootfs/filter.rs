@@ -1,5 +1,8 @@
 //! What LinuxKit changes in every image it lays out: traces of its build go, what a container runtime expects comes.
 
+use std::sync::Arc;
+
+use super::supply::SourceImage;
 use crate::base::Metadata;
 use crate::tree::{self, Node, TreeBuilder};
 
@@ -24,12 +27,12 @@ pub(super) enum ResolvConf {
     Linked,
 }
 
-/// The image with LinuxKit's changes.
+/// The image with LinuxKit's changes; copied only when somebody else still has it.
 ///
 /// # Errors
 /// When the tree cannot take what is added.
-pub(super) fn filtered(image: &TreeBuilder, resolv_conf: ResolvConf) -> Result<TreeBuilder, tree::Error> {
-    let mut tree = image.clone();
+pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Result<TreeBuilder, tree::Error> {
+    let mut tree = Arc::try_unwrap(image).map_or_else(|shared| shared.tree.clone(), |own| own.tree);
     EXCLUDED.iter().for_each(|path| exclude(&mut tree, path));
     for path in DIRECTORIES {
         tree.insert(path, Node::Plain(Metadata::directory()))?;
@@ -62,19 +65,19 @@ fn exclude(tree: &mut TreeBuilder, path: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rootfs::sample::{listing, text_at};
+    use crate::rootfs::sample::{self, listing, text_at};
 
-    fn image(files: &[&str]) -> TreeBuilder {
+    fn image(files: &[&str]) -> Arc<SourceImage> {
         let mut tree = TreeBuilder::new();
         for path in files {
             tree.insert(path.as_bytes(), Node::Generated(Metadata { mtime: 7, ..Metadata::file() }, b"x")).unwrap();
         }
-        tree
+        Arc::new(sample::image("q.io/a", tree))
     }
 
     #[test]
     fn an_empty_image_gets_what_a_runtime_expects() {
-        let tree = filtered(&image(&[]), ResolvConf::Linked).unwrap();
+        let tree = filtered(image(&[]), ResolvConf::Linked).unwrap();
         assert_eq!(
             listing(tree),
             "dev/ dev/pts/ dev/shm/ etc/ etc/hosts etc/mtab->/proc/mounts \
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn traces_of_the_build_go_and_network_files_are_replaced() {
         let names = [".dockerenv", "Dockerfile", "dev/console", "etc/hostname", "etc/resolv.conf", "etc/mtab", "a"];
-        let tree = filtered(&image(&names), ResolvConf::Unconfigured).unwrap();
+        let tree = filtered(image(&names), ResolvConf::Unconfigured).unwrap();
         assert_eq!(text_at(&tree, "etc/resolv.conf"), "\n# no resolv.conf configured\n");
         assert_eq!(text_at(&tree, "etc/hosts").len(), 160);
         assert_eq!(tree.inode(tree.lookup(b"etc/mtab").unwrap()).metadata.mtime, Metadata::GENERATED_MTIME);
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn only_the_entry_itself_is_left_out() {
-        let tree = filtered(&image(&["Dockerfile/part", "a/Dockerfile", "dev/shm/x"]), ResolvConf::Linked).unwrap();
+        let tree = filtered(image(&["Dockerfile/part", "a/Dockerfile", "dev/shm/x"]), ResolvConf::Linked).unwrap();
         let metadata = tree.inode(tree.lookup(b"Dockerfile").unwrap()).metadata;
         assert_eq!(metadata, Metadata::directory());
         assert!(tree.lookup(b"Dockerfile/part").is_some() && tree.lookup(b"a/Dockerfile").is_some());
@@ -105,7 +108,7 @@ mod tests {
     fn a_link_in_place_of_a_network_file_is_replaced() {
         let mut tree = TreeBuilder::new();
         tree.insert(b"etc/hosts", Node::Symlink(Metadata::symlink(), b"/secret")).unwrap();
-        let tree = filtered(&tree, ResolvConf::Linked).unwrap();
+        let tree = filtered(Arc::new(sample::image("q.io/a", tree)), ResolvConf::Linked).unwrap();
         assert_eq!(text_at(&tree, "etc/hosts").len(), 160);
         assert!(tree.lookup(b"secret").is_none());
     }

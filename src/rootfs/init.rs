@@ -19,7 +19,7 @@ impl Work<'_> {
             let image = self.image(reference)?;
             let what = || format!("image `{}`", reference.value);
             let error = || tree_error(what(), reference.place);
-            let tree = filtered(&image.tree, ResolvConf::Linked).map_err(error())?;
+            let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
             lists.extend(packages(&tree));
             let kept = lay_over(&mut self.root, tree).map_err(error())?;
             self.warnings.extend(kept.iter().map(|path| {

@@ -39,7 +39,7 @@ mod supply;
 mod user;
 mod volumes;
 
-pub use assemble::{Assembly, Options, assemble, references, stored_references};
+pub use assemble::{Assembly, Options, assemble, references, stored_references, uses};
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, host_path};
 pub use supply::{SourceImage, StoredImage, Supply};

@@ -36,7 +36,7 @@ type Stored<'a> = dyn Fn(&str, &[Platform]) -> Result<StoredImage, Cause> + 'a;
 /// What an assembly asks for.
 #[derive(Clone, Copy)]
 pub struct Supply<'a> {
-    /// The image that a reference of the spec means.
+    /// The image that a reference of the spec means; asked for as often as [`uses`](super::uses) says.
     pub image: &'a dyn Fn(&str) -> Result<Arc<SourceImage>, Cause>,
     /// The image that a reference means, as it is stored, for these platforms or for all when there are none.
     pub stored: &'a Stored<'a>,

@@ -28,7 +28,7 @@ impl Work<'_> {
             Some(reference) if volume.format == VolumeFormat::Oci => self.add_layout(&lower, volume, reference)?,
             Some(reference) => {
                 let image = self.image(reference)?;
-                let tree = filtered(&image.tree, ResolvConf::Linked).map_err(error())?;
+                let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
                 self.root.graft(lower.as_bytes(), &tree).map_err(error())?;
             }
             None => {}
