@@ -19,11 +19,11 @@ use std::thread::{ScopedJoinHandle, scope};
 
 use sha2::{Digest as _, Sha256};
 
-use super::cut::{CutPiece, Cutter};
+use super::cut::{CutPiece, Cutter, SpanStart};
 use super::decode::{Codec, Mark};
 use super::error::Error;
 use super::index::{Draft, Piece, Span};
-use super::inflate::{Trailer, WINDOW};
+use super::inflate::{Inflater, Trailer, WINDOW};
 use super::offset::DiffOffset;
 use super::tar::Scanner;
 use super::toc::TocBuilder;
@@ -213,15 +213,15 @@ fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
     let mut history = Box::new([0; WINDOW]);
     let mut sparsifier = Sparsifier::new();
     for piece in cut {
-        if let Some(start) = piece.span {
+        let bytes = piece.bytes();
+        if let Some(start) = piece.span
+            && let Some(packed) = packed_window(&mut sparsifier, &history, &piece, start)
+        {
             let first_piece = u32::try_from(pieces.len()).expect("2^32 pieces would be 512 TiB");
             let window = windows.len() as u64;
             spans.push(Span { first_piece, at: start.at, mark: start.mark, last: start.last, window });
-            if let Mark::Block { bits } = start.mark {
-                windows.extend_from_slice(&sparsifier.pack(&history, bits, start.last, &piece.lookahead));
-            }
+            windows.extend_from_slice(&packed);
         }
-        let bytes = piece.bytes();
         hash.update(bytes);
         pieces.push(Piece { start: at, digest: *blake3::hash(bytes).as_bytes() });
         at = at.plus(bytes.len());
@@ -232,9 +232,73 @@ fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
     Digested { diff_id, diff_size: at.0, spans, pieces, windows }
 }
 
+/// The window that a span needs, packed; `None` when decoding cannot start there after all.
+fn packed_window(
+    sparsifier: &mut Sparsifier,
+    history: &[u8; WINDOW],
+    piece: &CutPiece,
+    start: SpanStart,
+) -> Option<Vec<u8>> {
+    let SpanStart { mark, last, .. } = start;
+    match mark {
+        Mark::Frame => Some(Vec::new()),
+        Mark::Block { bits } => {
+            sparsifier.pack(history, &piece.lookahead, piece.bytes(), |window| Ok(Inflater::resume(bits, last, window)))
+        }
+        Mark::Code { bits, header } => sparsifier.pack(history, &piece.lookahead, piece.bytes(), |window| {
+            Inflater::resume_within((header.bits, header.last, &piece.header), (bits, last), window)
+        }),
+    }
+}
+
 /// Moves the last 32 KiB on by `bytes`.
 fn remember(history: &mut [u8; WINDOW], bytes: &[u8]) {
     let new = &bytes[bytes.len().saturating_sub(WINDOW)..];
     history.copy_within(new.len().., 0);
     history[WINDOW - new.len()..].copy_from_slice(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Words and noise, in blocks of some hundred kilobytes.
+    fn data(len: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut bytes = Vec::with_capacity(len + 100);
+        while bytes.len() < len {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            match state >> 62 {
+                0 | 1 => bytes.extend_from_slice(&state.to_le_bytes()),
+                2 => bytes.extend_from_slice(&b"a few words that come again and again"[(state >> 40) as usize % 20..]),
+                _ => {
+                    let back = (state >> 33) as usize % 30_000 + 1;
+                    let start = bytes.len().saturating_sub(back);
+                    let end = bytes.len().min(start + (state >> 20) as usize % 60);
+                    bytes.extend_from_within(start..end);
+                }
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn spans_start_within_blocks_and_keep_to_their_size() {
+        let content = data(6 << 20);
+        for level in [1, 6, 9] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(&content).unwrap();
+            let blob = encoder.finish().unwrap();
+            let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
+            let flow = Flow { input: &mut &blob[..], copy: None, progress: &|_| {} };
+            let draft = pass(flow, &expected, Plan { span_size: 256 << 10, scanner: None }).unwrap();
+            let starts = draft.spans.iter().map(|span| draft.pieces[span.first_piece as usize].start.0);
+            let starts: Vec<u64> = starts.chain([draft.diff_size]).collect();
+            let longest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            let within = draft.spans.iter().filter(|span| matches!(span.mark, Mark::Code { .. })).count();
+            assert!(within * 2 > draft.spans.len() && longest < 385 << 10, "{level}: {within}, {longest} at most");
+        }
+    }
 }

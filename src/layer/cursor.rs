@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::decode::{Codec, Decoder, Mark};
+use super::decode::{Codec, Decoder, Header, Mark};
 use super::error::Error;
 use super::index::Index;
-use super::inflate::{Stop, Trailer};
+use super::inflate::{HEADER, Stop, Trailer, WINDOW};
 use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
@@ -66,9 +66,12 @@ impl Cursor {
         let start = index.span(span);
         let decoder = match start.mark {
             Mark::Frame => Decoder::new(index.codec(), Trailer::Ignored),
-            Mark::Block { bits } => {
-                let window = index.window(span).ok_or_else(|| layer.corrupt("a window in its index"))?;
-                Decoder::resume(bits, start.last, &window)
+            Mark::Block { bits } => Decoder::resume(bits, start.last, &*window(&layer, span)?),
+            Mark::Code { bits, header } => {
+                let bytes = block_header(&layer, start.at, header)?;
+                let header = (header.bits, header.last, &bytes[..]);
+                let decoder = Decoder::resume_within(header, (bits, start.last), &*window(&layer, span)?);
+                decoder.map_err(|problem| layer.corrupt(&problem))?
             }
         };
         let (pieces, limit) = (index.pieces_of(span), index.blob_end(span));
@@ -151,6 +154,20 @@ impl Cursor {
         self.at = self.at.plus(self.input.len());
         Ok(())
     }
+}
+
+/// The window of a span.
+fn window(layer: &Seekable, span: usize) -> Result<Box<[u8; WINDOW]>, ReadError> {
+    layer.index.window(span).ok_or_else(|| layer.corrupt("a window in its index"))
+}
+
+/// The header of the block that a span starts in, and what follows.
+fn block_header(layer: &Seekable, at: BlobOffset, header: Header) -> Result<Vec<u8>, ReadError> {
+    let start = at.0.checked_sub(header.back.into()).ok_or_else(|| layer.corrupt("a block in its index"))?;
+    let len = (layer.blob.size() - start).min(HEADER as u64);
+    let mut bytes = vec![0; usize::try_from(len).expect("a header fits in memory")];
+    read_twice(&layer.blob, &mut bytes, BlobOffset(start))?;
+    Ok(bytes)
 }
 
 /// Reads, and reads once more when the system failed: a mapped artifact turns a failed read into a killed guest.

@@ -1,19 +1,22 @@
 //! Cutting the decoded stream into spans and pieces.
 //!
 //! ```text
-//! blob     ├──────────────┼───────────────┤   deflate blocks, frames
-//! spans    ├──────────────┼───────────────┤   start where decoding can start, about 1 MiB of diff apart
+//! blob     ├──────────────┼───────────────┤   codes of deflate blocks, frames
+//! spans    ├──────────────┼───────────────┤   start where decoding can start, some 768 KiB of diff apart
 //! pieces   ├────┼────┼────┼────┼────┼────┼┤   128 KiB of diff each, verified by themselves
 //! ```
 //!
 //! A reader decodes from the start of a span to the piece it wants: on average half a span, and never serves a byte
 //! whose piece is not verified. What is very compressible gets longer spans and pieces, so that an index stays a small
 //! part of its blob.
+//!
+//! Deflate blocks can be megabytes long, so a span need not start at one: any literal will do. Its code begins at a bit
+//! that zlib tells, and decoding starts there once the header of the block, which stays in the blob, has been read.
 
-use super::decode::{Codec, Decoder, Mark};
+use super::decode::{Codec, Decoder, Header, Mark};
 use super::error::Error;
 use super::index::PIECE_MAX;
-use super::inflate::{Stop, Trailer, WINDOW};
+use super::inflate::{HEADER, Place, Stop, Trailer, WINDOW};
 use super::offset::{BlobOffset, DiffOffset};
 use super::zstd::WINDOW_TOO_LARGE;
 
@@ -22,10 +25,16 @@ use super::zstd::WINDOW_TOO_LARGE;
 const PIECE: usize = 128 << 10;
 /// Bytes of blob behind a piece at least, unless it gets too long.
 const PIECE_BLOB: u64 = 8 << 10;
+/// Inflating takes as long for a byte of blob as for so many bytes of diff; usual layers have a quarter as many.
+const BLOB_COST: u64 = 4;
 /// Bytes of blob behind a span at least, unless it gets too long.
 const SPAN_BLOB: u64 = 64 << 10;
 /// A span may be so many times the wanted size before compressibility no longer counts.
 const SPAN_STRETCH: u64 = 8;
+/// Bytes that are written one at a time to find a literal: most data has one in every ten.
+const PROBES: u32 = 1024;
+/// Bytes of the blob before the place it was read to that are remembered: more than two codes have.
+const RECENT: usize = 32;
 /// Steps without a byte read or written after which a decoder is stuck: a block may end without either, once.
 const IDLE: u32 = 3;
 
@@ -46,8 +55,22 @@ pub(super) struct CutPiece {
     len: usize,
     /// Set when a span starts here.
     pub(super) span: Option<SpanStart>,
-    /// Blob behind the first 32 KiB of a span that starts at a block: what tells which part of the window is used.
+    /// Blob behind the first 32 KiB of a span that needs a window: what tells which part of it is used.
     pub(super) lookahead: Vec<u8>,
+    /// The header of the block, when a span starts within one.
+    pub(super) header: Vec<u8>,
+}
+
+/// The deflate block that is being decoded.
+struct Block {
+    /// The first whole byte of its header, and the first of what it holds.
+    at: BlobOffset,
+    diff_at: DiffOffset,
+    /// Unread bits of the byte before, and that byte.
+    bits: u8,
+    last: u8,
+    /// Its first bytes.
+    bytes: Vec<u8>,
 }
 
 impl CutPiece {
@@ -62,13 +85,13 @@ impl CutPiece {
     }
 
     fn empty(buffer: Vec<u8>) -> Self {
-        Self { buffer, len: 0, span: None, lookahead: Vec::new() }
+        Self { buffer, len: 0, span: None, lookahead: Vec::new(), header: Vec::new() }
     }
 
     /// Bytes of diff still missing of what the lookahead must cover.
     fn looking_ahead(&self) -> Option<usize> {
-        let block = matches!(self.span, Some(SpanStart { mark: Mark::Block { .. }, .. }));
-        (block && self.len < WINDOW).then(|| WINDOW - self.len)
+        let windowed = self.span.is_some_and(|span| span.mark != Mark::Frame);
+        (windowed && self.len < WINDOW).then(|| WINDOW - self.len)
     }
 }
 
@@ -82,8 +105,16 @@ pub(super) struct Cutter {
     span_size: u64,
     blob_at: BlobOffset,
     diff_at: DiffOffset,
-    /// The last byte of the blob that was read.
-    last: u8,
+    /// The last bytes of the blob that were read.
+    recent: [u8; RECENT],
+    /// The block it is in, where somebody has looked.
+    block: Option<Block>,
+    /// Whether the last block that was seen from end to end is so long that a span may start within the next.
+    long_blocks: bool,
+    /// Where a span may start, one byte of the diff ago, if that byte is a literal.
+    candidate: Option<SpanStart>,
+    /// Bytes still to be written one at a time.
+    probes: u32,
     span_start: (BlobOffset, DiffOffset),
     piece_start: BlobOffset,
     piece: CutPiece,
@@ -100,7 +131,11 @@ impl Cutter {
             span_size,
             blob_at: BlobOffset(0),
             diff_at: DiffOffset(0),
-            last: 0,
+            recent: [0; RECENT],
+            block: None,
+            long_blocks: true,
+            candidate: None,
+            probes: 0,
             span_start: (BlobOffset(0), DiffOffset(0)),
             piece_start: BlobOffset(0),
             piece,
@@ -135,22 +170,41 @@ impl Cutter {
     /// Makes one step; returns the bytes read, or `None` when nothing at all was done.
     fn step(&mut self, input: &[u8], send: &mut Send<'_>) -> Result<Option<usize>, Error> {
         let room = self.room(send)?;
+        let room = if self.probes > 0 { 1 } else { room };
         let start = self.piece.len;
-        let stop = if self.span_is_long() { Stop::AtBlock } else { Stop::Late };
-        let looking = self.piece.looking_ahead().is_some();
+        let stop = if self.looks_at_blocks() || self.block.is_some() { Stop::AtBlock } else { Stop::Late };
         let step = self.decoder.step(input, &mut self.piece.buffer[start..start + room], stop);
         let step = step.map_err(|problem| self.error(problem))?;
-        if looking {
-            self.piece.lookahead.extend_from_slice(&input[..step.consumed]);
-        }
+        self.take(&input[..step.consumed]);
         self.piece.len += step.produced;
-        self.blob_at = self.blob_at.plus(step.consumed);
         self.diff_at = self.diff_at.plus(step.produced);
-        self.last = step.consumed.checked_sub(1).map_or(self.last, |at| input[at]);
-        if let Some(mark) = step.mark {
-            self.pass_mark(mark, send)?;
+        match step.mark {
+            Some(mark) => self.pass_mark(mark, send)?,
+            None if step.produced == room && self.block.is_some() && self.span_is_long() => self.probe(send)?,
+            None => {}
         }
         Ok((step.consumed + step.produced > 0).then_some(step.consumed))
+    }
+
+    /// Takes note of what was read of the blob.
+    fn take(&mut self, read: &[u8]) {
+        if self.piece.looking_ahead().is_some() {
+            self.piece.lookahead.extend_from_slice(read);
+        }
+        if let Some(block) = &mut self.block {
+            let missing = HEADER - block.bytes.len();
+            block.bytes.extend_from_slice(&read[..missing.min(read.len())]);
+        }
+        self.blob_at = self.blob_at.plus(read.len());
+        let new = &read[read.len().saturating_sub(RECENT)..];
+        self.recent.copy_within(new.len().., 0);
+        self.recent[RECENT - new.len()..].copy_from_slice(new);
+    }
+
+    /// The last bytes of the blob that were read, from `at` on.
+    fn recent(&self, at: BlobOffset) -> Option<&[u8]> {
+        let count = usize::try_from(self.blob_at.0.checked_sub(at.0)?).ok()?;
+        self.recent.get(RECENT.checked_sub(count)?..)
     }
 
     /// Bytes that the next step may write; cuts the piece when it is long enough.
@@ -169,20 +223,89 @@ impl Cutter {
 
     /// Starts a span where decoding can start, if the one before is long enough.
     fn pass_mark(&mut self, mark: Mark, send: &mut Send<'_>) -> Result<(), Error> {
-        if !self.span_is_long() {
+        let (at, [.., last]) = (self.blob_at, self.recent);
+        let mut bytes = Vec::new();
+        if let Some(block) = self.block.take() {
+            self.long_blocks = self.cost_since((block.at, block.diff_at)) >= self.span_size / 4;
+            bytes = block.bytes;
+        }
+        if let Mark::Block { bits } = mark
+            && self.looks_at_blocks()
+        {
+            bytes.clear();
+            self.block = Some(Block { at, diff_at: self.diff_at, bits, last, bytes });
+        }
+        self.candidate = None;
+        if self.span_is_long() {
+            self.cut(send)?;
+            self.start_span(SpanStart { at, mark, last });
+        }
+        Ok(())
+    }
+
+    /// Looks for a literal, and starts a span at it. A match is known by the byte behind its first: it is half written
+    /// then.
+    fn probe(&mut self, send: &mut Send<'_>) -> Result<(), Error> {
+        let place = self.decoder.place();
+        if let Some(start) = self.candidate.take()
+            && place != Place::Within
+            && let Some(lookahead) = self.recent(start.at).map(<[u8]>::to_vec)
+        {
+            let literal = self.piece.buffer[self.piece.len - 1];
+            self.piece.len -= 1;
+            self.cut(send)?;
+            self.piece.buffer.resize(self.piece.buffer.len().max(PIECE), 0);
+            self.piece.buffer[0] = literal;
+            self.piece.len = 1;
+            self.piece.lookahead = lookahead;
+            self.piece.header = self.block.as_ref().map(|block| block.bytes.clone()).unwrap_or_default();
+            self.start_span(start);
+            self.span_start.1 = DiffOffset(self.diff_at.0 - 1);
             return Ok(());
         }
-        self.cut(send)?;
-        self.span_start = (self.blob_at, self.diff_at);
-        self.piece.span = Some(SpanStart { at: self.blob_at, mark, last: self.last });
+        self.probes = self.probes.checked_sub(1).unwrap_or(PROBES);
+        self.candidate = match place {
+            Place::Before { bits } if self.probes > 0 => self.candidate(bits),
+            Place::Before { .. } | Place::Within | Place::Elsewhere => None,
+        };
         Ok(())
+    }
+
+    /// A span that starts so many bits back.
+    fn candidate(&self, bits: u32) -> Option<SpanStart> {
+        let block = self.block.as_ref()?;
+        let position = (self.blob_at.0 * 8).checked_sub(bits.into())?;
+        let at = BlobOffset(position.div_ceil(8));
+        let back = u32::try_from(at.0.checked_sub(block.at.0)?).ok()?;
+        let bits = u8::try_from(at.0 * 8 - position).expect("at most seven bits");
+        let last = *self.recent(BlobOffset(at.0.checked_sub(1)?))?.first()?;
+        let header = Header { back, bits: block.bits, last: block.last };
+        Some(SpanStart { at, mark: Mark::Code { bits, header }, last })
+    }
+
+    fn start_span(&mut self, start: SpanStart) {
+        self.span_start = (start.at, self.diff_at);
+        self.piece.span = Some(start);
+        self.probes = 0;
     }
 
     /// Whether the next place where decoding can start shall start a span.
     const fn span_is_long(&self) -> bool {
         let blob = self.blob_at.0 - self.span_start.0.0;
         let diff = self.diff_at.0 - self.span_start.1.0;
-        diff >= self.span_size && (blob >= SPAN_BLOB || diff >= self.span_size.saturating_mul(SPAN_STRETCH))
+        self.cost_since(self.span_start) >= self.span_size
+            && (blob >= SPAN_BLOB || diff >= self.span_size.saturating_mul(SPAN_STRETCH))
+    }
+
+    /// Whether the next span may start within the next block: coming back at each would take a twentieth longer.
+    const fn looks_at_blocks(&self) -> bool {
+        self.long_blocks || self.cost_since(self.span_start) >= self.span_size / 2
+    }
+
+    /// What decoding from there on takes, in bytes of diff of a usual layer.
+    const fn cost_since(&self, (at, diff_at): (BlobOffset, DiffOffset)) -> u64 {
+        let (blob, diff) = (self.blob_at.0 - at.0, self.diff_at.0 - diff_at.0);
+        diff.saturating_add(blob.saturating_mul(BLOB_COST)) / 2
     }
 
     fn cut(&mut self, send: &mut Send<'_>) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::gzip::{self, Gzip};
-use super::inflate::{Stop, Trailer, WINDOW};
+use super::inflate::{Place, Stop, Trailer, WINDOW};
 use super::zstd::{self, Zstd};
 
 /// How a blob is compressed.
@@ -62,6 +62,24 @@ pub(super) enum Mark {
         /// 0–7.
         bits: u8,
     },
+    /// A code within a deflate block: needs that, and the header of the block.
+    Code {
+        /// 0–7.
+        bits: u8,
+        /// Where the header is.
+        header: Header,
+    },
+}
+
+/// Where the header of a deflate block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Bytes from its first whole byte to the first whole byte behind the mark.
+    pub(super) back: u32,
+    /// Unread bits of the byte before it, 0–7.
+    pub(super) bits: u8,
+    /// The byte before it.
+    pub(super) last: u8,
 }
 
 /// What one step did.
@@ -105,6 +123,26 @@ impl Decoder {
     /// A decoder at a [`Mark::Block`]; `last` is the byte before it, `window` the output before it.
     pub(super) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
         Self::Gzip(Box::new(Gzip::resume(bits, last, window)))
+    }
+
+    /// A decoder at a [`Mark::Code`] with these bits and this byte before it, in a block with this header.
+    ///
+    /// # Errors
+    /// When the block has no header.
+    pub(super) fn resume_within(
+        header: (u8, u8, &[u8]),
+        code: (u8, u8),
+        window: &[u8; WINDOW],
+    ) -> Result<Self, String> {
+        Ok(Self::Gzip(Box::new(Gzip::resume_within(header, code, window)?)))
+    }
+
+    /// Where it stands between the codes of a block, after it has filled its output.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Gzip(gzip) => gzip.place(),
+            Self::Plain | Self::Zstd(_) => Place::Elsewhere,
+        }
     }
 
     /// Decodes some bytes of `input` to the front of `output`. A step that neither reads nor writes wants more of

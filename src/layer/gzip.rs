@@ -5,7 +5,7 @@
 //! to a block size, garbage) is ignored, as gzip does; the diff id judges what was decoded.
 
 use super::decode::{Mark, Step};
-use super::inflate::{Flow, Inflater, Stop, Trailer, WINDOW};
+use super::inflate::{Flow, Inflater, Place, Stop, Trailer, WINDOW};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -43,6 +43,26 @@ impl Gzip {
     /// A decoder at the start of a block; see [`Inflater::resume`].
     pub(super) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
         Self { inflater: Inflater::resume(bits, last, window), state: State::Resumed }
+    }
+
+    /// A decoder within a block; see [`Inflater::resume_within`].
+    ///
+    /// # Errors
+    /// When the block has no header.
+    pub(super) fn resume_within(
+        header: (u8, u8, &[u8]),
+        code: (u8, u8),
+        window: &[u8; WINDOW],
+    ) -> Result<Self, String> {
+        Ok(Self { inflater: Inflater::resume_within(header, code, window)?, state: State::Resumed })
+    }
+
+    /// Where it stands between the codes of a block, after it has filled its output.
+    pub(super) fn place(&self) -> Place {
+        match self.state {
+            State::Member | State::Resumed => self.inflater.place(),
+            State::Trailer(_) | State::Between | State::Magic | State::Rest => Place::Elsewhere,
+        }
     }
 
     /// Whether the data may end here.

@@ -9,8 +9,9 @@
 //! 32   subject: digest of the blob, or what else the index is about (32 bytes)
 //! 64   diff id (32 bytes)
 //! 96   number of spans u64, number of pieces u64, length of the windows u64, length of the TOC u64
-//! 128  spans, 24 bytes each: first piece u32, kind u8 (0 frame, 1 block), unread bits u8, byte before u8, 0 u8,
-//!      compressed offset u64, offset within the windows u64
+//! 128  spans, 32 bytes each: first piece u32, kind u8 (0 frame, 1 block, 2 code), unread bits u8, byte before u8,
+//!      0 u8, compressed offset u64, offset within the windows u64; for a code where the header of its block is: bytes
+//!      back u32, unread bits u8, byte before u8; else zeros
 //!      pieces, 40 bytes each: uncompressed offset u64, BLAKE3-256 of the piece
 //!      windows, packed, one behind the other
 //!      TOC, packed
@@ -22,17 +23,17 @@
 
 use std::ops::Range;
 
-use super::decode::{Codec, Mark};
+use super::decode::{Codec, Header, Mark};
 use super::inflate::WINDOW;
 use super::offset::{BlobOffset, DiffOffset};
 use super::window;
 use crate::base::Digest;
 
 /// Version of the format and of what the tar scanner makes of a layer: raised whenever either changes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"lkit-idx";
 const HEAD: usize = 128;
-const SPAN: usize = 24;
+const SPAN: usize = 32;
 const PIECE: usize = 40;
 const CHECKSUM: usize = 32;
 /// Longest piece, in bytes: what a reader must hold to verify one.
@@ -118,20 +119,28 @@ impl Draft {
 
 impl Span {
     fn encode(&self, file: &mut Vec<u8>) {
-        let (kind, bits) = match self.mark {
-            Mark::Frame => (0, 0),
-            Mark::Block { bits } => (1, bits),
+        let none = Header { back: 0, bits: 0, last: 0 };
+        let (kind, bits, header) = match self.mark {
+            Mark::Frame => (0, 0, none),
+            Mark::Block { bits } => (1, bits, none),
+            Mark::Code { bits, header } => (2, bits, header),
         };
         file.extend_from_slice(&self.first_piece.to_le_bytes());
         file.extend_from_slice(&[kind, bits, self.last, 0]);
         file.extend_from_slice(&self.at.0.to_le_bytes());
         file.extend_from_slice(&self.window.to_le_bytes());
+        file.extend_from_slice(&header.back.to_le_bytes());
+        file.extend_from_slice(&[header.bits, header.last, 0, 0]);
     }
 
     fn decode(record: &[u8]) -> Option<Self> {
         let mark = match record[4..6] {
             [0, 0] => Mark::Frame,
             [1, bits @ 0..8] => Mark::Block { bits },
+            [2, bits @ 0..8] if record[28] < 8 => {
+                let back = u32::from_le_bytes(record[24..28].try_into().ok()?);
+                Mark::Code { bits, header: Header { back, bits: record[28], last: record[29] } }
+            }
             _ => return None,
         };
         let first_piece = u32::from_le_bytes(record[..4].try_into().ok()?);

@@ -1,9 +1,10 @@
-//! Raw and gzip inflate that stops at block boundaries and starts at any bit: zlib's interface, made safe.
+//! Raw and gzip inflate that stops at blocks and between codes, and starts there again: zlib's interface, made safe.
 //!
 //! The only file of this module with `unsafe` code.
 //!
 //! # Format
-//! RFC 1951 (deflate), RFC 1952 (gzip); `inflate`, `inflatePrime` and `inflateSetDictionary` as zlib.h defines them.
+//! RFC 1951 (deflate), RFC 1952 (gzip); `inflate`, `inflateMark`, `inflatePrime` and `inflateSetDictionary` as zlib.h
+//! defines them.
 
 use std::ffi::c_int;
 
@@ -11,6 +12,9 @@ use libz_rs_sys as z;
 
 /// How far back deflate can refer, in bytes (RFC 1951, section 2).
 pub(super) const WINDOW: usize = 32 << 10;
+/// Bytes that hold the header of any block (RFC 1951, section 3.2.7): 17 bits, 19 lengths of 3 bits, and 316 code
+/// lengths of at most 7 bits each.
+pub(super) const HEADER: usize = 320;
 /// `windowBits` for a deflate stream without any framing.
 const RAW: c_int = -15;
 /// `windowBits` for a gzip member, whose header, CRC and size the inflater checks.
@@ -51,11 +55,28 @@ pub(super) enum Flow {
     End,
 }
 
+/// Where an inflater stands between codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing of the next code is written; it begins so many bits before the end of what was read. Not to be relied on
+    /// when the code turns out to be a match: zlib-rs then leaves out the bits of its distance.
+    Before {
+        /// In bits.
+        bits: u32,
+    },
+    /// A match is written in part.
+    Within,
+    /// In no code.
+    Elsewhere,
+}
+
 /// Whether to come back at block boundaries; every call copies 32 KiB of history, so it is better not to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// At the next one.
     AtBlock,
+    /// Behind the header of a block.
+    AtCodes,
     /// Only when input or room are used up.
     Late,
 }
@@ -84,18 +105,37 @@ impl Inflater {
     /// the output before it.
     pub(super) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
         let mut inflater = Self::with_window_bits(RAW);
-        let stream: *mut z::z_stream = &raw mut *inflater.stream;
-        let primed = if bits == 0 {
-            z::Z_OK
-        } else {
-            // SAFETY: `stream` was initialized above as a raw stream.
-            unsafe { z::inflatePrime(stream, c_int::from(bits), c_int::from(last >> (8 - bits))) }
-        };
+        inflater.prime(c_int::from(bits), c_int::from(last) >> (8 - bits));
         let len = z::uInt::try_from(WINDOW).expect("32768 fits in 32 bits");
-        // SAFETY: `stream` is initialized, `window` is readable for `len` bytes and is copied during the call.
-        let set = unsafe { z::inflateSetDictionary(stream, window.as_ptr(), len) };
-        assert_eq!((primed, set), (z::Z_OK, z::Z_OK), "a fresh raw stream takes bits and a window");
+        // SAFETY: the stream is initialized, `window` is readable for `len` bytes and is copied during the call.
+        let set = unsafe { z::inflateSetDictionary(&raw mut *inflater.stream, window.as_ptr(), len) };
+        assert_eq!(set, z::Z_OK, "a raw stream takes a window");
         inflater
+    }
+
+    /// Puts bits before the input; a negative number of them takes away those that are there.
+    fn prime(&mut self, bits: c_int, value: c_int) {
+        // SAFETY: the stream was initialized in `with_window_bits`.
+        let code = unsafe { z::inflatePrime(&raw mut *self.stream, bits, value) };
+        assert_eq!(code, z::Z_OK, "a raw stream takes seven bits");
+    }
+
+    /// An inflater within a block whose header starts with `bits` high bits of `last`, then `header`; `code_bits` high
+    /// bits of `code_last` (the byte before the input) are unread, `window` is the output before them.
+    ///
+    /// # Errors
+    /// When there is no such header.
+    pub(super) fn resume_within(
+        (bits, last, header): (u8, u8, &[u8]),
+        (code_bits, code_last): (u8, u8),
+        window: &[u8; WINDOW],
+    ) -> Result<Self, String> {
+        let mut inflater = Self::resume(bits, last, window);
+        inflater.inflate(header, &mut [0], Stop::AtCodes)?;
+        // Forgets what it has read of the codes behind the header.
+        inflater.prime(-1, 0);
+        inflater.prime(c_int::from(code_bits), c_int::from(code_last) >> (8 - code_bits));
+        Ok(inflater)
     }
 
     /// Starts over before the header of a gzip member, whatever the inflater was doing.
@@ -111,7 +151,11 @@ impl Inflater {
     /// # Errors
     /// What is wrong with the stream, as zlib words it.
     pub(super) fn inflate(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Progress, String> {
-        let flush = if stop == Stop::AtBlock { z::Z_BLOCK } else { z::Z_NO_FLUSH };
+        let flush = match stop {
+            Stop::AtBlock => z::Z_BLOCK,
+            Stop::AtCodes => z::Z_TREES,
+            Stop::Late => z::Z_NO_FLUSH,
+        };
         let (avail_in, avail_out) = (clamp(input.len()), clamp(output.len()));
         self.stream.next_in = input.as_ptr();
         self.stream.avail_in = avail_in;
@@ -129,6 +173,17 @@ impl Inflater {
         let consumed = length(avail_in - self.stream.avail_in);
         let produced = length(avail_out - self.stream.avail_out);
         Ok(Progress { consumed, produced, flow })
+    }
+
+    /// Where it stands between the codes of a block, after it has filled its output.
+    pub(super) fn place(&self) -> Place {
+        // SAFETY: the stream was initialized in `with_window_bits`.
+        let mark = unsafe { z::inflateMark(&raw const *self.stream) };
+        match (u32::try_from(mark >> 16), mark & 0xffff) {
+            (Ok(back), 0) => Place::Before { bits: back + (self.stream.data_type & 63).unsigned_abs() },
+            (Ok(_), _) => Place::Within,
+            (Err(_), _) => Place::Elsewhere,
+        }
     }
 
     /// Reads `data_type`: bit 7 says "between blocks", bit 6 "in the last block", the low six the unread bits.

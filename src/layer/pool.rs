@@ -110,8 +110,8 @@ impl Pool {
     pub(super) fn new(cache: usize, workers: usize) -> Self {
         let state = State {
             cache: Cache::new(cache),
-            // What is decoded ahead must not push out what has not been read yet.
-            streams: Streams::new(AHEAD, cache as u64 / 2),
+            // While it waits to be read, as much is read again; only what is older than both may have to go.
+            streams: Streams::new(AHEAD, cache as u64 / 3),
             runs: Vec::new(),
             queue: VecDeque::new(),
             resting: VecDeque::new(),

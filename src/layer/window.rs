@@ -11,6 +11,9 @@ use super::inflate::{Flow, Inflater, Stop, WINDOW};
 /// zstd's level: higher ones gain little over so few bytes.
 const LEVEL: i32 = 3;
 
+/// Bytes compared at once.
+const CHUNK: usize = 32;
+
 /// Makes and packs sparse windows.
 pub(super) struct Sparsifier {
     /// Two windows whose bytes at a position differ from each other, and together tell the position.
@@ -32,21 +35,44 @@ impl Sparsifier {
         Self { low, high, outputs: [zeros(), zeros()], compressor }
     }
 
-    /// Packs `window`, keeping what `lookahead`, the deflate data behind it, needs. `bits` and `last` are as for
-    /// [`Inflater::resume`].
-    pub(super) fn pack(&mut self, window: &[u8; WINDOW], bits: u8, last: u8, lookahead: &[u8]) -> Vec<u8> {
+    /// Packs `window`, keeping what `lookahead`, the deflate data behind it, needs; `resume` starts over a window there.
+    /// `None` when something else than `diff` comes out.
+    pub(super) fn pack(
+        &mut self,
+        window: &[u8; WINDOW],
+        lookahead: &[u8],
+        diff: &[u8],
+        resume: impl Fn(&[u8; WINDOW]) -> Result<Inflater, String>,
+    ) -> Option<Vec<u8>> {
         let [low, high] = &mut self.outputs;
-        let len = inflate_all(bits, last, &self.low, lookahead, &mut low[..]);
-        let same = inflate_all(bits, last, &self.high, lookahead, &mut high[..]);
+        let len = inflate_all(resume(&self.low).ok()?, lookahead, &mut low[..]);
+        let same = inflate_all(resume(&self.high).ok()?, lookahead, &mut high[..]);
         debug_assert_eq!(len, same, "the same data has the same length over any window");
         let mut sparse = Box::new([0; WINDOW]);
-        for (low, high) in low[..len].iter().zip(&high[..len]) {
-            if low != high {
-                let position = position([*low, *high]);
-                sparse[position] = window[position];
+        if len < diff.len().min(WINDOW) {
+            return None;
+        }
+        for (at, low) in low[..len].chunks(CHUNK).enumerate() {
+            let start = at * CHUNK;
+            let high = &high[start..start + low.len()];
+            let diff = diff.get(start..).unwrap_or_default();
+            let diff = &diff[..diff.len().min(low.len())];
+            // Mostly nothing in it refers to the window.
+            if low == high && low.starts_with(diff) {
+                continue;
+            }
+            for (at, marks) in low.iter().zip(high).map(|(low, high)| [*low, *high]).enumerate() {
+                let mut byte = marks[0];
+                if marks[0] != marks[1] {
+                    byte = window[position(marks)];
+                    sparse[position(marks)] = byte;
+                }
+                if diff.get(at).is_some_and(|expected| *expected != byte) {
+                    return None;
+                }
             }
         }
-        self.compressor.compress(&sparse[..]).expect("compressing to memory fails only without memory")
+        Some(self.compressor.compress(&sparse[..]).expect("compressing to memory fails only without memory"))
     }
 }
 
@@ -76,8 +102,7 @@ fn position([low, high]: [u8; 2]) -> usize {
 }
 
 /// Inflates as much as `output` holds; what is wrong with the data shows in the real decode, not here.
-fn inflate_all(bits: u8, last: u8, window: &[u8; WINDOW], mut input: &[u8], output: &mut [u8]) -> usize {
-    let mut inflater = Inflater::resume(bits, last, window);
+fn inflate_all(mut inflater: Inflater, mut input: &[u8], output: &mut [u8]) -> usize {
     let (mut len, mut idle) = (0, 0);
     while len < output.len() && idle < 2 {
         let Ok(progress) = inflater.inflate(input, &mut output[len..], Stop::Late) else { break };
