@@ -66,6 +66,10 @@ def sequential(run):
         rate(native)
         run.add("native", rate(native))
         native.unlink()
+        with lkit.empty(run.probe, 1, 1) as nothing:
+            zeros = nothing / "000.txt/000.txt"
+            rate(zeros)
+            run.add("reread empty", rate(zeros))
         cold(run.large)
         seconds = lkit.random_reads(initrd, run.count(400, 100))
         run.add("random p50", machine.median(seconds))

@@ -1,4 +1,5 @@
-//! A file system of empty files in folders, all made up: what FUSE and its library cost when nothing stands behind.
+//! A file system of files full of zeros in folders, all made up: what FUSE and its library cost when nothing stands
+//! behind.
 //!
 //! Inode 1 is the root, the folders follow, then the files folder by folder.
 
@@ -8,13 +9,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, InitFlags, KernelConfig,
-    MountOption, ReplyAttr, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, Request, Session,
+    MountOption, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, Request, Session,
 };
 
 use super::Outcome;
 
 /// As long as lkit says.
 const EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Bytes of a file.
+const SIZE: u64 = 512 << 20;
 
 struct Empty {
     folders: u64,
@@ -38,7 +42,7 @@ impl Empty {
         let kind = if folder { FileType::Directory } else { FileType::RegularFile };
         FileAttr {
             ino: INodeNo(ino),
-            size: 0,
+            size: if folder { 0 } else { SIZE },
             blocks: 0,
             atime: UNIX_EPOCH,
             mtime: UNIX_EPOCH,
@@ -91,6 +95,25 @@ impl Filesystem for Empty {
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         reply.attr(&EVER, &self.attributes(ino.0));
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: fuser::OpenFlags, reply: fuser::ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: fuser::OpenFlags,
+        _: Option<fuser::LockOwner>,
+        reply: ReplyData,
+    ) {
+        let len = usize::try_from(SIZE.saturating_sub(offset).min(size.into())).expect("requests fit in memory");
+        reply.data(&vec![0; len]);
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: fuser::OpenFlags, reply: fuser::ReplyOpen) {
