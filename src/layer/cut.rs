@@ -299,7 +299,7 @@ impl Cutter {
 
     /// Whether the next span may start within the next block: coming back at each would take a twentieth longer.
     const fn looks_at_blocks(&self) -> bool {
-        self.long_blocks || self.cost_since(self.span_start) >= self.span_size / 2
+        self.long_blocks || self.cost_since(self.span_start) >= self.span_size / 4 * 3
     }
 
     /// What decoding from there on takes, in bytes of diff of a usual layer.
