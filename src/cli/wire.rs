@@ -92,13 +92,11 @@ fn assemble(
     // Who is the last to ask gets the image for himself.
     let image = |reference: &str| {
         let mut sources = sources.borrow_mut();
-        match sources.remove_entry(reference) {
-            Some((name, (uses, image))) if uses > 1 => {
-                sources.insert(name, (uses - 1, image.clone()));
-                Ok(image)
-            }
-            found => Ok(found.expect("asked for as often as the spec uses it").1.1),
+        let (name, (uses, image)) = sources.remove_entry(reference).expect("asked for as often as the spec uses it");
+        if uses > 1 {
+            sources.insert(name, (uses - 1, image.clone()));
         }
+        Ok(image)
     };
     let supply = Supply {
         image: &image,
