@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import shutil
+import struct
 import subprocess
 
 import data
@@ -37,13 +38,16 @@ def plain(probe, blob):
 
 
 def index(probe, image):
-    """Seconds of the pass over a layer that is not indexed yet, bytes of its index, entries."""
+    """Seconds of the pass over a layer that is not indexed yet, bytes of its index, entries, spans."""
     cache = data.BENCH / "index-cache"
     shutil.rmtree(cache, ignore_errors=True)
     machine.read_through(image.blob)
     seconds, size, entries = run(probe, "index", data.LAYOUT, cache, layer(image)).split()
+    # Where src/layer/index.rs has the number of spans.
+    head = (cache / "lkit/index" / image.digest.removeprefix("sha256:")).read_bytes()[:104]
+    (spans,) = struct.unpack_from("<Q", head, 96)
     shutil.rmtree(cache)
-    return float(seconds), int(size), int(entries)
+    return float(seconds), int(size), int(entries), spans
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import machine
 import peers
 from machine import drop_caches, now, rate
 
-SPANS = 1 << 20  # lkit's spacing of checkpoints, in bytes
 FOLDERS, FILES = 50, 1000  # what stat and readdir are measured on
 
 
@@ -44,11 +43,12 @@ def decode(run):
     for codec in ("gzip", "zstd"):
         image = run.images[f"large-{codec}"]
         plain, size = lkit.plain(run.probe, image.blob)
-        seconds, index, entries = lkit.index(run.probe, image)
+        seconds, index, entries, spans = lkit.index(run.probe, image)
         run.add(f"P {codec}", plain)
         run.add(f"pass {codec}", size / 1e6 / seconds)
         run.add(f"pass {codec} / P", size / 1e6 / seconds / plain)
         run.add(f"index {codec}", index)
+        run.add(f"spans {codec}", spans)
         run.add(f"blob {codec}", image.size)
         run.add("diff", size)
         run.add("entries", entries)
