@@ -30,7 +30,7 @@ use super::window;
 use crate::base::Digest;
 
 /// Version of the format and of what the tar scanner makes of a layer: raised whenever either changes.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"lkit-idx";
 const HEAD: usize = 128;
 const SPAN: usize = 32;

@@ -5,14 +5,17 @@
 //! compress to nothing.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
+use super::columns::{Column, Cursor};
 use super::inflate::{Flow, Inflater, Stop, WINDOW};
 
 /// zstd's level: higher ones gain little over so few bytes.
 const LEVEL: i32 = 3;
-
-/// Bytes compared at once.
-const CHUNK: usize = 32;
+/// Bytes between two runs that are kept with them, since another run would take as many.
+const GAP: usize = 2;
+/// Longest window before compression: its bytes, and at most three for each end of a run of them.
+const KEPT_MAX: usize = 8 * WINDOW;
 
 /// Makes and packs sparse windows.
 pub(super) struct Sparsifier {
@@ -48,45 +51,120 @@ impl Sparsifier {
         let len = inflate_all(resume(&self.low).ok()?, lookahead, &mut low[..]);
         let same = inflate_all(resume(&self.high).ok()?, lookahead, &mut high[..]);
         debug_assert_eq!(len, same, "the same data has the same length over any window");
-        let mut sparse = Box::new([0; WINDOW]);
-        if len < diff.len().min(WINDOW) {
+        let (mut at, mut used) = (0, Used::none());
+        while at < len {
+            at += agreeing(&low[at..len], &high[at..len]);
+            if at < len {
+                let from = position([low[at], high[at]]);
+                let run = agreeing(&low[at..len], &self.low[from..]).min(agreeing(&high[at..len], &self.high[from..]));
+                debug_assert!(run > 0, "marks tell their position");
+                low[at..at + run].copy_from_slice(&window[from..from + run]);
+                used.add(from..from + run);
+                at += run.max(1);
+            }
+        }
+        let checked = diff.len().min(WINDOW);
+        if len < checked || low[..checked] != diff[..checked] {
             return None;
         }
-        for (at, low) in low[..len].chunks(CHUNK).enumerate() {
-            let start = at * CHUNK;
-            let high = &high[start..start + low.len()];
-            let diff = diff.get(start..).unwrap_or_default();
-            let diff = &diff[..diff.len().min(low.len())];
-            // Mostly nothing in it refers to the window.
-            if low == high && low.starts_with(diff) {
-                continue;
-            }
-            for (at, marks) in low.iter().zip(high).map(|(low, high)| [*low, *high]).enumerate() {
-                let mut byte = marks[0];
-                if marks[0] != marks[1] {
-                    byte = window[position(marks)];
-                    sparse[position(marks)] = byte;
-                }
-                if diff.get(at).is_some_and(|expected| *expected != byte) {
-                    return None;
-                }
+        let packed = self.compressor.compress(used.keep(window).as_slice());
+        Some(packed.expect("compressing to memory fails only without memory"))
+    }
+}
+
+/// The positions of a window that are used.
+struct Used([u64; WINDOW / 64]);
+
+impl Used {
+    const fn none() -> Self {
+        Self([0; WINDOW / 64])
+    }
+
+    fn add(&mut self, run: Range<usize>) {
+        let mut at = run.start;
+        while at < run.end {
+            let len = (64 - at % 64).min(run.end - at);
+            self.0[at / 64] |= u64::MAX >> (64 - len) << (at % 64);
+            at += len;
+        }
+    }
+
+    /// In order.
+    fn positions(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let words = std::iter::successors(Some(*word), |left| Some(left & left.wrapping_sub(1)));
+            words.take_while(|left| *left != 0).map(move |left| at * 64 + left.trailing_zeros() as usize)
+        })
+    }
+
+    /// What is kept of the window: for each run the bytes that are left out before it and its length, as one column;
+    /// then what the runs hold.
+    fn keep(&self, window: &[u8; WINDOW]) -> Column {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for position in self.positions() {
+            match runs.last_mut() {
+                Some(run) if position <= run.end + GAP => run.end = position + 1,
+                _ => runs.push(position..position + 1),
             }
         }
-        Some(self.compressor.compress(&sparse[..]).expect("compressing to memory fails only without memory"))
+        let (mut places, mut end) = (Column::default(), 0);
+        for run in &runs {
+            places.length(run.start - end);
+            places.length(run.len());
+            end = run.end;
+        }
+        let mut kept = Column::default();
+        kept.bytes(places.as_slice());
+        runs.into_iter().for_each(|run| kept.raw(&window[run]));
+        kept
     }
 }
 
 thread_local! {
     /// Making one takes longer than unpacking a window does.
-    static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> =
-        RefCell::new(zstd::bulk::Decompressor::new().expect("made unless there is no memory"));
+    static DECOMPRESSOR: RefCell<(zstd::bulk::Decompressor<'static>, Vec<u8>)> = RefCell::new((
+        zstd::bulk::Decompressor::new().expect("made unless there is no memory"),
+        Vec::with_capacity(KEPT_MAX),
+    ));
 }
 
 /// Unpacks a window; `None` when it is damaged.
 pub(super) fn unpack(packed: &[u8]) -> Option<Box<[u8; WINDOW]>> {
+    DECOMPRESSOR.with_borrow_mut(|(zstd, bytes)| {
+        bytes.clear();
+        zstd.decompress_to_buffer(packed, bytes).ok()?;
+        spread(bytes)
+    })
+}
+
+/// A window with what was kept of it, and zeros elsewhere.
+fn spread(kept: &[u8]) -> Option<Box<[u8; WINDOW]>> {
     let mut window = Box::new([0; WINDOW]);
-    let len = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress_to_buffer(packed, &mut window[..])).ok()?;
-    (len == WINDOW).then_some(window)
+    let mut kept = Cursor::new(kept);
+    let mut places = Cursor::new(kept.bytes()?);
+    let mut end = 0_usize;
+    while places.left() > 0 {
+        let start = end.checked_add(places.length()?)?;
+        end = start.checked_add(places.length()?)?;
+        let run = window.get_mut(start..end)?;
+        run.copy_from_slice(kept.raw(run.len())?);
+    }
+    (kept.left() == 0).then_some(window)
+}
+
+/// The number of leading bytes in which two slices agree.
+fn agreeing(a: &[u8], b: &[u8]) -> usize {
+    let (words, _) = a.as_chunks::<8>();
+    let (others, _) = b.as_chunks::<8>();
+    let mut agreeing = 0;
+    for (word, other) in words.iter().zip(others) {
+        let differing = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differing != 0 {
+            return agreeing + differing.trailing_zeros() as usize / 8;
+        }
+        agreeing += 8;
+    }
+    agreeing + a[agreeing..].iter().zip(&b[agreeing..]).take_while(|(a, b)| a == b).count()
 }
 
 /// The bytes that mark a position: never equal, so a reference to the window is never taken for a literal.
@@ -119,6 +197,19 @@ fn inflate_all(mut inflater: Inflater, mut input: &[u8], output: &mut [u8]) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let window: Box<[u8; WINDOW]> = Box::new(std::array::from_fn(|at| (at % 251) as u8 + 1));
+        for positions in [vec![], vec![0], vec![WINDOW - 1], vec![5, 6, 8, 900, 901], (0..WINDOW).step_by(4).collect()]
+        {
+            let mut used = Used::none();
+            positions.iter().for_each(|position| used.add(*position..position + 1));
+            let back = spread(used.keep(&window).as_slice()).unwrap();
+            assert!(positions.iter().all(|position| back[*position] == window[*position]));
+            assert!(back.iter().zip(&*window).all(|(back, byte)| *back == 0 || back == byte));
+        }
+    }
 
     #[test]
     fn marks_tell_every_position() {
