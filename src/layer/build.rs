@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! thread   intake                       decode                     digest
-//! does     read, SHA-256 of the blob,   decode, cut into pieces    SHA-256 of the diff, BLAKE3 of
-//!          copy to the store            and spans, scan the tar    the pieces, sparse windows
+//! does     read, SHA-256 of the blob,   decode, cut into spans     SHA-256 of the diff, BLAKE3 of
+//!          copy to the store            and stretches, scan the    the pieces, sparse windows
 //!                      └── 256 KiB chunks ──┘└── pieces ──────────────┘
 //! ```
 //!
@@ -19,7 +19,7 @@ use std::thread::{ScopedJoinHandle, scope};
 
 use sha2::{Digest as _, Sha256};
 
-use super::cut::{CutPiece, Cutter, SpanStart};
+use super::cut::{Cutter, SpanStart, Stretch};
 use super::decode::{Codec, Mark};
 use super::error::Error;
 use super::index::{Draft, Piece, Span};
@@ -74,12 +74,12 @@ pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Dr
         let (full, chunks) = sync_channel(AHEAD);
         let (emptied, spare) = buffers();
         let intake = threads.spawn(move || take_in(flow, expected.size, &full, &spare));
-        let (cut, pieces) = sync_channel(AHEAD);
+        let (cut, stretches) = sync_channel(AHEAD);
         let (used, unused) = buffers();
-        let digest = threads.spawn(move || digest(&pieces, &used));
+        let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
         let trailer = if expected.diff_id.is_some() { Trailer::Ignored } else { Trailer::Checked };
-        let decoded = decode(&chunks, &emptied, plan, trailer, &mut Cutting { pieces: cut, unused: &unused });
+        let decoded = decode(&chunks, &emptied, plan, trailer, &mut Cutting { stretches: cut, unused: &unused });
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
         chunks.iter().for_each(|chunk| drop(emptied.send(chunk)));
         let (size, blob) = joined(intake)?;
@@ -154,7 +154,7 @@ fn take_in(
 
 /// Where cut pieces go, and emptied buffers come from.
 struct Cutting<'a> {
-    pieces: SyncSender<CutPiece>,
+    stretches: SyncSender<Stretch>,
     unused: &'a Receiver<Vec<u8>>,
 }
 
@@ -169,10 +169,10 @@ fn decode(
     let first = chunks.recv().unwrap_or_default();
     let codec = Codec::sniff(&first)?;
     let mut scanner = plan.scanner;
-    let mut send = |piece: CutPiece| {
-        scanner.iter_mut().try_for_each(|scanner| scanner.push(piece.bytes()))?;
+    let mut send = |stretch: Stretch| {
+        scanner.iter_mut().try_for_each(|scanner| scanner.push(stretch.bytes()))?;
         // The receiver is gone only when it panicked, which joining it tells.
-        to.pieces.send(piece).ok();
+        to.stretches.send(stretch).ok();
         Ok(to.unused.recv().unwrap_or_default())
     };
     let mut cutter = Cutter::new(codec, trailer, plan.span_size);
@@ -206,16 +206,16 @@ impl Digested {
 }
 
 /// Hashes all pieces and packs the windows before spans.
-fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
+fn digest(cut: &Receiver<Stretch>, used: &Sender<Vec<u8>>) -> Digested {
     let mut hash = Sha256::new();
     let mut at = DiffOffset(0);
     let (mut spans, mut pieces, mut windows) = (Vec::new(), Vec::new(), Vec::new());
     let mut history = Box::new([0; WINDOW]);
     let mut sparsifier = Sparsifier::new();
-    for piece in cut {
-        let bytes = piece.bytes();
-        if let Some(start) = piece.span
-            && let Some(packed) = packed_window(&mut sparsifier, &history, &piece, start)
+    for stretch in cut {
+        let bytes = stretch.bytes();
+        if let Some(start) = stretch.span
+            && let Some(packed) = packed_window(&mut sparsifier, &history, &stretch, start)
         {
             let first_piece = u32::try_from(pieces.len()).expect("2^32 pieces would be 512 TiB");
             let window = windows.len() as u64;
@@ -223,10 +223,12 @@ fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
             windows.extend_from_slice(&packed);
         }
         hash.update(bytes);
-        pieces.push(Piece { start: at, digest: *blake3::hash(bytes).as_bytes() });
-        at = at.plus(bytes.len());
+        for piece in stretch.pieces() {
+            pieces.push(Piece { start: at, digest: *blake3::hash(piece).as_bytes() });
+            at = at.plus(piece.len());
+        }
         remember(&mut history, bytes);
-        used.send(piece.into_buffer()).ok();
+        used.send(stretch.into_buffer()).ok();
     }
     let diff_id = Digest::from_bytes(hash.finalize().into());
     Digested { diff_id, diff_size: at.0, spans, pieces, windows }
@@ -236,17 +238,16 @@ fn digest(cut: &Receiver<CutPiece>, used: &Sender<Vec<u8>>) -> Digested {
 fn packed_window(
     sparsifier: &mut Sparsifier,
     history: &[u8; WINDOW],
-    piece: &CutPiece,
+    stretch: &Stretch,
     start: SpanStart,
 ) -> Option<Vec<u8>> {
     let SpanStart { mark, last, .. } = start;
     match mark {
         Mark::Frame => Some(Vec::new()),
-        Mark::Block { bits } => {
-            sparsifier.pack(history, &piece.lookahead, piece.bytes(), |window| Ok(Inflater::resume(bits, last, window)))
-        }
-        Mark::Code { bits, header } => sparsifier.pack(history, &piece.lookahead, piece.bytes(), |window| {
-            Inflater::resume_within((header.bits, header.last, &piece.header), (bits, last), window)
+        Mark::Block { bits } => sparsifier
+            .pack(history, &stretch.lookahead, stretch.bytes(), |window| Ok(Inflater::resume(bits, last, window))),
+        Mark::Code { bits, header } => sparsifier.pack(history, &stretch.lookahead, stretch.bytes(), |window| {
+            Inflater::resume_within((header.bits, header.last, &stretch.header), (bits, last), window)
         }),
     }
 }

@@ -1,25 +1,84 @@
-//! Decoded pieces of all layers, bounded in bytes; what was not read for the longest time goes first.
+//! Decoded blocks of all layers, bounded in bytes; what was not read for the longest time goes first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Verified bytes of a piece.
-pub(super) type Decoded = Arc<Vec<u8>>;
+use super::index::Index;
+
+/// Most pieces of a block: one bit each tells which are verified.
+pub(super) const PIECES_MAX: usize = 64;
+/// Emptied buffers kept for the next decode, in bytes: fresh memory from the system costs a tenth of decoding into it.
+const SPARE: usize = 1 << 20;
+/// The length of a buffer is a multiple of it, in bytes, so that an emptied one fits another block.
+const GRAIN: usize = 16 << 10;
+
+/// Pieces that were decoded in one go. None is handed out unverified, but who reads one need not pay for all.
+pub(super) struct Block {
+    pieces: Range<usize>,
+    buffer: Vec<u8>,
+    len: usize,
+    verified: AtomicU64,
+}
+
+impl Block {
+    /// These pieces, which are the first `len` bytes of a buffer.
+    pub(super) const fn new(pieces: Range<usize>, buffer: Vec<u8>, len: usize) -> Self {
+        Self { pieces, buffer, len, verified: AtomicU64::new(0) }
+    }
+
+    /// The numbers of its pieces.
+    pub(super) const fn pieces(&self) -> &Range<usize> {
+        &self.pieces
+    }
+
+    /// How many bytes were decoded.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds a piece, when it is a block of the layer and begins as `first` says.
+    fn holds(&self, first: Key, key: Key) -> bool {
+        first.0 == key.0 && self.pieces.contains(&key.1)
+    }
+
+    /// Verifies all pieces; those that are not what the index says are told of when they are read.
+    pub(super) fn verify(&self, index: &Index) {
+        for piece in self.pieces.clone() {
+            let _ = self.piece(index, piece);
+        }
+    }
+
+    /// The bytes of one of its pieces; `None` when they are not what the index says.
+    pub(super) fn piece(&self, index: &Index, piece: usize) -> Option<&[u8]> {
+        let range = index.piece(piece);
+        let start = index.piece(self.pieces.start).start;
+        let within = |at: u64| usize::try_from(at - start).expect("a block is in memory");
+        let bytes = &self.buffer[within(range.start)..within(range.end)];
+        let bit = 1 << (piece - self.pieces.start);
+        if self.verified.load(Ordering::Relaxed) & bit == 0 {
+            if *blake3::hash(bytes).as_bytes() != index.digest(piece) {
+                return None;
+            }
+            self.verified.fetch_or(bit, Ordering::Relaxed);
+        }
+        Some(bytes)
+    }
+}
+
+/// A block that is shared.
+pub(super) type Decoded = Arc<Block>;
 /// A layer's id and the number of a piece in it.
 pub(super) type Key = (u64, usize);
-
-/// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
-const SPARE: usize = 8;
-/// Capacity of buffers that are used again, in bytes: the usual length of a piece. Others are made to measure, so that
-/// a short piece never sits in a long buffer.
-const USUAL: usize = 128 << 10;
 
 /// The cache.
 pub(super) struct Cache {
     limit: usize,
     size: usize,
-    entries: HashMap<Key, (Decoded, u64)>,
-    /// Keys by the time they were last read.
+    /// By the first piece of each block.
+    entries: BTreeMap<Key, (Decoded, u64)>,
+    /// First pieces by the time their block was last read.
     order: BTreeMap<u64, Key>,
     clock: u64,
     spare: Vec<Vec<u8>>,
@@ -28,57 +87,71 @@ pub(super) struct Cache {
 impl Cache {
     /// A cache of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, size: 0, entries: HashMap::new(), order: BTreeMap::new(), clock: 0, spare: Vec::new() }
+        Self { limit, size: 0, entries: BTreeMap::new(), order: BTreeMap::new(), clock: 0, spare: Vec::new() }
     }
 
-    /// The piece, if it is here.
+    /// The block that holds a piece, if it is here.
     pub(super) fn lookup(&mut self, key: Key) -> Option<Decoded> {
-        let (bytes, time) = self.entries.get_mut(&key)?;
+        let (first, (block, time)) = self.entries.range_mut(..=key).next_back()?;
+        if !block.holds(*first, key) {
+            return None;
+        }
         self.clock += 1;
         self.order.remove(time);
         *time = self.clock;
-        self.order.insert(self.clock, key);
-        Some(bytes.clone())
+        self.order.insert(self.clock, *first);
+        Some(block.clone())
     }
 
     /// Whether the piece is here; does not count as reading it.
     pub(super) fn holds(&self, key: Key) -> bool {
-        self.entries.contains_key(&key)
+        self.entries.range(..=key).next_back().is_some_and(|(first, (block, _))| block.holds(*first, key))
     }
 
-    /// Keeps a piece, as long as there is room.
-    pub(super) fn insert(&mut self, key: Key, bytes: Decoded) {
+    /// Keeps a block of a layer, as long as there is room.
+    pub(super) fn insert(&mut self, layer: u64, block: Decoded) {
+        let key = (layer, block.pieces.start);
+        if self.entries.get(&key).is_some_and(|(old, _)| old.pieces.end >= block.pieces.end) {
+            return self.reclaim(block);
+        }
+        self.remove(key);
         self.clock += 1;
-        self.size += bytes.capacity();
+        self.size += block.buffer.len();
         self.order.insert(self.clock, key);
-        if let Some((old, time)) = self.entries.insert(key, (bytes, self.clock)) {
-            self.size -= old.capacity();
-            self.order.remove(&time);
-        }
+        self.entries.insert(key, (block, self.clock));
         while self.size > self.limit
-            && let Some((_, oldest)) = self.order.pop_first()
+            && let Some((_, oldest)) = self.order.first_key_value()
         {
-            let (bytes, _) = self.entries.remove(&oldest).expect("the order holds exactly the keys of the entries");
-            self.size -= bytes.capacity();
-            self.reclaim(bytes);
+            self.remove(*oldest);
         }
     }
 
-    /// A buffer for a piece of `len` bytes.
+    /// Drops the block with this first piece.
+    pub(super) fn remove(&mut self, first: Key) {
+        if let Some((block, time)) = self.entries.remove(&first) {
+            self.size -= block.buffer.len();
+            self.order.remove(&time);
+            self.reclaim(block);
+        }
+    }
+
+    /// A buffer for a block of `len` bytes, with whatever in it; longer than that, but not by much.
     pub(super) fn buffer(&mut self, len: usize) -> Vec<u8> {
-        if (USUAL / 2..=USUAL).contains(&len) {
-            self.spare.pop().unwrap_or_else(|| Vec::with_capacity(USUAL))
-        } else {
-            Vec::with_capacity(len)
+        let fits = |buffer: &Vec<u8>| (len..=len + len / 4).contains(&buffer.len());
+        match self.spare.iter().rposition(fits) {
+            Some(at) => self.spare.swap_remove(at),
+            // A tiny layer takes no more than it has.
+            None if len < GRAIN => vec![0; len],
+            None => vec![0; len.next_multiple_of(GRAIN)],
         }
     }
 
-    fn reclaim(&mut self, bytes: Decoded) {
-        if let Ok(buffer) = Arc::try_unwrap(bytes)
-            && buffer.capacity() == USUAL
-            && self.spare.len() < SPARE
-        {
+    fn reclaim(&mut self, block: Decoded) {
+        if let Some(Block { buffer, .. }) = Arc::into_inner(block) {
             self.spare.push(buffer);
+            while self.spare.iter().map(Vec::len).sum::<usize>() > SPARE {
+                self.spare.remove(0);
+            }
         }
     }
 }
@@ -87,29 +160,51 @@ impl Cache {
 mod tests {
     use super::*;
 
+    fn block(pieces: Range<usize>, len: usize) -> Decoded {
+        Arc::new(Block::new(pieces, vec![0; len], len))
+    }
+
     #[test]
     fn what_was_not_read_for_the_longest_time_goes_first() {
         let mut cache = Cache::new(30);
         for piece in 0..3 {
-            cache.insert((0, piece), Arc::new(vec![0; 10]));
+            cache.insert(0, block(piece * 2..piece * 2 + 2, 10));
         }
-        assert!(cache.lookup((0, 0)).is_some());
-        cache.insert((1, 0), Arc::new(vec![0; 10]));
-        let held: Vec<bool> = [(0, 0), (0, 1), (0, 2), (1, 0)].map(|key| cache.holds(key)).to_vec();
-        assert_eq!((held, cache.size), (vec![true, false, true, true], 30));
-        cache.insert((1, 1), Arc::new(vec![0; 31]));
+        assert!(cache.lookup((0, 1)).is_some());
+        cache.insert(1, block(0..1, 10));
+        let held: Vec<bool> = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)].map(|key| cache.holds(key)).to_vec();
+        assert_eq!((held, cache.size), (vec![true, true, false, false, true, true], 30));
+        assert!(cache.lookup((1, 1)).is_none() && cache.lookup((2, 0)).is_none());
+        cache.insert(1, block(1..2, 31));
         assert_eq!((cache.size, cache.entries.len(), cache.order.len()), (0, 0, 0));
     }
 
     #[test]
-    fn only_buffers_of_the_usual_size_are_used_again() {
-        let mut cache = Cache::new(0);
-        for len in [10, USUAL, USUAL + 1] {
-            let mut buffer = cache.buffer(len);
-            buffer.resize(len, 1);
-            cache.insert((0, len), Arc::new(buffer));
+    fn of_blocks_with_one_start_the_longest_is_kept() {
+        let mut cache = Cache::new(100);
+        for end in [3, 2, 4] {
+            cache.insert(0, block(0..end, end * 10));
+            assert!(cache.holds((0, end - 1)));
         }
+        assert_eq!((cache.size, cache.entries.len(), cache.order.len()), (40, 1, 1));
+    }
+
+    #[test]
+    fn an_emptied_buffer_is_used_again_for_a_block_of_about_its_length() {
+        let mut cache = Cache::new(0);
+        let buffer = cache.buffer(8 * GRAIN - 1);
+        assert_eq!(buffer.len(), 8 * GRAIN);
+        let at = buffer.as_ptr();
+        cache.insert(0, Arc::new(Block::new(0..1, buffer, 8 * GRAIN - 1)));
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
-        assert_eq!((cache.buffer(100_000).len(), cache.buffer(100_000).len()), (USUAL, 0));
+        for other in [10, 6 * GRAIN, 8 * GRAIN + 1].map(|len| cache.buffer(len)) {
+            assert_ne!(other.as_ptr(), at);
+        }
+        let again = cache.buffer(7 * GRAIN);
+        assert_eq!(again.as_ptr(), at);
+        for piece in 0..10 {
+            cache.insert(0, block(piece..piece + 1, SPARE / 4));
+        }
+        assert_eq!(cache.spare.len(), 4);
     }
 }

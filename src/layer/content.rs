@@ -25,16 +25,24 @@ impl Source for DiffSource {
             return Ok(());
         }
         self.pool.note(&self.layer, &(offset..end));
+        let index = &self.layer.index;
+        let last = index.piece_at(DiffOffset(end - 1));
         let mut at = offset;
-        let mut piece = self.layer.index.piece_at(DiffOffset(offset));
-        while !buf.is_empty() {
-            let bytes = self.pool.piece(&self.layer, piece)?;
-            let start = at - self.layer.index.piece(piece).start;
-            let start = usize::try_from(start).expect("the index bounds the length of pieces");
-            let len = buf.len().min(bytes.len() - start);
-            let (head, rest) = buf.split_at_mut(len);
-            head.copy_from_slice(&bytes[start..start + len]);
-            (buf, at, piece) = (rest, at + len as u64, piece + 1);
+        while at < end {
+            let first = index.piece_at(DiffOffset(at));
+            let block = self.pool.block(&self.layer, first, last)?;
+            for piece in first..block.pieces().end {
+                let range = index.piece(piece);
+                if at == end {
+                    break;
+                }
+                let bytes = block.piece(index, piece).ok_or_else(|| self.pool.reject(&self.layer, &block, piece))?;
+                let start = usize::try_from(at - range.start).expect("the index bounds the length of pieces");
+                let len = buf.len().min(bytes.len() - start);
+                let (head, rest) = buf.split_at_mut(len);
+                head.copy_from_slice(&bytes[start..start + len]);
+                (buf, at) = (rest, range.end.min(end));
+            }
         }
         Ok(())
     }

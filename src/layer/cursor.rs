@@ -1,7 +1,9 @@
-//! A decoder on its way through one span, which hands out verified pieces one after the other.
+//! A decoder on its way through one span, which hands out its pieces in blocks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::cache::{Block, PIECES_MAX};
 use super::decode::{Codec, Decoder, Header, Mark};
 use super::error::Error;
 use super::index::Index;
@@ -10,8 +12,10 @@ use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
 
-/// Bytes of blob read at a time: about what one piece of a usual layer takes.
-const CHUNK: u64 = 64 << 10;
+/// Bytes of blob read at a time: about what one block of a usual layer takes.
+const CHUNK: u64 = 128 << 10;
+/// Bytes of diff decoded in one go, counted from the start of a span: every call to the decoder copies a window.
+const BLOCK: u64 = 256 << 10;
 /// Steps without a byte read or written after which a decoder is stuck.
 const IDLE: u32 = 3;
 
@@ -33,7 +37,8 @@ pub(super) struct Seekable {
 pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
 
 impl Seekable {
-    fn corrupt(&self, problem: &str) -> ReadError {
+    /// An error for bytes that are not what they were; the blob is forgotten.
+    pub(super) fn corrupt(&self, problem: &str) -> ReadError {
         self.forget.iter().for_each(|forget| forget());
         ReadError::wrap(format!("cannot read layer `{}`", self.name), Error::Damaged(problem.to_owned()))
     }
@@ -45,8 +50,8 @@ pub(super) struct Cursor {
     decoder: Decoder,
     /// The piece it stands before.
     next: usize,
-    /// The piece behind its span.
-    end: usize,
+    /// The pieces of its span.
+    span: Range<usize>,
     /// The next byte of the blob to read.
     at: BlobOffset,
     /// Where the span's data ends in the blob.
@@ -76,7 +81,7 @@ impl Cursor {
         };
         let (pieces, limit) = (index.pieces_of(span), index.blob_end(span));
         let (input, used) = (Vec::new(), 0);
-        Ok(Self { decoder, next: pieces.start, end: pieces.end, at: start.at, limit, input, used, layer })
+        Ok(Self { decoder, next: pieces.start, span: pieces, at: start.at, limit, input, used, layer })
     }
 
     /// The piece it stands before.
@@ -86,7 +91,7 @@ impl Cursor {
 
     /// Whether it is through its span.
     pub(super) const fn is_done(&self) -> bool {
-        self.next == self.end
+        self.next == self.span.end
     }
 
     /// The blob it decodes.
@@ -99,26 +104,35 @@ impl Cursor {
         size_of::<Self>() + self.input.capacity() + self.decoder.weight()
     }
 
-    /// Decodes the next piece into `out` and verifies it.
+    /// The pieces of the next block, which are decoded in one go: none behind `last`, except the next.
+    pub(super) fn block(&self, last: usize) -> Range<usize> {
+        let index = &self.layer.index;
+        let start = index.piece(self.span.start).start;
+        let limit = start + ((index.piece(self.next).start - start) / BLOCK + 1) * BLOCK;
+        let most = self.span.end.min(self.next + PIECES_MAX).min(last.saturating_add(1));
+        let behind = (self.next + 1..most).find(|piece| index.piece(*piece).end > limit);
+        self.next..behind.unwrap_or(most.max(self.next + 1))
+    }
+
+    /// How many bytes these pieces have.
+    pub(super) fn len_of(&self, pieces: &Range<usize>) -> usize {
+        let index = &self.layer.index;
+        let len = index.piece(pieces.end - 1).end - index.piece(pieces.start).start;
+        usize::try_from(len).expect("the index bounds the length of pieces")
+    }
+
+    /// Decodes the pieces of the next block to the front of `out`; they are not verified.
     ///
     /// # Errors
-    /// `Corrupt` when other bytes come out than once did; else what reading the blob says.
-    pub(super) fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
-        let layer = self.layer.clone();
-        let range = layer.index.piece(self.next);
-        let len = usize::try_from(range.end - range.start).expect("the index bounds the length of pieces");
-        out.resize(len, 0);
-        match layer.index.codec() {
-            Codec::Plain => self.copy(out)?,
-            Codec::Gzip | Codec::Zstd => self.decode(out)?,
+    /// `Corrupt` when nothing comes out; else what reading the blob says.
+    pub(super) fn advance(&mut self, pieces: Range<usize>, mut out: Vec<u8>) -> Result<Block, ReadError> {
+        let len = self.len_of(&pieces);
+        match self.layer.index.codec() {
+            Codec::Plain => self.copy(&mut out[..len])?,
+            Codec::Gzip | Codec::Zstd => self.decode(&mut out[..len])?,
         }
-        if *blake3::hash(out).as_bytes() != layer.index.digest(self.next) {
-            return Err(
-                layer.corrupt(&format!("bytes {} to {} of the tar are not what they were", range.start, range.end))
-            );
-        }
-        self.next += 1;
-        Ok(())
+        self.next = pieces.end;
+        Ok(Block::new(pieces, out, len))
     }
 
     fn copy(&mut self, out: &mut [u8]) -> Result<(), ReadError> {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! blob     ├──────────────┼───────────────┤   codes of deflate blocks, frames
-//! spans    ├──────────────┼───────────────┤   start where decoding can start, some 768 KiB of diff apart
-//! pieces   ├────┼────┼────┼────┼────┼────┼┤   128 KiB of diff each, verified by themselves
+//! spans    ├──────────────┼───────────────┤   start where decoding can start, about a mebibyte of diff apart
+//! pieces   ├─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼─┼┤   64 KiB of diff each, verified by themselves
 //! ```
 //!
 //! A reader decodes from the start of a span to the piece it wants: on average half a span, and never serves a byte
@@ -20,13 +20,19 @@ use super::inflate::{HEADER, Place, Stop, Trailer, WINDOW};
 use super::offset::{BlobOffset, DiffOffset};
 use super::zstd::WINDOW_TOO_LARGE;
 
-/// Bytes of diff in a piece: a digest of 32 bytes for each adds 0.025 % of the diff to an index, and verifying one takes
-/// a fiftieth of a millisecond.
-const PIECE: usize = 128 << 10;
+/// Bytes of diff in a piece: a digest of 32 bytes for each adds 0.05 % of the diff to an index, and what lies before a
+/// wanted byte in its piece is decoded in a twentieth of a millisecond.
+const PIECE: usize = 64 << 10;
 /// Bytes of blob behind a piece at least, unless it gets too long.
 const PIECE_BLOB: u64 = 8 << 10;
-/// Inflating takes as long for a byte of blob as for so many bytes of diff; usual layers have a quarter as many.
-const BLOB_COST: u64 = 4;
+/// Bytes of diff decoded in one go, unless a span starts: every call to the decoder copies a window.
+const STRETCH: usize = 256 << 10;
+/// The same, and a span, where nothing is compressed: starting anywhere costs nothing.
+const PLAIN: usize = 128 << 10;
+/// Inflating takes as long for a byte of blob as for so many bytes of diff; usual layers have a quarter as many, and cost
+/// as much a byte of diff as [`USUAL_COST`] says.
+const BLOB_COST: u64 = 12;
+const USUAL_COST: u64 = 4;
 /// Bytes of blob behind a span at least, unless it gets too long.
 const SPAN_BLOB: u64 = 64 << 10;
 /// A span may be so many times the wanted size before compressibility no longer counts.
@@ -49,10 +55,12 @@ pub(super) struct SpanStart {
     pub(super) last: u8,
 }
 
-/// A piece that was cut.
-pub(super) struct CutPiece {
+/// A stretch of the diff, decoded and cut.
+pub(super) struct Stretch {
     buffer: Vec<u8>,
     len: usize,
+    /// Bytes of blob behind it.
+    blob: u64,
     /// Set when a span starts here.
     pub(super) span: Option<SpanStart>,
     /// Blob behind the first 32 KiB of a span that needs a window: what tells which part of it is used.
@@ -73,10 +81,17 @@ struct Block {
     bytes: Vec<u8>,
 }
 
-impl CutPiece {
+impl Stretch {
     /// The decoded bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
+    }
+
+    /// The same as pieces of one length, but for the last.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let worth = usize::try_from(self.blob / PIECE_BLOB).unwrap_or(usize::MAX);
+        let count = ((self.len + PIECE / 2) / PIECE).min(worth).max(1);
+        self.bytes().chunks(self.len.div_ceil(count))
     }
 
     /// Its buffer, to be used again.
@@ -85,7 +100,7 @@ impl CutPiece {
     }
 
     fn empty(buffer: Vec<u8>) -> Self {
-        Self { buffer, len: 0, span: None, lookahead: Vec::new(), header: Vec::new() }
+        Self { buffer, len: 0, blob: 0, span: None, lookahead: Vec::new(), header: Vec::new() }
     }
 
     /// Bytes of diff still missing of what the lookahead must cover.
@@ -95,14 +110,15 @@ impl CutPiece {
     }
 }
 
-/// Takes pieces and gives a buffer for the next.
-type Send<'a> = dyn FnMut(CutPiece) -> Result<Vec<u8>, Error> + 'a;
+/// Takes stretches and gives a buffer for the next.
+type Send<'a> = dyn FnMut(Stretch) -> Result<Vec<u8>, Error> + 'a;
 
 /// Decodes a blob and cuts the diff.
 pub(super) struct Cutter {
     codec: Codec,
     decoder: Decoder,
     span_size: u64,
+    stretch_size: usize,
     blob_at: BlobOffset,
     diff_at: DiffOffset,
     /// The last bytes of the blob that were read.
@@ -116,19 +132,24 @@ pub(super) struct Cutter {
     /// Bytes still to be written one at a time.
     probes: u32,
     span_start: (BlobOffset, DiffOffset),
-    piece_start: BlobOffset,
-    piece: CutPiece,
+    stretch_start: BlobOffset,
+    stretch: Stretch,
 }
 
 impl Cutter {
     /// A cutter at the start of a blob.
     pub(super) fn new(codec: Codec, trailer: Trailer, span_size: u64) -> Self {
-        let mut piece = CutPiece::empty(Vec::new());
-        piece.span = Some(SpanStart { at: BlobOffset(0), mark: Mark::Frame, last: 0 });
+        let mut stretch = Stretch::empty(Vec::new());
+        stretch.span = Some(SpanStart { at: BlobOffset(0), mark: Mark::Frame, last: 0 });
+        let (span_size, stretch_size) = match codec {
+            Codec::Plain => (PLAIN as u64, PLAIN),
+            Codec::Gzip | Codec::Zstd => (span_size, STRETCH),
+        };
         Self {
             codec,
             decoder: Decoder::new(codec, trailer),
             span_size,
+            stretch_size,
             blob_at: BlobOffset(0),
             diff_at: DiffOffset(0),
             recent: [0; RECENT],
@@ -137,8 +158,8 @@ impl Cutter {
             candidate: None,
             probes: 0,
             span_start: (BlobOffset(0), DiffOffset(0)),
-            piece_start: BlobOffset(0),
-            piece,
+            stretch_start: BlobOffset(0),
+            stretch,
         }
     }
 
@@ -171,12 +192,12 @@ impl Cutter {
     fn step(&mut self, input: &[u8], send: &mut Send<'_>) -> Result<Option<usize>, Error> {
         let room = self.room(send)?;
         let room = if self.probes > 0 { 1 } else { room };
-        let start = self.piece.len;
+        let start = self.stretch.len;
         let stop = if self.looks_at_blocks() || self.block.is_some() { Stop::AtBlock } else { Stop::Late };
-        let step = self.decoder.step(input, &mut self.piece.buffer[start..start + room], stop);
+        let step = self.decoder.step(input, &mut self.stretch.buffer[start..start + room], stop);
         let step = step.map_err(|problem| self.error(problem))?;
         self.take(&input[..step.consumed]);
-        self.piece.len += step.produced;
+        self.stretch.len += step.produced;
         self.diff_at = self.diff_at.plus(step.produced);
         match step.mark {
             Some(mark) => self.pass_mark(mark, send)?,
@@ -188,8 +209,8 @@ impl Cutter {
 
     /// Takes note of what was read of the blob.
     fn take(&mut self, read: &[u8]) {
-        if self.piece.looking_ahead().is_some() {
-            self.piece.lookahead.extend_from_slice(read);
+        if self.stretch.looking_ahead().is_some() {
+            self.stretch.lookahead.extend_from_slice(read);
         }
         if let Some(block) = &mut self.block {
             let missing = HEADER - block.bytes.len();
@@ -207,18 +228,18 @@ impl Cutter {
         self.recent.get(RECENT.checked_sub(count)?..)
     }
 
-    /// Bytes that the next step may write; cuts the piece when it is long enough.
+    /// Bytes that the next step may write; cuts the stretch when it is long enough.
     fn room(&mut self, send: &mut Send<'_>) -> Result<usize, Error> {
-        let enough = self.piece.len >= PIECE && self.blob_at.0 - self.piece_start.0 >= PIECE_BLOB;
-        if self.piece.len == PIECE_MAX || (enough && self.piece.len.is_multiple_of(PIECE)) {
+        let enough = self.stretch.len >= self.stretch_size && self.blob_at.0 - self.stretch_start.0 >= PIECE_BLOB;
+        if self.stretch.len == PIECE_MAX || (enough && self.stretch.len.is_multiple_of(self.stretch_size)) {
             self.cut(send)?;
         }
-        let end = (self.piece.len + 1).next_multiple_of(PIECE);
-        if self.piece.buffer.len() < end {
-            self.piece.buffer.resize(end, 0);
+        let end = (self.stretch.len + 1).next_multiple_of(self.stretch_size);
+        if self.stretch.buffer.len() < end {
+            self.stretch.buffer.resize(end, 0);
         }
-        let room = end - self.piece.len;
-        Ok(self.piece.looking_ahead().map_or(room, |missing| missing.min(room)))
+        let room = end - self.stretch.len;
+        Ok(self.stretch.looking_ahead().map_or(room, |missing| missing.min(room)))
     }
 
     /// Starts a span where decoding can start, if the one before is long enough.
@@ -251,14 +272,14 @@ impl Cutter {
             && place != Place::Within
             && let Some(lookahead) = self.recent(start.at).map(<[u8]>::to_vec)
         {
-            let literal = self.piece.buffer[self.piece.len - 1];
-            self.piece.len -= 1;
+            let literal = self.stretch.buffer[self.stretch.len - 1];
+            self.stretch.len -= 1;
             self.cut(send)?;
-            self.piece.buffer.resize(self.piece.buffer.len().max(PIECE), 0);
-            self.piece.buffer[0] = literal;
-            self.piece.len = 1;
-            self.piece.lookahead = lookahead;
-            self.piece.header = self.block.as_ref().map(|block| block.bytes.clone()).unwrap_or_default();
+            self.stretch.buffer.resize(self.stretch.buffer.len().max(self.stretch_size), 0);
+            self.stretch.buffer[0] = literal;
+            self.stretch.len = 1;
+            self.stretch.lookahead = lookahead;
+            self.stretch.header = self.block.as_ref().map(|block| block.bytes.clone()).unwrap_or_default();
             self.start_span(start);
             self.span_start.1 = DiffOffset(self.diff_at.0 - 1);
             return Ok(());
@@ -285,7 +306,7 @@ impl Cutter {
 
     fn start_span(&mut self, start: SpanStart) {
         self.span_start = (start.at, self.diff_at);
-        self.piece.span = Some(start);
+        self.stretch.span = Some(start);
         self.probes = 0;
     }
 
@@ -305,14 +326,16 @@ impl Cutter {
     /// What decoding from there on takes, in bytes of diff of a usual layer.
     const fn cost_since(&self, (at, diff_at): (BlobOffset, DiffOffset)) -> u64 {
         let (blob, diff) = (self.blob_at.0 - at.0, self.diff_at.0 - diff_at.0);
-        diff.saturating_add(blob.saturating_mul(BLOB_COST)) / 2
+        diff.saturating_add(blob.saturating_mul(BLOB_COST)) / USUAL_COST
     }
 
     fn cut(&mut self, send: &mut Send<'_>) -> Result<(), Error> {
-        self.piece_start = self.blob_at;
-        if self.piece.len > 0 {
-            let piece = std::mem::replace(&mut self.piece, CutPiece::empty(Vec::new()));
-            self.piece.buffer = send(piece)?;
+        let blob = self.blob_at.0 - self.stretch_start.0;
+        self.stretch_start = self.blob_at;
+        if self.stretch.len > 0 {
+            let mut stretch = std::mem::replace(&mut self.stretch, Stretch::empty(Vec::new()));
+            stretch.blob = blob;
+            self.stretch.buffer = send(stretch)?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::index::{Draft, Index};
 use super::pool::Pool;
 use super::tar::Scanner;
 use super::toc::Toc;
-use crate::base::{Digest, Event, KIB, Monitor, give_back};
+use crate::base::{Digest, Event, MIB, Monitor, give_back};
 use crate::blob::{Blob, Fetch, Store};
 use crate::extent::SharedSource;
 
@@ -28,10 +28,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 768 KiB decode in about a millisecond and cost 1.1 % of a blob; 16 MiB hold the spans of a few readers and what
+    /// A mebibyte decodes in about a millisecond and costs 1 % of a blob; 16 MiB hold the spans of a few readers and what
     /// is decoded ahead of them; more workers than two wait for the readers.
     fn default() -> Self {
-        Self { span_size: 768 * KIB, cache: 16 << 20, workers: 2 }
+        Self { span_size: MIB, cache: 16 << 20, workers: 2 }
     }
 }
 

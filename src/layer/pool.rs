@@ -13,21 +13,19 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
-use super::cache::{Cache, Decoded};
+use super::cache::{Block, Cache, Decoded};
 use super::cursor::{Cursor, Seekable};
 use super::offset::DiffOffset;
 use crate::extent::{ReadError, Streams};
 
 /// How far ahead of a run a piece may lie to be waited for, in pieces; beyond, another run is quicker.
-const JOIN: usize = 64;
+const JOIN: usize = 128;
 /// Pieces before the first wanted one that are kept on the way.
-const KEEP: usize = 16;
+const KEEP: usize = 32;
 /// Bytes decoded ahead of a reader: enough that the workers never wait while the kernel asks for the next.
 const AHEAD: u64 = 6 << 20;
 /// Runs that may wait for a worker; sequential readers beyond that decode for themselves.
 const QUEUE: usize = 16;
-/// Pieces that a worker decodes before it wakes who waits for the first of them: waking costs more than waiting.
-const BATCH: usize = 4;
 /// Cursors that rest, and bytes of memory they may hold together (the windows of zstd frames are large).
 const RESTING: usize = 8;
 const RESTING_BYTES: usize = 16 << 20;
@@ -74,9 +72,10 @@ struct Run {
 /// A reader that waits for a piece of a run.
 struct Waiter {
     piece: usize,
+    /// The last piece that he wants from the run: waking him is dear, so it is done once.
+    last: usize,
     slot: Arc<Slot>,
-    /// The piece, which he is given together with some that follow.
-    bytes: Option<Decoded>,
+    block: Option<Decoded>,
 }
 
 type Outcome = Result<Decoded, ReadError>;
@@ -90,7 +89,7 @@ struct Slot {
 
 /// What a waiting reader is told.
 enum Answer {
-    /// Its piece.
+    /// The block that holds his piece.
     Outcome(Outcome),
     /// To execute the run itself from here on.
     Lead,
@@ -146,14 +145,14 @@ impl Pool {
         }
     }
 
-    /// A verified piece.
+    /// The block that holds a piece. Who reads on to the `last` piece finds what follows in the cache.
     ///
     /// # Errors
     /// What decoding it says.
-    pub(super) fn piece(&self, layer: &Arc<Seekable>, piece: usize) -> Outcome {
+    pub(super) fn block(&self, layer: &Arc<Seekable>, piece: usize, last: usize) -> Outcome {
         let mut state = self.0.lock();
-        if let Some(bytes) = state.cache.lookup((layer.id, piece)) {
-            return Ok(bytes);
+        if let Some(block) = state.cache.lookup((layer.id, piece)) {
+            return Ok(block);
         }
         let span = layer.index.span_of(piece);
         let Some(run) = state.run_before(layer.id, span, piece) else {
@@ -170,12 +169,22 @@ impl Pool {
         }
         let run = run_of(&mut state.runs, id);
         let slot = Arc::new(Slot::default());
-        run.waiters.push(Waiter { piece, slot: slot.clone(), bytes: None });
+        run.waiters.push(Waiter { piece, last: last.min(run.target), slot: slot.clone(), block: None });
         drop(state);
         match slot.wait() {
             Answer::Outcome(outcome) => outcome,
             Answer::Lead => self.0.lead(id, piece),
         }
+    }
+
+    /// Drops a block with a piece that is not what it was, and returns the error that tells so.
+    pub(super) fn reject(&self, layer: &Seekable, block: &Block, piece: usize) -> ReadError {
+        let mut state = self.0.lock();
+        state.cache.remove((layer.id, block.pieces().start));
+        state.resting.retain(|(_, cursor)| cursor.layer().id != layer.id);
+        drop(state);
+        let Range { start, end } = layer.index.piece(piece);
+        layer.corrupt(&format!("bytes {start} to {end} of the tar are not what they were"))
     }
 }
 
@@ -232,27 +241,30 @@ impl Shared {
         let mut state = self.lock();
         let run = run_of(&mut state.runs, id);
         let (layer, span, cursor) = (run.layer.clone(), run.span, run.cursor.take());
-        let mut buffer = state.buffer(id);
         drop(state);
         let mut cursor = match cursor.map_or_else(|| Cursor::start(layer, span), Ok) {
             Ok(cursor) => cursor,
             Err(error) => return Some(Err(self.lock().fail(id, error))),
         };
+        let last = if let Executor::Reader(piece) = executor { piece } else { usize::MAX };
         loop {
-            if let Err(error) = cursor.advance(&mut buffer) {
-                return Some(Err(self.lock().fail(id, error)));
+            let pieces = cursor.block(last);
+            let buffer = self.lock().cache.buffer(cursor.len_of(&pieces));
+            let block = match cursor.advance(pieces, buffer) {
+                Ok(block) => Arc::new(block),
+                Err(error) => return Some(Err(self.lock().fail(id, error))),
+            };
+            if executor == Executor::Worker {
+                // It will be read, and is still near the processor.
+                block.verify(&cursor.layer().index);
             }
-            let bytes = Arc::new(buffer);
             let mut state = self.lock();
-            let (piece, goes_on) = state.take(id, bytes.clone(), executor);
-            if !goes_on {
+            if !state.take(id, &block, executor) {
                 if state.settle(id, cursor) {
                     self.wake(&mut state);
                 }
-                return (executor == Executor::Reader(piece)).then_some(Ok(bytes));
+                return block.pieces().contains(&last).then_some(Ok(block));
             }
-            drop(bytes);
-            buffer = state.buffer(id);
         }
     }
 }
@@ -281,10 +293,10 @@ impl Run {
         self.target = self.target.max(pieces.end);
     }
 
-    /// Gives those their pieces whose pieces are there.
-    fn serve(&mut self) {
-        for waiter in self.waiters.extract_if(.., |waiter| waiter.bytes.is_some()) {
-            waiter.slot.fill(Answer::Outcome(Ok(waiter.bytes.expect("it was just seen"))));
+    /// Gives their blocks to those who want no piece from `next` on.
+    fn serve(&mut self, next: usize) {
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.block.is_some() && waiter.last < next) {
+            waiter.slot.fill(Answer::Outcome(Ok(waiter.block.expect("it was just seen"))));
         }
     }
 }
@@ -340,40 +352,28 @@ impl State {
         queued
     }
 
-    /// A buffer for the next piece of a run.
-    fn buffer(&mut self, id: u64) -> Vec<u8> {
+    /// Takes a block that a run has decoded, and gives it to those who wait for it. Whether its executor goes on.
+    fn take(&mut self, id: u64, block: &Decoded, executor: Executor) -> bool {
+        self.decoded += block.len() as u64;
         let run = run_of(&mut self.runs, id);
-        let piece = run.layer.index.piece(run.next);
-        self.cache.buffer(usize::try_from(piece.end - piece.start).expect("the index bounds the length of pieces"))
-    }
-
-    /// Takes the piece that a run has decoded. Returns its number, and whether its executor goes on.
-    fn take(&mut self, id: u64, bytes: Decoded, executor: Executor) -> (usize, bool) {
-        self.decoded += bytes.len() as u64;
-        let run = run_of(&mut self.runs, id);
-        let piece = run.next;
-        run.next += 1;
-        let (goes_on, patience) = match executor {
-            Executor::Reader(wanted) => (run.next <= wanted, 1),
-            Executor::Worker => (run.next <= run.target, BATCH),
-        };
-        for waiter in run.waiters.iter_mut().filter(|waiter| waiter.piece == piece) {
-            waiter.bytes = Some(bytes.clone());
+        run.next = block.pieces().end;
+        for waiter in run.waiters.iter_mut().filter(|waiter| block.pieces().contains(&waiter.piece)) {
+            waiter.block = Some(block.clone());
         }
-        if !goes_on || run.waiters.iter().any(|waiter| waiter.piece + patience <= run.next) {
-            run.serve();
+        run.serve(run.next);
+        let last = if let Executor::Reader(wanted) = executor { wanted } else { run.target };
+        let (layer, goes_on) = (run.layer.id, run.next <= last);
+        if run.next + KEEP > run.wanted {
+            self.cache.insert(layer, block.clone());
         }
-        if piece + KEEP >= run.wanted {
-            let key = (run.layer.id, piece);
-            self.cache.insert(key, bytes);
-        }
-        (piece, goes_on)
+        goes_on
     }
 
     /// Ends a run whose executor is done with it, or hands it on: to who waits for it, else to a worker when more is to
     /// be decoded ahead. Whether it was queued for a worker.
     fn settle(&mut self, id: u64, cursor: Cursor) -> bool {
         let run = run_of(&mut self.runs, id);
+        run.serve(usize::MAX);
         if let Some((at, _)) = run.waiters.iter().enumerate().min_by_key(|(_, waiter)| waiter.piece) {
             run.cursor = Some(cursor);
             run.waiters.swap_remove(at).slot.fill(Answer::Lead);
@@ -403,7 +403,7 @@ impl State {
     fn fail(&mut self, id: u64, error: ReadError) -> ReadError {
         let at = self.runs.iter().position(|run| run.id == id).expect("a run stays until its executor ends it");
         let mut run = self.runs.swap_remove(at);
-        run.serve();
+        run.serve(usize::MAX);
         run.waiters.iter().for_each(|waiter| waiter.slot.fill(Answer::Outcome(Err(error.clone()))));
         error
     }
