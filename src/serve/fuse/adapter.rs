@@ -142,7 +142,7 @@ impl Filesystem for Adapter {
         let read = Read { inode: ino.0, offset, size };
         let cached = flags.0 & PAST_CACHE == 0;
         let behind = if cached { self.ahead.note(&read) } else { 0 };
-        self.readers.hand(Task::Read { read, behind, reply });
+        self.readers.read(read, behind, reply);
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {

@@ -46,9 +46,17 @@ pub(super) enum Task {
     },
 }
 
+/// Reads up to this many bytes are answered by who takes them from the kernel, if nobody does that already: handing one
+/// over takes about as long as the rest of its way.
+const SMALL: u32 = 64 << 10;
+
 /// The threads; they end when this is dropped.
 pub(super) struct Readers {
     tasks: Sender<Task>,
+    files: Arc<Files>,
+    ahead: Arc<Ahead>,
+    /// Held by the one thread that answers a read itself; the others stay free for what comes meanwhile.
+    small: Mutex<Vec<u8>>,
 }
 
 impl Readers {
@@ -64,7 +72,17 @@ impl Readers {
             let (files, ahead, queue) = (files.clone(), ahead.clone(), queue.clone());
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &ahead, &queue))?;
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, files: files.clone(), ahead: ahead.clone(), small: Mutex::default() })
+    }
+
+    /// Answers a read, or hands it over.
+    pub(super) fn read(&self, read: Read, behind: u64, reply: ReplyData) {
+        let small = behind == 0 && read.size <= SMALL;
+        let task = Task::Read { read, behind, reply };
+        match self.small.try_lock() {
+            Ok(mut buf) if small => answer(&self.files, &self.ahead, task, &mut buf),
+            _ => self.hand(task),
+        }
     }
 
     /// Hands a request over.
@@ -79,14 +97,18 @@ fn serve(files: &Files, ahead: &Ahead, queue: &Mutex<Receiver<Task>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = next else { return };
-        // A panic drops the reply, which then tells the kernel of an input/output error.
-        if catch_unwind(AssertUnwindSafe(|| answer(files, ahead, task, &mut buf))).is_err() {
-            tracing::error!("a read panicked");
-        }
+        answer(files, ahead, task, &mut buf);
     }
 }
 
+/// Answers a request. A panic drops the reply, which then tells the kernel of an input/output error.
 fn answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
+    if catch_unwind(AssertUnwindSafe(|| try_answer(files, ahead, task, buf))).is_err() {
+        tracing::error!("a read panicked");
+    }
+}
+
+fn try_answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
     match task {
         Task::Read { read, behind, reply } => {
             let Err(reply) = ahead.answer(files, &read, behind, reply) else { return };
