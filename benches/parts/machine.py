@@ -1,5 +1,6 @@
 """The machine: caches dropped, programs timed, processes watched."""
 import contextlib
+import mmap
 import os
 import pathlib
 import platform
@@ -21,6 +22,12 @@ def drop_caches():
     """Nothing of any file stays in memory, names and attributes included."""
     os.sync()
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def touch_memory(size):
+    """Have the host of a virtual machine give so many bytes of memory, which the next to want some will get: the first
+    touch of a page costs it more than anything that is measured does."""
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def timed(action):

@@ -18,6 +18,8 @@ use crate::serve::Files;
 
 /// Bytes stored behind an answer: what takes some twenty times as long to make as asking for it takes.
 const BEHIND: u64 = 3 * MIB;
+/// Bytes read and stored at a time: few enough to stay near the processor from one to the other.
+const STEP: usize = 512 << 10;
 /// The longest request that is too short, in bytes: what the kernel reads ahead unless it is told otherwise.
 const SHORT: u32 = 128 << 10;
 
@@ -25,7 +27,7 @@ const SHORT: u32 = 128 << 10;
 pub(super) struct Ahead {
     streams: Mutex<Streams>,
     kernel: OnceLock<Notifier>,
-    /// Held while storing: the answer, and what is stored behind it.
+    /// Held while storing: the answer, and a step of what is stored behind it.
     buf: Mutex<Vec<u8>>,
 }
 
@@ -57,17 +59,21 @@ impl Ahead {
         let (Some(kernel), Ok(mut buf)) = (self.kernel.get().filter(|_| behind > 0), self.buf.try_lock()) else {
             return Err(reply);
         };
-        let (size, both) = (u64::from(read.size), u64::from(read.size) + behind);
-        buf.resize(usize::try_from(both).expect("a few megabytes fit in memory"), 0);
-        // What is wrong behind the answer is told to who asks for it.
-        let Ok(len) = files.read(read.inode, read.offset, &mut buf) else { return Err(reply) };
-        let (answer, rest) = buf[..len].split_at(len.min(usize::try_from(size).expect("requests fit in memory")));
-        if !rest.is_empty()
-            && let Err(error) = kernel.store(INodeNo(read.inode), read.offset + size, rest)
-        {
-            tracing::debug!("cannot store what follows a read: {error}");
+        let size = usize::try_from(read.size).expect("requests fit in memory");
+        buf.resize(size + STEP, 0);
+        let (answer, step) = buf.split_at_mut(size);
+        let Ok(len) = files.read(read.inode, read.offset, answer) else { return Err(reply) };
+        let start = read.offset + u64::from(read.size);
+        for at in (start..start + behind).step_by(STEP) {
+            let wanted = usize::try_from(start + behind - at).map_or(STEP, |left| left.min(STEP));
+            // What is wrong behind the answer is told to who asks for it; so is the end of the file.
+            let Ok(found @ 1..) = files.read(read.inode, at, &mut step[..wanted]) else { break };
+            if let Err(error) = kernel.store(INodeNo(read.inode), at, &step[..found]) {
+                tracing::debug!("cannot store what follows a read: {error}");
+                break;
+            }
         }
-        reply.data(answer);
+        reply.data(&answer[..len]);
         Ok(())
     }
 }
