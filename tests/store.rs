@@ -272,6 +272,19 @@ fn lazy_a_record_notes_every_range_that_is_read() {
 }
 
 #[test]
+fn clean_takes_the_locks_of_killed_processes_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let [left, held] = [b"left", b"held"].map(|bytes| Digest::of(bytes));
+    let path = |digest: &Digest| dir.path().join("lkit/lock").join(digest.hex());
+    fs::write(path(&left), b"").unwrap();
+    let guard = store.lock(&held).unwrap();
+    assert_eq!(store.clean().unwrap(), Cleaned::default());
+    assert!(!path(&left).exists() && path(&held).exists());
+    drop(guard);
+}
+
+#[test]
 fn clean_keeps_what_names_lead_to() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &[]).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::write::sweep;
 use super::{Error, Store};
 use crate::base::Digest;
 
@@ -23,7 +24,8 @@ pub struct Cleaned {
 
 impl Store {
     /// Removes blobs and index files that no name of `index.json` leads to. A process that is just fetching an image
-    /// fetches again what it loses by this; one that reads an image keeps what it has open.
+    /// fetches again what it loses by this; one that reads an image keeps what it has open. Locks of processes that were
+    /// killed go too.
     ///
     /// # Errors
     /// When the file system fails.
@@ -33,6 +35,7 @@ impl Store {
         let mut cleaned = Cleaned::default();
         remove_others(&self.cache().blobs_dir(), &reached, &mut cleaned)?;
         remove_others(&self.index_dir(), &reached, &mut cleaned)?;
+        sweep(&self.lock_dir())?;
         Ok(cleaned)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! A lock file is removed only by who holds its lock, and a lock counts only while its file still has its name; so two
-//! holders of one name never meet, and no lock file stays behind but those of killed processes, which lock nothing.
+//! holders of one name never meet, and no lock file stays behind but those of killed processes, which lock nothing until
+//! they are cleaned away.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;

@@ -150,7 +150,7 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn lock(&self, digest: &Digest) -> Result<Guard, Error> {
-        Guard::acquire(&self.cache.dir().join("lkit/lock").join(digest.hex()))
+        Guard::acquire(&self.lock_dir().join(digest.hex()))
     }
 
     /// The index file `key`, mapped; `None` when there is none. What it holds is checked by who wrote it.
@@ -193,6 +193,10 @@ impl Store {
 
     pub(super) fn index_dir(&self) -> PathBuf {
         self.cache.dir().join("lkit/index")
+    }
+
+    pub(super) fn lock_dir(&self) -> PathBuf {
+        self.cache.dir().join("lkit/lock")
     }
 
     pub(super) fn temporary_dir(&self) -> PathBuf {

@@ -119,7 +119,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes the temporary files of writers that are gone.
+/// Removes the files of writers and holders of locks that are gone.
 pub(super) fn sweep(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
         let path = entry.map_err(Error::io("read", dir))?.path();
