@@ -95,9 +95,6 @@ pub struct Mount {
     pub allow_other: bool,
     #[command(flatten)]
     pub sources: Sources,
-    /// Pipe to report readiness on; set by lkit itself.
-    #[arg(long, hide = true)]
-    pub ready_fd: Option<i32>,
 }
 
 #[derive(Debug, Group)]

@@ -1,25 +1,30 @@
-//! A server in the background: this program started again, and waited for until it serves or has failed.
+//! A server in the background: a copy of this process, which waits until the copy serves or has failed.
 //!
 //! ```text
-//! lkit mount ──start──▶ the same, with a pipe ──▶ mounts ──▶ announce: leaves the terminal, writes one byte
-//!      └── waits ◀────────────────────────────────────────────────────────────────────────────┘
+//! lkit mount ──split──▶ its copy, with a pipe ──▶ mounts ──▶ announce: leaves the terminal, writes one byte
+//!      └── waits ◀────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! Until then the server shares the terminal, so its progress and its errors are seen, and Ctrl-C reaches it. One that
 //! fails just ends; its exit code becomes ours.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::Error;
+
+/// Which of the two processes this is.
+pub enum Side {
+    /// The server, which is to announce that it serves.
+    Server(Ready),
+    /// The one that was there before, which has waited.
+    Launcher(Started),
+}
 
 /// How the start of a server went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +35,40 @@ pub enum Started {
     Failed(u8),
 }
 
-/// Starts this program with the arguments that `arguments` makes of the descriptor to announce readiness on, and waits.
+/// Makes the server, and waits for it in the process that was there before.
 ///
 /// # Errors
-/// When it cannot be started at all.
-pub fn start(arguments: impl FnOnce(i32) -> Vec<OsString>) -> Result<Started, Error> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::server("make a pipe"))?;
-    fcntl_setfd(&write, FdFlags::empty()).map_err(Error::server("hand a pipe on"))?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("lkit").args(arguments(write.as_raw_fd()));
-    let mut child = command.spawn().map_err(Error::server("start the server"))?;
-    drop(write);
-    let mut byte = [0];
-    if let Ok(1) = File::from(read).read(&mut byte) {
-        return Ok(Started::Ready);
+/// When there is no room for another process, or this one has further threads already: a copy would lack them.
+pub fn split() -> Result<Side, Error> {
+    if !is_single() {
+        return Err(Error::server("start the server")(io::Error::other("other threads run already")));
     }
-    let status = child.wait().map_err(Error::server("wait for the server"))?;
-    Ok(Started::Failed(exit_code(status)))
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::server("make a pipe"))?;
+    // SAFETY: there are no other threads whose locks would stay held in the copy.
+    let server = unsafe { libc::fork() };
+    if server == 0 {
+        return Ok(Side::Server(Ready(File::from(write))));
+    }
+    let server = Pid::from_raw(server).filter(|_| server > 0);
+    let server = server.ok_or_else(io::Error::last_os_error).map_err(Error::server("start the server"))?;
+    drop(write);
+    if let Ok(1) = File::from(read).read(&mut [0]) {
+        return Ok(Side::Launcher(Started::Ready));
+    }
+    let ended = waitpid(Some(server), WaitOptions::empty()).map_err(Error::server("wait for the server"))?;
+    let code = ended.map_or(1, |(_, status)| exit_code(status));
+    Ok(Side::Launcher(Started::Failed(code)))
+}
+
+/// Whether this process has one thread, where the system tells.
+fn is_single() -> bool {
+    fs::read_dir("/proc/self/task").map_or(!cfg!(target_os = "linux"), |threads| threads.count() == 1)
 }
 
 /// The server's end of the pipe.
 pub struct Ready(File);
 
 impl Ready {
-    /// The pipe behind the descriptor that [`start`] gave.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn open(descriptor: i32) -> Result<Self, Error> {
-        let path = format!("/dev/fd/{descriptor}");
-        let pipe = File::options().write(true).open(path).map_err(Error::server("open the pipe of `--ready-fd`"))?;
-        Ok(Self(pipe))
-    }
-
     /// Leaves the terminal and tells the waiting program that all is well. Messages go to `log` from now on.
     ///
     /// # Errors
@@ -87,7 +93,7 @@ fn redirect(null: &File, log: &File) -> rustix::io::Result<()> {
     dup2_stderr(log.as_fd())
 }
 
-fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+fn exit_code(status: WaitStatus) -> u8 {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! # A mount, step by step
-//! 1. `lkit mount` starts itself again as a server with [`background::start`] and waits.
+//! 1. `lkit mount` makes a copy of itself the server with [`background::split`] and waits.
 //! 2. The server makes the artifacts, calls [`mount`], then [`background::Ready::announce`]; only now does it leave the
 //!    terminal, so errors and progress of everything before appear there, and its exit code is passed on.
 //! 3. The server stays in [`Session::wait`] until the mount is ended by anybody, or by SIGINT, SIGTERM or SIGHUP.

@@ -168,7 +168,8 @@ pub fn server_of(dir: &Path) -> Option<u32> {
         let path = entry.unwrap().path();
         let pid = path.file_name()?.to_str()?.parse().ok()?;
         let words = fs::read(path.join("cmdline")).ok()?;
-        let serves = words.starts_with(b"lkit\0mount\0--ready-fd");
+        let mut words = words.split(|byte| *byte == 0);
+        let serves = words.next()?.ends_with(b"lkit") && words.any(|word| word == b"mount");
         (serves && fs::read_link(path.join("cwd")).ok()? == parent).then_some(pid)
     })
 }

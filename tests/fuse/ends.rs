@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use lkit::base::Fault as _;
-use lkit::serve::{MountOptions, mount, unmount};
+use lkit::serve::{MountOptions, background, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::have;
-use crate::mounted::{can_mount, empty, files, is_mounted, mounted, role, server, wait_for};
+use crate::mounted::{can_mount, empty, files, is_mounted, mounted, server, wait_for};
 
 fn run(program: &str, arguments: &[&str], dir: &Path) {
     let status = Command::new(program).args(arguments).arg(dir).status().unwrap();
@@ -110,21 +110,12 @@ fn fuse_the_dead_mount_of_a_killed_server_is_cleared() {
 }
 
 #[test]
-fn fuse_a_server_in_the_background_outlives_its_launcher_and_tells_its_failure() {
-    if !can_mount() {
-        return;
-    }
-    let dir = empty();
-    let launched = || role("mounted::launches_when_asked", dir.path()).output().unwrap();
-    let first = launched();
-    assert_eq!(first.status.code(), Some(0));
-    assert_eq!(fs::read(dir.path().join("cmdline")).unwrap(), b"console=ttyS0");
-    let second = launched();
-    assert_eq!(second.status.code(), Some(9));
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert!(said.contains("is in use: a system of lkit is mounted on it"), "{said}");
-    unmount(dir.path()).unwrap();
-    assert!(!is_mounted(dir.path()));
+fn fuse_a_process_with_threads_is_not_copied() {
+    thread::scope(|scope| {
+        let error = scope.spawn(|| background::split().err()).join().unwrap().unwrap();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!((&*error.to_string(), &*cause), ("cannot start the server", "other threads run already"));
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lkit::base::{ErrorKind, FileKind, Metadata, Xattr};
 use lkit::extent::{Bytes, ReadError, SharedSource, Source};
-use lkit::serve::{Artifact, Error, Files, Interrupts, MountOptions, Session, background, mount};
+use lkit::serve::{Artifact, Error, Files, Interrupts, MountOptions, Session, mount};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
 use crate::common::skip_unless;
@@ -152,14 +152,10 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn serves_when_asked() {
     let Some(dir) = asked() else { return };
-    let descriptor = std::env::args().find_map(|arg| arg.strip_prefix("fd=").map(|fd| fd.parse::<i32>().unwrap()));
     let served = (|| -> Result<(), Error> {
         let interrupts = Interrupts::catch()?;
         let session = mount(files(), &dir, MountOptions::default())?;
         println!("{READY}");
-        if let Some(descriptor) = descriptor {
-            background::Ready::open(descriptor)?.announce(None)?;
-        }
         session.wait(interrupts)
     })();
     if let Err(error) = served {
@@ -167,19 +163,4 @@ fn serves_when_asked() {
         std::process::exit(9);
     }
     std::process::exit(0);
-}
-
-#[test]
-fn launches_when_asked() {
-    if asked().is_none() {
-        return;
-    }
-    let started = background::start(|descriptor| {
-        let arguments = ["--exact", "mounted::serves_when_asked", "--nocapture"].map(Into::into);
-        arguments.into_iter().chain([format!("fd={descriptor}").into()]).collect()
-    });
-    match started.unwrap() {
-        background::Started::Ready => std::process::exit(0),
-        background::Started::Failed(code) => std::process::exit(i32::from(code)),
-    }
 }

@@ -1,6 +1,5 @@
 //! `lkit mount`: the system as files below a directory.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,29 +11,22 @@ use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
 use crate::extent::ReadError;
 use crate::output::Catalog;
-use crate::serve::background::{self, Ready, Started};
+use crate::serve::background::{self, Ready, Side, Started};
 use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount};
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
-    if args.foreground || args.ready_fd.is_some() {
-        return serve(args, loudness);
+    if args.foreground {
+        return serve(args, loudness, None);
     }
-    match background::start(server_arguments)? {
-        Started::Ready => Ok(ExitCode::SUCCESS),
-        Started::Failed(code) => Ok(ExitCode::from(code)),
+    match background::split()? {
+        Side::Server(ready) => serve(args, loudness, Some(ready)),
+        Side::Launcher(Started::Ready) => Ok(ExitCode::SUCCESS),
+        Side::Launcher(Started::Failed(code)) => Ok(ExitCode::from(code)),
     }
 }
 
-/// The arguments of this process, with the pipe right behind the command's name.
-fn server_arguments(descriptor: i32) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let command = arguments.iter().position(|word| word == "mount").map_or(0, |at| at + 1);
-    arguments.insert(command, format!("--ready-fd={descriptor}").into());
-    arguments
-}
-
-fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
+fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
     let args::Mount { mut paths, sources, .. } = args;
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
@@ -43,8 +35,8 @@ fn serve(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
-    if let Some(descriptor) = args.ready_fd {
-        Ready::open(descriptor)?.announce(args.log.as_deref())?;
+    if let Some(ready) = ready {
+        ready.announce(args.log.as_deref())?;
     }
     session.wait(interrupts)?;
     Ok(ExitCode::SUCCESS)
