@@ -1,30 +1,73 @@
 //! Decoded blocks of all layers, bounded in bytes; what was not read for the longest time goes first.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapMut, MmapOptions};
 
 use super::index::Index;
 
 /// Most pieces of a block: one bit each tells which are verified.
 pub(super) const PIECES_MAX: usize = 64;
-/// Emptied buffers kept for the next decode, in bytes: fresh memory from the system costs a tenth of decoding into it.
-const SPARE: usize = 1 << 20;
-/// The length of a buffer is a multiple of it, in bytes, so that an emptied one fits another block.
-const GRAIN: usize = 16 << 10;
+/// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
+const SPARE: usize = 8;
+/// The usual length of a block, in bytes.
+pub(super) const USUAL: usize = 256 << 10;
+
+/// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
+/// own, together several times the cache; so most are mapped, each by itself, and used again.
+pub(super) enum Buffer {
+    /// Of the allocator.
+    Odd(Vec<u8>),
+    /// Of the system, of the usual length.
+    Usual(MmapMut),
+}
+
+impl Buffer {
+    /// A buffer of `len` bytes.
+    fn new(len: usize) -> Self {
+        let odd = || Self::Odd(vec![0; len]);
+        if len != USUAL {
+            return odd();
+        }
+        // All of it will be written, so it is faulted in at once.
+        MmapOptions::new().len(len).populate().map_anon().map_or_else(|_| odd(), Self::Usual)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Odd(bytes) => bytes,
+            Self::Usual(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Odd(bytes) => bytes,
+            Self::Usual(bytes) => bytes,
+        }
+    }
+}
 
 /// Pieces that were decoded in one go. None is handed out unverified, but who reads one need not pay for all.
 pub(super) struct Block {
     pieces: Range<usize>,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     len: usize,
     verified: AtomicU64,
 }
 
 impl Block {
     /// These pieces, which are the first `len` bytes of a buffer.
-    pub(super) const fn new(pieces: Range<usize>, buffer: Vec<u8>, len: usize) -> Self {
+    pub(super) const fn new(pieces: Range<usize>, buffer: Buffer, len: usize) -> Self {
         Self { pieces, buffer, len, verified: AtomicU64::new(0) }
     }
 
@@ -81,7 +124,7 @@ pub(super) struct Cache {
     /// First pieces by the time their block was last read.
     order: BTreeMap<u64, Key>,
     clock: u64,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
 }
 
 impl Cache {
@@ -135,23 +178,18 @@ impl Cache {
         }
     }
 
-    /// A buffer for a block of `len` bytes, with whatever in it; longer than that, but not by much.
-    pub(super) fn buffer(&mut self, len: usize) -> Vec<u8> {
-        let fits = |buffer: &Vec<u8>| (len..=len + len / 4).contains(&buffer.len());
-        match self.spare.iter().rposition(fits) {
-            Some(at) => self.spare.swap_remove(at),
-            // A tiny layer takes no more than it has.
-            None if len < GRAIN => vec![0; len],
-            None => vec![0; len.next_multiple_of(GRAIN)],
-        }
+    /// A buffer for a block of `len` bytes, with whatever in it.
+    pub(super) fn buffer(&mut self, len: usize) -> Buffer {
+        let spare = if len == USUAL { self.spare.pop() } else { None };
+        spare.unwrap_or_else(|| Buffer::new(len))
     }
 
     fn reclaim(&mut self, block: Decoded) {
-        if let Some(Block { buffer, .. }) = Arc::into_inner(block) {
+        if let Some(Block { buffer, .. }) = Arc::into_inner(block)
+            && buffer.len() == USUAL
+            && self.spare.len() < SPARE
+        {
             self.spare.push(buffer);
-            while self.spare.iter().map(Vec::len).sum::<usize>() > SPARE {
-                self.spare.remove(0);
-            }
         }
     }
 }
@@ -161,7 +199,7 @@ mod tests {
     use super::*;
 
     fn block(pieces: Range<usize>, len: usize) -> Decoded {
-        Arc::new(Block::new(pieces, vec![0; len], len))
+        Arc::new(Block::new(pieces, Buffer::Odd(vec![0; len]), len))
     }
 
     #[test]
@@ -190,21 +228,22 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_buffer_is_used_again_for_a_block_of_about_its_length() {
+    fn emptied_buffers_of_the_usual_length_are_used_again() {
         let mut cache = Cache::new(0);
-        let buffer = cache.buffer(8 * GRAIN - 1);
-        assert_eq!(buffer.len(), 8 * GRAIN);
-        let at = buffer.as_ptr();
-        cache.insert(0, Arc::new(Block::new(0..1, buffer, 8 * GRAIN - 1)));
+        for len in [10, USUAL, USUAL + 1] {
+            let buffer = cache.buffer(len);
+            assert_eq!(buffer.len(), len);
+            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer, len)));
+        }
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
-        for other in [10, 6 * GRAIN, 8 * GRAIN + 1].map(|len| cache.buffer(len)) {
-            assert_ne!(other.as_ptr(), at);
+        let at = cache.spare[0].as_ptr();
+        assert_ne!(cache.buffer(USUAL - 1).as_ptr(), at);
+        let again = cache.buffer(USUAL);
+        assert_eq!((again.as_ptr(), cache.spare.len()), (at, 0));
+        for piece in 0..2 * SPARE {
+            let buffer = Buffer::new(USUAL);
+            cache.insert(0, Arc::new(Block::new(piece..piece + 1, buffer, USUAL)));
         }
-        let again = cache.buffer(7 * GRAIN);
-        assert_eq!(again.as_ptr(), at);
-        for piece in 0..10 {
-            cache.insert(0, block(piece..piece + 1, SPARE / 4));
-        }
-        assert_eq!(cache.spare.len(), 4);
+        assert_eq!(cache.spare.len(), SPARE);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cache::{Block, PIECES_MAX};
+use super::cache::{Block, Buffer, PIECES_MAX, USUAL};
 use super::decode::{Codec, Decoder, Header, Mark};
 use super::error::Error;
 use super::index::Index;
@@ -15,7 +15,7 @@ use crate::extent::{ReadError, SharedSource};
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
 /// Bytes of diff decoded in one go, counted from the start of a span: every call to the decoder copies a window.
-const BLOCK: u64 = 256 << 10;
+const BLOCK: u64 = USUAL as u64;
 /// Steps without a byte read or written after which a decoder is stuck.
 const IDLE: u32 = 3;
 
@@ -125,7 +125,7 @@ impl Cursor {
     ///
     /// # Errors
     /// `Corrupt` when nothing comes out; else what reading the blob says.
-    pub(super) fn advance(&mut self, pieces: Range<usize>, mut out: Vec<u8>) -> Result<Block, ReadError> {
+    pub(super) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
         let len = self.len_of(&pieces);
         match self.layer.index.codec() {
             Codec::Plain => self.copy(&mut out[..len])?,
