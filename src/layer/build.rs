@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! thread   intake                       decode                     digest
-//! does     read, SHA-256 of the blob,   decode, cut into spans     SHA-256 of the diff, BLAKE3 of
-//!          copy to the store            and stretches, scan the    the pieces, sparse windows
-//!                      └── 256 KiB chunks ──┘└── pieces ──────────────┘
+//! does     read, SHA-256 of the blob,   decode, scan the tar,      SHA-256 of the diff, BLAKE3 of
+//!          copy to the store            cut into stretches         the pieces, sparse windows
+//!                      └── 256 KiB chunks ──┘└── stretches ───────────┘
 //! ```
 //!
 //! Decoding is the slowest part by far; everything else runs beside it.
@@ -32,7 +32,7 @@ use crate::base::Digest;
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
-/// Chunks and pieces that may wait between two threads: enough to even out, too few to matter in memory.
+/// Chunks and stretches that may wait between two threads: enough to even out, too few to matter in memory.
 const AHEAD: usize = 8;
 /// Buffers between two threads: what may wait, and one at either end.
 const BUFFERS: usize = AHEAD + 2;
@@ -152,7 +152,7 @@ fn take_in(
     Ok((done, Digest::from_bytes(hash.finalize().into())))
 }
 
-/// Where cut pieces go, and emptied buffers come from.
+/// Where stretches go, and emptied buffers come from.
 struct Cutting<'a> {
     stretches: SyncSender<Stretch>,
     unused: &'a Receiver<Vec<u8>>,

@@ -61,14 +61,13 @@ impl DerefMut for Buffer {
 pub(super) struct Block {
     pieces: Range<usize>,
     buffer: Buffer,
-    len: usize,
     verified: AtomicU64,
 }
 
 impl Block {
-    /// These pieces, which are the first `len` bytes of a buffer.
-    pub(super) const fn new(pieces: Range<usize>, buffer: Buffer, len: usize) -> Self {
-        Self { pieces, buffer, len, verified: AtomicU64::new(0) }
+    /// These pieces, which fill a buffer.
+    pub(super) const fn new(pieces: Range<usize>, buffer: Buffer) -> Self {
+        Self { pieces, buffer, verified: AtomicU64::new(0) }
     }
 
     /// The numbers of its pieces.
@@ -77,8 +76,8 @@ impl Block {
     }
 
     /// How many bytes were decoded.
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Whether it holds a piece, when it is a block of the layer and begins as `first` says.
@@ -159,7 +158,7 @@ impl Cache {
         }
         self.remove(key);
         self.clock += 1;
-        self.size += block.buffer.len();
+        self.size += block.len();
         self.order.insert(self.clock, key);
         self.entries.insert(key, (block, self.clock));
         while self.size > self.limit
@@ -172,7 +171,7 @@ impl Cache {
     /// Drops the block with this first piece.
     pub(super) fn remove(&mut self, first: Key) {
         if let Some((block, time)) = self.entries.remove(&first) {
-            self.size -= block.buffer.len();
+            self.size -= block.len();
             self.order.remove(&time);
             self.reclaim(block);
         }
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
 
     fn block(pieces: Range<usize>, len: usize) -> Decoded {
-        Arc::new(Block::new(pieces, Buffer::Odd(vec![0; len]), len))
+        Arc::new(Block::new(pieces, Buffer::Odd(vec![0; len])))
     }
 
     #[test]
@@ -233,7 +232,7 @@ mod tests {
         for len in [10, USUAL, USUAL + 1] {
             let buffer = cache.buffer(len);
             assert_eq!(buffer.len(), len);
-            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer, len)));
+            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer)));
         }
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
         let at = cache.spare[0].as_ptr();
@@ -241,8 +240,7 @@ mod tests {
         let again = cache.buffer(USUAL);
         assert_eq!((again.as_ptr(), cache.spare.len()), (at, 0));
         for piece in 0..2 * SPARE {
-            let buffer = Buffer::new(USUAL);
-            cache.insert(0, Arc::new(Block::new(piece..piece + 1, buffer, USUAL)));
+            cache.insert(0, Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL))));
         }
         assert_eq!(cache.spare.len(), SPARE);
     }

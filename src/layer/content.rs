@@ -31,11 +31,8 @@ impl Source for DiffSource {
         while at < end {
             let first = index.piece_at(DiffOffset(at));
             let block = self.pool.block(&self.layer, first, last)?;
-            for piece in first..block.pieces().end {
+            for piece in first..block.pieces().end.min(last + 1) {
                 let range = index.piece(piece);
-                if at == end {
-                    break;
-                }
                 let bytes = block.piece(index, piece).ok_or_else(|| self.pool.reject(&self.layer, &block, piece))?;
                 let start = usize::try_from(at - range.start).expect("the index bounds the length of pieces");
                 let len = buf.len().min(bytes.len() - start);

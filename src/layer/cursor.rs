@@ -121,18 +121,17 @@ impl Cursor {
         usize::try_from(len).expect("the index bounds the length of pieces")
     }
 
-    /// Decodes the pieces of the next block to the front of `out`; they are not verified.
+    /// Decodes the pieces of the next block into `out`, which has their length; they are not verified.
     ///
     /// # Errors
     /// `Corrupt` when nothing comes out; else what reading the blob says.
     pub(super) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
-        let len = self.len_of(&pieces);
         match self.layer.index.codec() {
-            Codec::Plain => self.copy(&mut out[..len])?,
-            Codec::Gzip | Codec::Zstd => self.decode(&mut out[..len])?,
+            Codec::Plain => self.copy(&mut out)?,
+            Codec::Gzip | Codec::Zstd => self.decode(&mut out)?,
         }
         self.next = pieces.end;
-        Ok(Block::new(pieces, out, len))
+        Ok(Block::new(pieces, out))
     }
 
     fn copy(&mut self, out: &mut [u8]) -> Result<(), ReadError> {

@@ -79,9 +79,10 @@ impl Readers {
     pub(super) fn read(&self, read: Read, behind: u64, reply: ReplyData) {
         let small = behind == 0 && read.size <= SMALL;
         let task = Task::Read { read, behind, reply };
-        match self.small.try_lock() {
-            Ok(mut buf) if small => answer(&self.files, &self.ahead, task, &mut buf),
-            _ => self.hand(task),
+        if small && let Ok(mut buf) = self.small.try_lock() {
+            answer(&self.files, &self.ahead, task, &mut buf);
+        } else {
+            self.hand(task);
         }
     }
 
