@@ -5,8 +5,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 use super::{Descriptor, Error};
@@ -95,24 +97,19 @@ impl Layout {
     /// The file of a blob and its size in bytes, opened; `None` when there is none.
     pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
         let path = self.blob_path(digest);
-        // Looked at before it is opened: opening a fifo would wait for ever.
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => {
-                let reason = "it is not a regular file".to_owned();
-                return Err(Error::Damaged { digest: *digest, path, reason });
-            }
+        // Opening a fifo would wait for ever.
+        let opened = fs::File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path);
+        let file = match opened {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("look at", &path)(error)),
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        let metadata = file.metadata().map_err(Error::io("look at", &path))?;
+        if !metadata.is_file() {
+            let reason = "it is not a regular file".to_owned();
+            return Err(Error::Damaged { digest: *digest, path, reason });
         }
-        match fs::File::open(&path) {
-            Ok(file) => {
-                let size = file.metadata().map_err(Error::io("look at", &path))?.len();
-                Ok(Some((file, size)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("open", &path)(error)),
-        }
+        Ok(Some((file, metadata.len())))
     }
 }
 

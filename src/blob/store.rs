@@ -262,7 +262,7 @@ fn read_small(digest: &Digest, opened: (fs::File, u64), limit: u64, path: &Path)
     if size > limit {
         return Err(Error::TooLarge { digest: *digest, size, limit });
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(bytes)
 }
