@@ -140,7 +140,7 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Fa
     let mut tree = TreeBuilder::new();
     for layer in &image.layers {
         let open = &layers[&key(layer)];
-        tree.merge_layer(open.toc().entries(), open.diff()).map_err(|error| {
+        tree.merge_layer(open.toc(), open.diff()).map_err(|error| {
             let message = format!("cannot use layer `{}` of image `{}`", layer.digest, image.reference);
             Failure::from(error).under(message)
         })?;

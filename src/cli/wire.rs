@@ -147,7 +147,7 @@ fn placed(error: rootfs::Error, texts: &Texts) -> Failure {
 fn archive(images: &Images<'_>, content: &Content) -> Result<TreeBuilder, Cause> {
     let layer = images.layers.open_nested(&inner(content)).map_err(Cause::new)?;
     let mut tree = TreeBuilder::new();
-    tree.merge_archive(layer.toc().entries(), layer.diff()).map_err(Cause::new)?;
+    tree.merge_archive(layer.toc(), layer.diff()).map_err(Cause::new)?;
     Ok(tree)
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   blob ──build──▶ layer index = TOC + spans + digests of pieces      one pass, once on a machine
 //!            │        │
-//!            │        └──▶ Toc::entries                                what the tree is merged from
+//!            │        └──▶ Toc::each                                   what the tree is merged from
 //!            └────────────▶ diff, an extent::Source                    reads decode the spans they touch
 //! ```
 //!

@@ -166,14 +166,14 @@ pub struct Toc {
     bytes: Vec<u8>,
     starts: [usize; COLUMNS],
     entries: u64,
-    /// All paths behind each other.
-    paths: Vec<u8>,
 }
 
 impl Toc {
     /// Unpacks a table; `None` when it is damaged.
     pub(super) fn decode(packed: &[u8]) -> Option<Self> {
-        let bytes = zstd::stream::decode_all(packed).ok()?;
+        // An index is never taken for sound without its checksum, so this is what was packed.
+        let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
+        let bytes = zstd::bulk::decompress(packed, usize::try_from(size).ok()?).ok()?;
         let mut cursor = Cursor::new(&bytes);
         let entries = cursor.number()?;
         let mut lengths = [0; COLUMNS];
@@ -190,9 +190,7 @@ impl Toc {
             *start = at;
             at = at.checked_add(length).filter(|end| *end <= bytes.len())?;
         }
-        let mut toc = Self { bytes, starts, entries, paths: Vec::new() };
-        toc.paths = toc.expand_paths()?;
-        Some(toc)
+        Some(Self { bytes, starts, entries })
     }
 
     /// Number of entries.
@@ -205,50 +203,54 @@ impl Toc {
         self.entries == 0
     }
 
-    /// The entries in archive order; up to the first that is damaged, which the checksum of an index leaves none of.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut walk = self.walk();
-        (0..self.entries).map_while(move |_| walk.entry())
-    }
-
-    fn walk(&self) -> Walk<'_> {
+    /// Gives `take` the entries in archive order; up to the first that is damaged, which the checksum of an index leaves
+    /// none of.
+    ///
+    /// # Errors
+    /// The first of `take`, which gets no more then.
+    pub fn each<E>(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
         let cursors = self.starts.map(|start| Cursor::new(&self.bytes[start..]));
-        Walk { cursors, paths: Cursor::new(&self.paths), before: Before::default() }
-    }
-
-    fn expand_paths(&self) -> Option<Vec<u8>> {
-        let [mut shared, mut length, mut name] = [Part::Shared, Part::Length, Part::Rest]
-            .map(|column| Cursor::new(&self.bytes[self.starts[column as usize]..]));
-        let mut paths = Vec::new();
-        let mut before = 0..0_usize;
+        let mut walk = Walk { cursors, path: Vec::new(), before: Before::default() };
         for _ in 0..self.entries {
-            let (shared, length) = (shared.length()?, length.length()?);
-            let start = paths.len();
-            paths.extend_from_within(before.start..before.start.checked_add(shared).filter(|end| *end <= before.end)?);
-            paths.extend_from_slice(name.raw(length)?);
-            before = start..paths.len();
+            let Some(entry) = walk.entry() else { break };
+            take(entry)?;
         }
-        Some(paths)
+        Ok(())
+    }
+}
+
+impl<'a> FromIterator<Entry<'a>> for Toc {
+    fn from_iter<I: IntoIterator<Item = Entry<'a>>>(entries: I) -> Self {
+        let mut builder = TocBuilder::default();
+        entries.into_iter().for_each(|entry| builder.push(&entry));
+        Self::decode(&builder.finish()).expect("a table that was just written is sound")
     }
 }
 
 /// A walk over the columns; every step is checked.
 struct Walk<'a> {
     cursors: [Cursor<'a>; COLUMNS],
-    paths: Cursor<'a>,
+    path: Vec<u8>,
     before: Before,
 }
 
 impl<'a> Walk<'a> {
-    fn entry(&mut self) -> Option<Entry<'a>> {
+    fn entry(&mut self) -> Option<Entry<'_>> {
         let tag = self.at(Part::Tag).byte()?;
         let kind = *KINDS.get(usize::from(tag & 7))?;
-        let length = self.at(Part::Shared).length()?.checked_add(self.at(Part::Length).length()?)?;
-        let path = self.paths.raw(length)?;
+        self.next_path()?;
         let metadata = self.metadata(kind)?;
         let body = self.body(tag >> 3 & 7)?;
         let xattrs = if tag & XATTRS == 0 { Vec::new() } else { self.xattrs()? };
-        Some(Entry { path, metadata, body, xattrs })
+        Some(Entry { path: &self.path, metadata, body, xattrs })
+    }
+
+    fn next_path(&mut self) -> Option<()> {
+        let (shared, length) = (self.at(Part::Shared).length()?, self.at(Part::Length).length()?);
+        let rest = self.at(Part::Rest).raw(length)?;
+        self.path.truncate(shared);
+        self.path.extend_from_slice(rest);
+        (self.path.len() == shared.checked_add(length)?).then_some(())
     }
 
     fn at(&mut self, part: Part) -> &mut Cursor<'a> {
@@ -345,28 +347,38 @@ mod tests {
         ]
     }
 
-    fn packed(entries: &[Entry<'_>]) -> Vec<u8> {
-        let mut builder = TocBuilder::default();
-        entries.iter().for_each(|entry| builder.push(entry));
-        builder.finish()
-    }
-
     #[test]
     fn entries_read_back_as_they_were_pushed() {
-        let toc = Toc::decode(&packed(&sample())).unwrap();
-        assert_eq!(toc.entries().collect::<Vec<_>>(), sample());
-        assert!(Toc::decode(&packed(&[])).unwrap().is_empty());
+        let toc = Toc::from_iter(sample());
+        let mut expected = sample().into_iter();
+        let each = toc.each(|entry| match expected.next() {
+            Some(next) if next == entry => Ok(()),
+            other => Err(format!("{entry:?} in place of {other:?}")),
+        });
+        assert_eq!((each, expected.next()), (Ok(()), None));
+        assert!(Toc::from_iter([]).is_empty());
     }
 
     #[test]
     fn damage_to_the_columns_is_told_or_harmless() {
-        let whole = zstd::stream::decode_all(&packed(&sample())[..]).unwrap();
+        let mut builder = TocBuilder::default();
+        sample().iter().for_each(|entry| builder.push(entry));
+        let packed = builder.finish();
+        let whole = zstd::stream::decode_all(&packed[..]).unwrap();
+        let count = |toc: &Toc| {
+            let mut count = 0;
+            let each = toc.each(|_| {
+                count += 1;
+                Ok::<_, ()>(())
+            });
+            each.map(|()| count).unwrap()
+        };
         for at in 0..whole.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff, whole[at] ^ 1] {
                 let mut damaged = whole.clone();
                 damaged[at] = value;
                 let toc = Toc::decode(&zstd::bulk::compress(&damaged, 1).unwrap());
-                assert!(toc.is_none_or(|toc| toc.entries().count() as u64 <= toc.len()));
+                assert!(toc.is_none_or(|toc| count(&toc) <= toc.len()));
             }
             assert!(Toc::decode(&zstd::bulk::compress(&whole[..at], 1).unwrap()).is_none());
         }

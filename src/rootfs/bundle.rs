@@ -63,7 +63,7 @@ impl Work<'_> {
         let reference = image.reference.clone();
         let tree = filtered(image, ResolvConf::Unconfigured);
         let tree = tree.map_err(tree_error(format!("image `{reference}`"), bundle.container.image.place))?;
-        self.root.graft(directory.as_bytes(), &tree).map_err(bundle.error())?;
+        self.root.graft(directory.as_bytes(), tree).map_err(bundle.error())?;
         self.laid_out.insert(reference, directory.clone());
         Ok(directory)
     }

@@ -27,7 +27,7 @@ pub(super) fn lay_over(root: &mut TreeBuilder, mut image: TreeBuilder) -> Result
     for path in &kept {
         image.remove(path);
     }
-    root.graft(b"", &image)?;
+    root.graft(b"", image)?;
     Ok(kept)
 }
 

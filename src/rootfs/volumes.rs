@@ -29,7 +29,7 @@ impl Work<'_> {
             Some(reference) => {
                 let image = self.image(reference)?;
                 let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
-                self.root.graft(lower.as_bytes(), &tree).map_err(error())?;
+                self.root.graft(lower.as_bytes(), tree).map_err(error())?;
             }
             None => {}
         }

@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
+use super::resolve::Walked;
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattr};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -62,8 +63,7 @@ pub struct TreeBuilder {
     pub(super) layer: u32,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
-    /// The parent that was resolved last, as its path was written: neighbours in an archive mostly share it.
-    pub(super) last_parent: Option<(Vec<u8>, InodeId)>,
+    pub(super) walked: Walked,
 }
 
 /// How a name is found in its directory. Most directories never get into the table: archives mostly list them in order,
@@ -105,7 +105,7 @@ impl TreeBuilder {
             xattrs: Vec::new(),
             layer: 0,
             names_root: false,
-            last_parent: None,
+            walked: Walked::default(),
         };
         tree.push_inode(Inode::new(Metadata::directory()), InodeId::ROOT).expect("the first inode has a number");
         tree
@@ -286,6 +286,25 @@ impl TreeBuilder {
         }
     }
 
+    /// Takes the names of a directory out of the table.
+    pub(super) fn take_from_table(&mut self, dir: InodeId) {
+        if std::mem::replace(&mut self.found_by[dir.index()], FoundBy::Search) != FoundBy::Table {
+            return;
+        }
+        let mut at = self.first[dir.index()];
+        while at != NONE {
+            self.drop_from_table(at);
+            at = self.names[at as usize].next;
+        }
+    }
+
+    fn drop_from_table(&mut self, number: u32) {
+        let hash = spread(self.names[number as usize].hash);
+        if let Ok(slot) = self.table.find_entry(hash, |other| *other == number) {
+            slot.remove();
+        }
+    }
+
     fn put_in_table(&mut self, number: u32) {
         let names = &self.names;
         let hash = |number: &u32| spread(names[*number as usize].hash);
@@ -364,16 +383,14 @@ impl TreeBuilder {
         if name.next != NONE {
             self.names[name.next as usize].previous = name.previous;
         }
-        if self.found_by[name.parent.index()] == FoundBy::Table
-            && let Ok(slot) = self.table.find_entry(spread(name.hash), |n| *n == number)
-        {
-            slot.remove();
+        if self.found_by[name.parent.index()] == FoundBy::Table {
+            self.drop_from_table(number);
         }
         let inode = &mut self.inodes[name.inode.index()];
         inode.nlink -= 1;
         if matches!(inode.metadata.kind, FileKind::Directory | FileKind::Symlink) {
             // A path may have led through it.
-            self.last_parent = None;
+            self.walked = Walked::default();
         }
     }
 

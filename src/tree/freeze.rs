@@ -33,9 +33,9 @@ pub struct Tree {
 
 impl TreeBuilder {
     /// Sorts and packs the tree. Inodes that no name leads to are dropped.
-    pub fn finish(self) -> Tree {
+    pub fn finish(mut self) -> Tree {
         let mut tree = Tree {
-            inodes: Vec::with_capacity(self.inodes.len()),
+            inodes: Vec::new(),
             entries: Vec::with_capacity(self.names.len()),
             named_by: vec![NONE],
             text: Vec::new(),
@@ -45,11 +45,15 @@ impl TreeBuilder {
         };
         let mut new = vec![NONE; self.inodes.len()];
         new[0] = 0;
-        tree.inodes.push(Inode { nlink: 2, ..self.inodes[0] });
+        self.inodes[0].nlink = 2;
         let mut todo = std::collections::VecDeque::from([InodeId::ROOT]);
         while let Some(dir) = todo.pop_front() {
             self.pack_directory(dir, &mut tree, &mut new, &mut todo);
         }
+        tree.inodes = self.inodes;
+        rearrange(&mut tree.inodes, new);
+        tree.inodes.truncate(tree.named_by.len());
+        tree.inodes.shrink_to_fit();
         tree.text = self.text;
         tree.xattrs = self.xattrs;
         tree.sources = self.sources;
@@ -58,7 +62,7 @@ impl TreeBuilder {
     }
 
     fn pack_directory(
-        &self,
+        &mut self,
         dir: InodeId,
         tree: &mut Tree,
         new: &mut [u32],
@@ -71,25 +75,34 @@ impl TreeBuilder {
         let first = tree.entries.len();
         let here = InodeId(new[dir.index()]);
         for number in &names {
-            let name = &self.names[*number as usize];
-            let inode = &self.inodes[name.inode.index()];
+            let name = self.names[*number as usize];
             let slot = &mut new[name.inode.index()];
             if *slot == NONE {
-                *slot = number_of(tree.inodes.len());
-                tree.inodes.push(*inode);
+                *slot = number_of(tree.named_by.len());
                 tree.named_by.push(NONE);
             }
-            if inode.is_directory() {
+            if self.inodes[name.inode.index()].is_directory() {
                 tree.named_by[*slot as usize] = number_of(tree.entries.len());
-                tree.inodes[*slot as usize].nlink = 2;
-                tree.inodes[here.index()].nlink += 1;
+                self.inodes[name.inode.index()].nlink = 2;
+                self.inodes[dir.index()].nlink += 1;
                 todo.push_back(name.inode);
             }
-            let (start, len) = self.name_range(name);
+            let (start, len) = self.name_range(&name);
             tree.entries.push(Entry { parent: here, inode: InodeId(*slot), start, len });
         }
-        tree.inodes[here.index()].source = number_of(first);
-        tree.inodes[here.index()].offset = names.len() as u64;
+        self.inodes[dir.index()].source = number_of(first);
+        self.inodes[dir.index()].offset = names.len() as u64;
+    }
+}
+
+/// Moves each item to its new place, where it has one: those without come to stand behind all others.
+fn rearrange<T>(items: &mut [T], mut new: Vec<u32>) {
+    for at in 0..items.len() {
+        while new[at] != NONE && new[at] as usize != at {
+            let to = new[at] as usize;
+            items.swap(at, to);
+            new.swap(at, to);
+        }
     }
 }
 

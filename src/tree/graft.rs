@@ -2,25 +2,56 @@
 
 use super::build::GENERATED;
 use super::inode::NONE;
+use super::resolve::Walked;
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
 use crate::base::{FileKind, Metadata};
 
 impl TreeBuilder {
-    /// Lays `image` over the directory `prefix`, which is made when missing; hard links stay hard links.
+    /// Lays `image` over the directory `prefix`, which is made when missing; hard links stay hard links. Inodes may get
+    /// other numbers.
     ///
     /// Where a layer says what the image's root is like, `prefix` gets its mode and owner.
     ///
     /// # Errors
     /// When a parent of `prefix` is a file, or the tree grows beyond what it can hold.
-    pub fn graft(&mut self, prefix: &[u8], image: &Self) -> Result<(), Error> {
-        self.reserve(image.names.len());
-        let base = self.adopt(image)?;
+    pub fn graft(&mut self, prefix: &[u8], image: Self) -> Result<(), Error> {
         let top = self.directory(prefix)?;
+        // The smaller is copied into the larger, so many grafts take no longer than a few.
+        if top != InodeId::ROOT && self.first[top.index()] == NONE && image.names.len() > self.names.len() {
+            return self.surround(top, image);
+        }
+        let base = self.adopt(&image)?;
         if image.names_root {
             self.take_after(top, &image.inodes[0], base.xattrs);
         }
         let mut new = vec![NONE; image.inodes.len()];
         new[0] = top.0;
+        self.copy(&image, &base, &mut new)
+    }
+
+    /// Becomes `image`, below the empty directory `top` of what it is now.
+    fn surround(&mut self, top: InodeId, mut image: Self) -> Result<(), Error> {
+        let here = image.lower_root()?;
+        let old = std::mem::replace(self, image);
+        let mut base = self.adopt(&old)?;
+        self.put_sources_first(&mut base);
+        let prefix = base.inode(&old.inodes[top.index()]);
+        let root = std::mem::replace(&mut self.inodes[here.index()], prefix);
+        if std::mem::replace(&mut self.names_root, old.names_root) {
+            self.take_after(here, &root, 0);
+        }
+        self.inodes[0] = base.inode(&old.inodes[0]);
+        self.layer = self.layer.max(old.layer);
+        let mut new = vec![NONE; old.inodes.len()];
+        (new[0], new[top.index()]) = (0, here.0);
+        self.copy(&old, &base, &mut new)?;
+        self.parents[here.index()] = InodeId(new[old.parents[top.index()].index()]);
+        Ok(())
+    }
+
+    /// Copies what is in the directories of `image`; `new` has the number of its root, and gets those of all others.
+    fn copy(&mut self, image: &Self, base: &Base, new: &mut [u32]) -> Result<(), Error> {
+        self.reserve(image.names.len());
         let mut todo = vec![InodeId::ROOT];
         while let Some(dir) = todo.pop() {
             let here = InodeId(new[dir.index()]);
@@ -54,6 +85,38 @@ impl TreeBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Gives what is in the root to a directory that has no name yet; the root is left empty.
+    fn lower_root(&mut self) -> Result<InodeId, Error> {
+        let names: Vec<u32> = self.names_in(InodeId::ROOT).collect();
+        self.take_from_table(InodeId::ROOT);
+        let below = self.push_inode(self.inodes[0], InodeId::ROOT)?;
+        self.keep_out_of_table(below);
+        self.first.swap(0, below.index());
+        for number in names {
+            let name = &mut self.names[number as usize];
+            name.parent = below;
+            if self.inodes[name.inode.index()].is_directory() {
+                self.parents[name.inode.index()] = below;
+            }
+        }
+        self.walked = Walked::default();
+        Ok(below)
+    }
+
+    /// Numbers the sources that were adopted last before all others: content is laid out in the order of grafts.
+    fn put_sources_first(&mut self, adopted: &mut Base) {
+        let is_adopted = |number: &u32| adopted.sources.contains(number);
+        let others = (0..).take(self.sources.len()).filter(|number| !is_adopted(number));
+        let order: Vec<u32> = adopted.sources.iter().copied().chain(others).collect();
+        let mut new = vec![NONE; order.len()];
+        (0..).zip(&order).for_each(|(place, number)| new[*number as usize] = place);
+        self.sources = order.iter().map(|number| self.sources[*number as usize].clone()).collect();
+        let files =
+            self.inodes.iter_mut().filter(|inode| inode.metadata.kind == FileKind::File && inode.source != NONE);
+        files.for_each(|inode| inode.source = new[inode.source as usize]);
+        adopted.sources.iter_mut().for_each(|number| *number = new[*number as usize]);
     }
 
     /// Gives a directory what an image's root has. Its time stays, as it does when an archive names it twice.
@@ -140,8 +203,8 @@ mod tests {
         image.insert(b"l", Node::Symlink(Metadata::symlink(), b"etc/a")).unwrap();
         let mut root = TreeBuilder::new();
         root.insert(b"first", Node::Generated(Metadata::file(), b"1")).unwrap();
-        root.graft(b"c/s", &image).unwrap();
-        root.graft(b"d", &image).unwrap();
+        root.graft(b"c/s", image.clone()).unwrap();
+        root.graft(b"d", image).unwrap();
         let (a, b) = (root.lookup(b"c/s/etc/a").unwrap(), root.lookup(b"c/s/b").unwrap());
         assert_eq!((a, root.inode(a).nlink), (b, 2));
         assert_ne!(root.lookup(b"d/b"), Some(b));
@@ -157,15 +220,15 @@ mod tests {
         let mut image = TreeBuilder::new();
         image.insert(b"./", Node::Plain(Metadata { mode: 0o700, uid: 7, mtime: 9, ..Metadata::directory() })).unwrap();
         let mut root = TreeBuilder::new();
-        root.graft(b"c", &TreeBuilder::new()).unwrap();
-        root.graft(b"d", &image).unwrap();
+        root.graft(b"c", TreeBuilder::new()).unwrap();
+        root.graft(b"d", image.clone()).unwrap();
         let of = |tree: &TreeBuilder, path: &[u8]| tree.inode(tree.lookup(path).unwrap()).metadata;
         let own = Metadata { mode: 0o700, uid: 7, ..Metadata::directory() };
         assert_eq!(
             (of(&root, b"c"), of(&root, b"d"), of(&root, b"")),
             (Metadata::directory(), own, Metadata::directory())
         );
-        root.graft(b"", &image).unwrap();
+        root.graft(b"", image).unwrap();
         assert_eq!(of(&root, b""), Metadata { mtime: 9, ..own });
         assert!(root.finish().names_root());
         assert!(!TreeBuilder::new().finish().names_root());

@@ -10,7 +10,7 @@ use super::error::shown;
 use super::resolve::{clean, split};
 use super::{Content, Error, Node, TreeBuilder};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
-use crate::layer::{Body, Entry, Run};
+use crate::layer::{Body, Entry, Run, Toc};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -18,19 +18,13 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const AUFS: &[u8] = b".wh..wh.";
 
 impl TreeBuilder {
-    /// Lays a layer's entries, in archive order, over the tree. `diff` is what their offsets count in.
+    /// Lays what is in a layer over the tree. `diff` is what its offsets count in.
     ///
     /// # Errors
     /// When an entry cannot stand where it says, or a hard link names nothing.
-    pub fn merge_layer<'a>(
-        &mut self,
-        entries: impl Iterator<Item = Entry<'a>>,
-        diff: &SharedSource,
-    ) -> Result<(), Error> {
-        self.layer += 1;
-        let (_, most) = entries.size_hint();
-        self.reserve(most.unwrap_or(0));
-        for entry in entries {
+    pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
+        self.start_layer(toc);
+        toc.each(|entry| {
             let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
@@ -38,21 +32,24 @@ impl TreeBuilder {
                 Some(hidden) => self.white_out(parent_of(entry.path), hidden),
                 None => self.merge_entry(entry, diff)?,
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Lays the entries of an archive that is no layer, in order, over the tree: no name in it hides another.
+    /// Lays what is in an archive that is no layer over the tree: no name in it hides another.
     ///
     /// # Errors
     /// As [`merge_layer`](Self::merge_layer).
-    pub fn merge_archive<'a>(
-        &mut self,
-        entries: impl Iterator<Item = Entry<'a>>,
-        diff: &SharedSource,
-    ) -> Result<(), Error> {
+    pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
+        self.start_layer(toc);
+        toc.each(|entry| self.merge_entry(entry, diff))
+    }
+
+    fn start_layer(&mut self, toc: &Toc) {
         self.layer += 1;
-        entries.into_iter().try_for_each(|entry| self.merge_entry(entry, diff))
+        let count = usize::try_from(toc.len()).expect("entries are in memory");
+        // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
+        self.reserve(count + count / 8 + 64);
     }
 
     fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource) -> Result<(), Error> {
@@ -161,7 +158,7 @@ mod tests {
     use crate::extent::Zeros;
 
     /// Entries from text: `d path`, `f path`, `h path target`, `l path target`.
-    fn layer(lines: &str) -> Vec<Entry<'_>> {
+    fn layer(lines: &str) -> Toc {
         lines
             .lines()
             .map(|line| {
@@ -183,7 +180,7 @@ mod tests {
         let diff: SharedSource = Arc::new(Zeros(1));
         let mut tree = TreeBuilder::new();
         for lines in layers {
-            tree.merge_layer(layer(lines).into_iter(), &diff).unwrap();
+            tree.merge_layer(&layer(lines), &diff).unwrap();
         }
         paths(tree)
     }
@@ -214,7 +211,7 @@ mod tests {
     fn an_archive_that_is_no_layer_hides_nothing() {
         let diff: SharedSource = Arc::new(Zeros(1));
         let mut tree = TreeBuilder::new();
-        tree.merge_archive(layer("f a/x\nf a/.wh.x\nf a/.wh..wh..opq\nf a/x").into_iter(), &diff).unwrap();
+        tree.merge_archive(&layer("f a/x\nf a/.wh.x\nf a/.wh..wh..opq\nf a/x"), &diff).unwrap();
         assert_eq!(paths(tree), "a a/.wh..wh..opq a/.wh.x a/x");
     }
 
@@ -233,11 +230,11 @@ mod tests {
     fn a_hard_link_outlives_the_name_it_was_made_from() {
         let diff: SharedSource = Arc::new(Zeros(1));
         let mut tree = TreeBuilder::new();
-        tree.merge_layer(layer("f a\nh b a").into_iter(), &diff).unwrap();
+        tree.merge_layer(&layer("f a\nh b a"), &diff).unwrap();
         assert_eq!(tree.inode(tree.lookup(b"b").unwrap()).nlink, 2);
-        tree.merge_layer(layer("f .wh.a\nf c").into_iter(), &diff).unwrap();
+        tree.merge_layer(&layer("f .wh.a\nf c"), &diff).unwrap();
         assert_eq!(tree.inode(tree.lookup(b"b").unwrap()).nlink, 1);
-        let error = tree.merge_layer(layer("h d nothing").into_iter(), &diff).unwrap_err();
+        let error = tree.merge_layer(&layer("h d nothing"), &diff).unwrap_err();
         assert_eq!(error.to_string(), "hard link `d` names `nothing`, which does not exist");
     }
 }

@@ -10,50 +10,88 @@ use crate::base::{FileKind, Metadata};
 /// As many as Linux follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
+/// The directories that the last path led through: neighbours in an archive share most of them.
+#[derive(Clone, Default)]
+pub(super) struct Walked {
+    /// The path as it was written, up to the last slash.
+    path: Vec<u8>,
+    /// Where each of its parts led to.
+    steps: Vec<Reached>,
+}
+
+/// Where a part of a path leads to.
+#[derive(Clone, Copy)]
+struct Reached {
+    /// Bytes of the path up to there.
+    end: usize,
+    dir: InodeId,
+    /// Symbolic links followed on the way.
+    links: u32,
+}
+
+impl Reached {
+    const ROOT: Self = Self { end: 0, dir: InodeId::ROOT, links: 0 };
+}
+
 impl TreeBuilder {
     /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
     pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
-        let split = split(path);
-        if let (Some((dir, name)), Some((last, inode))) = (split, &self.last_parent)
-            && dir == last
-        {
-            return Ok(Some((*inode, name)));
+        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
+        if above == self.walked.path {
+            let last = self.walked.steps.last().unwrap_or(&Reached::ROOT);
+            return Ok(Some((last.dir, name)));
         }
-        let mut clean = clean(path);
-        let Some(name) = clean.pop() else { return Ok(None) };
-        let parent = self.resolve_directory(&clean, path)?;
-        self.last_parent = split.map(|(dir, _)| (dir.to_vec(), parent));
-        Ok(Some((parent, name)))
+        let shared = self.walked.path.iter().zip(above).take_while(|(a, b)| a == b).count();
+        while self.walked.steps.pop_if(|step| step.end > shared).is_some() {}
+        let mut at = *self.walked.steps.last().unwrap_or(&Reached::ROOT);
+        self.walked.path.truncate(at.end);
+        let parts = || above[at.end..].split_inclusive(|b| *b == b'/');
+        if parts().any(|part| part == b"../") {
+            return self.resolve_clean(path);
+        }
+        for part in parts() {
+            self.enter(&mut at, &part[..part.len() - 1], path)?;
+            at.end += part.len();
+            self.walked.path.extend_from_slice(part);
+            self.walked.steps.push(at);
+        }
+        Ok(Some((at.dir, name)))
     }
 
-    /// The directory at these components of `path`.
-    fn resolve_directory(&mut self, components: &[&[u8]], path: &[u8]) -> Result<InodeId, Error> {
-        let mut dir = InodeId::ROOT;
-        let mut todo: Vec<Vec<u8>> = components.iter().rev().map(|component| component.to_vec()).collect();
-        let mut links = 0;
-        while let Some(component) = todo.pop() {
-            if self.is_far(dir, &component) {
-                self.look_into(dir);
-            }
-            let next = match self.step(dir, &component) {
-                Step::Into(next) => next,
-                Step::Link(target) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(Error::LinkLoop(shown(path)));
-                    }
-                    dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { dir };
-                    todo.extend(target.split(|b| *b == b'/').rev().map(<[u8]>::to_vec));
-                    continue;
-                }
-                Step::Missing => self.insert_at(dir, &component, Node::Plain(Metadata::directory()))?,
-                Step::Blocked => {
-                    return Err(Error::ParentNotDirectory { path: shown(path), parent: shown(&component) });
-                }
-            };
-            dir = next;
+    /// The same for a path that has to be cleaned.
+    fn resolve_clean<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+        let mut clean = clean(path);
+        let Some(name) = clean.pop() else { return Ok(None) };
+        let mut at = Reached::ROOT;
+        clean.into_iter().try_for_each(|component| self.enter(&mut at, component, path))?;
+        Ok(Some((at.dir, name)))
+    }
+
+    /// Goes on to a directory by one component of `path`.
+    fn enter(&mut self, at: &mut Reached, component: &[u8], path: &[u8]) -> Result<(), Error> {
+        if self.is_far(at.dir, component) {
+            self.look_into(at.dir);
         }
-        Ok(dir)
+        let target = match self.step(at.dir, component) {
+            Step::Into(next) => {
+                at.dir = next;
+                return Ok(());
+            }
+            Step::Link(target) => target.to_vec(),
+            Step::Missing => {
+                at.dir = self.insert_at(at.dir, component, Node::Plain(Metadata::directory()))?;
+                return Ok(());
+            }
+            Step::Blocked => {
+                return Err(Error::ParentNotDirectory { path: shown(path), parent: shown(component) });
+            }
+        };
+        at.links += 1;
+        if at.links > MAX_LINKS {
+            return Err(Error::LinkLoop(shown(path)));
+        }
+        at.dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { at.dir };
+        target.split(|b| *b == b'/').try_for_each(|component| self.enter(at, component, path))
     }
 
     /// The inode at `path`, nothing made; `None` also when a parent is missing or no directory.

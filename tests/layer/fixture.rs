@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lkit::base::{Digest, Silent};
 use lkit::blob::{self, Fetch, Record, Store};
 use lkit::extent::Source;
-use lkit::layer::{Error, Layer, Layers, Options, Wanted};
+use lkit::layer::{Body, Entry, Error, Layer, Layers, Options, Wanted};
 
 /// A generator of numbers with a fixed seed (PCG's step, high bits out).
 pub struct Numbers(u64);
@@ -158,6 +158,25 @@ fn layers_in(dir: &tempfile::TempDir, record: &Arc<Record>, options: Options) ->
 
 pub fn wanted(blob: &[u8], diff: &[u8]) -> Wanted {
     Wanted { digest: Digest::of(blob), size: blob.len() as u64, diff_id: Digest::of(diff) }
+}
+
+/// The table of contents of a layer, kept for as long as the tests run.
+pub fn entries(layer: &Layer) -> Vec<Entry<'static>> {
+    let leaked = |bytes: &[u8]| &*bytes.to_vec().leak();
+    let mut entries = Vec::new();
+    let each = layer.toc().each(|Entry { path, metadata, body, xattrs }| {
+        let body = match body {
+            Body::Empty => Body::Empty,
+            Body::Content { offset, size } => Body::Content { offset, size },
+            Body::Sparse { size, runs } => Body::Sparse { size, runs },
+            Body::Symlink(target) => Body::Symlink(leaked(target)),
+            Body::HardLink(target) => Body::HardLink(leaked(target)),
+        };
+        entries.push(Entry { path: leaked(path), metadata, body, xattrs });
+        Ok::<_, Error>(())
+    });
+    each.unwrap();
+    entries
 }
 
 /// A range of a source.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lkit::base::Digest;
 use lkit::layer::{Body, Layer, Options};
 
-use crate::fixture::{Numbers, OneBlob, Place, big_tar, content, gzip, read, tar_of, wanted, zstd};
+use crate::fixture::{Numbers, OneBlob, Place, big_tar, content, entries, gzip, read, tar_of, wanted, zstd};
 
 /// A cache that holds the whole fixture.
 const ROOMY: Options = Options { span_size: 128 << 10, cache: 64 << 20, workers: 2 };
@@ -28,7 +28,7 @@ fn lazy_opening_and_listing_an_indexed_layer_reads_nothing_of_its_blob() {
     let diff = tar_of(&[("a", &content(1, 400_000)), ("b", &content(2, 400_000))]);
     for blob in [diff.clone(), gzip(6, &diff), zstd(&diff)] {
         let (place, layer) = indexed(TIGHT, &blob, &diff);
-        assert_eq!(layer.toc().entries().count(), 2);
+        assert_eq!(entries(&layer).len(), 2);
         assert_eq!((layer.diff_size(), layer.diff_id()), (diff.len() as u64, &Digest::of(&diff)));
         assert_eq!((place.record.take(), place.layers.decoded()), (Vec::new(), 0));
     }
@@ -38,7 +38,9 @@ fn lazy_opening_and_listing_an_indexed_layer_reads_nothing_of_its_blob() {
 fn lazy_reading_a_file_of_a_plain_layer_reads_the_pieces_it_touches() {
     let diff = tar_of(&[("a", &content(1, 400_000)), ("b", &content(2, 5000)), ("c", &content(3, 400_000))]);
     let (place, layer) = indexed(TIGHT, &diff, &diff);
-    let Some(Body::Content { offset, size }) = layer.toc().entries().nth(1).map(|entry| entry.body) else { panic!() };
+    let Some(Body::Content { offset, size }) = entries(&layer).into_iter().nth(1).map(|entry| entry.body) else {
+        panic!()
+    };
     read(&**layer.diff(), offset, usize::try_from(size).unwrap());
     let ranges: Vec<_> = place.record.take().into_iter().map(|read| read.range).collect();
     // The file lies from 401,408 to 406,408, pieces are 64 KiB, spans 128 KiB.

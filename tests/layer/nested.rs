@@ -6,7 +6,7 @@ use lkit::base::{ErrorKind, Fault as _};
 use lkit::extent::{Bytes, SharedSource};
 use lkit::layer::{Body, Inner, Layer, Options};
 
-use crate::fixture::{OneBlob, Place, content, gzip, read, tar_of, wanted, zstd};
+use crate::fixture::{OneBlob, Place, content, entries, gzip, read, tar_of, wanted, zstd};
 
 const SMALL: Options = Options { span_size: 128 << 10, cache: 1 << 20, workers: 1 };
 
@@ -15,7 +15,7 @@ fn holding(place: &Place, bytes: &[u8]) -> (Layer, Inner) {
     let diff = tar_of(&[("before", &content(9, 300_000)), ("kernel.tar", bytes)]);
     let blob = gzip(6, &diff);
     let layer = place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap();
-    let body = layer.toc().entries().nth(1).unwrap().body;
+    let body = entries(&layer).into_iter().nth(1).unwrap().body;
     let Body::Content { offset, size } = body else { panic!("{body:?}") };
     let file = Inner { source: layer.diff().clone(), offset, size };
     (layer, file)
@@ -27,7 +27,7 @@ fn files(layer: &Layer) -> Vec<(Vec<u8>, Vec<u8>)> {
         Body::Content { offset, size } => read(&**layer.diff(), offset, usize::try_from(size).unwrap()),
         _ => Vec::new(),
     };
-    layer.toc().entries().map(|entry| (entry.path.to_vec(), bytes(entry.body))).collect()
+    entries(layer).into_iter().map(|entry| (entry.path.to_vec(), bytes(entry.body))).collect()
 }
 
 #[test]

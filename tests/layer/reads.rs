@@ -2,7 +2,7 @@
 
 use lkit::layer::{Body, Options};
 
-use crate::fixture::{Numbers, OneBlob, Place, big_tar, gzip, piped, read, wanted, zstd};
+use crate::fixture::{Numbers, OneBlob, Place, big_tar, entries, gzip, piped, read, wanted, zstd};
 
 /// Small spans, so that small fixtures have many.
 const SMALL: Options = Options { span_size: 128 << 10, cache: 1 << 20, workers: 2 };
@@ -62,6 +62,6 @@ fn files_are_where_the_table_of_contents_says() {
     let blob = gzip(6, &diff);
     let place = Place::new(SMALL);
     let layer = place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap();
-    let bodies: Vec<_> = layer.toc().entries().map(|entry| (entry.path.to_vec(), entry.body)).collect();
+    let bodies: Vec<_> = entries(&layer).into_iter().map(|entry| (entry.path.to_vec(), entry.body)).collect();
     assert_eq!(bodies, [(b"big".to_vec(), Body::Content { offset: 512, size: 1 << 20 })]);
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use lkit::base::{ErrorKind, Fault as _, FileKind};
 use lkit::layer::{Body, Layer, Options, Run};
 
-use crate::fixture::{OneBlob, Place, content, read, wanted};
+use crate::fixture::{OneBlob, Place, content, entries, read, wanted};
 
 /// A header block with these fields, and a right checksum.
 fn header(name: &str, kind: u8, size: &str) -> [u8; 512] {
@@ -132,7 +132,7 @@ fn other_compressions_are_named() {
 fn odd_but_sound_tars_are_taken() {
     let names = |diff: &[u8]| -> Vec<(String, Body<'static>, FileKind)> {
         let (_place, layer) = open(diff).unwrap();
-        let entries = layer.toc().entries();
+        let entries = entries(&layer).into_iter();
         let owned = |body: Body<'_>| match body {
             Body::Content { offset, size } => Body::Content { offset, size },
             _ => Body::Empty,
@@ -162,7 +162,7 @@ fn odd_but_sound_tars_are_taken() {
     let global = entry("g", b'g', record("mtime", "77").as_bytes());
     let diff = [header("label", b'V', "").to_vec(), global, file.clone(), file].concat();
     let (_place, layer) = open(&diff).unwrap();
-    assert_eq!(layer.toc().entries().map(|entry| entry.metadata.mtime).collect::<Vec<_>>(), [77, 77]);
+    assert_eq!(entries(&layer).into_iter().map(|entry| entry.metadata.mtime).collect::<Vec<_>>(), [77, 77]);
 }
 
 /// The entries of a tar as the `tar` crate reads them, and as the scanner does: path, size, link, owner, time.
@@ -180,9 +180,8 @@ fn agree(diff: &[u8]) -> usize {
         judge.push((entry.path_bytes().into_owned(), bytes.len() as u64, link, numbers, bytes));
     }
     let (_place, layer) = open(diff).unwrap();
-    let seen: Vec<Seen> = layer
-        .toc()
-        .entries()
+    let seen: Vec<Seen> = entries(&layer)
+        .iter()
         .map(|entry| {
             let m = entry.metadata;
             let numbers = (m.mode.into(), m.uid.into(), m.gid.into(), u64::try_from(m.mtime).unwrap());
@@ -270,7 +269,7 @@ fn oracle_tar_sparse_files_of_every_version_read_as_they_were() {
         let diff = tar.args(["-cS", format, "-C"]).arg(dir.path()).args(["sparse", "small"]).output().unwrap().stdout;
         assert!(diff.len() < 1_000_000, "{format} writes no holes");
         let (_place, layer) = open(&diff).unwrap();
-        let bodies: BTreeMap<_, _> = layer.toc().entries().map(|entry| (entry.path, entry.body)).collect();
+        let bodies: BTreeMap<_, _> = entries(&layer).into_iter().map(|entry| (entry.path, entry.body)).collect();
         let Some(Body::Sparse { size, runs }) = bodies.get(&b"sparse"[..]) else { panic!("{format}: {bodies:?}") };
         assert!(filled(&layer, *size, runs) == expected, "{format}");
         assert!(matches!(bodies.get(&b"small"[..]), Some(Body::Content { size: 0, .. })), "{format}");
@@ -284,9 +283,8 @@ fn attributes_are_kept_as_they_are() {
         [("SCHILY.xattr.user.b", "2"), ("SCHILY.xattr.security.capability", capability), ("SCHILY.xattr.user.e", "")];
     let diff = [pax(&records), entry("a", b'0', b"x"), entry("b", b'0', b"y")].concat();
     let (_place, layer) = open(&diff).unwrap();
-    let seen: Vec<Vec<(Vec<u8>, Vec<u8>)>> = layer
-        .toc()
-        .entries()
+    let seen: Vec<Vec<(Vec<u8>, Vec<u8>)>> = entries(&layer)
+        .iter()
         .map(|entry| entry.xattrs.iter().map(|x| (x.name.to_vec(), x.value.to_vec())).collect())
         .collect();
     let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());

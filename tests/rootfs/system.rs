@@ -53,7 +53,7 @@ impl Machine {
         for layer in &image.layers {
             let wanted = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
             let layer = self.layers.open(&wanted, &*fetch, &Silent).map_err(Cause::new)?;
-            tree.merge_layer(layer.toc().entries(), layer.diff()).map_err(Cause::new)?;
+            tree.merge_layer(layer.toc(), layer.diff()).map_err(Cause::new)?;
         }
         Ok(SourceImage { reference: reference.to_string(), config: image.config, tree })
     }
@@ -75,7 +75,7 @@ impl Machine {
     fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause> {
         let layer = self.layers.open_nested(&inner(content)).map_err(Cause::new)?;
         let mut tree = TreeBuilder::new();
-        tree.merge_layer(layer.toc().entries(), layer.diff()).map_err(Cause::new)?;
+        tree.merge_layer(layer.toc(), layer.diff()).map_err(Cause::new)?;
         Ok(tree)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lkit::base::{FileKind, Metadata};
 use lkit::extent::{SharedSource, Zeros};
-use lkit::layer::{Body, Entry};
+use lkit::layer::{Body, Entry, Toc};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
 /// Numbers that look random and are the same every time.
@@ -116,13 +116,16 @@ fn add_layer(dice: &mut Dice, tree: &mut TreeBuilder, model: &mut Model, layer: 
             }
         });
     }
-    let entries = entries.iter().map(|(path, metadata, body)| Entry {
-        path: path.as_bytes(),
-        metadata: *metadata,
-        body: body.clone(),
-        xattrs: Vec::new(),
-    });
-    tree.merge_layer(entries, &(Arc::new(Zeros(1 << 20)) as SharedSource)).unwrap();
+    let toc: Toc = entries
+        .iter()
+        .map(|(path, metadata, body)| Entry {
+            path: path.as_bytes(),
+            metadata: *metadata,
+            body: body.clone(),
+            xattrs: Vec::new(),
+        })
+        .collect();
+    tree.merge_layer(&toc, &(Arc::new(Zeros(1 << 20)) as SharedSource)).unwrap();
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn model_layers_and_grafts_agree_with_paths_in_a_map() {
             if !model.takes(&prefix) || matches!(model.0.get(&prefix), Some((Kind::File(_), _))) {
                 continue;
             }
-            root.graft(prefix.as_bytes(), &image).unwrap();
+            root.graft(prefix.as_bytes(), image).unwrap();
             model.insert(&prefix, Kind::Directory, 0);
             for (path, (kind, _)) in &paths.0 {
                 model.insert(&format!("{prefix}/{path}"), *kind, 0);
