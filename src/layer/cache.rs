@@ -15,25 +15,36 @@ pub(super) const PIECES_MAX: usize = 64;
 const SPARE: usize = 8;
 /// The usual length of a block, in bytes.
 pub(super) const USUAL: usize = 256 << 10;
+/// Shorter blocks, in bytes, are of the allocator: they are those of small layers.
+const SHORT: usize = 32 << 10;
 
 /// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
 /// own, together several times the cache; so most are mapped, each by itself, and used again.
 pub(super) enum Buffer {
     /// Of the allocator.
     Odd(Vec<u8>),
-    /// Of the system, of the usual length.
-    Usual(MmapMut),
+    /// Of the system, of the usual length; so many bytes of it are used.
+    Usual(MmapMut, usize),
 }
 
 impl Buffer {
-    /// A buffer of `len` bytes.
-    fn new(len: usize) -> Self {
+    /// A buffer of `len` bytes, in spare memory of the usual length where that does.
+    fn new(len: usize, spare: &mut Vec<MmapMut>) -> Self {
         let odd = || Self::Odd(vec![0; len]);
-        if len != USUAL {
+        if !(SHORT..=USUAL).contains(&len) {
             return odd();
         }
-        // All of it will be written, so it is faulted in at once.
-        MmapOptions::new().len(len).populate().map_anon().map_or_else(|_| odd(), Self::Usual)
+        // Most of it will be written, so it is faulted in at once.
+        let map = || MmapOptions::new().len(USUAL).populate().map_anon().ok();
+        spare.pop().or_else(map).map_or_else(odd, |memory| Self::Usual(memory, len))
+    }
+
+    /// Bytes of memory.
+    const fn weight(&self) -> usize {
+        match self {
+            Self::Odd(bytes) => bytes.len(),
+            Self::Usual(..) => USUAL,
+        }
     }
 }
 
@@ -43,7 +54,7 @@ impl Deref for Buffer {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Odd(bytes) => bytes,
-            Self::Usual(bytes) => bytes,
+            Self::Usual(memory, len) => &memory[..*len],
         }
     }
 }
@@ -52,7 +63,7 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Odd(bytes) => bytes,
-            Self::Usual(bytes) => bytes,
+            Self::Usual(memory, len) => &mut memory[..*len],
         }
     }
 }
@@ -123,7 +134,7 @@ pub(super) struct Cache {
     /// First pieces by the time their block was last read.
     order: BTreeMap<u64, Key>,
     clock: u64,
-    spare: Vec<Buffer>,
+    spare: Vec<MmapMut>,
 }
 
 impl Cache {
@@ -158,7 +169,7 @@ impl Cache {
         }
         self.remove(key);
         self.clock += 1;
-        self.size += block.len();
+        self.size += block.buffer.weight();
         self.order.insert(self.clock, key);
         self.entries.insert(key, (block, self.clock));
         while self.size > self.limit
@@ -171,7 +182,7 @@ impl Cache {
     /// Drops the block with this first piece.
     pub(super) fn remove(&mut self, first: Key) {
         if let Some((block, time)) = self.entries.remove(&first) {
-            self.size -= block.len();
+            self.size -= block.buffer.weight();
             self.order.remove(&time);
             self.reclaim(block);
         }
@@ -179,16 +190,14 @@ impl Cache {
 
     /// A buffer for a block of `len` bytes, with whatever in it.
     pub(super) fn buffer(&mut self, len: usize) -> Buffer {
-        let spare = if len == USUAL { self.spare.pop() } else { None };
-        spare.unwrap_or_else(|| Buffer::new(len))
+        Buffer::new(len, &mut self.spare)
     }
 
     fn reclaim(&mut self, block: Decoded) {
-        if let Some(Block { buffer, .. }) = Arc::into_inner(block)
-            && buffer.len() == USUAL
+        if let Some(Block { buffer: Buffer::Usual(memory, _), .. }) = Arc::into_inner(block)
             && self.spare.len() < SPARE
         {
-            self.spare.push(buffer);
+            self.spare.push(memory);
         }
     }
 }
@@ -227,21 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn emptied_buffers_of_the_usual_length_are_used_again() {
-        let mut cache = Cache::new(0);
-        for len in [10, USUAL, USUAL + 1] {
+    fn memory_of_the_usual_length_is_used_again() {
+        let mut cache = Cache::new(USUAL);
+        for len in [SHORT - 1, SHORT, USUAL + 1] {
             let buffer = cache.buffer(len);
             assert_eq!(buffer.len(), len);
             cache.insert(0, Arc::new(Block::new(len..len + 1, buffer)));
         }
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
         let at = cache.spare[0].as_ptr();
-        assert_ne!(cache.buffer(USUAL - 1).as_ptr(), at);
-        let again = cache.buffer(USUAL);
-        assert_eq!((again.as_ptr(), cache.spare.len()), (at, 0));
+        assert_ne!(cache.buffer(SHORT - 1).as_ptr(), at);
+        let again = cache.buffer(USUAL - 1);
+        assert_eq!((again.as_ptr(), again.len(), cache.spare.len()), (at, USUAL - 1, 0));
         for piece in 0..2 * SPARE {
-            cache.insert(0, Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL))));
+            cache.insert(0, Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL, &mut Vec::new()))));
         }
-        assert_eq!(cache.spare.len(), SPARE);
+        assert_eq!((cache.size, cache.spare.len()), (USUAL, SPARE));
     }
 }

@@ -62,11 +62,11 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// A cursor at the start of a span.
+    /// A cursor at the start of a span, with memory of one before.
     ///
     /// # Errors
     /// `Corrupt` when the index is damaged.
-    pub(super) fn start(layer: Arc<Seekable>, span: usize) -> Result<Self, ReadError> {
+    pub(super) fn start(layer: Arc<Seekable>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
         let index = &layer.index;
         let start = index.span(span);
         let decoder = match start.mark {
@@ -80,8 +80,13 @@ impl Cursor {
             }
         };
         let (pieces, limit) = (index.pieces_of(span), index.blob_end(span));
-        let (input, used) = (Vec::new(), 0);
+        let used = input.len();
         Ok(Self { decoder, next: pieces.start, span: pieces, at: start.at, limit, input, used, layer })
+    }
+
+    /// Its memory, for the next.
+    pub(super) fn into_input(self) -> Vec<u8> {
+        self.input
     }
 
     /// The piece it stands before.

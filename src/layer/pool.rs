@@ -29,6 +29,8 @@ const QUEUE: usize = 16;
 /// Cursors that rest, and bytes of memory they may hold together (the windows of zstd frames are large).
 const RESTING: usize = 8;
 const RESTING_BYTES: usize = 16 << 20;
+/// Cursors whose memory is kept for the next: as many as start at a time.
+const INPUTS: usize = 4;
 
 /// Decoders, their cache, and the threads that decode ahead.
 pub(super) struct Pool(Arc<Shared>);
@@ -46,6 +48,8 @@ struct State {
     /// Ids of runs that no thread executes yet.
     queue: VecDeque<u64>,
     resting: VecDeque<(usize, Cursor)>,
+    /// Memory of former cursors.
+    inputs: Vec<Vec<u8>>,
     last_id: u64,
     decoded: u64,
     workers: usize,
@@ -114,6 +118,7 @@ impl Pool {
             runs: Vec::new(),
             queue: VecDeque::new(),
             resting: VecDeque::new(),
+            inputs: Vec::new(),
             last_id: 0,
             decoded: 0,
             workers: 0,
@@ -241,8 +246,10 @@ impl Shared {
         let mut state = self.lock();
         let run = run_of(&mut state.runs, id);
         let (layer, span, cursor) = (run.layer.clone(), run.span, run.cursor.take());
+        let input = if cursor.is_none() { state.inputs.pop() } else { None };
         drop(state);
-        let mut cursor = match cursor.map_or_else(|| Cursor::start(layer, span), Ok) {
+        let start = || Cursor::start(layer, span, input.unwrap_or_default());
+        let mut cursor = match cursor.map_or_else(start, Ok) {
             Ok(cursor) => cursor,
             Err(error) => return Some(Err(self.lock().fail(id, error))),
         };
@@ -386,13 +393,21 @@ impl State {
         }
         let span = run.span;
         self.runs.retain(|run| run.id != id);
-        if !cursor.is_done() {
-            self.resting.push_back((span, cursor));
-            while self.resting.len() > RESTING || (self.resting.len() > 1 && self.resting_bytes() > RESTING_BYTES) {
-                self.resting.pop_front();
-            }
+        if cursor.is_done() {
+            self.retire(cursor);
+            return false;
+        }
+        self.resting.push_back((span, cursor));
+        while self.resting.len() > RESTING || (self.resting.len() > 1 && self.resting_bytes() > RESTING_BYTES) {
+            self.resting.pop_front().into_iter().for_each(|(_, cursor)| self.retire(cursor));
         }
         false
+    }
+
+    fn retire(&mut self, cursor: Cursor) {
+        if self.inputs.len() < INPUTS {
+            self.inputs.push(cursor.into_input());
+        }
     }
 
     fn resting_bytes(&self) -> usize {
