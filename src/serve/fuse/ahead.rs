@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use fuser::{INodeNo, Notifier, ReplyData};
 
-use super::readers::Read;
+use super::readers::{Read, paged};
 use crate::base::MIB;
 use crate::extent::Streams;
 use crate::serve::Files;
@@ -60,8 +60,7 @@ impl Ahead {
             return Err(reply);
         };
         let size = usize::try_from(read.size).expect("requests fit in memory");
-        buf.resize(size + STEP, 0);
-        let (answer, step) = buf.split_at_mut(size);
+        let (answer, step) = paged(&mut buf, size + STEP).split_at_mut(size);
         let Ok(len) = files.read(read.inode, read.offset, answer) else { return Err(reply) };
         let start = read.offset + u64::from(read.size);
         for at in (start..start + behind).step_by(STEP) {

@@ -18,6 +18,8 @@ use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
 const SPARE: usize = 2;
+/// Bytes of a page, or of several.
+const PAGE: usize = 4096;
 
 /// A range that is asked for.
 pub(super) struct Read {
@@ -114,17 +116,25 @@ fn try_answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
         Task::Read { read, behind, reply } => {
             let Err(reply) = ahead.answer(files, &read, behind, reply) else { return };
             let size = usize::try_from(read.size).expect("requests fit in memory");
-            if buf.len() < size {
-                buf.resize(size, 0);
-            }
-            match files.read(read.inode, read.offset, &mut buf[..size]) {
-                Ok(len) => reply.data(&buf[..len]),
+            let bytes = paged(buf, size);
+            match files.read(read.inode, read.offset, bytes) {
+                Ok(len) => reply.data(&bytes[..len]),
                 Err(error) => reply.error(reported(files, read.inode, &error)),
             }
         }
         Task::Lookup { directory, name, reply } => entry(files, directory, &name, reply),
         Task::Attributes { inode, reply } => attributes(files, inode, reply),
     }
+}
+
+/// The first `len` bytes of a page and those behind it: out of whole pages the kernel fills each page of its cache in one
+/// go, else in two.
+pub(super) fn paged(buf: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buf.len() < len + PAGE {
+        buf.resize(len + PAGE, 0);
+    }
+    let start = buf.as_ptr().align_offset(PAGE);
+    &mut buf[start..start + len]
 }
 
 /// Answers a lookup.
