@@ -4,10 +4,10 @@
 //! - A reply is one copy away from the source: each thread fills a buffer of its own and hands it to the kernel.
 //! - A panic while reading is an error of that read, and of nothing else.
 
+use std::collections::VecDeque;
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
@@ -48,17 +48,45 @@ pub(super) enum Task {
     },
 }
 
-/// Reads up to this many bytes are answered by who takes them from the kernel, if nobody does that already: handing one
-/// over takes about as long as the rest of its way.
-const SMALL: u32 = 64 << 10;
+/// What waits for a thread. (A channel would have one thread wait in it and all others for that one: two are woken for
+/// every task then.)
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    tasks: VecDeque<Task>,
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, task: Task) {
+        self.lock().tasks.push_back(task);
+        self.changed.notify_one();
+    }
+
+    /// The next task; `None` when there will be none.
+    fn take(&self) -> Option<Task> {
+        let waiting = self.changed.wait_while(self.lock(), |waiting| waiting.tasks.is_empty() && !waiting.closed);
+        waiting.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
+    }
+}
 
 /// The threads; they end when this is dropped.
 pub(super) struct Readers {
-    tasks: Sender<Task>,
+    queue: Arc<Queue>,
     files: Arc<Files>,
     ahead: Arc<Ahead>,
-    /// Held by the one thread that answers a read itself; the others stay free for what comes meanwhile.
-    small: Mutex<Vec<u8>>,
+    /// Held by the one thread that answers a read it has taken from the kernel: handing it over takes a while, too. The
+    /// others stay free for what comes meanwhile.
+    inline: Mutex<Vec<u8>>,
 }
 
 impl Readers {
@@ -67,21 +95,23 @@ impl Readers {
     /// # Errors
     /// When the system has no room for another thread.
     pub(super) fn start(files: &Arc<Files>, ahead: &Arc<Ahead>) -> std::io::Result<Self> {
-        let (tasks, queue) = channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let (queue, inline) = (Arc::default(), Mutex::default());
+        // Dropped, it ends those that have started.
+        let readers = Self { queue, files: files.clone(), ahead: ahead.clone(), inline };
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for number in 0..processors + SPARE {
-            let (files, ahead, queue) = (files.clone(), ahead.clone(), queue.clone());
+            let (files, ahead, queue) = (files.clone(), ahead.clone(), readers.queue.clone());
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &ahead, &queue))?;
         }
-        Ok(Self { tasks, files: files.clone(), ahead: ahead.clone(), small: Mutex::default() })
+        Ok(readers)
     }
 
     /// Answers a read, or hands it over.
     pub(super) fn read(&self, read: Read, behind: u64, reply: ReplyData) {
-        let small = behind == 0 && read.size <= SMALL;
         let task = Task::Read { read, behind, reply };
-        if small && let Ok(mut buf) = self.small.try_lock() {
+        if behind == 0
+            && let Ok(mut buf) = self.inline.try_lock()
+        {
             answer(&self.files, &self.ahead, task, &mut buf);
         } else {
             self.hand(task);
@@ -90,16 +120,20 @@ impl Readers {
 
     /// Hands a request over.
     pub(super) fn hand(&self, task: Task) {
-        // Readers live as long as the queue; a task that is dropped all the same is answered with an error by its reply.
-        let _ = self.tasks.send(task);
+        self.queue.push(task);
     }
 }
 
-fn serve(files: &Files, ahead: &Ahead, queue: &Mutex<Receiver<Task>>) {
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+fn serve(files: &Files, ahead: &Ahead, queue: &Queue) {
     let mut buf = Vec::new();
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(task) = next else { return };
+    while let Some(task) = queue.take() {
         answer(files, ahead, task, &mut buf);
     }
 }
