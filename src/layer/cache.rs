@@ -15,35 +15,33 @@ pub(super) const PIECES_MAX: usize = 64;
 const SPARE: usize = 8;
 /// The usual length of a block, in bytes.
 pub(super) const USUAL: usize = 256 << 10;
-/// Shorter blocks, in bytes, are of the allocator: they are those of small layers.
-const SHORT: usize = 32 << 10;
 
 /// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
 /// own, together several times the cache; so most are mapped, each by itself, and used again.
 pub(super) enum Buffer {
     /// Of the allocator.
-    Odd(Vec<u8>),
+    Owned(Vec<u8>),
     /// Of the system, of the usual length; so many bytes of it are used.
-    Usual(MmapMut, usize),
+    Mapped(MmapMut, usize),
 }
 
 impl Buffer {
-    /// A buffer of `len` bytes, in spare memory of the usual length where that does.
+    /// A buffer of `len` bytes, in spare memory unless that is twice as long or more.
     fn new(len: usize, spare: &mut Vec<MmapMut>) -> Self {
-        let odd = || Self::Odd(vec![0; len]);
-        if !(SHORT..=USUAL).contains(&len) {
-            return odd();
+        let owned = || Self::Owned(vec![0; len]);
+        if len > USUAL || len <= USUAL / 2 {
+            return owned();
         }
         // Most of it will be written, so it is faulted in at once.
         let map = || MmapOptions::new().len(USUAL).populate().map_anon().ok();
-        spare.pop().or_else(map).map_or_else(odd, |memory| Self::Usual(memory, len))
+        spare.pop().or_else(map).map_or_else(owned, |memory| Self::Mapped(memory, len))
     }
 
     /// Bytes of memory.
     const fn weight(&self) -> usize {
         match self {
-            Self::Odd(bytes) => bytes.len(),
-            Self::Usual(..) => USUAL,
+            Self::Owned(bytes) => bytes.len(),
+            Self::Mapped(..) => USUAL,
         }
     }
 }
@@ -53,8 +51,8 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Odd(bytes) => bytes,
-            Self::Usual(memory, len) => &memory[..*len],
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(memory, len) => &memory[..*len],
         }
     }
 }
@@ -62,8 +60,8 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
-            Self::Odd(bytes) => bytes,
-            Self::Usual(memory, len) => &mut memory[..*len],
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(memory, len) => &mut memory[..*len],
         }
     }
 }
@@ -194,7 +192,7 @@ impl Cache {
     }
 
     fn reclaim(&mut self, block: Decoded) {
-        if let Some(Block { buffer: Buffer::Usual(memory, _), .. }) = Arc::into_inner(block)
+        if let Some(Block { buffer: Buffer::Mapped(memory, _), .. }) = Arc::into_inner(block)
             && self.spare.len() < SPARE
         {
             self.spare.push(memory);
@@ -207,7 +205,7 @@ mod tests {
     use super::*;
 
     fn block(pieces: Range<usize>, len: usize) -> Decoded {
-        Arc::new(Block::new(pieces, Buffer::Odd(vec![0; len])))
+        Arc::new(Block::new(pieces, Buffer::Owned(vec![0; len])))
     }
 
     #[test]
@@ -236,16 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_the_usual_length_is_used_again() {
+    fn mapped_memory_is_used_again() {
         let mut cache = Cache::new(USUAL);
-        for len in [SHORT - 1, SHORT, USUAL + 1] {
+        for len in [USUAL / 2, USUAL / 2 + 1, USUAL + 1] {
             let buffer = cache.buffer(len);
             assert_eq!(buffer.len(), len);
             cache.insert(0, Arc::new(Block::new(len..len + 1, buffer)));
         }
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
         let at = cache.spare[0].as_ptr();
-        assert_ne!(cache.buffer(SHORT - 1).as_ptr(), at);
         let again = cache.buffer(USUAL - 1);
         assert_eq!((again.as_ptr(), again.len(), cache.spare.len()), (at, USUAL - 1, 0));
         for piece in 0..2 * SPARE {
