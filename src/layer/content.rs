@@ -83,7 +83,7 @@ mod tests {
         let flow = Flow { input: &mut &blob.blob[..], copy: None, progress: &|_| {} };
         let draft = build::pass(flow, &expected, Plan { span_size: 1 << 20, scanner: None }).unwrap();
         let subject = Digest::of(b"");
-        let index = Index::open(Box::new(draft.encode(&subject)), &subject).unwrap();
+        let (index, _) = Index::open(Box::new(draft.encode(&subject)), &subject).unwrap();
         let pool = Arc::new(Pool::new(1 << 20, 0));
         let layer = Seekable { id: pool.new_id(), name: "x".to_owned(), blob, index, forget: None };
         DiffSource { layer: Arc::new(layer), pool }

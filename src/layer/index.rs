@@ -22,10 +22,13 @@
 //! Everything that an open index answers lies within its bounds; offsets rise from record to record.
 
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
 
 use super::decode::{Codec, Header, Mark};
 use super::inflate::WINDOW;
 use super::offset::{BlobOffset, DiffOffset};
+use super::toc::Toc;
 use super::window;
 use crate::base::Digest;
 
@@ -36,6 +39,8 @@ const HEAD: usize = 128;
 const SPAN: usize = 32;
 const PIECE: usize = 40;
 const CHECKSUM: usize = 32;
+/// Bytes of a file that is worth another thread.
+const LARGE: usize = 512 << 10;
 /// Longest piece, in bytes: what a reader must hold to verify one.
 pub(super) const PIECE_MAX: usize = 1 << 20;
 
@@ -166,15 +171,35 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the file of an index about `subject`; `None` when it is damaged, of another version, or about something
-    /// else.
-    pub(super) fn open(bytes: IndexBytes, subject: &Digest) -> Option<Self> {
+    /// Opens the file of an index about `subject`, with its table of contents; `None` when it is damaged, of another
+    /// version, or about something else.
+    pub(super) fn open(bytes: IndexBytes, subject: &Digest) -> Option<(Self, Toc)> {
+        let index = Self::parse(bytes, subject)?;
+        let toc = || Toc::decode(index.toc());
+        let (is_whole, toc) = match index.file().len() {
+            // Either takes about a millisecond for three megabytes.
+            LARGE.. => thread::scope(|threads| {
+                let is_whole = threads.spawn(|| index.is_whole());
+                let toc = toc();
+                (is_whole.join().unwrap_or_else(|panic| resume_unwind(panic)), toc)
+            }),
+            _ => (index.is_whole(), toc()),
+        };
+        toc.filter(|_| is_whole).map(|toc| (index, toc))
+    }
+
+    /// Whether the file has its checksum.
+    fn is_whole(&self) -> bool {
+        let (content, checksum) = self.file().split_at(self.file().len() - CHECKSUM);
+        blake3::hash(content).as_bytes() == checksum
+    }
+
+    /// An index of a file whose checksum is not looked at.
+    fn parse(bytes: IndexBytes, subject: &Digest) -> Option<Self> {
         let file = (*bytes).as_ref();
-        let (content, checksum) = file.split_at_checked(file.len().checked_sub(CHECKSUM)?)?;
+        let content = &file[..file.len().checked_sub(CHECKSUM)?];
         let head = content.get(..HEAD)?;
-        let versions =
-            head[..8] == MAGIC && head[8..12] == VERSION.to_le_bytes() && head[32..64] == *subject.as_bytes();
-        if !versions || blake3::hash(content).as_bytes() != checksum {
+        if head[..8] != MAGIC || head[8..12] != VERSION.to_le_bytes() || head[32..64] != *subject.as_bytes() {
             return None;
         }
         let codec = Codec::from_number(u32::from_le_bytes(head[12..16].try_into().ok()?))?;
@@ -209,7 +234,7 @@ impl Index {
     }
 
     /// The packed table of contents.
-    pub(super) fn toc(&self) -> &[u8] {
+    fn toc(&self) -> &[u8] {
         &self.file()[self.toc.clone()]
     }
 

@@ -190,8 +190,7 @@ impl Layers {
     /// An index that was kept, with its table of contents; a damaged one is dropped.
     pub(super) fn kept(&self, key: &str, subject: &Digest) -> Result<Option<(Index, Toc)>, Error> {
         let Some(file) = self.store.index(key)? else { return Ok(None) };
-        let index = Index::open(Box::new(file), subject);
-        let opened = index.and_then(|index| Toc::decode(index.toc()).map(|toc| (index, toc)));
+        let opened = Index::open(Box::new(file), subject);
         if opened.is_none() {
             self.store.drop_index(key)?;
         }
@@ -211,9 +210,7 @@ impl Layers {
 
     /// Opens an index that is not kept.
     pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest) -> (Index, Toc) {
-        let index = Index::open(Box::new(bytes), subject).expect("what was just encoded is sound");
-        let toc = Toc::decode(index.toc()).expect("what was just encoded is sound");
-        (index, toc)
+        Index::open(Box::new(bytes), subject).expect("what was just encoded is sound")
     }
 
     /// The diff of an indexed blob: the one in use, if there is one, so that its content is cached once.

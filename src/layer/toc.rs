@@ -171,9 +171,11 @@ pub struct Toc {
 impl Toc {
     /// Unpacks a table; `None` when it is damaged.
     pub(super) fn decode(packed: &[u8]) -> Option<Self> {
-        // An index is never taken for sound without its checksum, so this is what was packed.
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-        let bytes = zstd::bulk::decompress(packed, usize::try_from(size).ok()?).ok()?;
+        let mut bytes = Vec::new();
+        // A damaged size may be any.
+        bytes.try_reserve_exact(usize::try_from(size).ok()?).ok()?;
+        zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
         let mut cursor = Cursor::new(&bytes);
         let entries = cursor.number()?;
         let mut lengths = [0; COLUMNS];

@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
-use super::resolve::Walked;
+use super::resolve::{Walked, split};
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattr};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -119,33 +119,41 @@ impl TreeBuilder {
     /// # Errors
     /// When a parent is a file, links loop, or the name cannot be held.
     pub fn insert(&mut self, path: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
-        let is_directory = matches!(node, Node::Plain(m) if m.kind == FileKind::Directory);
-        let Some((parent, name)) = self.resolve_parent(path)? else {
-            let Node::Plain(metadata) = node else { return Err(Error::ReplacesRoot(shown(path))) };
-            if !is_directory {
-                return Err(Error::ReplacesRoot(shown(path)));
-            }
-            self.inodes[0].metadata = metadata;
-            self.names_root = true;
-            return Ok(InodeId::ROOT);
-        };
-        self.insert_at(parent, name, node)
+        let inode = self.make_inode(node)?;
+        self.place(path, split(path), inode)
     }
 
-    /// Puts `node` into the directory `parent`.
-    pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
-        if let Node::Plain(metadata) = &node
+    /// Puts an inode that has no name yet at `path`, which was split.
+    pub(super) fn place<'p>(
+        &mut self,
+        path: &'p [u8],
+        split: Option<(&'p [u8], &'p [u8])>,
+        inode: Inode,
+    ) -> Result<InodeId, Error> {
+        match self.resolve_parent(path, split)? {
+            Some((parent, name)) => self.insert_at(parent, name, inode),
+            None if inode.is_directory() => {
+                self.inodes[0].metadata = inode.metadata;
+                self.names_root = true;
+                Ok(InodeId::ROOT)
+            }
+            None => Err(Error::ReplacesRoot(shown(path))),
+        }
+    }
+
+    /// Puts an inode that has no name yet into the directory `parent`.
+    pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], inode: Inode) -> Result<InodeId, Error> {
+        if inode.is_directory()
             && let Some(old) = self.name_to_replace(parent, name)
         {
-            let inode = self.names[old as usize].inode;
-            if metadata.kind == FileKind::Directory && self.inodes[inode.index()].is_directory() {
+            let there = self.names[old as usize].inode;
+            if self.inodes[there.index()].is_directory() {
                 self.names[old as usize].layer = self.layer;
-                self.inodes[inode.index()].metadata = *metadata;
-                self.inodes[inode.index()].xattrs = NONE;
-                return Ok(inode);
+                self.inodes[there.index()].metadata = inode.metadata;
+                self.inodes[there.index()].xattrs = NONE;
+                return Ok(there);
             }
         }
-        let inode = self.make_inode(node)?;
         let inode = self.push_inode(inode, parent)?;
         self.link(parent, name, inode)?;
         Ok(inode)
@@ -394,7 +402,8 @@ impl TreeBuilder {
         }
     }
 
-    fn make_inode(&mut self, node: Node<'_>) -> Result<Inode, Error> {
+    /// An inode without a name.
+    pub(super) fn make_inode(&mut self, node: Node<'_>) -> Result<Inode, Error> {
         Ok(match node {
             Node::Plain(metadata) => Inode::new(metadata),
             Node::File(metadata, content) => {

@@ -69,7 +69,7 @@ impl TreeBuilder {
                 }
                 if inode.is_directory() && !is_fresh {
                     // One that is there keeps its entries.
-                    let id = self.insert_at(here, image.name_text(name), Node::Plain(inode.metadata))?;
+                    let id = self.insert_at(here, image.name_text(name), Inode::new(inode.metadata))?;
                     self.inodes[id.index()].xattrs = base.attributes(inode);
                     *slot = id.0;
                     continue;

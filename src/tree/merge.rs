@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::shown;
 use super::resolve::{clean, split};
-use super::{Content, Error, Node, TreeBuilder};
+use super::{Content, Error, Inode, Node, TreeBuilder};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
@@ -25,12 +25,13 @@ impl TreeBuilder {
     pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         self.start_layer(toc);
         toc.each(|entry| {
-            let base = base_of(entry.path);
+            let split = split(entry.path);
+            let base = split.map_or_else(|| base_of(entry.path), |(_, base)| base);
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
                 Some(_) if base.starts_with(AUFS) => {}
                 Some(hidden) => self.white_out(parent_of(entry.path), hidden),
-                None => self.merge_entry(entry, diff)?,
+                None => self.merge_entry(entry, split, diff)?,
             }
             Ok(())
         })
@@ -42,7 +43,10 @@ impl TreeBuilder {
     /// As [`merge_layer`](Self::merge_layer).
     pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         self.start_layer(toc);
-        toc.each(|entry| self.merge_entry(entry, diff))
+        toc.each(|entry| {
+            let split = split(entry.path);
+            self.merge_entry(entry, split, diff)
+        })
     }
 
     fn start_layer(&mut self, toc: &Toc) {
@@ -52,21 +56,26 @@ impl TreeBuilder {
         self.reserve(count + count / 8 + 64);
     }
 
-    fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource) -> Result<(), Error> {
+    fn merge_entry<'p>(
+        &mut self,
+        entry: Entry<'p>,
+        split: Option<(&'p [u8], &'p [u8])>,
+        diff: &SharedSource,
+    ) -> Result<(), Error> {
         let metadata = entry.metadata;
-        let content = |source: &SharedSource, offset, size| Content { source: source.clone(), offset, size };
         let inode = match entry.body {
-            Body::Empty => self.insert(entry.path, Node::Plain(metadata))?,
+            Body::Empty | Body::Content { size: 0, .. } => Inode::new(metadata),
             Body::Content { offset, size } => {
-                self.insert(entry.path, Node::File(metadata, content(diff, offset, size)))?
+                Inode { size, source: self.source_number(diff)?, offset, ..Inode::new(metadata) }
             }
             Body::Sparse { size, runs } => {
                 let source = with_holes(diff, size, &runs);
-                self.insert(entry.path, Node::File(metadata, content(&source, 0, size)))?
+                self.make_inode(Node::File(metadata, Content { source, offset: 0, size }))?
             }
-            Body::Symlink(target) => self.insert(entry.path, Node::Symlink(metadata, target))?,
+            Body::Symlink(target) => self.make_inode(Node::Symlink(metadata, target))?,
             Body::HardLink(target) => return self.hard_link(entry.path, target),
         };
+        let inode = self.place(entry.path, split, inode)?;
         if !entry.xattrs.is_empty() {
             self.attributes(inode, entry.xattrs);
         }
@@ -83,7 +92,7 @@ impl TreeBuilder {
         if self.inodes[inode.index()].is_directory() {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
-        let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        let (parent, name) = self.resolve_parent(path, split(path))?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
         self.look_into(parent);
         if let Some(old) = self.name_in(parent, name)
             && self.names[old as usize].inode == inode
@@ -128,9 +137,9 @@ impl TreeBuilder {
     }
 }
 
-/// The last component of a path.
+/// The last component of a path that has to be cleaned.
 fn base_of(path: &[u8]) -> &[u8] {
-    split(path).map_or_else(|| clean(path).last().copied().unwrap_or_default(), |(_, base)| base)
+    clean(path).last().copied().unwrap_or_default()
 }
 
 /// The path without its last component.

@@ -4,7 +4,7 @@
 //! followed inside the root, as containerd and umoci do when they unpack.
 
 use super::error::shown;
-use super::{Error, InodeId, Node, TreeBuilder};
+use super::{Error, Inode, InodeId, TreeBuilder};
 use crate::base::{FileKind, Metadata};
 
 /// As many as Linux follows (path_resolution(7)).
@@ -34,9 +34,14 @@ impl Reached {
 }
 
 impl TreeBuilder {
-    /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
-    pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
-        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
+    /// The directory and name that `path`, which was split, stands for; missing directories are made. `None` for the
+    /// root.
+    pub(super) fn resolve_parent<'p>(
+        &mut self,
+        path: &'p [u8],
+        split: Option<(&'p [u8], &'p [u8])>,
+    ) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+        let Some((above, name)) = split else { return self.resolve_clean(path) };
         if above == self.walked.path {
             let last = self.walked.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
@@ -79,7 +84,7 @@ impl TreeBuilder {
             }
             Step::Link(target) => target.to_vec(),
             Step::Missing => {
-                at.dir = self.insert_at(at.dir, component, Node::Plain(Metadata::directory()))?;
+                at.dir = self.insert_at(at.dir, component, Inode::new(Metadata::directory()))?;
                 return Ok(());
             }
             Step::Blocked => {
@@ -212,6 +217,7 @@ pub(super) fn clean(path: &[u8]) -> Vec<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Node;
 
     #[test]
     fn names_are_clamped_to_the_root() {
