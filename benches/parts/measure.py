@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 import data
 import lkit
@@ -217,6 +218,8 @@ def machines(run):
             watch.look()
             run.add(f"machines {count}", watch.io["rchar"] - before)
             run.add(f"machines {count} seconds", now() - start)
+    # The host of a virtual machine takes some seconds of it to take the memory of the machines back.
+    time.sleep(5)
 
 
 def start_machines(folder, count):

@@ -79,7 +79,8 @@ pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Dr
         let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
         let trailer = if expected.diff_id.is_some() { Trailer::Ignored } else { Trailer::Checked };
-        let decoded = decode(&chunks, &emptied, plan, trailer, &mut Cutting { stretches: cut, unused: &unused });
+        let decoded = decode(&chunks, &emptied, plan, trailer, Cutting { stretches: cut, unused: &unused });
+        let decoded = decoded.map(|(codec, toc)| (codec, toc.finish()));
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
         chunks.iter().for_each(|chunk| drop(emptied.send(chunk)));
         let (size, blob) = joined(intake)?;
@@ -87,7 +88,7 @@ pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Dr
         let (codec, toc) = decoded?;
         let digested = joined(digest);
         check_diff(expected, &digested.diff_id)?;
-        Ok(digested.draft(codec, size, blob, toc.finish()))
+        Ok(digested.draft(codec, size, blob, toc))
     })
 }
 
@@ -164,7 +165,7 @@ fn decode(
     emptied: &Sender<Vec<u8>>,
     plan: Plan,
     trailer: Trailer,
-    to: &mut Cutting<'_>,
+    to: Cutting<'_>,
 ) -> Result<(Codec, TocBuilder), Error> {
     let first = chunks.recv().unwrap_or_default();
     let codec = Codec::sniff(&first)?;
