@@ -125,32 +125,48 @@ fn check_diff(expected: &Expected, actual: &Digest) -> Result<(), Error> {
 
 /// Reads, hashes and copies the blob, at most one chunk beyond `size`. Returns its size and digest.
 fn take_in(
-    mut flow: Flow<'_>,
+    flow: Flow<'_>,
     size: u64,
     full: &SyncSender<Vec<u8>>,
     spare: &Receiver<Vec<u8>>,
 ) -> Result<(u64, Digest), Error> {
+    let Flow { input, mut copy, progress } = flow;
     let (mut hash, mut done) = (Sha256::new(), 0);
     while done <= size {
         let mut chunk = spare.recv().unwrap_or_default();
-        chunk.clear();
-        chunk.reserve(CHUNK);
-        (&mut flow.input).take(CHUNK as u64).read_to_end(&mut chunk).map_err(Error::Read)?;
+        chunk.resize(CHUNK, 0);
+        let len = fill(input, &mut chunk).map_err(Error::Read)?;
+        chunk.truncate(len);
         if chunk.is_empty() {
             break;
         }
         hash.update(&chunk);
-        flow.copy.iter_mut().try_for_each(|copy| copy.write_all(&chunk)).map_err(Error::Store)?;
+        copy.iter_mut().try_for_each(|copy| copy.write_all(&chunk)).map_err(Error::Store)?;
         let megabytes = done >> 20;
         done += chunk.len() as u64;
         if done >> 20 != megabytes {
-            (flow.progress)(done);
+            progress(done);
         }
         if full.send(chunk).is_err() {
             break;
         }
     }
     Ok((done, Digest::from_bytes(hash.finalize().into())))
+}
+
+/// Reads until the buffer is full or nothing more comes; returns how much came. (`read_to_end` would zero all of it
+/// first.)
+fn fill(input: &mut dyn Read, buf: &mut [u8]) -> std::io::Result<usize> {
+    let mut len = 0;
+    while len < buf.len() {
+        match input.read(&mut buf[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }
 
 /// Where stretches go, and emptied buffers come from.
