@@ -179,9 +179,10 @@ impl Index {
         let (is_whole, toc) = match index.file().len() {
             // Either takes about a millisecond for three megabytes.
             LARGE.. => thread::scope(|threads| {
-                let is_whole = threads.spawn(|| index.is_whole());
+                let is_whole = thread::Builder::new().spawn_scoped(threads, || index.is_whole());
                 let toc = toc();
-                (is_whole.join().unwrap_or_else(|panic| resume_unwind(panic)), toc)
+                let joined = is_whole.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+                (joined.unwrap_or_else(|_| index.is_whole()), toc)
             }),
             _ => (index.is_whole(), toc()),
         };

@@ -423,13 +423,19 @@ impl TreeBuilder {
         })
     }
 
+    /// The number of a source, which gets one when it has none.
     pub(super) fn source_number(&mut self, source: &SharedSource) -> Result<u32, Error> {
-        let found = self.sources.iter().rposition(|s| Arc::ptr_eq(s, source));
-        let number = found.unwrap_or_else(|| {
-            self.sources.push(source.clone());
-            self.sources.len() - 1
-        });
-        u32::try_from(number).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)
+        match (0..).zip(&self.sources).find(|(_, known)| Arc::ptr_eq(known, source)) {
+            Some((number, _)) => Ok(number),
+            None => self.add_source(source.clone()),
+        }
+    }
+
+    /// The number of a source that has none yet.
+    pub(super) fn add_source(&mut self, source: SharedSource) -> Result<u32, Error> {
+        let number = u32::try_from(self.sources.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
+        self.sources.push(source);
+        Ok(number)
     }
 
     pub(super) fn push_inode(&mut self, inode: Inode, parent: InodeId) -> Result<InodeId, Error> {

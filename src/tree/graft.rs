@@ -1,10 +1,14 @@
 //! Putting one tree into another: an image's files below a prefix of the root.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::build::GENERATED;
 use super::inode::NONE;
 use super::resolve::Walked;
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
 use crate::base::{FileKind, Metadata};
+use crate::extent::SharedSource;
 
 impl TreeBuilder {
     /// Lays `image` over the directory `prefix`, which is made when missing; hard links stay hard links. Inodes may get
@@ -107,8 +111,9 @@ impl TreeBuilder {
 
     /// Numbers the sources that were adopted last before all others: content is laid out in the order of grafts.
     fn put_sources_first(&mut self, adopted: &mut Base) {
-        let is_adopted = |number: &u32| adopted.sources.contains(number);
-        let others = (0..).take(self.sources.len()).filter(|number| !is_adopted(number));
+        let mut is_adopted = vec![false; self.sources.len()];
+        adopted.sources.iter().for_each(|number| is_adopted[*number as usize] = true);
+        let others = (0..).zip(is_adopted).filter(|(_, is_adopted)| !is_adopted).map(|(number, _)| number);
         let order: Vec<u32> = adopted.sources.iter().copied().chain(others).collect();
         let mut new = vec![NONE; order.len()];
         (0..).zip(&order).for_each(|(place, number)| new[*number as usize] = place);
@@ -146,7 +151,11 @@ impl TreeBuilder {
     fn adopt(&mut self, image: &Self) -> Result<Base, Error> {
         let number = |len: usize| u32::try_from(len).map_err(|_| Error::TooLarge);
         number(self.text.len() + image.text.len())?;
-        let others = image.sources.iter().skip(1).map(|source| self.source_number(source));
+        let known: HashMap<_, u32> = self.sources.iter().map(address).zip(0..).collect();
+        let others = image.sources.iter().skip(1).map(|source| match known.get(&address(source)) {
+            Some(number) => Ok(*number),
+            None => self.add_source(source.clone()),
+        });
         let base = Base {
             sources: std::iter::once(Ok(GENERATED)).chain(others).collect::<Result<_, _>>()?,
             text: number(self.text.len())?,
@@ -158,6 +167,11 @@ impl TreeBuilder {
         self.generated.extend_from_slice(&image.generated);
         Ok(base)
     }
+}
+
+/// What tells a source from all others.
+fn address(source: &SharedSource) -> *const () {
+    Arc::as_ptr(source).cast()
 }
 
 /// Where in a tree the parts of an image begin that were taken over.

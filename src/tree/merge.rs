@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::shown;
 use super::resolve::{clean, split};
-use super::{Content, Error, Inode, Node, TreeBuilder};
+use super::{Error, Inode, Node, TreeBuilder};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
@@ -23,7 +23,7 @@ impl TreeBuilder {
     /// # Errors
     /// When an entry cannot stand where it says, or a hard link names nothing.
     pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
-        self.start_layer(toc);
+        let source = self.start_layer(toc, diff)?;
         toc.each(|entry| {
             let split = split(entry.path);
             let base = split.map_or_else(|| base_of(entry.path), |(_, base)| base);
@@ -31,7 +31,7 @@ impl TreeBuilder {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
                 Some(_) if base.starts_with(AUFS) => {}
                 Some(hidden) => self.white_out(parent_of(entry.path), hidden),
-                None => self.merge_entry(entry, split, diff)?,
+                None => self.merge_entry(entry, split, (diff, source))?,
             }
             Ok(())
         })
@@ -42,35 +42,35 @@ impl TreeBuilder {
     /// # Errors
     /// As [`merge_layer`](Self::merge_layer).
     pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
-        self.start_layer(toc);
+        let source = self.start_layer(toc, diff)?;
         toc.each(|entry| {
             let split = split(entry.path);
-            self.merge_entry(entry, split, diff)
+            self.merge_entry(entry, split, (diff, source))
         })
     }
 
-    fn start_layer(&mut self, toc: &Toc) {
+    /// Makes ready for a layer; returns the number of its source.
+    fn start_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<u32, Error> {
         self.layer += 1;
         let count = usize::try_from(toc.len()).expect("entries are in memory");
         // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
         self.reserve(count + count / 8 + 64);
+        self.source_number(diff)
     }
 
     fn merge_entry<'p>(
         &mut self,
         entry: Entry<'p>,
         split: Option<(&'p [u8], &'p [u8])>,
-        diff: &SharedSource,
+        (diff, source): (&SharedSource, u32),
     ) -> Result<(), Error> {
         let metadata = entry.metadata;
         let inode = match entry.body {
-            Body::Empty | Body::Content { size: 0, .. } => Inode::new(metadata),
-            Body::Content { offset, size } => {
-                Inode { size, source: self.source_number(diff)?, offset, ..Inode::new(metadata) }
-            }
+            Body::Empty | Body::Content { size: 0, .. } | Body::Sparse { size: 0, .. } => Inode::new(metadata),
+            Body::Content { offset, size } => Inode { size, source, offset, ..Inode::new(metadata) },
             Body::Sparse { size, runs } => {
-                let source = with_holes(diff, size, &runs);
-                self.make_inode(Node::File(metadata, Content { source, offset: 0, size }))?
+                let source = self.add_source(with_holes(diff, size, &runs))?;
+                Inode { size, source, ..Inode::new(metadata) }
             }
             Body::Symlink(target) => self.make_inode(Node::Symlink(metadata, target))?,
             Body::HardLink(target) => return self.hard_link(entry.path, target),
