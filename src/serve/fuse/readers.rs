@@ -4,12 +4,12 @@
 //! - A reply is one copy away from the source: each thread fills a buffer of its own and hands it to the kernel.
 //! - A panic while reading is an error of that read, and of nothing else.
 
-use std::collections::VecDeque;
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 
 use super::ahead::Ahead;
@@ -48,40 +48,9 @@ pub(super) enum Task {
     },
 }
 
-/// What waits for a thread. (A channel would have one thread wait in it and all others for that one: two are woken for
-/// every task then.)
-#[derive(Default)]
-struct Queue {
-    state: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    tasks: VecDeque<Task>,
-    closed: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, task: Task) {
-        self.lock().tasks.push_back(task);
-        self.changed.notify_one();
-    }
-
-    /// The next task; `None` when there will be none.
-    fn take(&self) -> Option<Task> {
-        let waiting = self.changed.wait_while(self.lock(), |waiting| waiting.tasks.is_empty() && !waiting.closed);
-        waiting.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
-    }
-}
-
 /// The threads; they end when this is dropped.
 pub(super) struct Readers {
-    queue: Arc<Queue>,
+    tasks: Sender<Task>,
     files: Arc<Files>,
     ahead: Arc<Ahead>,
     /// Held by the one thread that answers a read it has taken from the kernel: handing it over takes a while, too. The
@@ -95,15 +64,13 @@ impl Readers {
     /// # Errors
     /// When the system has no room for another thread.
     pub(super) fn start(files: &Arc<Files>, ahead: &Arc<Ahead>) -> std::io::Result<Self> {
-        let (queue, inline) = (Arc::default(), Mutex::default());
-        // Dropped, it ends those that have started.
-        let readers = Self { queue, files: files.clone(), ahead: ahead.clone(), inline };
+        let (tasks, queue) = unbounded();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for number in 0..processors + SPARE {
-            let (files, ahead, queue) = (files.clone(), ahead.clone(), readers.queue.clone());
+            let (files, ahead, queue) = (files.clone(), ahead.clone(), queue.clone());
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &ahead, &queue))?;
         }
-        Ok(readers)
+        Ok(Self { tasks, files: files.clone(), ahead: ahead.clone(), inline: Mutex::default() })
     }
 
     /// Answers a read, or hands it over.
@@ -120,20 +87,14 @@ impl Readers {
 
     /// Hands a request over.
     pub(super) fn hand(&self, task: Task) {
-        self.queue.push(task);
+        // Readers live as long as the queue; a task that is dropped all the same is answered with an error by its reply.
+        let _ = self.tasks.send(task);
     }
 }
 
-impl Drop for Readers {
-    fn drop(&mut self) {
-        self.queue.lock().closed = true;
-        self.queue.changed.notify_all();
-    }
-}
-
-fn serve(files: &Files, ahead: &Ahead, queue: &Queue) {
+fn serve(files: &Files, ahead: &Ahead, queue: &Receiver<Task>) {
     let mut buf = Vec::new();
-    while let Some(task) = queue.take() {
+    for task in queue {
         answer(files, ahead, task, &mut buf);
     }
 }
