@@ -7,7 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
-use super::resolve::{Walked, split};
+use super::resolve::Walked;
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattr};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -63,6 +63,7 @@ pub struct TreeBuilder {
     pub(super) layer: u32,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
+    /// Where the path that was resolved last led.
     pub(super) walked: Walked,
 }
 
@@ -120,17 +121,12 @@ impl TreeBuilder {
     /// When a parent is a file, links loop, or the name cannot be held.
     pub fn insert(&mut self, path: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
         let inode = self.make_inode(node)?;
-        self.place(path, split(path), inode)
+        self.place(path, inode)
     }
 
-    /// Puts an inode that has no name yet at `path`, which was split.
-    pub(super) fn place<'p>(
-        &mut self,
-        path: &'p [u8],
-        split: Option<(&'p [u8], &'p [u8])>,
-        inode: Inode,
-    ) -> Result<InodeId, Error> {
-        match self.resolve_parent(path, split)? {
+    /// Puts an inode that has no name yet at `path`.
+    pub(super) fn place(&mut self, path: &[u8], inode: Inode) -> Result<InodeId, Error> {
+        match self.resolve_parent(path)? {
             Some((parent, name)) => self.insert_at(parent, name, inode),
             None if inode.is_directory() => {
                 self.inodes[0].metadata = inode.metadata;

@@ -36,9 +36,9 @@ impl TreeBuilder {
     /// Becomes `image`, below the empty directory `top` of what it is now.
     fn surround(&mut self, top: InodeId, mut image: Self) -> Result<(), Error> {
         let here = image.lower_root()?;
+        image.number_sources_like(self)?;
         let old = std::mem::replace(self, image);
-        let mut base = self.adopt(&old)?;
-        self.put_sources_first(&mut base);
+        let base = self.adopt(&old)?;
         let prefix = base.inode(&old.inodes[top.index()]);
         let root = std::mem::replace(&mut self.inodes[here.index()], prefix);
         if std::mem::replace(&mut self.names_root, old.names_root) {
@@ -109,19 +109,25 @@ impl TreeBuilder {
         Ok(below)
     }
 
-    /// Numbers the sources that were adopted last before all others: content is laid out in the order of grafts.
-    fn put_sources_first(&mut self, adopted: &mut Base) {
-        let mut is_adopted = vec![false; self.sources.len()];
-        adopted.sources.iter().for_each(|number| is_adopted[*number as usize] = true);
-        let others = (0..).zip(is_adopted).filter(|(_, is_adopted)| !is_adopted).map(|(number, _)| number);
-        let order: Vec<u32> = adopted.sources.iter().copied().chain(others).collect();
-        let mut new = vec![NONE; order.len()];
-        (0..).zip(&order).for_each(|(place, number)| new[*number as usize] = place);
-        self.sources = order.iter().map(|number| self.sources[*number as usize].clone()).collect();
-        let files =
-            self.inodes.iter_mut().filter(|inode| inode.metadata.kind == FileKind::File && inode.source != NONE);
-        files.for_each(|inode| inode.source = new[inode.source as usize]);
-        adopted.sources.iter_mut().for_each(|number| *number = new[*number as usize]);
+    /// Takes over the sources of another tree with their numbers, its own behind them: content is laid out in the order
+    /// of grafts.
+    fn number_sources_like(&mut self, other: &mut Self) -> Result<(), Error> {
+        let numbers = other.adopt_sources(&self.sources)?;
+        self.sources.clone_from(&other.sources);
+        let files = self.inodes.iter_mut().filter(|inode| inode.metadata.kind == FileKind::File);
+        let used = files.filter(|inode| inode.source != NONE);
+        used.for_each(|inode| inode.source = numbers[inode.source as usize]);
+        Ok(())
+    }
+
+    /// The numbers that the sources of another tree have here, which may be new.
+    fn adopt_sources(&mut self, sources: &[SharedSource]) -> Result<Vec<u32>, Error> {
+        let known: HashMap<_, u32> = self.sources.iter().map(address).zip(0..).collect();
+        let others = sources.iter().skip(1).map(|source| match known.get(&address(source)) {
+            Some(number) => Ok(*number),
+            None => self.add_source(source.clone()),
+        });
+        std::iter::once(Ok(GENERATED)).chain(others).collect()
     }
 
     /// Gives a directory what an image's root has. Its time stays, as it does when an archive names it twice.
@@ -151,13 +157,8 @@ impl TreeBuilder {
     fn adopt(&mut self, image: &Self) -> Result<Base, Error> {
         let number = |len: usize| u32::try_from(len).map_err(|_| Error::TooLarge);
         number(self.text.len() + image.text.len())?;
-        let known: HashMap<_, u32> = self.sources.iter().map(address).zip(0..).collect();
-        let others = image.sources.iter().skip(1).map(|source| match known.get(&address(source)) {
-            Some(number) => Ok(*number),
-            None => self.add_source(source.clone()),
-        });
         let base = Base {
-            sources: std::iter::once(Ok(GENERATED)).chain(others).collect::<Result<_, _>>()?,
+            sources: self.adopt_sources(&image.sources)?,
             text: number(self.text.len())?,
             xattrs: number(self.xattrs.len())?,
             generated: self.generated.len() as u64,

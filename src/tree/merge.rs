@@ -25,13 +25,12 @@ impl TreeBuilder {
     pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
         toc.each(|entry| {
-            let split = split(entry.path);
-            let base = split.map_or_else(|| base_of(entry.path), |(_, base)| base);
+            let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
                 Some(_) if base.starts_with(AUFS) => {}
                 Some(hidden) => self.white_out(parent_of(entry.path), hidden),
-                None => self.merge_entry(entry, split, (diff, source))?,
+                None => self.merge_entry(entry, diff, source)?,
             }
             Ok(())
         })
@@ -43,10 +42,7 @@ impl TreeBuilder {
     /// As [`merge_layer`](Self::merge_layer).
     pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
-        toc.each(|entry| {
-            let split = split(entry.path);
-            self.merge_entry(entry, split, (diff, source))
-        })
+        toc.each(|entry| self.merge_entry(entry, diff, source))
     }
 
     /// Makes ready for a layer; returns the number of its source.
@@ -58,12 +54,7 @@ impl TreeBuilder {
         self.source_number(diff)
     }
 
-    fn merge_entry<'p>(
-        &mut self,
-        entry: Entry<'p>,
-        split: Option<(&'p [u8], &'p [u8])>,
-        (diff, source): (&SharedSource, u32),
-    ) -> Result<(), Error> {
+    fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource, source: u32) -> Result<(), Error> {
         let metadata = entry.metadata;
         let inode = match entry.body {
             Body::Empty | Body::Content { size: 0, .. } | Body::Sparse { size: 0, .. } => Inode::new(metadata),
@@ -75,7 +66,7 @@ impl TreeBuilder {
             Body::Symlink(target) => self.make_inode(Node::Symlink(metadata, target))?,
             Body::HardLink(target) => return self.hard_link(entry.path, target),
         };
-        let inode = self.place(entry.path, split, inode)?;
+        let inode = self.place(entry.path, inode)?;
         if !entry.xattrs.is_empty() {
             self.attributes(inode, entry.xattrs);
         }
@@ -92,7 +83,7 @@ impl TreeBuilder {
         if self.inodes[inode.index()].is_directory() {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
-        let (parent, name) = self.resolve_parent(path, split(path))?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
         self.look_into(parent);
         if let Some(old) = self.name_in(parent, name)
             && self.names[old as usize].inode == inode
@@ -137,9 +128,9 @@ impl TreeBuilder {
     }
 }
 
-/// The last component of a path that has to be cleaned.
+/// The last component of a path.
 fn base_of(path: &[u8]) -> &[u8] {
-    clean(path).last().copied().unwrap_or_default()
+    split(path).map_or_else(|| clean(path).last().copied().unwrap_or_default(), |(_, base)| base)
 }
 
 /// The path without its last component.

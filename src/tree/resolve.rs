@@ -34,14 +34,9 @@ impl Reached {
 }
 
 impl TreeBuilder {
-    /// The directory and name that `path`, which was split, stands for; missing directories are made. `None` for the
-    /// root.
-    pub(super) fn resolve_parent<'p>(
-        &mut self,
-        path: &'p [u8],
-        split: Option<(&'p [u8], &'p [u8])>,
-    ) -> Result<Option<(InodeId, &'p [u8])>, Error> {
-        let Some((above, name)) = split else { return self.resolve_clean(path) };
+    /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
+    pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
         if above == self.walked.path {
             let last = self.walked.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
