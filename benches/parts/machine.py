@@ -27,7 +27,12 @@ def drop_caches():
 def touch_memory(size):
     """Have the host of a virtual machine give so many bytes of memory, which the next to want some will get: the first
     touch of a page costs it more than anything that is measured does."""
-    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+    touched(size).close()
+
+
+def touched(size):
+    """So many bytes of memory that the system has really given."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
 
 
 @contextlib.contextmanager
@@ -43,8 +48,7 @@ def page_lists_used_up():
     try:
         for processor in processors:
             os.sched_setaffinity(0, {processor})
-            size = max(pages_kept_by(processor), 1) * mmap.PAGESIZE
-            taken.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+            taken.append(touched(max(pages_kept_by(processor), 1) * mmap.PAGESIZE))
         os.sched_setaffinity(0, processors)
         yield
     finally:
