@@ -17,6 +17,10 @@ const ROWS: [&[&str]; 10] = [
     &["cli"],
 ];
 
+/// The same for the rooms of `layer`.
+const LAYER_ROWS: [&[&str]; 6] =
+    [&["error"], &["index"], &["engine"], &["pass", "read"], &["layers"], &["nested", "stored"]];
+
 /// Longest file, in lines.
 const LONGEST_FILE: usize = 600;
 /// Longest function, in lines.
@@ -61,31 +65,66 @@ fn lines<'a>(path: &Path, text: &'a str) -> impl Iterator<Item = Line<'a>> {
     code.map(move |(number, text)| Line { place: format!("{path}:{}", number + 1), text })
 }
 
-fn row(module: &str) -> Option<usize> {
-    ROWS.iter().position(|row| row.contains(&module))
+/// The modules that a line names behind `prefix`, such as `crate::`.
+fn imported<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    line.split(prefix).skip(1).map(|part| &part[..part.find(|c| !matches!(c, 'a'..='z' | '_')).unwrap_or(part.len())])
 }
 
-#[test]
-fn imports_point_down_the_table() {
+/// Imports below `dir`, a folder of modules, that do not point down the table `rows`.
+fn imports_that_point_up(dir: &str, prefix: &str, rows: &[&[&str]]) -> Vec<String> {
+    let row = |module: &str| rows.iter().position(|row| row.contains(&module));
     let mut wrong = Vec::new();
-    for path in rust_files("src") {
-        let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    for path in rust_files(dir) {
+        let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)).unwrap();
         let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        if module == "lib" || module == "main" {
+        if ["lib", "main", "mod"].contains(&module) {
             continue;
         }
         let here = row(module).unwrap_or_else(|| panic!("`{module}` has no row in the table"));
         let text = fs::read_to_string(&path).unwrap();
+        // Beside the folder's own file, `super::` names a module of the table as well.
+        let prefixes = [prefix, "super::"];
+        let prefixes = if inside.iter().count() == 1 { &prefixes[..] } else { &prefixes[..1] };
         for line in lines(&path, code(&text)) {
-            for part in line.text.split("crate::").skip(1) {
-                let name: String = part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-                if name != module && row(&name).is_none_or(|row| row >= here) {
+            for name in prefixes.iter().flat_map(|prefix| imported(line.text, prefix)) {
+                let is_module = !name.is_empty() && name != module;
+                if is_module && row(name).is_none_or(|row| row >= here) {
                     wrong.push(format!("{}: `{module}` imports `{name}`", line.place));
                 }
             }
         }
     }
+    wrong
+}
+
+#[test]
+fn imports_point_down_the_table() {
+    let mut wrong = imports_that_point_up("src", "crate::", &ROWS);
+    wrong.extend(imports_that_point_up("src/layer", "crate::layer::", &LAYER_ROWS));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_of_a_layer_room_import_in_no_circle() {
+    for room in ["index", "engine", "pass", "read"] {
+        let dir = format!("src/layer/{room}");
+        let mut imports: Vec<(String, Vec<String>)> = rust_files(&dir)
+            .into_iter()
+            .filter(|path| !path.ends_with("mod.rs"))
+            .map(|path| {
+                let text = fs::read_to_string(&path).unwrap();
+                let names = lines(&path, code(&text))
+                    .flat_map(|line| imported(line.text, "super::").map(str::to_owned).collect::<Vec<_>>());
+                (path.file_stem().unwrap().to_str().unwrap().to_owned(), names.collect())
+            })
+            .collect();
+        // Whatever imports nothing that is left can go; a circle stays.
+        while let Some(at) = imports.iter().position(|(_, names)| imports.iter().all(|(name, _)| !names.contains(name)))
+        {
+            imports.swap_remove(at);
+        }
+        assert!(imports.is_empty(), "{dir}: a circle of imports among {imports:?}");
+    }
 }
 
 #[test]

@@ -3,14 +3,10 @@
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use super::build::{self, Expected, Flow, Plan};
-use super::content::DiffSource;
-use super::cursor::Seekable;
 use super::error::Error;
-use super::index::{Draft, Index};
-use super::pool::Pool;
-use super::tar::Scanner;
-use super::toc::Toc;
+use super::index::{Draft, Index, Toc};
+use super::pass::{self, Expected, Flow, Plan, Scanner};
+use super::read::{DiffSource, Pool, Seekable};
 use crate::base::{Digest, Event, MIB, Monitor, give_back};
 use crate::blob::{Blob, Fetch, Store};
 use crate::extent::SharedSource;
@@ -183,7 +179,7 @@ impl Layers {
         let plan = Plan { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
         let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));
-        let draft = build::pass(Flow { input, copy, progress: &progress }, &expected, plan);
+        let draft = pass::pass(Flow { input, copy, progress: &progress }, &expected, plan);
         draft.map_err(|error| error.out_of_stream(&digest))
     }
 

@@ -9,38 +9,31 @@
 //!
 //! [`Layers`] opens layers and keeps their indexes; [`Layer`] is one of them, open.
 //!
+//! # Rooms
+//! A room imports only from those above it; the last two do not know each other.
+//!
+//! | room | takes → gives |
+//! |---|---|
+//! | `index` | values: what is known of a layer, and the file it is kept in |
+//! | `engine` | compressed bytes → bytes, from any place where decoding can start |
+//! | `pass` | a blob, read once → its index |
+//! | `read` | index and blob → any range of the diff |
+//!
 //! # Invariants
 //! - No byte is served that is not verified: the pass checks blob digest and diff id, and takes the BLAKE3 digests that
 //!   everything decoded later is checked against, before any of it is used.
 //! - A damaged index is never an error: it is dropped and made again. A damaged blob never gives other bytes.
 
-mod build;
-mod cache;
-mod columns;
-mod content;
-mod cursor;
-mod cut;
-mod decode;
-mod entry;
+mod engine;
 mod error;
-mod gzip;
-mod header;
 mod index;
-mod inflate;
 mod layers;
 mod nested;
-mod offset;
-mod pax;
-mod pool;
-mod sparse;
+mod pass;
+mod read;
 mod stored;
-mod tar;
-mod toc;
-mod window;
-mod zstd;
 
-pub use entry::{Body, Entry, Run};
 pub use error::Error;
+pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};
 pub use nested::Inner;
-pub use toc::Toc;

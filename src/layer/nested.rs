@@ -6,16 +6,12 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::build::{self, Expected, Flow, Plan};
-use super::cursor::Seekable;
-use super::decode::Codec;
+use super::engine::{Gzip, Stop, Trailer, sniff};
 use super::error::Error;
-use super::gzip::Gzip;
-use super::index::{Draft, Index};
-use super::inflate::{Stop, Trailer};
+use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
-use super::tar::Scanner;
-use super::toc::Toc;
+use super::pass::{self, Expected, Flow, Plan, Scanner};
+use super::read::Seekable;
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource, Slice, Source};
 
@@ -101,7 +97,7 @@ impl Layers {
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let plan = Plan { span_size: self.options.span_size, scanner };
         let flow = Flow { input: &mut input, copy: None, progress: &|_| {} };
-        let draft = build::pass(flow, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
+        let draft = pass::pass(flow, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
 }
@@ -120,7 +116,7 @@ impl Inner {
         let mut start = [0; 6];
         let len = usize::try_from(self.size.min(SNIFFED)).expect("six fits in usize");
         self.source.read_at(&mut start[..len], self.offset).map_err(Error::Content)?;
-        Codec::sniff(&start[..len]).map_err(|error| error.of(self))
+        sniff(&start[..len]).map_err(|error| error.of(self))
     }
 
     fn slice(&self) -> Result<SharedSource, Error> {

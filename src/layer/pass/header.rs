@@ -9,7 +9,7 @@ use tar::Header;
 const PATH_MAX: usize = 4095;
 
 /// Whether the checksum field matches; some old tars sum signed characters.
-pub(super) fn checksum_matches(block: &[u8; 512]) -> bool {
+pub(crate) fn checksum_matches(block: &[u8; 512]) -> bool {
     let Ok(stored) = number(&block[148..156]) else { return false };
     let field = 148..156;
     let bytes = || block.iter().enumerate().map(|(at, byte)| if field.contains(&at) { b' ' } else { *byte });
@@ -22,7 +22,7 @@ pub(super) fn checksum_matches(block: &[u8; 512]) -> bool {
 ///
 /// # Errors
 /// When it is neither, or does not fit.
-pub(super) fn number(field: &[u8]) -> Result<i64, String> {
+pub(crate) fn number(field: &[u8]) -> Result<i64, String> {
     match field {
         [first, rest @ ..] if *first & 0x80 != 0 => base_256(*first, rest),
         _ => octal(field),
@@ -48,7 +48,7 @@ fn base_256(first: u8, rest: &[u8]) -> Option<i64> {
 ///
 /// # Errors
 /// When it is, or is no number.
-pub(super) fn unsigned(field: &[u8]) -> Result<u64, String> {
+pub(crate) fn unsigned(field: &[u8]) -> Result<u64, String> {
     u64::try_from(number(field)?).map_err(|_| format!("`{}` is negative", field.escape_ascii()))
 }
 
@@ -56,24 +56,24 @@ pub(super) fn unsigned(field: &[u8]) -> Result<u64, String> {
 ///
 /// # Errors
 /// When it is no such number.
-pub(super) fn word(field: &[u8]) -> Result<u32, String> {
+pub(crate) fn word(field: &[u8]) -> Result<u32, String> {
     let value = unsigned(field)?;
     u32::try_from(value).map_err(|_| format!("{value} does not fit in 32 bits"))
 }
 
 /// The name, with the prefix that ustar headers have.
-pub(super) fn name(block: &[u8; 512]) -> Vec<u8> {
+pub(crate) fn name(block: &[u8; 512]) -> Vec<u8> {
     Header::from_byte_slice(block).path_bytes().into_owned()
 }
 
 /// The link target.
-pub(super) fn link_name(block: &[u8; 512]) -> Vec<u8> {
+pub(crate) fn link_name(block: &[u8; 512]) -> Vec<u8> {
     let field = &Header::from_byte_slice(block).as_old().linkname;
     until_nul(field).to_vec()
 }
 
 /// The bytes before the first NUL.
-pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len())]
 }
 
@@ -81,7 +81,7 @@ pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// When it is empty, too long or has a NUL.
-pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &[u8], what: &str) -> Result<(), String> {
     match name {
         [] => Err(format!("the entry has no {what}")),
         _ if name.len() > PATH_MAX => Err(format!("the {what} has {} bytes, over {PATH_MAX}", name.len())),

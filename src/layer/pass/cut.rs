@@ -13,12 +13,9 @@
 //! Deflate blocks can be megabytes long, so a span need not start at one: any literal will do. Its code begins at a bit
 //! that zlib tells, and decoding starts there once the header of the block, which stays in the blob, has been read.
 
-use super::decode::{Codec, Decoder, Header, Mark};
-use super::error::Error;
-use super::index::PIECE_MAX;
-use super::inflate::{HEADER, Place, Stop, Trailer, WINDOW};
-use super::offset::{BlobOffset, DiffOffset};
-use super::zstd::WINDOW_TOO_LARGE;
+use crate::layer::engine::{Decoder, HEADER, Place, Stop, Trailer, WINDOW_TOO_LARGE};
+use crate::layer::error::Error;
+use crate::layer::index::{BlobOffset, Codec, DiffOffset, Header, Mark, PIECE_MAX, WINDOW};
 
 /// Bytes of diff in a piece: a digest of 32 bytes for each adds 0.05 % of the diff to an index, and what lies before a
 /// wanted byte in its piece is decoded in a twentieth of a millisecond.
@@ -46,27 +43,27 @@ const IDLE: u32 = 3;
 
 /// Where a span starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SpanStart {
+pub(crate) struct SpanStart {
     /// First whole byte of the blob to read.
-    pub(super) at: BlobOffset,
+    pub(crate) at: BlobOffset,
     /// What is needed to start there.
-    pub(super) mark: Mark,
+    pub(crate) mark: Mark,
     /// The byte before.
-    pub(super) last: u8,
+    pub(crate) last: u8,
 }
 
 /// A stretch of the diff, decoded and cut.
-pub(super) struct Stretch {
+pub(crate) struct Stretch {
     buffer: Vec<u8>,
     len: usize,
     /// Bytes of blob behind it.
     blob: u64,
     /// Set when a span starts here.
-    pub(super) span: Option<SpanStart>,
+    pub(crate) span: Option<SpanStart>,
     /// Blob behind the first 32 KiB of a span that needs a window: what tells which part of it is used.
-    pub(super) lookahead: Vec<u8>,
+    pub(crate) lookahead: Vec<u8>,
     /// The header of the block, when a span starts within one.
-    pub(super) header: Vec<u8>,
+    pub(crate) header: Vec<u8>,
 }
 
 /// The deflate block that is being decoded.
@@ -83,19 +80,19 @@ struct Block {
 
 impl Stretch {
     /// The decoded bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 
     /// The same as pieces of one length, but for the last.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let worth = usize::try_from(self.blob / PIECE_BLOB).unwrap_or(usize::MAX);
         let count = ((self.len + PIECE / 2) / PIECE).min(worth).max(1);
         self.bytes().chunks(self.len.div_ceil(count))
     }
 
     /// Its buffer, to be used again.
-    pub(super) fn into_buffer(self) -> Vec<u8> {
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 
@@ -114,7 +111,7 @@ impl Stretch {
 type Send<'a> = dyn FnMut(Stretch) -> Result<Vec<u8>, Error> + 'a;
 
 /// Decodes a blob and cuts the diff.
-pub(super) struct Cutter {
+pub(crate) struct Cutter {
     codec: Codec,
     decoder: Decoder,
     span_size: u64,
@@ -138,7 +135,7 @@ pub(super) struct Cutter {
 
 impl Cutter {
     /// A cutter at the start of a blob.
-    pub(super) fn new(codec: Codec, trailer: Trailer, span_size: u64) -> Self {
+    pub(crate) fn new(codec: Codec, trailer: Trailer, span_size: u64) -> Self {
         let mut stretch = Stretch::empty(Vec::new());
         stretch.span = Some(SpanStart { at: BlobOffset(0), mark: Mark::Frame, last: 0 });
         let (span_size, stretch_size) = match codec {
@@ -167,7 +164,7 @@ impl Cutter {
     ///
     /// # Errors
     /// When they are damaged, or what `send` says.
-    pub(super) fn push(&mut self, mut input: &[u8], send: &mut Send<'_>) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, mut input: &[u8], send: &mut Send<'_>) -> Result<(), Error> {
         let mut idle = 0;
         while idle < IDLE {
             let consumed = self.step(input, send)?;
@@ -181,7 +178,7 @@ impl Cutter {
     ///
     /// # Errors
     /// When it ends too early, or what `send` says.
-    pub(super) fn finish(mut self, send: &mut Send<'_>) -> Result<(), Error> {
+    pub(crate) fn finish(mut self, send: &mut Send<'_>) -> Result<(), Error> {
         if self.blob_at.0 > 0 && !self.decoder.may_end() {
             return Err(Error::Cut(self.codec.name()));
         }

@@ -18,7 +18,7 @@
 //! | extra | device numbers; size and runs of sparse files; attributes |
 
 use super::columns::{Column, Cursor};
-use super::{Body, Entry, Run};
+use super::entry::{Body, Entry, Run};
 use crate::base::{FileKind, Metadata, Xattr};
 
 /// Number of columns.
@@ -60,7 +60,7 @@ enum Part {
 
 /// Gathers entries as they are found.
 #[derive(Default)]
-pub(super) struct TocBuilder {
+pub(crate) struct TocBuilder {
     columns: [Column; COLUMNS],
     entries: u64,
     path: Vec<u8>,
@@ -77,7 +77,7 @@ struct Before {
 
 impl TocBuilder {
     /// Adds an entry behind those added before.
-    pub(super) fn push(&mut self, entry: &Entry<'_>) {
+    pub(crate) fn push(&mut self, entry: &Entry<'_>) {
         self.entries += 1;
         let kind = KINDS.iter().position(|kind| *kind == entry.metadata.kind).expect("every kind is in the table");
         let kind = u8::try_from(kind).expect("the table is short");
@@ -97,7 +97,7 @@ impl TocBuilder {
     }
 
     /// The table as it is kept in an index.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let mut head = Column::default();
         head.number(self.entries);
         self.columns.iter().for_each(|column| head.length(column.as_slice().len()));
@@ -170,7 +170,7 @@ pub struct Toc {
 
 impl Toc {
     /// Unpacks a table; `None` when it is damaged.
-    pub(super) fn decode(packed: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(packed: &[u8]) -> Option<Self> {
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
         let mut bytes = Vec::new();
         // A damaged size may be any.

@@ -13,36 +13,36 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What extended headers say; later records and later headers win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extended {
+pub(crate) struct Extended {
     /// Instead of the header's name.
-    pub(super) path: Option<Vec<u8>>,
+    pub(crate) path: Option<Vec<u8>>,
     /// Instead of the header's link target.
-    pub(super) link: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
     /// Instead of the header's size.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Instead of the header's owner.
-    pub(super) uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Instead of the header's group.
-    pub(super) gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
     /// Instead of the header's time, in whole seconds.
-    pub(super) mtime: Option<i64>,
+    pub(crate) mtime: Option<i64>,
     /// Extended attributes.
-    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// GNU's sparse records.
-    pub(super) sparse: Sparse,
+    pub(crate) sparse: Sparse,
 }
 
 /// `GNU.sparse.*`, all three versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sparse {
+pub(crate) struct Sparse {
     /// The real name, in versions 0.1 and 1.0.
-    pub(super) name: Option<Vec<u8>>,
+    pub(crate) name: Option<Vec<u8>>,
     /// The real size.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Offsets and lengths in turn, in versions 0.0 and 0.1.
-    pub(super) map: Vec<u64>,
+    pub(crate) map: Vec<u64>,
     /// Whether this is version 1.0, whose map stands before the content.
-    pub(super) map_in_content: bool,
+    pub(crate) map_in_content: bool,
 }
 
 impl Extended {
@@ -50,7 +50,7 @@ impl Extended {
     ///
     /// # Errors
     /// When a record is malformed, or a value that matters is.
-    pub(super) fn apply(&mut self, mut records: &[u8]) -> Result<(), String> {
+    pub(crate) fn apply(&mut self, mut records: &[u8]) -> Result<(), String> {
         while !until_padding(records).is_empty() {
             let (key, value, rest) = record(records).ok_or("an extended header has a malformed record")?;
             self.set(key, value)?;
@@ -91,7 +91,7 @@ impl Extended {
 
 impl Sparse {
     /// Whether the entry is sparse at all.
-    pub(super) const fn is_sparse(&self) -> bool {
+    pub(crate) const fn is_sparse(&self) -> bool {
         self.map_in_content || !self.map.is_empty() || self.size.is_some()
     }
 }
@@ -115,7 +115,7 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 ///
 /// # Errors
 /// When it is none, or exceeds 64 bits.
-pub(super) fn decimal(text: &[u8]) -> Result<u64, String> {
+pub(crate) fn decimal(text: &[u8]) -> Result<u64, String> {
     let value = text.iter().try_fold(0_u64, |sum, digit| match digit {
         b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
         _ => None,

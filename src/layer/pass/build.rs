@@ -20,15 +20,12 @@ use std::thread::{ScopedJoinHandle, scope};
 use sha2::{Digest as _, Sha256};
 
 use super::cut::{Cutter, SpanStart, Stretch};
-use super::decode::{Codec, Mark};
-use super::error::Error;
-use super::index::{Draft, Piece, Span};
-use super::inflate::{Inflater, Trailer, WINDOW};
-use super::offset::DiffOffset;
 use super::tar::Scanner;
-use super::toc::TocBuilder;
 use super::window::Sparsifier;
 use crate::base::Digest;
+use crate::layer::engine::{Inflater, Trailer, sniff};
+use crate::layer::error::Error;
+use crate::layer::index::{Codec, DiffOffset, Draft, Mark, Piece, Span, TocBuilder, WINDOW};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -38,38 +35,38 @@ const AHEAD: usize = 8;
 const BUFFERS: usize = AHEAD + 2;
 
 /// What a blob must turn out to be.
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// Size of the blob in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Digest of the blob, unless the bytes come from something verified.
-    pub(super) digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
     /// Digest of the diff, where somebody states it.
-    pub(super) diff_id: Option<Digest>,
+    pub(crate) diff_id: Option<Digest>,
 }
 
 /// What the pass looks for.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Bytes of diff between two places where decoding can start.
-    pub(super) span_size: u64,
+    pub(crate) span_size: u64,
     /// Scanner of the tar, where there is one.
-    pub(super) scanner: Option<Scanner>,
+    pub(crate) scanner: Option<Scanner>,
 }
 
 /// Where the bytes of a pass come from, and go to.
-pub(super) struct Flow<'a> {
+pub(crate) struct Flow<'a> {
     /// The blob.
-    pub(super) input: &'a mut (dyn Read + Send),
+    pub(crate) input: &'a mut (dyn Read + Send),
     /// Gets a copy of every byte as it passes.
-    pub(super) copy: Option<&'a mut (dyn Write + Send)>,
+    pub(crate) copy: Option<&'a mut (dyn Write + Send)>,
     /// Told how many bytes have passed, about every megabyte.
-    pub(super) progress: &'a (dyn Fn(u64) + Sync),
+    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
 }
 
 /// Reads a blob to its end.
 ///
 /// # Errors
 /// When it cannot be read or copied, or is not what was expected; a wrong blob is told before what its bytes break.
-pub(super) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
+pub(crate) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
     scope(|threads| {
         let (full, chunks) = sync_channel(AHEAD);
         let (emptied, spare) = buffers();
@@ -184,7 +181,7 @@ fn decode(
     to: Cutting<'_>,
 ) -> Result<(Codec, TocBuilder), Error> {
     let first = chunks.recv().unwrap_or_default();
-    let codec = Codec::sniff(&first)?;
+    let codec = sniff(&first)?;
     let mut scanner = plan.scanner;
     let mut send = |stretch: Stretch| {
         scanner.iter_mut().try_for_each(|scanner| scanner.push(stretch.bytes()))?;

@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapMut, MmapOptions};
 
-use super::index::Index;
+use crate::layer::index::Index;
 
 /// Most pieces of a block: one bit each tells which are verified.
-pub(super) const PIECES_MAX: usize = 64;
+pub(crate) const PIECES_MAX: usize = 64;
 /// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
 const SPARE: usize = 8;
 /// The usual length of a block, in bytes.
-pub(super) const USUAL: usize = 256 << 10;
+pub(crate) const USUAL: usize = 256 << 10;
 
 /// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
 /// own, together several times the cache; so most are mapped, each by itself, and used again.
-pub(super) enum Buffer {
+pub(crate) enum Buffer {
     /// Of the allocator.
     Owned(Vec<u8>),
     /// Of the system, of the usual length; so many bytes of it are used.
@@ -67,7 +67,7 @@ impl DerefMut for Buffer {
 }
 
 /// Pieces that were decoded in one go. None is handed out unverified, but who reads one need not pay for all.
-pub(super) struct Block {
+pub(crate) struct Block {
     pieces: Range<usize>,
     buffer: Buffer,
     verified: AtomicU64,
@@ -75,17 +75,17 @@ pub(super) struct Block {
 
 impl Block {
     /// These pieces, which fill a buffer.
-    pub(super) const fn new(pieces: Range<usize>, buffer: Buffer) -> Self {
+    pub(crate) const fn new(pieces: Range<usize>, buffer: Buffer) -> Self {
         Self { pieces, buffer, verified: AtomicU64::new(0) }
     }
 
     /// The numbers of its pieces.
-    pub(super) const fn pieces(&self) -> &Range<usize> {
+    pub(crate) const fn pieces(&self) -> &Range<usize> {
         &self.pieces
     }
 
     /// How many bytes were decoded.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
 
@@ -95,14 +95,14 @@ impl Block {
     }
 
     /// Verifies all pieces; those that are not what the index says are told of when they are read.
-    pub(super) fn verify(&self, index: &Index) {
+    pub(crate) fn verify(&self, index: &Index) {
         for piece in self.pieces.clone() {
             let _ = self.piece(index, piece);
         }
     }
 
     /// The bytes of one of its pieces; `None` when they are not what the index says.
-    pub(super) fn piece(&self, index: &Index, piece: usize) -> Option<&[u8]> {
+    pub(crate) fn piece(&self, index: &Index, piece: usize) -> Option<&[u8]> {
         let range = index.piece(piece);
         let start = index.piece(self.pieces.start).start;
         let within = |at: u64| usize::try_from(at - start).expect("a block is in memory");
@@ -119,12 +119,12 @@ impl Block {
 }
 
 /// A block that is shared.
-pub(super) type Decoded = Arc<Block>;
+pub(crate) type Decoded = Arc<Block>;
 /// A layer's id and the number of a piece in it.
-pub(super) type Key = (u64, usize);
+pub(crate) type Key = (u64, usize);
 
 /// The cache.
-pub(super) struct Cache {
+pub(crate) struct Cache {
     limit: usize,
     size: usize,
     /// By the first piece of each block.
@@ -137,12 +137,12 @@ pub(super) struct Cache {
 
 impl Cache {
     /// A cache of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, size: 0, entries: BTreeMap::new(), order: BTreeMap::new(), clock: 0, spare: Vec::new() }
     }
 
     /// The block that holds a piece, if it is here.
-    pub(super) fn lookup(&mut self, key: Key) -> Option<Decoded> {
+    pub(crate) fn lookup(&mut self, key: Key) -> Option<Decoded> {
         let (first, (block, time)) = self.entries.range_mut(..=key).next_back()?;
         if !block.holds(*first, key) {
             return None;
@@ -155,12 +155,12 @@ impl Cache {
     }
 
     /// Whether the piece is here; does not count as reading it.
-    pub(super) fn holds(&self, key: Key) -> bool {
+    pub(crate) fn holds(&self, key: Key) -> bool {
         self.entries.range(..=key).next_back().is_some_and(|(first, (block, _))| block.holds(*first, key))
     }
 
     /// Keeps a block of a layer, as long as there is room.
-    pub(super) fn insert(&mut self, layer: u64, block: Decoded) {
+    pub(crate) fn insert(&mut self, layer: u64, block: Decoded) {
         let key = (layer, block.pieces.start);
         if self.entries.get(&key).is_some_and(|(old, _)| old.pieces.end >= block.pieces.end) {
             return self.reclaim(block);
@@ -178,7 +178,7 @@ impl Cache {
     }
 
     /// Drops the block with this first piece.
-    pub(super) fn remove(&mut self, first: Key) {
+    pub(crate) fn remove(&mut self, first: Key) {
         if let Some((block, time)) = self.entries.remove(&first) {
             self.size -= block.buffer.weight();
             self.order.remove(&time);
@@ -187,7 +187,7 @@ impl Cache {
     }
 
     /// A buffer for a block of `len` bytes, with whatever in it.
-    pub(super) fn buffer(&mut self, len: usize) -> Buffer {
+    pub(crate) fn buffer(&mut self, len: usize) -> Buffer {
         Buffer::new(len, &mut self.spare)
     }
 

@@ -10,18 +10,18 @@ use std::ffi::c_int;
 
 use libz_rs_sys as z;
 
-/// How far back deflate can refer, in bytes (RFC 1951, section 2).
-pub(super) const WINDOW: usize = 32 << 10;
+use crate::layer::index::WINDOW;
+
 /// Bytes that hold the header of any block (RFC 1951, section 3.2.7): 17 bits, 19 lengths of 3 bits, and 316 code
 /// lengths of at most 7 bits each.
-pub(super) const HEADER: usize = 320;
+pub(crate) const HEADER: usize = 320;
 /// `windowBits` for a deflate stream without any framing.
 const RAW: c_int = -15;
 /// `windowBits` for a gzip member, whose header, CRC and size the inflater checks.
 const GZIP: c_int = 15 + 16;
 
 /// An inflater in the middle of a stream.
-pub(super) struct Inflater {
+pub(crate) struct Inflater {
     // Boxed since the state that zlib allocates may refer back to the stream.
     stream: Box<z::z_stream>,
     trailer: Trailer,
@@ -29,7 +29,7 @@ pub(super) struct Inflater {
 
 /// What becomes of the CRC in the trailer of a gzip member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trailer {
+pub(crate) enum Trailer {
     /// Compared with what was inflated.
     Checked,
     /// Read over: the bytes are judged by a digest, and a CRC would take a twentieth of the time of inflating them.
@@ -42,7 +42,7 @@ unsafe impl Send for Inflater {}
 
 /// How a call to [`Inflater::inflate`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     /// Out of input or out of room.
     More,
     /// At the start of a block: decoding can start again here, with the last 32 KiB of output as window. `bits` high
@@ -57,7 +57,7 @@ pub(super) enum Flow {
 
 /// Where an inflater stands between codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Nothing of the next code is written; it begins so many bits before the end of what was read. Not to be relied on
     /// when the code turns out to be a match: zlib-rs then leaves out the bits of its distance.
     Before {
@@ -72,7 +72,7 @@ pub(super) enum Place {
 
 /// Whether to come back at block boundaries; every call copies 32 KiB of history, so it is better not to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// At the next one.
     AtBlock,
     /// Behind the header of a block.
@@ -83,18 +83,18 @@ pub(super) enum Stop {
 
 /// What a call to [`Inflater::inflate`] did.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Bytes read from the input.
-    pub(super) consumed: usize,
+    pub(crate) consumed: usize,
     /// Bytes written to the output.
-    pub(super) produced: usize,
+    pub(crate) produced: usize,
     /// Why it came back.
-    pub(super) flow: Flow,
+    pub(crate) flow: Flow,
 }
 
 impl Inflater {
     /// An inflater before the header of a gzip member.
-    pub(super) fn gzip(trailer: Trailer) -> Self {
+    pub(crate) fn gzip(trailer: Trailer) -> Self {
         let mut inflater = Self::with_window_bits(GZIP);
         inflater.trailer = trailer;
         inflater.validate();
@@ -103,7 +103,7 @@ impl Inflater {
 
     /// An inflater before a block: `bits` high bits of `last` (the byte before the input) are unread, `window` is
     /// the output before it.
-    pub(super) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
+    pub(crate) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
         let mut inflater = Self::with_window_bits(RAW);
         inflater.prime(c_int::from(bits), c_int::from(last) >> (8 - bits));
         let len = z::uInt::try_from(WINDOW).expect("32768 fits in 32 bits");
@@ -125,7 +125,7 @@ impl Inflater {
     ///
     /// # Errors
     /// When there is no such header.
-    pub(super) fn resume_within(
+    pub(crate) fn resume_within(
         (bits, last, header): (u8, u8, &[u8]),
         (code_bits, code_last): (u8, u8),
         window: &[u8; WINDOW],
@@ -139,7 +139,7 @@ impl Inflater {
     }
 
     /// Starts over before the header of a gzip member, whatever the inflater was doing.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         // SAFETY: the stream was initialized in `with_window_bits`.
         let code = unsafe { z::inflateReset2(&raw mut *self.stream, GZIP) };
         assert_eq!(code, z::Z_OK, "an initialized stream can be reset");
@@ -150,7 +150,7 @@ impl Inflater {
     ///
     /// # Errors
     /// What is wrong with the stream, as zlib words it.
-    pub(super) fn inflate(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Progress, String> {
+    pub(crate) fn inflate(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Progress, String> {
         let flush = match stop {
             Stop::AtBlock => z::Z_BLOCK,
             Stop::AtCodes => z::Z_TREES,
@@ -176,7 +176,7 @@ impl Inflater {
     }
 
     /// Where it stands between the codes of a block, after it has filled its output.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         // SAFETY: the stream was initialized in `with_window_bits`.
         let mark = unsafe { z::inflateMark(&raw const *self.stream) };
         match (u32::try_from(mark >> 16), mark & 0xffff) {

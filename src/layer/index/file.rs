@@ -25,15 +25,15 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::decode::{Codec, Header, Mark};
-use super::inflate::WINDOW;
+use super::codec::Codec;
 use super::offset::{BlobOffset, DiffOffset};
+use super::resume::{Header, Mark};
 use super::toc::Toc;
-use super::window;
+use super::window::{self, WINDOW};
 use crate::base::Digest;
 
 /// Version of the format and of what the tar scanner makes of a layer: raised whenever either changes.
-pub(super) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"lkit-idx";
 const HEAD: usize = 128;
 const SPAN: usize = 32;
@@ -42,62 +42,62 @@ const CHECKSUM: usize = 32;
 /// Bytes of a file that is worth another thread.
 const LARGE: usize = 512 << 10;
 /// Longest piece, in bytes: what a reader must hold to verify one.
-pub(super) const PIECE_MAX: usize = 1 << 20;
+pub(crate) const PIECE_MAX: usize = 1 << 20;
 
 /// A place from which decoding can start, and the pieces from there to the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// Number of its first piece.
-    pub(super) first_piece: u32,
+    pub(crate) first_piece: u32,
     /// First whole byte of the blob to read.
-    pub(super) at: BlobOffset,
+    pub(crate) at: BlobOffset,
     /// What is needed to start there.
-    pub(super) mark: Mark,
+    pub(crate) mark: Mark,
     /// The byte before, some bits of which may belong here.
-    pub(super) last: u8,
+    pub(crate) last: u8,
     /// Where its packed window starts; it ends where the next span's starts.
-    pub(super) window: u64,
+    pub(crate) window: u64,
 }
 
 /// A run of decoded bytes that is verified by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// First byte in the diff.
-    pub(super) start: DiffOffset,
+    pub(crate) start: DiffOffset,
     /// BLAKE3-256 of its bytes.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 /// What one pass over a blob finds out.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// How the blob is compressed.
-    pub(super) codec: Codec,
+    pub(crate) codec: Codec,
     /// Size of the blob in bytes.
-    pub(super) blob_size: u64,
+    pub(crate) blob_size: u64,
     /// SHA-256 of the blob.
-    pub(super) blob: Digest,
+    pub(crate) blob: Digest,
     /// Size of the diff in bytes.
-    pub(super) diff_size: u64,
+    pub(crate) diff_size: u64,
     /// SHA-256 of the diff.
-    pub(super) diff_id: Digest,
+    pub(crate) diff_id: Digest,
     /// In order.
-    pub(super) spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
     /// In order.
-    pub(super) pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<Piece>,
     /// Packed, one behind the other.
-    pub(super) windows: Vec<u8>,
+    pub(crate) windows: Vec<u8>,
     /// Packed.
-    pub(super) toc: Vec<u8>,
+    pub(crate) toc: Vec<u8>,
 }
 
 impl Draft {
     /// The same for a tar that is read through the layer it lies in.
-    pub(super) fn without_spans(self) -> Self {
+    pub(crate) fn without_spans(self) -> Self {
         Self { spans: Vec::new(), pieces: Vec::new(), windows: Vec::new(), diff_size: 0, ..self }
     }
 
     /// The index as a file, about `subject`.
-    pub(super) fn encode(&self, subject: &Digest) -> Vec<u8> {
+    pub(crate) fn encode(&self, subject: &Digest) -> Vec<u8> {
         let counts = [self.spans.len(), self.pieces.len(), self.windows.len(), self.toc.len()];
         let mut file =
             Vec::with_capacity(HEAD + counts[0] * SPAN + counts[1] * PIECE + counts[2] + counts[3] + CHECKSUM);
@@ -155,10 +155,10 @@ impl Span {
 }
 
 /// The bytes of an index file, mapped or in memory.
-pub(super) type IndexBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
+pub(crate) type IndexBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// An open index.
-pub(super) struct Index {
+pub(crate) struct Index {
     bytes: IndexBytes,
     codec: Codec,
     blob_size: u64,
@@ -173,7 +173,7 @@ pub(super) struct Index {
 impl Index {
     /// Opens the file of an index about `subject`, with its table of contents; `None` when it is damaged, of another
     /// version, or about something else.
-    pub(super) fn open(bytes: IndexBytes, subject: &Digest) -> Option<(Self, Toc)> {
+    pub(crate) fn open(bytes: IndexBytes, subject: &Digest) -> Option<(Self, Toc)> {
         let index = Self::parse(bytes, subject)?;
         let toc = || Toc::decode(index.toc());
         let (is_whole, toc) = match index.file().len() {
@@ -220,17 +220,17 @@ impl Index {
     }
 
     /// How the blob is compressed.
-    pub(super) const fn codec(&self) -> Codec {
+    pub(crate) const fn codec(&self) -> Codec {
         self.codec
     }
 
     /// Size of the diff in bytes.
-    pub(super) const fn diff_size(&self) -> u64 {
+    pub(crate) const fn diff_size(&self) -> u64 {
         self.diff_size
     }
 
     /// SHA-256 of the diff.
-    pub(super) const fn diff_id(&self) -> &Digest {
+    pub(crate) const fn diff_id(&self) -> &Digest {
         &self.diff_id
     }
 
@@ -240,56 +240,56 @@ impl Index {
     }
 
     /// Number of spans.
-    pub(super) fn span_count(&self) -> usize {
+    pub(crate) fn span_count(&self) -> usize {
         self.spans.len() / SPAN
     }
 
     /// Number of pieces.
-    pub(super) fn piece_count(&self) -> usize {
+    pub(crate) fn piece_count(&self) -> usize {
         self.pieces.len() / PIECE
     }
 
     /// The span with this number.
-    pub(super) fn span(&self, number: usize) -> Span {
+    pub(crate) fn span(&self, number: usize) -> Span {
         self.span_record(number).expect("spans were checked when the index was opened")
     }
 
     /// The numbers of the pieces of a span.
-    pub(super) fn pieces_of(&self, span: usize) -> Range<usize> {
+    pub(crate) fn pieces_of(&self, span: usize) -> Range<usize> {
         let first = |span| usize::try_from(self.span(span).first_piece).expect("32 bits fit in usize");
         first(span)..if span + 1 < self.span_count() { first(span + 1) } else { self.piece_count() }
     }
 
     /// The offset in the blob at which a span's data is complete.
-    pub(super) fn blob_end(&self, span: usize) -> BlobOffset {
+    pub(crate) fn blob_end(&self, span: usize) -> BlobOffset {
         if span + 1 < self.span_count() { self.span(span + 1).at } else { BlobOffset(self.blob_size) }
     }
 
     /// The span that holds a piece.
-    pub(super) fn span_of(&self, piece: usize) -> usize {
+    pub(crate) fn span_of(&self, piece: usize) -> usize {
         partition(self.span_count(), |span| self.pieces_of(span).start <= piece) - 1
     }
 
     /// The window of a span that needs one; `None` when it is damaged.
-    pub(super) fn window(&self, span: usize) -> Option<Box<[u8; WINDOW]>> {
+    pub(crate) fn window(&self, span: usize) -> Option<Box<[u8; WINDOW]>> {
         let packed = self.window_range(span)?;
         window::unpack(self.file().get(packed)?)
     }
 
     /// The digest of a piece.
-    pub(super) fn digest(&self, piece: usize) -> [u8; 32] {
+    pub(crate) fn digest(&self, piece: usize) -> [u8; 32] {
         let at = self.pieces.start + piece * PIECE + 8;
         self.file()[at..at + 32].try_into().expect("the range has 32 bytes")
     }
 
     /// The uncompressed range of a piece.
-    pub(super) fn piece(&self, piece: usize) -> Range<u64> {
+    pub(crate) fn piece(&self, piece: usize) -> Range<u64> {
         let start = |piece| long(self.file(), self.pieces.start + piece * PIECE);
         start(piece)..if piece + 1 < self.piece_count() { start(piece + 1) } else { self.diff_size }
     }
 
     /// The piece that holds the byte at `offset` of the diff, which must lie within.
-    pub(super) fn piece_at(&self, offset: DiffOffset) -> usize {
+    pub(crate) fn piece_at(&self, offset: DiffOffset) -> usize {
         partition(self.piece_count(), |piece| self.piece(piece).start <= offset.0) - 1
     }
 

@@ -8,13 +8,12 @@
 //! # Invariants
 //! Memory is bounded by [`EXTENDED_MAX`] and the sparse map's bound, whatever a header claims.
 
-use super::error::Error;
 use super::header::{check_name, checksum_matches, link_name, name, number, unsigned, until_nul, word};
 use super::pax::Extended;
 use super::sparse::{self, MAP_MAX};
-use super::toc::TocBuilder;
-use super::{Body, Entry};
 use crate::base::{FileKind, Metadata, Xattr};
+use crate::layer::error::Error;
+use crate::layer::index::{Body, Entry, TocBuilder};
 
 /// Bytes in a block; headers and content start at multiples of it.
 const BLOCK: usize = 512;
@@ -22,7 +21,7 @@ const BLOCK: usize = 512;
 const EXTENDED_MAX: u64 = 1 << 20;
 
 /// A scanner in the middle of a tar.
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     /// Offset of the next byte of the stream.
     at: u64,
     /// Added to every content offset.
@@ -71,7 +70,7 @@ type Outcome = Result<State, String>;
 
 impl Scanner {
     /// A scanner at the start of a tar that lies at `base` in the diff its entries' offsets count in.
-    pub(super) fn new(base: u64) -> Self {
+    pub(crate) fn new(base: u64) -> Self {
         Self {
             at: 0,
             base,
@@ -88,7 +87,7 @@ impl Scanner {
     ///
     /// # Errors
     /// At the first header that is damaged or lies.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let len = match &self.state {
                 State::End => bytes.len(),
@@ -108,7 +107,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When it ends inside a header or content.
-    pub(super) fn finish(self) -> Result<TocBuilder, Error> {
+    pub(crate) fn finish(self) -> Result<TocBuilder, Error> {
         let whole = match &self.state {
             State::Header | State::LastHeader => self.gathered.is_empty(),
             State::Content { end, .. } => *end <= self.at,

@@ -4,16 +4,17 @@
 //! RFC 1952, section 2.2: a file is a series of members. What follows the last member and is no member itself (zeros
 //! to a block size, garbage) is ignored, as gzip does; the diff id judges what was decoded.
 
-use super::decode::{Mark, Step};
-use super::inflate::{Flow, Inflater, Place, Stop, Trailer, WINDOW};
+use super::inflate::{Flow, Inflater, Place, Stop, Trailer};
+use super::step::Step;
+use crate::layer::index::{Mark, WINDOW};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
-pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// CRC and size behind the deflate stream, which a raw inflater leaves to us.
 const TRAILER: usize = 8;
 
 /// A decoder of gzip members.
-pub(super) struct Gzip {
+pub(crate) struct Gzip {
     inflater: Inflater,
     state: State,
 }
@@ -36,12 +37,12 @@ enum State {
 
 impl Gzip {
     /// A decoder at the start of a member.
-    pub(super) fn new(trailer: Trailer) -> Self {
+    pub(crate) fn new(trailer: Trailer) -> Self {
         Self { inflater: Inflater::gzip(trailer), state: State::Member }
     }
 
     /// A decoder at the start of a block; see [`Inflater::resume`].
-    pub(super) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
+    pub(crate) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
         Self { inflater: Inflater::resume(bits, last, window), state: State::Resumed }
     }
 
@@ -49,7 +50,7 @@ impl Gzip {
     ///
     /// # Errors
     /// When the block has no header.
-    pub(super) fn resume_within(
+    pub(crate) fn resume_within(
         header: (u8, u8, &[u8]),
         code: (u8, u8),
         window: &[u8; WINDOW],
@@ -58,7 +59,7 @@ impl Gzip {
     }
 
     /// Where it stands between the codes of a block, after it has filled its output.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         match self.state {
             State::Member | State::Resumed => self.inflater.place(),
             State::Trailer(_) | State::Between | State::Magic | State::Rest => Place::Elsewhere,
@@ -66,7 +67,7 @@ impl Gzip {
     }
 
     /// Whether the data may end here.
-    pub(super) fn may_end(&self) -> bool {
+    pub(crate) fn may_end(&self) -> bool {
         matches!(self.state, State::Between | State::Rest)
     }
 
@@ -74,7 +75,7 @@ impl Gzip {
     ///
     /// # Errors
     /// What is wrong with the stream.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
         match self.state {
             State::Member | State::Resumed => self.inflate(input, output, stop),
             State::Trailer(left) => Ok(self.skip_trailer(left, input.len())),

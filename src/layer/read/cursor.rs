@@ -4,13 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::cache::{Block, Buffer, PIECES_MAX, USUAL};
-use super::decode::{Codec, Decoder, Header, Mark};
-use super::error::Error;
-use super::index::Index;
-use super::inflate::{HEADER, Stop, Trailer, WINDOW};
-use super::offset::BlobOffset;
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
+use crate::layer::engine::{Decoder, HEADER, Stop, Trailer};
+use crate::layer::error::Error;
+use crate::layer::index::{BlobOffset, Codec, Header, Index, Mark, WINDOW};
 
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
@@ -20,32 +18,32 @@ const BLOCK: u64 = USUAL as u64;
 const IDLE: u32 = 3;
 
 /// A blob that can be read at random: its bytes and its index.
-pub(super) struct Seekable {
+pub(crate) struct Seekable {
     /// Tells it from others that share a cache.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Digest or path, for messages.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The compressed bytes.
-    pub(super) blob: SharedSource,
+    pub(crate) blob: SharedSource,
     /// Where decoding can start, and what must come out.
-    pub(super) index: Index,
+    pub(crate) index: Index,
     /// Called when other bytes come out: forgets the blob, so that the next to open it fetches it anew.
-    pub(super) forget: Option<Forget>,
+    pub(crate) forget: Option<Forget>,
 }
 
 /// See [`Seekable::forget`].
-pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
+pub(crate) type Forget = Box<dyn Fn() + Send + Sync>;
 
 impl Seekable {
     /// An error for bytes that are not what they were; the blob is forgotten.
-    pub(super) fn corrupt(&self, problem: &str) -> ReadError {
+    pub(crate) fn corrupt(&self, problem: &str) -> ReadError {
         self.forget.iter().for_each(|forget| forget());
         ReadError::wrap(format!("cannot read layer `{}`", self.name), Error::Damaged(problem.to_owned()))
     }
 }
 
 /// A decoder in the middle of a span.
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     layer: Arc<Seekable>,
     decoder: Decoder,
     /// The piece it stands before.
@@ -66,7 +64,7 @@ impl Cursor {
     ///
     /// # Errors
     /// `Corrupt` when the index is damaged.
-    pub(super) fn start(layer: Arc<Seekable>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
+    pub(crate) fn start(layer: Arc<Seekable>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
         let index = &layer.index;
         let start = index.span(span);
         let decoder = match start.mark {
@@ -85,32 +83,32 @@ impl Cursor {
     }
 
     /// Its memory, for the next.
-    pub(super) fn into_input(self) -> Vec<u8> {
+    pub(crate) fn into_input(self) -> Vec<u8> {
         self.input
     }
 
     /// The piece it stands before.
-    pub(super) const fn next(&self) -> usize {
+    pub(crate) const fn next(&self) -> usize {
         self.next
     }
 
     /// Whether it is through its span.
-    pub(super) const fn is_done(&self) -> bool {
+    pub(crate) const fn is_done(&self) -> bool {
         self.next == self.span.end
     }
 
     /// The blob it decodes.
-    pub(super) const fn layer(&self) -> &Arc<Seekable> {
+    pub(crate) const fn layer(&self) -> &Arc<Seekable> {
         &self.layer
     }
 
     /// About how many bytes of memory it holds.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.input.capacity() + self.decoder.weight()
     }
 
     /// The pieces of the next block, which are decoded in one go: none behind `last`, except the next.
-    pub(super) fn block(&self, last: usize) -> Range<usize> {
+    pub(crate) fn block(&self, last: usize) -> Range<usize> {
         let index = &self.layer.index;
         let start = index.piece(self.span.start).start;
         let limit = start + ((index.piece(self.next).start - start) / BLOCK + 1) * BLOCK;
@@ -120,7 +118,7 @@ impl Cursor {
     }
 
     /// How many bytes these pieces have.
-    pub(super) fn len_of(&self, pieces: &Range<usize>) -> usize {
+    pub(crate) fn len_of(&self, pieces: &Range<usize>) -> usize {
         let index = &self.layer.index;
         let len = index.piece(pieces.end - 1).end - index.piece(pieces.start).start;
         usize::try_from(len).expect("the index bounds the length of pieces")
@@ -130,7 +128,7 @@ impl Cursor {
     ///
     /// # Errors
     /// `Corrupt` when nothing comes out; else what reading the blob says.
-    pub(super) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
+    pub(crate) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
         match self.layer.index.codec() {
             Codec::Plain => self.copy(&mut out)?,
             Codec::Gzip | Codec::Zstd => self.decode(&mut out)?,

@@ -5,16 +5,16 @@
 
 use super::header::unsigned;
 use super::pax::decimal;
-use super::{Body, Run};
+use crate::layer::index::{Body, Run};
 
 /// Most bytes of map taken for one file; the map is held in memory.
-pub(super) const MAP_MAX: usize = 1 << 20;
+pub(crate) const MAP_MAX: usize = 1 << 20;
 
 /// Offsets and lengths of an old GNU header (4 pairs from byte 386) or its extension blocks (21 from byte 0).
 ///
 /// # Errors
 /// When a field is no number.
-pub(super) fn old_pairs(fields: &[u8]) -> Result<Vec<u64>, String> {
+pub(crate) fn old_pairs(fields: &[u8]) -> Result<Vec<u64>, String> {
     let used = fields.chunks_exact(24).take_while(|pair| pair[0] != 0);
     let numbers = used.flat_map(|pair| [&pair[..12], &pair[12..]]);
     numbers.map(unsigned).collect()
@@ -25,7 +25,7 @@ pub(super) fn old_pairs(fields: &[u8]) -> Result<Vec<u64>, String> {
 ///
 /// # Errors
 /// When it is malformed.
-pub(super) fn leading_map(bytes: &[u8]) -> Result<Option<Vec<u64>>, String> {
+pub(crate) fn leading_map(bytes: &[u8]) -> Result<Option<Vec<u64>>, String> {
     let mut lines = bytes.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
     let Some(count) = lines.next() else { return Ok(None) };
     let wanted = usize::try_from(decimal(count)?).ok().and_then(|count| count.checked_mul(2));
@@ -40,7 +40,7 @@ pub(super) fn leading_map(bytes: &[u8]) -> Result<Option<Vec<u64>>, String> {
 ///
 /// # Errors
 /// When runs overlap, leave the file, or are not all stored.
-pub(super) fn body(pairs: &[u64], size: u64, offset: u64, stored: u64) -> Result<Body<'static>, String> {
+pub(crate) fn body(pairs: &[u64], size: u64, offset: u64, stored: u64) -> Result<Body<'static>, String> {
     if !pairs.len().is_multiple_of(2) {
         return Err("the sparse map has an odd number of fields".to_owned());
     }

@@ -5,7 +5,8 @@
 
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
-use super::decode::{Mark, Step};
+use super::step::Step;
+use crate::layer::index::Mark;
 
 /// Zstandard_Frame magic (RFC 8878, section 3.1.1).
 const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -15,22 +16,22 @@ const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 const WINDOW_LOG_MAX: u32 = 26;
 
 /// What the decoder says of a frame that wants more.
-pub(super) const WINDOW_TOO_LARGE: &str = "Frame requires too much memory for decoding";
+pub(crate) const WINDOW_TOO_LARGE: &str = "Frame requires too much memory for decoding";
 
 /// Whether a frame, skippable or not, starts with these bytes.
-pub(super) fn starts_frame(start: &[u8]) -> bool {
+pub(crate) fn starts_frame(start: &[u8]) -> bool {
     start.starts_with(&FRAME) || (start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == SKIPPABLE)
 }
 
 /// A decoder of zstd frames.
-pub(super) struct Zstd {
+pub(crate) struct Zstd {
     context: DCtx<'static>,
     between: bool,
 }
 
 impl Zstd {
     /// A decoder at the start of a frame.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut context = DCtx::create();
         let set = context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX));
         set.expect("26 is within zstd's bounds");
@@ -38,12 +39,12 @@ impl Zstd {
     }
 
     /// Whether the data may end here.
-    pub(super) const fn may_end(&self) -> bool {
+    pub(crate) const fn may_end(&self) -> bool {
         self.between
     }
 
     /// Bytes of memory behind it, its window included.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.context.sizeof()
     }
 
@@ -51,7 +52,7 @@ impl Zstd {
     ///
     /// # Errors
     /// What is wrong with the stream.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
         if input.is_empty() && self.between {
             return Ok(Step::consumed(0));
         }

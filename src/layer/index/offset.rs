@@ -2,22 +2,22 @@
 
 /// Offset in a blob as it is stored, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct BlobOffset(pub(super) u64);
+pub(crate) struct BlobOffset(pub(crate) u64);
 
 /// Offset in a diff, the uncompressed tar, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct DiffOffset(pub(super) u64);
+pub(crate) struct DiffOffset(pub(crate) u64);
 
 impl BlobOffset {
     /// The offset `len` bytes further on.
-    pub(super) const fn plus(self, len: usize) -> Self {
+    pub(crate) const fn plus(self, len: usize) -> Self {
         Self(self.0 + len as u64)
     }
 }
 
 impl DiffOffset {
     /// The offset `len` bytes further on.
-    pub(super) const fn plus(self, len: usize) -> Self {
+    pub(crate) const fn plus(self, len: usize) -> Self {
         Self(self.0 + len as u64)
     }
 }

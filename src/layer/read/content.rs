@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::cursor::Seekable;
-use super::offset::DiffOffset;
 use super::pool::Pool;
 use crate::extent::{ReadError, Source};
+use crate::layer::index::DiffOffset;
 
 /// The uncompressed bytes of an indexed blob.
-pub(super) struct DiffSource {
-    pub(super) layer: Arc<Seekable>,
-    pub(super) pool: Arc<Pool>,
+pub(crate) struct DiffSource {
+    pub(crate) layer: Arc<Seekable>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl Source for DiffSource {
@@ -51,9 +51,9 @@ mod tests {
 
     use super::*;
     use crate::base::{Digest, ErrorKind, Fault as _};
-    use crate::layer::build::{self, Expected, Flow, Plan};
-    use crate::layer::cursor::Seekable;
     use crate::layer::index::Index;
+    use crate::layer::pass::{self, Expected, Flow, Plan};
+    use crate::layer::read::cursor::Seekable;
 
     /// A blob of which so many reads in a row fail.
     struct Failing {
@@ -81,7 +81,7 @@ mod tests {
     fn over(blob: Arc<Failing>) -> DiffSource {
         let expected = Expected { size: blob.size(), digest: None, diff_id: None };
         let flow = Flow { input: &mut &blob.blob[..], copy: None, progress: &|_| {} };
-        let draft = build::pass(flow, &expected, Plan { span_size: 1 << 20, scanner: None }).unwrap();
+        let draft = pass::pass(flow, &expected, Plan { span_size: 1 << 20, scanner: None }).unwrap();
         let subject = Digest::of(b"");
         let (index, _) = Index::open(Box::new(draft.encode(&subject)), &subject).unwrap();
         let pool = Arc::new(Pool::new(1 << 20, 0));

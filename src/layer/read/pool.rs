@@ -15,8 +15,8 @@ use std::thread;
 
 use super::cache::{Block, Cache, Decoded};
 use super::cursor::{Cursor, Seekable};
-use super::offset::DiffOffset;
 use crate::extent::{ReadError, Streams};
+use crate::layer::index::DiffOffset;
 
 /// How far ahead of a run a piece may lie to be waited for, in pieces; beyond, another run is quicker.
 const JOIN: usize = 128;
@@ -33,7 +33,7 @@ const RESTING_BYTES: usize = 16 << 20;
 const INPUTS: usize = 4;
 
 /// Decoders, their cache, and the threads that decode ahead.
-pub(super) struct Pool(Arc<Shared>);
+pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -110,7 +110,7 @@ enum Executor {
 
 impl Pool {
     /// A pool with a cache of `cache` bytes and up to `workers` threads, which start when there is something to do.
-    pub(super) fn new(cache: usize, workers: usize) -> Self {
+    pub(crate) fn new(cache: usize, workers: usize) -> Self {
         let state = State {
             cache: Cache::new(cache),
             // While it waits to be read, as much is read again; only what is older than both may have to go.
@@ -130,19 +130,19 @@ impl Pool {
     }
 
     /// A number for a further layer.
-    pub(super) fn new_id(&self) -> u64 {
+    pub(crate) fn new_id(&self) -> u64 {
         let mut state = self.0.lock();
         state.last_id += 1;
         state.last_id
     }
 
     /// Bytes decoded so far.
-    pub(super) fn decoded(&self) -> u64 {
+    pub(crate) fn decoded(&self) -> u64 {
         self.0.lock().decoded
     }
 
     /// Takes note of a read of these bytes of the diff, and has decoded ahead what is worth it.
-    pub(super) fn note(&self, layer: &Arc<Seekable>, read: &Range<u64>) {
+    pub(crate) fn note(&self, layer: &Arc<Seekable>, read: &Range<u64>) {
         let mut state = self.0.lock();
         let Some(ahead) = state.streams.note(layer.id, read) else { return };
         if state.limit > 0 && state.ask(layer, ahead.start..ahead.end.min(layer.index.diff_size())) {
@@ -154,7 +154,7 @@ impl Pool {
     ///
     /// # Errors
     /// What decoding it says.
-    pub(super) fn block(&self, layer: &Arc<Seekable>, piece: usize, last: usize) -> Outcome {
+    pub(crate) fn block(&self, layer: &Arc<Seekable>, piece: usize, last: usize) -> Outcome {
         let mut state = self.0.lock();
         if let Some(block) = state.cache.lookup((layer.id, piece)) {
             return Ok(block);
@@ -183,7 +183,7 @@ impl Pool {
     }
 
     /// Drops a block with a piece that is not what it was, and returns the error that tells so.
-    pub(super) fn reject(&self, layer: &Seekable, block: &Block, piece: usize) -> ReadError {
+    pub(crate) fn reject(&self, layer: &Seekable, block: &Block, piece: usize) -> ReadError {
         let mut state = self.0.lock();
         state.cache.remove((layer.id, block.pieces().start));
         state.resting.retain(|(_, cursor)| cursor.layer().id != layer.id);

@@ -4,21 +4,18 @@
 //! that give the position of each byte away. About a tenth of a window is ever used; the rest becomes zeros, which
 //! compress to nothing.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
-use super::columns::{Column, Cursor};
-use super::inflate::{Flow, Inflater, Stop, WINDOW};
+use crate::layer::engine::{Flow, Inflater, Stop};
+use crate::layer::index::{Column, WINDOW};
 
 /// zstd's level: higher ones gain little over so few bytes.
 const LEVEL: i32 = 3;
 /// Bytes between two runs that are kept with them, since another run would take as many.
 const GAP: usize = 2;
-/// Longest window before compression: its bytes, and at most three for each end of a run of them.
-const KEPT_MAX: usize = 8 * WINDOW;
 
 /// Makes and packs sparse windows.
-pub(super) struct Sparsifier {
+pub(crate) struct Sparsifier {
     /// Two windows whose bytes at a position differ from each other, and together tell the position.
     low: Box<[u8; WINDOW]>,
     high: Box<[u8; WINDOW]>,
@@ -28,7 +25,7 @@ pub(super) struct Sparsifier {
 
 impl Sparsifier {
     /// One of these serves many windows.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zeros = || Box::new([0; WINDOW]);
         let (mut low, mut high) = (zeros(), zeros());
         for (position, (low, high)) in low.iter_mut().zip(high.iter_mut()).enumerate() {
@@ -40,7 +37,7 @@ impl Sparsifier {
 
     /// Packs `window`, keeping what `lookahead`, the deflate data behind it, needs; `resume` starts over a window there.
     /// `None` when something else than `diff` comes out.
-    pub(super) fn pack(
+    pub(crate) fn pack(
         &mut self,
         window: &[u8; WINDOW],
         lookahead: &[u8],
@@ -120,38 +117,6 @@ impl Used {
     }
 }
 
-thread_local! {
-    /// Making one takes longer than unpacking a window does.
-    static DECOMPRESSOR: RefCell<(zstd::bulk::Decompressor<'static>, Vec<u8>)> = RefCell::new((
-        zstd::bulk::Decompressor::new().expect("made unless there is no memory"),
-        Vec::with_capacity(KEPT_MAX),
-    ));
-}
-
-/// Unpacks a window; `None` when it is damaged.
-pub(super) fn unpack(packed: &[u8]) -> Option<Box<[u8; WINDOW]>> {
-    DECOMPRESSOR.with_borrow_mut(|(zstd, bytes)| {
-        bytes.clear();
-        zstd.decompress_to_buffer(packed, bytes).ok()?;
-        spread(bytes)
-    })
-}
-
-/// A window with what was kept of it, and zeros elsewhere.
-fn spread(kept: &[u8]) -> Option<Box<[u8; WINDOW]>> {
-    let mut window = Box::new([0; WINDOW]);
-    let mut kept = Cursor::new(kept);
-    let mut places = Cursor::new(kept.bytes()?);
-    let mut end = 0_usize;
-    while places.left() > 0 {
-        let start = end.checked_add(places.length()?)?;
-        end = start.checked_add(places.length()?)?;
-        let run = window.get_mut(start..end)?;
-        run.copy_from_slice(kept.raw(run.len())?);
-    }
-    (kept.left() == 0).then_some(window)
-}
-
 /// The number of leading bytes in which two slices agree.
 fn agreeing(a: &[u8], b: &[u8]) -> usize {
     let (words, _) = a.as_chunks::<8>();
@@ -197,6 +162,7 @@ fn inflate_all(mut inflater: Inflater, mut input: &[u8], output: &mut [u8]) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::index::spread;
 
     #[test]
     fn what_is_kept_comes_back() {

@@ -1,0 +1,12 @@
+//! One reading of a blob, which finds out everything there is to know about it.
+
+mod build;
+mod cut;
+mod header;
+mod pax;
+mod sparse;
+mod tar;
+mod window;
+
+pub(crate) use build::{Expected, Flow, Plan, pass};
+pub(crate) use tar::Scanner;

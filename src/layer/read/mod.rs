@@ -1,0 +1,10 @@
+//! Random access: any range of a diff, verified, decoding only what is behind it.
+
+mod cache;
+mod content;
+mod cursor;
+mod pool;
+
+pub(crate) use content::DiffSource;
+pub(crate) use cursor::Seekable;
+pub(crate) use pool::Pool;
