@@ -43,7 +43,7 @@ def index(probe, image):
     shutil.rmtree(cache, ignore_errors=True)
     machine.read_through(image.blob)
     seconds, size, entries = run(probe, "index", data.LAYOUT, cache, layer(image)).split()
-    # Where src/layer/index.rs has the number of spans.
+    # Where src/layer/index/layout.rs has the number of spans.
     head = (cache / "lkit/index" / image.digest.removeprefix("sha256:")).read_bytes()[:104]
     (spans,) = struct.unpack_from("<Q", head, 96)
     shutil.rmtree(cache)

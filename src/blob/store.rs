@@ -6,8 +6,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
 use super::refs::empty_index;
 use super::write::{Temporary, sweep};
 use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
@@ -153,21 +151,17 @@ impl Store {
         Guard::acquire(&self.lock_dir().join(digest.hex()))
     }
 
-    /// The index file `key`, mapped; `None` when there is none. What it holds is checked by who wrote it.
+    /// The index file `key`, open; `None` when there is none. What it holds is checked by who wrote it.
     ///
     /// # Errors
     /// When the file system fails.
-    pub fn index(&self, key: &str) -> Result<Option<Mmap>, Error> {
+    pub fn index(&self, key: &str) -> Result<Option<fs::File>, Error> {
         let path = self.index_path(key)?;
-        let file = match fs::File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
-        // SAFETY: index files are never written in place, only replaced by a rename or removed, and a mapping outlives
-        // both. Who cuts a file of the cache short by hand gets SIGBUS, as with every mapped program file.
-        let map = unsafe { Mmap::map(&file) };
-        map.map(Some).map_err(Error::io("map", &path))
+        match fs::File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", &path)(error)),
+        }
     }
 
     /// Keeps an index file: `key` is letters, digits, `.`, `-` and `_`, and begins with the 64 hex digits of the blob

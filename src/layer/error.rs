@@ -90,6 +90,9 @@ pub enum Error {
         /// How it shows.
         String,
     ),
+    /// An index that was right when it was opened no longer is.
+    #[error("its index was damaged since it was opened")]
+    DamagedIndex,
     /// The bytes could not be read.
     #[error("cannot read the blob")]
     Read(#[source] std::io::Error),
@@ -147,7 +150,8 @@ impl Fault for Error {
             | Self::Cut(_)
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
-            | Self::Damaged(_) => ErrorKind::Corrupt,
+            | Self::Damaged(_)
+            | Self::DamagedIndex => ErrorKind::Corrupt,
             Self::Compression(_) | Self::Window => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
@@ -165,6 +169,7 @@ impl Fault for Error {
                 "mount again: a damaged blob in the cache is fetched anew, one in a layout must be copied there again"
                     .to_owned(),
             ),
+            Self::DamagedIndex => Some("mount again: the index is made anew from the blob".to_owned()),
             Self::DiffId { .. } => Some("the image was built wrongly; rebuild or replace it".to_owned()),
             Self::Compression(_) => Some("OCI layers are gzip, zstd or plain tar; rebuild the image".to_owned()),
             Self::Window => Some("compress the layer with a smaller window, such as `zstd --long=26`".to_owned()),

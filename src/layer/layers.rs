@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
-use super::index::{Draft, Index, Toc};
-use super::pass::{self, Expected, Flow, Plan, Scanner};
-use super::read::{DiffSource, Pool, Seekable};
+use super::index::{Draft, Index, IndexBytes, Toc};
+use super::pass::{self, Expected, Plan, Scanner, Transfer};
+use super::read::{Damaged, DiffSource, IndexedBlob, Pool};
 use crate::base::{Digest, Event, MIB, Monitor, give_back};
 use crate::blob::{Blob, Fetch, Store};
 use crate::extent::SharedSource;
@@ -135,12 +135,15 @@ impl Layers {
             return Err(Error::DiffId { expected: wanted.diff_id, actual: diff_id });
         }
         let (store, digest) = (self.store.clone(), wanted.digest);
-        let forget = move || {
-            // Best effort: what cannot be removed is told again by the next read.
-            let _ = store.discard(&digest).and_then(|_| store.drop_index(&digest.hex()));
+        let forget = move |damaged: Damaged| {
+            // Best effort: what cannot be removed is found damaged again by the next read.
+            if damaged == Damaged::Blob {
+                store.discard(&digest).ok();
+            }
+            store.drop_index(&digest.hex()).ok();
         };
         let name = digest.to_string();
-        let diff = self.diff(digest, || Seekable {
+        let diff = self.diff(digest, || IndexedBlob {
             id: self.pool.new_id(),
             name,
             blob: Arc::new(blob),
@@ -179,14 +182,14 @@ impl Layers {
         let plan = Plan { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
         let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));
-        let draft = pass::pass(Flow { input, copy, progress: &progress }, &expected, plan);
+        let draft = pass::pass(Transfer { input, copy, progress: &progress }, &expected, plan);
         draft.map_err(|error| error.out_of_stream(&digest))
     }
 
     /// An index that was kept, with its table of contents; a damaged one is dropped.
     pub(super) fn kept(&self, key: &str, subject: &Digest) -> Result<Option<(Index, Toc)>, Error> {
         let Some(file) = self.store.index(key)? else { return Ok(None) };
-        let opened = Index::open(Box::new(file), subject);
+        let opened = Index::open(IndexBytes::File(file), subject);
         if opened.is_none() {
             self.store.drop_index(key)?;
         }
@@ -206,11 +209,11 @@ impl Layers {
 
     /// Opens an index that is not kept.
     pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest) -> (Index, Toc) {
-        Index::open(Box::new(bytes), subject).expect("what was just encoded is sound")
+        Index::open(IndexBytes::Memory(bytes), subject).expect("what was just encoded is sound")
     }
 
     /// The diff of an indexed blob: the one in use, if there is one, so that its content is cached once.
-    pub(super) fn diff(&self, subject: Digest, open_blob: impl FnOnce() -> Seekable) -> SharedSource {
+    pub(super) fn diff(&self, subject: Digest, open_blob: impl FnOnce() -> IndexedBlob) -> SharedSource {
         let mut open = self.open_diffs();
         open.retain(|(_, diff)| diff.strong_count() > 0);
         let in_use = open.iter().filter(|(of, _)| *of == subject).find_map(|(_, diff)| diff.upgrade());

@@ -6,12 +6,12 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::engine::{Gzip, Stop, Trailer, sniff};
+use super::engine::{Checks, Decoder, Flow, Problem, Room, sniff};
 use super::error::Error;
-use super::index::{Codec, Draft, Index, Toc};
+use super::index::{BlobOffset, Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
-use super::pass::{self, Expected, Flow, Plan, Scanner};
-use super::read::Seekable;
+use super::pass::{self, Expected, Plan, Scanner, Transfer};
+use super::read::IndexedBlob;
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource, Slice, Source};
 
@@ -70,7 +70,7 @@ impl Layers {
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
         let (blob, name) = (file.slice()?, file.to_string());
-        Ok(self.diff(subject, || Seekable { id: self.pool.new_id(), name, blob, index, forget: None }))
+        Ok(self.diff(subject, || IndexedBlob { id: self.pool.new_id(), name, blob, index, forget: None }))
     }
 
     /// The index of a file in a layer: kept, or made now.
@@ -96,8 +96,8 @@ impl Layers {
         let mut input = InnerReader { file, at: 0 };
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let plan = Plan { span_size: self.options.span_size, scanner };
-        let flow = Flow { input: &mut input, copy: None, progress: &|_| {} };
-        let draft = pass::pass(flow, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
+        let transfer = Transfer { input: &mut input, copy: None, progress: &|_| {} };
+        let draft = pass::pass(transfer, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
 }
@@ -186,11 +186,21 @@ impl Inflated {
         let mut packed = vec![0; len];
         self.file.source.read_at(&mut packed, self.file.offset)?;
         let mut content = vec![0; usize::try_from(HEAD).expect("a few KiB")];
-        let broken =
-            |problem| unreadable(Error::Stream { format: "gzip", at: self.file.offset, problem }.of(&self.file));
-        let step = Gzip::new(Trailer::Checked).step(&packed, &mut content, Stop::Late).map_err(broken)?;
-        content.truncate(step.produced);
-        Ok(content)
+        let broken = |problem: Problem| {
+            let (at, problem) = (self.file.offset, problem.to_string());
+            unreadable(Error::Stream { format: "gzip", at, problem }.of(&self.file))
+        };
+        let mut decoder = Decoder::new(Codec::Gzip, BlobOffset(0), Checks::Left);
+        let (mut used, mut len) = (0, 0);
+        loop {
+            let room = Room { at: len, enough: content.len(), buffer: &mut content, window: &[] };
+            let step = decoder.step(&packed[used..], room).map_err(broken)?;
+            (used, len) = (used + step.consumed, len + step.produced);
+            if step.flow != Flow::Enough || len == content.len() {
+                content.truncate(len);
+                return Ok(content);
+            }
+        }
     }
 }
 

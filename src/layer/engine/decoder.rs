@@ -1,11 +1,12 @@
-//! The decoders of all compressions behind one stepping interface, which tells where decoding can start again.
+//! The decoders of all compressions behind one stepping interface, which says where decoding can start again.
 
-use super::gzip::{self, Gzip};
-use super::inflate::{Place, Stop, Trailer};
-use super::step::Step;
+use super::gzip::Gzip;
+use super::member::{Checks, MAGIC};
+use super::problem::Problem;
+use super::room::{Flow, Room, Step};
 use super::zstd::{self, Zstd};
 use crate::layer::error::Error;
-use crate::layer::index::{Codec, Mark, WINDOW};
+use crate::layer::index::{BlobOffset, Codec, ResumePoint, UsedBytes, WINDOW};
 
 /// Recognises a compression by a blob's first bytes (six are enough); media types are known to lie.
 ///
@@ -13,7 +14,7 @@ use crate::layer::index::{Codec, Mark, WINDOW};
 /// When it is one that OCI layers do not have.
 pub(crate) fn sniff(start: &[u8]) -> Result<Codec, Error> {
     match start {
-        _ if start.starts_with(&gzip::MAGIC) => Ok(Codec::Gzip),
+        _ if start.starts_with(&MAGIC) => Ok(Codec::Gzip),
         _ if zstd::starts_frame(start) => Ok(Codec::Zstd),
         _ if start.starts_with(b"BZh") => Err(Error::Compression("bzip2")),
         _ if start.starts_with(b"\xfd7zXZ\0") => Err(Error::Compression("xz")),
@@ -23,70 +24,85 @@ pub(crate) fn sniff(start: &[u8]) -> Result<Codec, Error> {
 
 /// A decoder in the middle of a blob.
 pub(crate) enum Decoder {
-    /// Copies.
-    Plain,
-    /// Inflates. Boxed: rare, and much larger than the others.
+    /// Copies; holds the next byte of the blob.
+    Plain(BlobOffset),
+    /// Inflates. Boxed: much larger than the others.
     Gzip(Box<Gzip>),
     /// Decodes frames.
     Zstd(Zstd),
 }
 
 impl Decoder {
-    /// A decoder at a [`Mark::Frame`].
-    pub(crate) fn new(codec: Codec, trailer: Trailer) -> Self {
+    /// A decoder at a [`ResumePoint::Frame`] at this byte.
+    pub(crate) fn new(codec: Codec, at: BlobOffset, checks: Checks) -> Self {
         match codec {
-            Codec::Plain => Self::Plain,
-            Codec::Gzip => Self::Gzip(Box::new(Gzip::new(trailer))),
-            Codec::Zstd => Self::Zstd(Zstd::new()),
+            Codec::Plain => Self::Plain(at),
+            Codec::Gzip => Self::Gzip(Box::new(Gzip::new(at, checks))),
+            Codec::Zstd => Self::Zstd(Zstd::new(at)),
         }
     }
 
-    /// A decoder at a [`Mark::Block`]; `last` is the byte before it, `window` the output before it.
-    pub(crate) fn resume(bits: u8, last: u8, window: &[u8; WINDOW]) -> Self {
-        Self::Gzip(Box::new(Gzip::resume(bits, last, window)))
-    }
-
-    /// A decoder at a [`Mark::Code`] with these bits and this byte before it, in a block with this header.
+    /// A decoder at any place. For a place between codes, `header` starts with the byte that its block starts in, and holds
+    /// the header of the block. The next input starts with the [byte](ResumePoint::byte) of the place.
     ///
     /// # Errors
-    /// When the block has no header.
-    pub(crate) fn resume_within(
-        header: (u8, u8, &[u8]),
-        code: (u8, u8),
-        window: &[u8; WINDOW],
-    ) -> Result<Self, String> {
-        Ok(Self::Gzip(Box::new(Gzip::resume_within(header, code, window)?)))
-    }
-
-    /// Where it stands between the codes of a block, after it has filled its output.
-    pub(crate) fn place(&self) -> Place {
-        match self {
-            Self::Gzip(gzip) => gzip.place(),
-            Self::Plain | Self::Zstd(_) => Place::Elsewhere,
+    /// When decoding cannot start there.
+    pub(crate) fn resume(codec: Codec, point: ResumePoint, header: &[u8]) -> Result<Self, Problem> {
+        match (codec, point) {
+            (_, ResumePoint::Frame(at)) => Ok(Self::new(codec, at, Checks::Left)),
+            (Codec::Gzip, ResumePoint::Code { position, block }) => {
+                let mut gzip = Box::new(Gzip::new(position.byte(), Checks::Left));
+                gzip.resume(position, block, header)?;
+                Ok(Self::Gzip(gzip))
+            }
+            (Codec::Plain | Codec::Zstd, ResumePoint::Code { .. }) => Err(Problem::Start),
         }
     }
 
-    /// Decodes some bytes of `input` to the front of `output`. A step that neither reads nor writes wants more of
-    /// whichever is empty. Blocks are marked only where `stop` says so, frames always.
+    /// Where it stands, if decoding can start there.
+    pub(crate) fn resume_point(&self) -> Option<ResumePoint> {
+        match self {
+            Self::Plain(at) => Some(ResumePoint::Frame(*at)),
+            Self::Gzip(gzip) => gzip.resume_point(),
+            Self::Zstd(zstd) => zstd.resume_point(),
+        }
+    }
+
+    /// Decodes some bytes of `input`.
     ///
     /// # Errors
     /// What is wrong with the stream.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], stop: Stop) -> Result<Step, String> {
+    pub(crate) fn step(&mut self, input: &[u8], room: Room<'_>) -> Result<Step, Problem> {
         match self {
-            Self::Plain => {
-                let len = input.len().min(output.len());
-                output[..len].copy_from_slice(&input[..len]);
-                Ok(Step { consumed: len, produced: len, mark: Some(Mark::Frame) })
+            Self::Plain(at) => {
+                let step = copy(input, room);
+                *at = at.plus(step.consumed);
+                Ok(step)
             }
-            Self::Gzip(gzip) => gzip.step(input, output, stop),
-            Self::Zstd(zstd) => zstd.step(input, output),
+            Self::Gzip(gzip) => gzip.step(input, room),
+            Self::Zstd(zstd) => zstd.step(input, room),
+        }
+    }
+
+    /// Takes note from now on of what is referred to before the buffer.
+    pub(crate) fn watch(&mut self) {
+        if let Self::Gzip(gzip) = self {
+            gzip.watch();
+        }
+    }
+
+    /// What was referred to since [`watch`](Self::watch).
+    pub(crate) fn watched(&mut self) -> Option<UsedBytes> {
+        match self {
+            Self::Gzip(gzip) => gzip.watched(),
+            Self::Plain(_) | Self::Zstd(_) => None,
         }
     }
 
     /// Whether the blob may end here.
-    pub(crate) fn may_end(&self) -> bool {
+    pub(crate) const fn may_end(&self) -> bool {
         match self {
-            Self::Plain => true,
+            Self::Plain(_) => true,
             Self::Gzip(gzip) => gzip.may_end(),
             Self::Zstd(zstd) => zstd.may_end(),
         }
@@ -95,9 +111,17 @@ impl Decoder {
     /// About how many bytes of memory it holds.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Plain => 0,
-            Self::Gzip(_) => 2 * WINDOW,
+            Self::Plain(_) => 0,
+            Self::Gzip(_) => WINDOW,
             Self::Zstd(zstd) => zstd.weight(),
         }
     }
+}
+
+fn copy(input: &[u8], room: Room<'_>) -> Step {
+    let end = room.buffer.len().min(room.enough.max(room.at));
+    let len = input.len().min(end - room.at);
+    room.buffer[room.at..room.at + len].copy_from_slice(&input[..len]);
+    let flow = if room.at + len == end { Flow::Enough } else { Flow::Input };
+    Step { consumed: len, produced: len, flow }
 }

@@ -1,12 +1,29 @@
-//! Bytes to bytes: decoders of all compressions, which tell where decoding can start again, and start there.
+//! Compressed bytes to bytes: decoders that say where decoding can start again, and start there.
+//!
+//! ```text
+//! decoder ─┬─ gzip ─┬─ member      the frame around deflate streams
+//!          │        └─ inflate ─── codes, tables, bits
+//!          └─ zstd                 frames, by the zstd library
+//! ```
+//!
+//! Output is flat: a decoder writes behind the 32 KiB it has written before, so nothing is copied out of a window.
 
+mod bits;
+mod codes;
 mod decoder;
 mod gzip;
 mod inflate;
-mod step;
+mod member;
+mod problem;
+mod room;
+mod tables;
 mod zstd;
 
 pub(crate) use decoder::{Decoder, sniff};
-pub(crate) use gzip::Gzip;
-pub(crate) use inflate::{Flow, HEADER, Inflater, Place, Stop, Trailer};
-pub(crate) use zstd::WINDOW_TOO_LARGE;
+pub(crate) use inflate::HEADER_MAX;
+pub(crate) use member::Checks;
+pub(crate) use problem::Problem;
+pub(crate) use room::{Flow, MARGIN, Room};
+
+#[cfg(test)]
+mod tests;

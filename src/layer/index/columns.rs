@@ -47,6 +47,11 @@ impl Column {
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.0
     }
+
+    /// What was added.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// A column being read; `None` past its end or for what no writer writes.

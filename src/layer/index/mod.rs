@@ -3,21 +3,25 @@
 
 mod codec;
 mod columns;
+mod draft;
 mod entry;
 mod file;
+mod layout;
 mod offset;
+mod part;
 mod resume;
 mod toc;
 mod window;
 
 pub(crate) use codec::Codec;
-pub(crate) use columns::Column;
+pub(crate) use draft::{Draft, Piece, Span};
 pub use entry::{Body, Entry, Run};
-pub(crate) use file::{Draft, Index, PIECE_MAX, Piece, Span};
-pub(crate) use offset::{BlobOffset, DiffOffset};
-pub(crate) use resume::{Header, Mark};
+pub(crate) use file::{Index, IndexBytes, PIECE_MAX};
+pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
+pub(crate) use part::Digests;
+pub(crate) use resume::ResumePoint;
 pub use toc::Toc;
 pub(crate) use toc::TocBuilder;
-pub(crate) use window::WINDOW;
 #[cfg(test)]
 pub(crate) use window::spread;
+pub(crate) use window::{UsedBytes, WINDOW};

@@ -1,31 +1,35 @@
 //! Where decoding of a blob can start, and what is needed to start there.
 
-/// A place at which a decoder can start afresh.
+use super::offset::{BitOffset, BlobOffset};
+
+/// A place at which a decoder can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(crate) enum ResumePoint {
     /// Nothing before it is needed: a gzip member, a zstd frame, any byte of a plain tar.
-    Frame,
-    /// A deflate block: needs the 32 KiB of output before it. `bits` high bits of the byte before it are unread.
-    Block {
-        /// 0–7.
-        bits: u8,
-    },
-    /// A code within a deflate block: needs that, and the header of the block.
+    Frame(BlobOffset),
+    /// Between two codes of a deflate block: needs the header of the block and the 32 KiB of output before.
     Code {
-        /// 0–7.
-        bits: u8,
-        /// Where the header is.
-        header: Header,
+        /// The first bit of the code behind.
+        position: BitOffset,
+        /// The first bit of the block, which is the same before its header.
+        block: BitOffset,
     },
 }
 
-/// Where the header of a deflate block is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    /// Bytes from its first whole byte to the first whole byte behind the mark.
-    pub(crate) back: u32,
-    /// Unread bits of the byte before it, 0–7.
-    pub(crate) bits: u8,
-    /// The byte before it.
-    pub(crate) last: u8,
+impl ResumePoint {
+    /// The first byte of the blob that is read from here on, headers apart.
+    pub(crate) const fn byte(self) -> BlobOffset {
+        match self {
+            Self::Frame(offset) => offset,
+            Self::Code { position, .. } => position.byte(),
+        }
+    }
+
+    /// The end of the bytes of the blob that hold what is before.
+    pub(crate) const fn byte_end(self) -> BlobOffset {
+        match self {
+            Self::Frame(offset) => offset,
+            Self::Code { position, .. } => position.byte_end(),
+        }
+    }
 }

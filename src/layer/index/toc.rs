@@ -23,6 +23,8 @@ use crate::base::{FileKind, Metadata, Xattr};
 
 /// Number of columns.
 const COLUMNS: usize = 10;
+/// Longest head of a table: the number of entries and the lengths of the columns, in bytes.
+const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// zstd's level: past it an index gets hardly smaller.
 const LEVEL: i32 = 6;
 /// Kinds of file as a tag numbers them.
@@ -169,11 +171,14 @@ pub struct Toc {
 }
 
 impl Toc {
-    /// Unpacks a table; `None` when it is damaged.
-    pub(crate) fn decode(packed: &[u8]) -> Option<Self> {
+    /// Unpacks the table of a tar of `tar_size` bytes; `None` when it is damaged.
+    pub(crate) fn decode(packed: &[u8], tar_size: u64) -> Option<Self> {
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
+        // What the table says of an entry, the headers of the tar say in about as many bytes or more.
+        if size > tar_size.saturating_mul(2).saturating_add(HEAD_MAX) {
+            return None;
+        }
         let mut bytes = Vec::new();
-        // A damaged size may be any.
         bytes.try_reserve_exact(usize::try_from(size).ok()?).ok()?;
         zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
         let mut cursor = Cursor::new(&bytes);
@@ -225,7 +230,7 @@ impl<'a> FromIterator<Entry<'a>> for Toc {
     fn from_iter<I: IntoIterator<Item = Entry<'a>>>(entries: I) -> Self {
         let mut builder = TocBuilder::default();
         entries.into_iter().for_each(|entry| builder.push(&entry));
-        Self::decode(&builder.finish()).expect("a table that was just written is sound")
+        Self::decode(&builder.finish(), u64::MAX).expect("a table that was just written is sound")
     }
 }
 
@@ -379,10 +384,10 @@ mod tests {
             for value in [0, 1, 0x7f, 0x80, 0xff, whole[at] ^ 1] {
                 let mut damaged = whole.clone();
                 damaged[at] = value;
-                let toc = Toc::decode(&zstd::bulk::compress(&damaged, 1).unwrap());
+                let toc = Toc::decode(&zstd::bulk::compress(&damaged, 1).unwrap(), u64::MAX);
                 assert!(toc.is_none_or(|toc| count(&toc) <= toc.len()));
             }
-            assert!(Toc::decode(&zstd::bulk::compress(&whole[..at], 1).unwrap()).is_none());
+            assert!(Toc::decode(&zstd::bulk::compress(&whole[..at], 1).unwrap(), u64::MAX).is_none());
         }
     }
 }

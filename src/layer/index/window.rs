@@ -5,13 +5,68 @@
 //! that are left out before a run, and its length.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
-use super::columns::Cursor;
+use super::columns::{Column, Cursor};
 
 /// How far back deflate can refer, in bytes (RFC 1951, section 2).
 pub(crate) const WINDOW: usize = 32 << 10;
 /// Longest window before compression: its bytes, and at most three for each end of a run of them.
 const KEPT_MAX: usize = 8 * WINDOW;
+
+/// Bytes between two runs that are kept with them, since another run would take as many.
+const GAP: usize = 2;
+
+/// The positions of a window that something refers to.
+pub(crate) struct UsedBytes(Box<[u64; WINDOW / 64]>);
+
+impl Default for UsedBytes {
+    /// None.
+    fn default() -> Self {
+        Self(Box::new([0; WINDOW / 64]))
+    }
+}
+
+impl UsedBytes {
+    /// Adds positions, all below [`WINDOW`].
+    pub(crate) fn add(&mut self, run: Range<usize>) {
+        let mut at = run.start;
+        while at < run.end {
+            let len = (64 - at % 64).min(run.end - at);
+            self.0[at / 64] |= u64::MAX >> (64 - len) << (at % 64);
+            at += len;
+        }
+    }
+
+    /// In order.
+    fn positions(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let words = std::iter::successors(Some(*word), |left| Some(left & left.wrapping_sub(1)));
+            words.take_while(|left| *left != 0).map(move |left| at * 64 + left.trailing_zeros() as usize)
+        })
+    }
+
+    /// What is kept of the window, before it is compressed.
+    pub(crate) fn keep(&self, window: &[u8; WINDOW]) -> Vec<u8> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for position in self.positions() {
+            match runs.last_mut() {
+                Some(run) if position <= run.end + GAP => run.end = position + 1,
+                _ => runs.push(position..position + 1),
+            }
+        }
+        let (mut places, mut end) = (Column::default(), 0);
+        for run in &runs {
+            places.length(run.start - end);
+            places.length(run.len());
+            end = run.end;
+        }
+        let mut kept = Column::default();
+        kept.bytes(places.as_slice());
+        runs.into_iter().for_each(|run| kept.raw(&window[run]));
+        kept.into_bytes()
+    }
+}
 
 thread_local! {
     /// Making one takes longer than unpacking a window does.
@@ -43,4 +98,22 @@ pub(crate) fn spread(kept: &[u8]) -> Option<Box<[u8; WINDOW]>> {
         run.copy_from_slice(kept.raw(run.len())?);
     }
     (kept.left() == 0).then_some(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let window: Box<[u8; WINDOW]> = Box::new(std::array::from_fn(|at| (at % 251) as u8 + 1));
+        for positions in [vec![], vec![0], vec![WINDOW - 1], vec![5, 6, 8, 900, 901], (0..WINDOW).step_by(4).collect()]
+        {
+            let mut used = UsedBytes::default();
+            positions.iter().for_each(|position| used.add(*position..position + 1));
+            let back = spread(&used.keep(&window)).unwrap();
+            assert!(positions.iter().all(|position| back[*position] == window[*position]));
+            assert!(back.iter().zip(&*window).all(|(back, byte)| *back == 0 || back == byte));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! thread   intake                       decode                     digest
 //! does     read, SHA-256 of the blob,   decode, scan the tar,      SHA-256 of the diff, BLAKE3 of
-//!          copy to the store            cut into stretches         the pieces, sparse windows
+//!          copy to the store            cut into stretches         the pieces, packing of windows
 //!                      └── 256 KiB chunks ──┘└── stretches ───────────┘
 //! ```
 //!
@@ -19,20 +19,20 @@ use std::thread::{ScopedJoinHandle, scope};
 
 use sha2::{Digest as _, Sha256};
 
-use super::cut::{Cutter, SpanStart, Stretch};
+use super::cut::{Cutter, Stretch, Stretches};
 use super::tar::Scanner;
-use super::window::Sparsifier;
+use super::window::Packer;
 use crate::base::Digest;
-use crate::layer::engine::{Inflater, Trailer, sniff};
+use crate::layer::engine::{Checks, sniff};
 use crate::layer::error::Error;
-use crate::layer::index::{Codec, DiffOffset, Draft, Mark, Piece, Span, TocBuilder, WINDOW};
+use crate::layer::index::{Codec, DiffOffset, Draft, Piece, Span, TocBuilder};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
 /// Chunks and stretches that may wait between two threads: enough to even out, too few to matter in memory.
 const AHEAD: usize = 8;
-/// Buffers between two threads: what may wait, and one at either end.
-const BUFFERS: usize = AHEAD + 2;
+/// Buffers between two threads: what may wait, one that is read, one that is written, and one that is written next.
+const BUFFERS: usize = AHEAD + 3;
 
 /// What a blob must turn out to be.
 pub(crate) struct Expected {
@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 }
 
 /// Where the bytes of a pass come from, and go to.
-pub(crate) struct Flow<'a> {
+pub(crate) struct Transfer<'a> {
     /// The blob.
     pub(crate) input: &'a mut (dyn Read + Send),
     /// Gets a copy of every byte as it passes.
@@ -66,7 +66,7 @@ pub(crate) struct Flow<'a> {
 ///
 /// # Errors
 /// When it cannot be read or copied, or is not what was expected; a wrong blob is told before what its bytes break.
-pub(crate) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
+pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
     scope(|threads| {
         let (full, chunks) = sync_channel(AHEAD);
         let (emptied, spare) = buffers();
@@ -75,8 +75,9 @@ pub(crate) fn pass(flow: Flow<'_>, expected: &Expected, plan: Plan) -> Result<Dr
         let (used, unused) = buffers();
         let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
-        let trailer = if expected.diff_id.is_some() { Trailer::Ignored } else { Trailer::Checked };
-        let decoded = decode(&chunks, &emptied, plan, trailer, Cutting { stretches: cut, unused: &unused });
+        let checks = if expected.diff_id.is_some() { Checks::Left } else { Checks::Made };
+        let to = Cutting { scanner: plan.scanner, stretches: cut, unused };
+        let decoded = decode(&chunks, &emptied, (checks, plan.span_size), to);
         let decoded = decoded.map(|(codec, toc)| (codec, toc.finish()));
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
         chunks.iter().for_each(|chunk| drop(emptied.send(chunk)));
@@ -122,12 +123,12 @@ fn check_diff(expected: &Expected, actual: &Digest) -> Result<(), Error> {
 
 /// Reads, hashes and copies the blob, at most one chunk beyond `size`. Returns its size and digest.
 fn take_in(
-    flow: Flow<'_>,
+    flow: Transfer<'_>,
     size: u64,
     full: &SyncSender<Vec<u8>>,
     spare: &Receiver<Vec<u8>>,
 ) -> Result<(u64, Digest), Error> {
-    let Flow { input, mut copy, progress } = flow;
+    let Transfer { input, mut copy, progress } = flow;
     let (mut hash, mut done) = (Sha256::new(), 0);
     while done <= size {
         let mut chunk = spare.recv().unwrap_or_default();
@@ -166,40 +167,44 @@ fn fill(input: &mut dyn Read, buf: &mut [u8]) -> std::io::Result<usize> {
     Ok(len)
 }
 
-/// Where stretches go, and emptied buffers come from.
-struct Cutting<'a> {
+/// Scans stretches and hands them on.
+struct Cutting {
+    scanner: Option<Scanner>,
     stretches: SyncSender<Stretch>,
-    unused: &'a Receiver<Vec<u8>>,
+    unused: Receiver<Vec<u8>>,
+}
+
+impl Stretches for Cutting {
+    fn buffer(&mut self) -> Vec<u8> {
+        self.unused.recv().unwrap_or_default()
+    }
+
+    fn take(&mut self, stretch: Stretch) -> Result<(), Error> {
+        if let Some(scanner) = &mut self.scanner {
+            scanner.push(stretch.bytes())?;
+        }
+        // The receiver is gone only when it panicked, which joining it tells.
+        self.stretches.send(stretch).ok();
+        Ok(())
+    }
 }
 
 /// Decodes all chunks.
 fn decode(
     chunks: &Receiver<Vec<u8>>,
     emptied: &Sender<Vec<u8>>,
-    plan: Plan,
-    trailer: Trailer,
-    to: Cutting<'_>,
+    (checks, span_size): (Checks, u64),
+    mut to: Cutting,
 ) -> Result<(Codec, TocBuilder), Error> {
     let first = chunks.recv().unwrap_or_default();
     let codec = sniff(&first)?;
-    let mut scanner = plan.scanner;
-    let mut send = |stretch: Stretch| {
-        scanner.iter_mut().try_for_each(|scanner| scanner.push(stretch.bytes()))?;
-        // The receiver is gone only when it panicked, which joining it tells.
-        to.stretches.send(stretch).ok();
-        Ok(to.unused.recv().unwrap_or_default())
-    };
-    let mut cutter = Cutter::new(codec, trailer, plan.span_size);
-    if !first.is_empty() {
-        cutter.push(&first, &mut send)?;
-        emptied.send(first).ok();
-    }
-    for chunk in chunks {
-        cutter.push(&chunk, &mut send)?;
+    let mut cutter = Cutter::new(codec, checks, span_size);
+    for chunk in std::iter::once(first).chain(chunks) {
+        cutter.push(&chunk, &mut to)?;
         emptied.send(chunk).ok();
     }
-    cutter.finish(&mut send)?;
-    let toc = scanner.map(Scanner::finish).transpose()?;
+    cutter.finish(&mut to)?;
+    let toc = to.scanner.map(Scanner::finish).transpose()?;
     Ok((codec, toc.unwrap_or_default()))
 }
 
@@ -209,13 +214,12 @@ struct Digested {
     diff_size: u64,
     spans: Vec<Span>,
     pieces: Vec<Piece>,
-    windows: Vec<u8>,
 }
 
 impl Digested {
     fn draft(self, codec: Codec, blob_size: u64, blob: Digest, toc: Vec<u8>) -> Draft {
-        let Self { diff_id, diff_size, spans, pieces, windows } = self;
-        Draft { codec, blob_size, blob, diff_size, diff_id, spans, pieces, windows, toc }
+        let Self { diff_id, diff_size, spans, pieces } = self;
+        Draft { codec, blob_size, blob, diff_size, diff_id, spans, pieces, toc }
     }
 }
 
@@ -223,54 +227,22 @@ impl Digested {
 fn digest(cut: &Receiver<Stretch>, used: &Sender<Vec<u8>>) -> Digested {
     let mut hash = Sha256::new();
     let mut at = DiffOffset(0);
-    let (mut spans, mut pieces, mut windows) = (Vec::new(), Vec::new(), Vec::new());
-    let mut history = Box::new([0; WINDOW]);
-    let mut sparsifier = Sparsifier::new();
+    let (mut spans, mut pieces) = (Vec::new(), Vec::new());
+    let mut packer = Packer::new();
     for stretch in cut {
-        let bytes = stretch.bytes();
-        if let Some(start) = stretch.span
-            && let Some(packed) = packed_window(&mut sparsifier, &history, &stretch, start)
-        {
-            let first_piece = u32::try_from(pieces.len()).expect("2^32 pieces would be 512 TiB");
-            let window = windows.len() as u64;
-            spans.push(Span { first_piece, at: start.at, mark: start.mark, last: start.last, window });
-            windows.extend_from_slice(&packed);
+        if let Some(start) = stretch.start {
+            let window = stretch.used.as_ref().map(|used| packer.pack(stretch.window(), used)).unwrap_or_default();
+            spans.push(Span { first_piece: pieces.len(), start, window });
         }
-        hash.update(bytes);
+        hash.update(stretch.bytes());
         for piece in stretch.pieces() {
             pieces.push(Piece { start: at, digest: *blake3::hash(piece).as_bytes() });
             at = at.plus(piece.len());
         }
-        remember(&mut history, bytes);
         used.send(stretch.into_buffer()).ok();
     }
     let diff_id = Digest::from_bytes(hash.finalize().into());
-    Digested { diff_id, diff_size: at.0, spans, pieces, windows }
-}
-
-/// The window that a span needs, packed; `None` when decoding cannot start there after all.
-fn packed_window(
-    sparsifier: &mut Sparsifier,
-    history: &[u8; WINDOW],
-    stretch: &Stretch,
-    start: SpanStart,
-) -> Option<Vec<u8>> {
-    let SpanStart { mark, last, .. } = start;
-    match mark {
-        Mark::Frame => Some(Vec::new()),
-        Mark::Block { bits } => sparsifier
-            .pack(history, &stretch.lookahead, stretch.bytes(), |window| Ok(Inflater::resume(bits, last, window))),
-        Mark::Code { bits, header } => sparsifier.pack(history, &stretch.lookahead, stretch.bytes(), |window| {
-            Inflater::resume_within((header.bits, header.last, &stretch.header), (bits, last), window)
-        }),
-    }
-}
-
-/// Moves the last 32 KiB on by `bytes`.
-fn remember(history: &mut [u8; WINDOW], bytes: &[u8]) {
-    let new = &bytes[bytes.len().saturating_sub(WINDOW)..];
-    history.copy_within(new.len().., 0);
-    history[WINDOW - new.len()..].copy_from_slice(new);
+    Digested { diff_id, diff_size: at.0, spans, pieces }
 }
 
 #[cfg(test)]
@@ -300,20 +272,22 @@ mod tests {
     }
 
     #[test]
-    fn spans_start_within_blocks_and_keep_to_their_size() {
+    fn spans_keep_to_their_size() {
         let content = data(6 << 20);
         for level in [1, 6, 9] {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
             encoder.write_all(&content).unwrap();
             let blob = encoder.finish().unwrap();
             let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
-            let flow = Flow { input: &mut &blob[..], copy: None, progress: &|_| {} };
-            let draft = pass(flow, &expected, Plan { span_size: 256 << 10, scanner: None }).unwrap();
-            let starts = draft.spans.iter().map(|span| draft.pieces[span.first_piece as usize].start.0);
+            let transfer = Transfer { input: &mut &blob[..], copy: None, progress: &|_| {} };
+            let draft = pass(transfer, &expected, Plan { span_size: 256 << 10, scanner: None }).unwrap();
+            let starts = draft.spans.iter().map(|span| draft.pieces[span.first_piece].start.0);
             let starts: Vec<u64> = starts.chain([draft.diff_size]).collect();
-            let longest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-            let within = draft.spans.iter().filter(|span| matches!(span.mark, Mark::Code { .. })).count();
-            assert!(within * 2 > draft.spans.len() && longest < 385 << 10, "{level}: {within}, {longest} at most");
+            let lengths: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            // They end at the next step of 64 KiB.
+            let (longest, shortest) =
+                (lengths.iter().max().unwrap(), lengths[..lengths.len() - 1].iter().min().unwrap());
+            assert!(*longest <= (320 << 10) + 260 && *shortest >= 128 << 10, "{level}: {shortest} to {longest}");
         }
     }
 }

@@ -8,5 +8,5 @@ mod sparse;
 mod tar;
 mod window;
 
-pub(crate) use build::{Expected, Flow, Plan, pass};
+pub(crate) use build::{Expected, Plan, Transfer, pass};
 pub(crate) use tar::Scanner;

@@ -7,14 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapMut, MmapOptions};
 
-use crate::layer::index::Index;
+use crate::layer::index::{Digests, Index};
 
-/// Most pieces of a block: one bit each tells which are verified.
-pub(crate) const PIECES_MAX: usize = 64;
 /// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
 const SPARE: usize = 8;
-/// The usual length of a block, in bytes.
-pub(crate) const USUAL: usize = 256 << 10;
+/// The usual length of a block, in bytes: four pieces, each of which may be some bytes longer than 64 KiB.
+pub(crate) const USUAL: usize = (256 << 10) + 1024;
 
 /// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
 /// own, together several times the cache; so most are mapped, each by itself, and used again.
@@ -69,14 +67,16 @@ impl DerefMut for Buffer {
 /// Pieces that were decoded in one go. None is handed out unverified, but who reads one need not pay for all.
 pub(crate) struct Block {
     pieces: Range<usize>,
+    /// What the pieces of its span must be, and the number of the first of them.
+    digests: (Digests, usize),
     buffer: Buffer,
     verified: AtomicU64,
 }
 
 impl Block {
     /// These pieces, which fill a buffer.
-    pub(crate) const fn new(pieces: Range<usize>, buffer: Buffer) -> Self {
-        Self { pieces, buffer, verified: AtomicU64::new(0) }
+    pub(crate) const fn new(pieces: Range<usize>, buffer: Buffer, digests: (Digests, usize)) -> Self {
+        Self { pieces, digests, buffer, verified: AtomicU64::new(0) }
     }
 
     /// The numbers of its pieces.
@@ -109,7 +109,8 @@ impl Block {
         let bytes = &self.buffer[within(range.start)..within(range.end)];
         let bit = 1 << (piece - self.pieces.start);
         if self.verified.load(Ordering::Relaxed) & bit == 0 {
-            if *blake3::hash(bytes).as_bytes() != index.digest(piece) {
+            let (digests, first) = &self.digests;
+            if *blake3::hash(bytes).as_bytes() != digests[piece - first] {
                 return None;
             }
             self.verified.fetch_or(bit, Ordering::Relaxed);
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     fn block(pieces: Range<usize>, len: usize) -> Decoded {
-        Arc::new(Block::new(pieces, Buffer::Owned(vec![0; len])))
+        Arc::new(Block::new(pieces, Buffer::Owned(vec![0; len]), (Arc::new([]), 0)))
     }
 
     #[test]
@@ -239,14 +240,17 @@ mod tests {
         for len in [USUAL / 2, USUAL / 2 + 1, USUAL + 1] {
             let buffer = cache.buffer(len);
             assert_eq!(buffer.len(), len);
-            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer)));
+            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer, (Arc::new([]), 0))));
         }
         assert_eq!((cache.size, cache.spare.len()), (0, 1));
         let at = cache.spare[0].as_ptr();
         let again = cache.buffer(USUAL - 1);
         assert_eq!((again.as_ptr(), again.len(), cache.spare.len()), (at, USUAL - 1, 0));
         for piece in 0..2 * SPARE {
-            cache.insert(0, Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL, &mut Vec::new()))));
+            cache.insert(
+                0,
+                Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL, &mut Vec::new()), (Arc::new([]), 0))),
+            );
         }
         assert_eq!((cache.size, cache.spare.len()), (USUAL, SPARE));
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::cursor::Seekable;
+use super::cursor::IndexedBlob;
 use super::pool::Pool;
 use crate::extent::{ReadError, Source};
 use crate::layer::index::DiffOffset;
 
 /// The uncompressed bytes of an indexed blob.
 pub(crate) struct DiffSource {
-    pub(crate) layer: Arc<Seekable>,
+    pub(crate) layer: Arc<IndexedBlob>,
     pub(crate) pool: Arc<Pool>,
 }
 
@@ -51,9 +51,9 @@ mod tests {
 
     use super::*;
     use crate::base::{Digest, ErrorKind, Fault as _};
-    use crate::layer::index::Index;
-    use crate::layer::pass::{self, Expected, Flow, Plan};
-    use crate::layer::read::cursor::Seekable;
+    use crate::layer::index::{Index, IndexBytes};
+    use crate::layer::pass::{self, Expected, Plan, Transfer};
+    use crate::layer::read::cursor::IndexedBlob;
 
     /// A blob of which so many reads in a row fail.
     struct Failing {
@@ -80,12 +80,12 @@ mod tests {
 
     fn over(blob: Arc<Failing>) -> DiffSource {
         let expected = Expected { size: blob.size(), digest: None, diff_id: None };
-        let flow = Flow { input: &mut &blob.blob[..], copy: None, progress: &|_| {} };
-        let draft = pass::pass(flow, &expected, Plan { span_size: 1 << 20, scanner: None }).unwrap();
+        let transfer = Transfer { input: &mut &blob.blob[..], copy: None, progress: &|_| {} };
+        let draft = pass::pass(transfer, &expected, Plan { span_size: 1 << 20, scanner: None }).unwrap();
         let subject = Digest::of(b"");
-        let (index, _) = Index::open(Box::new(draft.encode(&subject)), &subject).unwrap();
+        let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject).unwrap();
         let pool = Arc::new(Pool::new(1 << 20, 0));
-        let layer = Seekable { id: pool.new_id(), name: "x".to_owned(), blob, index, forget: None };
+        let layer = IndexedBlob { id: pool.new_id(), name: "x".to_owned(), blob, index, forget: None };
         DiffSource { layer: Arc::new(layer), pool }
     }
 

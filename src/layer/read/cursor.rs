@@ -3,22 +3,22 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cache::{Block, Buffer, PIECES_MAX, USUAL};
+use super::cache::{Block, Buffer, USUAL};
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
-use crate::layer::engine::{Decoder, HEADER, Stop, Trailer};
+use crate::layer::engine::{Decoder, Flow, HEADER_MAX, Room};
 use crate::layer::error::Error;
-use crate::layer::index::{BlobOffset, Codec, Header, Index, Mark, WINDOW};
+use crate::layer::index::{BlobOffset, Codec, Digests, Index, ResumePoint, WINDOW};
 
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
-/// Bytes of diff decoded in one go, counted from the start of a span: every call to the decoder copies a window.
-const BLOCK: u64 = USUAL as u64;
+/// Pieces decoded in one go, counted from the start of a span.
+const BLOCK: usize = 4;
 /// Steps without a byte read or written after which a decoder is stuck.
 const IDLE: u32 = 3;
 
 /// A blob that can be read at random: its bytes and its index.
-pub(crate) struct Seekable {
+pub(crate) struct IndexedBlob {
     /// Tells it from others that share a cache.
     pub(crate) id: u64,
     /// Digest or path, for messages.
@@ -27,29 +27,52 @@ pub(crate) struct Seekable {
     pub(crate) blob: SharedSource,
     /// Where decoding can start, and what must come out.
     pub(crate) index: Index,
-    /// Called when other bytes come out: forgets the blob, so that the next to open it fetches it anew.
+    /// Called when one of them is found damaged: forgets it, so that the next to open the layer gets it anew.
     pub(crate) forget: Option<Forget>,
 }
 
-/// See [`Seekable::forget`].
-pub(crate) type Forget = Box<dyn Fn() + Send + Sync>;
+/// What is found damaged when a layer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damaged {
+    /// The blob, or both.
+    Blob,
+    /// The index, which is made anew from the blob.
+    Index,
+}
 
-impl Seekable {
+/// See [`IndexedBlob::forget`].
+pub(crate) type Forget = Box<dyn Fn(Damaged) + Send + Sync>;
+
+impl IndexedBlob {
     /// An error for bytes that are not what they were; the blob is forgotten.
     pub(crate) fn corrupt(&self, problem: &str) -> ReadError {
-        self.forget.iter().for_each(|forget| forget());
-        ReadError::wrap(format!("cannot read layer `{}`", self.name), Error::Damaged(problem.to_owned()))
+        self.forgotten(Damaged::Blob, Error::Damaged(problem.to_owned()))
+    }
+
+    /// An error for an index that is not what it was; it is forgotten.
+    fn corrupt_index(&self) -> ReadError {
+        self.forgotten(Damaged::Index, Error::DamagedIndex)
+    }
+
+    fn forgotten(&self, damaged: Damaged, error: Error) -> ReadError {
+        if let Some(forget) = &self.forget {
+            forget(damaged);
+        }
+        ReadError::wrap(format!("cannot read layer `{}`", self.name), error)
     }
 }
 
 /// A decoder in the middle of a span.
 pub(crate) struct Cursor {
-    layer: Arc<Seekable>,
+    layer: Arc<IndexedBlob>,
     decoder: Decoder,
     /// The piece it stands before.
     next: usize,
-    /// The pieces of its span.
+    /// The pieces of its span, and their digests.
     span: Range<usize>,
+    digests: Digests,
+    /// The last 32 KiB of output, as far as they are needed.
+    window: Box<[u8; WINDOW]>,
     /// The next byte of the blob to read.
     at: BlobOffset,
     /// Where the span's data ends in the blob.
@@ -63,23 +86,28 @@ impl Cursor {
     /// A cursor at the start of a span, with memory of one before.
     ///
     /// # Errors
-    /// `Corrupt` when the index is damaged.
-    pub(crate) fn start(layer: Arc<Seekable>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
+    /// `Corrupt` when the index is damaged; else what reading the blob says.
+    pub(crate) fn start(layer: Arc<IndexedBlob>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
         let index = &layer.index;
-        let start = index.span(span);
-        let decoder = match start.mark {
-            Mark::Frame => Decoder::new(index.codec(), Trailer::Ignored),
-            Mark::Block { bits } => Decoder::resume(bits, start.last, &*window(&layer, span)?),
-            Mark::Code { bits, header } => {
-                let bytes = block_header(&layer, start.at, header)?;
-                let header = (header.bits, header.last, &bytes[..]);
-                let decoder = Decoder::resume_within(header, (bits, start.last), &*window(&layer, span)?);
-                decoder.map_err(|problem| layer.corrupt(&problem))?
-            }
-        };
-        let (pieces, limit) = (index.pieces_of(span), index.blob_end(span));
-        let used = input.len();
-        Ok(Self { decoder, next: pieces.start, span: pieces, at: start.at, limit, input, used, layer })
+        let part = index.part(span).ok_or_else(|| layer.corrupt_index())?;
+        let (start, pieces, limit) = (index.start(span), index.pieces_of(span), index.blob_end(span));
+        let header = block_header(&layer, start)?;
+        let decoder = Decoder::resume(index.codec(), start, &header);
+        let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
+        let window = part.window.unwrap_or_else(|| Box::new([0; WINDOW]));
+        let (next, used) = (pieces.start, input.len());
+        Ok(Self {
+            decoder,
+            next,
+            span: pieces,
+            digests: part.digests,
+            window,
+            at: start.byte(),
+            limit,
+            input,
+            used,
+            layer,
+        })
     }
 
     /// Its memory, for the next.
@@ -98,23 +126,23 @@ impl Cursor {
     }
 
     /// The blob it decodes.
-    pub(crate) const fn layer(&self) -> &Arc<Seekable> {
+    pub(crate) const fn layer(&self) -> &Arc<IndexedBlob> {
         &self.layer
     }
 
     /// About how many bytes of memory it holds.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.input.capacity() + self.decoder.weight()
+        size_of::<Self>() + WINDOW + self.input.capacity() + self.decoder.weight()
     }
 
     /// The pieces of the next block, which are decoded in one go: none behind `last`, except the next.
     pub(crate) fn block(&self, last: usize) -> Range<usize> {
-        let index = &self.layer.index;
-        let start = index.piece(self.span.start).start;
-        let limit = start + ((index.piece(self.next).start - start) / BLOCK + 1) * BLOCK;
-        let most = self.span.end.min(self.next + PIECES_MAX).min(last.saturating_add(1));
-        let behind = (self.next + 1..most).find(|piece| index.piece(*piece).end > limit);
-        self.next..behind.unwrap_or(most.max(self.next + 1))
+        let group = self.span.start + ((self.next - self.span.start) / BLOCK + 1) * BLOCK;
+        let mut pieces = self.next..group.min(self.span.end).min(last.saturating_add(1)).max(self.next + 1);
+        while pieces.len() > 1 && self.len_of(&pieces) > USUAL {
+            pieces.end -= 1;
+        }
+        pieces
     }
 
     /// How many bytes these pieces have.
@@ -131,10 +159,14 @@ impl Cursor {
     pub(crate) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
         match self.layer.index.codec() {
             Codec::Plain => self.copy(&mut out)?,
-            Codec::Gzip | Codec::Zstd => self.decode(&mut out)?,
+            Codec::Gzip => {
+                self.decode(&mut out)?;
+                remember(&mut self.window, &out);
+            }
+            Codec::Zstd => self.decode(&mut out)?,
         }
         self.next = pieces.end;
-        Ok(Block::new(pieces, out))
+        Ok(Block::new(pieces, out, (self.digests.clone(), self.span.start)))
     }
 
     fn copy(&mut self, out: &mut [u8]) -> Result<(), ReadError> {
@@ -149,11 +181,13 @@ impl Cursor {
             if self.used == self.input.len() {
                 self.fill()?;
             }
-            let step = self.decoder.step(&self.input[self.used..], &mut out[len..], Stop::Late);
-            let step = step.map_err(|problem| self.layer.corrupt(&problem))?;
+            let room = Room { at: len, enough: out.len(), buffer: &mut *out, window: &*self.window };
+            let step = self.decoder.step(&self.input[self.used..], room);
+            let step = step.map_err(|problem| self.layer.corrupt(&problem.to_string()))?;
             self.used += step.consumed;
             len += step.produced;
-            idle = if step.consumed + step.produced == 0 { idle + 1 } else { 0 };
+            let is_idle = step.consumed + step.produced == 0 && step.flow == Flow::Input;
+            idle = if is_idle { idle + 1 } else { 0 };
             if idle == IDLE {
                 return Err(self.layer.corrupt("the data ends too early"));
             }
@@ -163,7 +197,7 @@ impl Cursor {
 
     /// Reads the next bytes of the span; none when it is used up.
     fn fill(&mut self) -> Result<(), ReadError> {
-        let len = (self.limit.0 - self.at.0).min(CHUNK);
+        let len = (self.limit.0.saturating_sub(self.at.0)).min(CHUNK);
         self.input.resize(usize::try_from(len).expect("a chunk fits in memory"), 0);
         self.used = 0;
         read_twice(&self.layer.blob, &mut self.input, self.at)?;
@@ -172,17 +206,22 @@ impl Cursor {
     }
 }
 
-/// The window of a span.
-fn window(layer: &Seekable, span: usize) -> Result<Box<[u8; WINDOW]>, ReadError> {
-    layer.index.window(span).ok_or_else(|| layer.corrupt("a window in its index"))
+/// Moves the last 32 KiB on by `bytes`.
+fn remember(window: &mut [u8; WINDOW], bytes: &[u8]) {
+    let new = &bytes[bytes.len().saturating_sub(WINDOW)..];
+    window.copy_within(new.len().., 0);
+    window[WINDOW - new.len()..].copy_from_slice(new);
 }
 
-/// The header of the block that a span starts in, and what follows.
-fn block_header(layer: &Seekable, at: BlobOffset, header: Header) -> Result<Vec<u8>, ReadError> {
-    let start = at.0.checked_sub(header.back.into()).ok_or_else(|| layer.corrupt("a block in its index"))?;
-    let len = (layer.blob.size() - start).min(HEADER as u64);
+/// The header of the block that a span starts in, and what follows; nothing where there is none.
+fn block_header(layer: &IndexedBlob, start: ResumePoint) -> Result<Vec<u8>, ReadError> {
+    let ResumePoint::Code { position, block } = start else { return Ok(Vec::new()) };
+    if position == block {
+        return Ok(Vec::new());
+    }
+    let len = layer.blob.size().saturating_sub(block.byte().0).min(HEADER_MAX as u64);
     let mut bytes = vec![0; usize::try_from(len).expect("a header fits in memory")];
-    read_twice(&layer.blob, &mut bytes, BlobOffset(start))?;
+    read_twice(&layer.blob, &mut bytes, block.byte())?;
     Ok(bytes)
 }
 

@@ -6,5 +6,5 @@ mod cursor;
 mod pool;
 
 pub(crate) use content::DiffSource;
-pub(crate) use cursor::Seekable;
+pub(crate) use cursor::{Damaged, IndexedBlob};
 pub(crate) use pool::Pool;

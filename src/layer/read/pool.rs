@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use super::cache::{Block, Cache, Decoded};
-use super::cursor::{Cursor, Seekable};
+use super::cursor::{Cursor, IndexedBlob};
 use crate::extent::{ReadError, Streams};
 use crate::layer::index::DiffOffset;
 
@@ -60,7 +60,7 @@ struct State {
 
 struct Run {
     id: u64,
-    layer: Arc<Seekable>,
+    layer: Arc<IndexedBlob>,
     span: usize,
     /// The piece it will decode next.
     next: usize,
@@ -142,7 +142,7 @@ impl Pool {
     }
 
     /// Takes note of a read of these bytes of the diff, and has decoded ahead what is worth it.
-    pub(crate) fn note(&self, layer: &Arc<Seekable>, read: &Range<u64>) {
+    pub(crate) fn note(&self, layer: &Arc<IndexedBlob>, read: &Range<u64>) {
         let mut state = self.0.lock();
         let Some(ahead) = state.streams.note(layer.id, read) else { return };
         if state.limit > 0 && state.ask(layer, ahead.start..ahead.end.min(layer.index.diff_size())) {
@@ -154,7 +154,7 @@ impl Pool {
     ///
     /// # Errors
     /// What decoding it says.
-    pub(crate) fn block(&self, layer: &Arc<Seekable>, piece: usize, last: usize) -> Outcome {
+    pub(crate) fn block(&self, layer: &Arc<IndexedBlob>, piece: usize, last: usize) -> Outcome {
         let mut state = self.0.lock();
         if let Some(block) = state.cache.lookup((layer.id, piece)) {
             return Ok(block);
@@ -183,7 +183,7 @@ impl Pool {
     }
 
     /// Drops a block with a piece that is not what it was, and returns the error that tells so.
-    pub(crate) fn reject(&self, layer: &Seekable, block: &Block, piece: usize) -> ReadError {
+    pub(crate) fn reject(&self, layer: &IndexedBlob, block: &Block, piece: usize) -> ReadError {
         let mut state = self.0.lock();
         state.cache.remove((layer.id, block.pieces().start));
         state.resting.retain(|(_, cursor)| cursor.layer().id != layer.id);
@@ -316,7 +316,7 @@ impl State {
     }
 
     /// Starts a run for these pieces (the end included) from the nearest cursor before them.
-    fn start(&mut self, layer: &Arc<Seekable>, span: usize, pieces: Range<usize>) -> u64 {
+    fn start(&mut self, layer: &Arc<IndexedBlob>, span: usize, pieces: Range<usize>) -> u64 {
         let cursor = self.nearest(layer, span, pieces.start);
         let next = cursor.as_ref().map_or_else(|| layer.index.pieces_of(span).start, Cursor::next);
         self.last_id += 1;
@@ -326,7 +326,7 @@ impl State {
         id
     }
 
-    fn nearest(&mut self, layer: &Arc<Seekable>, span: usize, piece: usize) -> Option<Cursor> {
+    fn nearest(&mut self, layer: &Arc<IndexedBlob>, span: usize, piece: usize) -> Option<Cursor> {
         let fits =
             |(of, cursor): &(usize, Cursor)| *of == span && cursor.layer().id == layer.id && cursor.next() <= piece;
         let fitting = self.resting.iter().enumerate().filter(|(_, resting)| fits(resting));
@@ -335,7 +335,7 @@ impl State {
     }
 
     /// Asks for the spans that these bytes lie in; whether anything was queued.
-    fn ask(&mut self, layer: &Arc<Seekable>, bytes: Range<u64>) -> bool {
+    fn ask(&mut self, layer: &Arc<IndexedBlob>, bytes: Range<u64>) -> bool {
         let index = &layer.index;
         let mut at = bytes.start;
         let mut queued = false;
