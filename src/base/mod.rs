@@ -7,6 +7,7 @@ mod memory;
 mod metadata;
 mod monitor;
 mod platform;
+mod printable;
 mod units;
 
 pub use attempt::Attempt;
@@ -16,4 +17,5 @@ pub use memory::give_back;
 pub use metadata::{FileKind, Metadata, Xattr};
 pub use monitor::{Event, Monitor, Silent};
 pub use platform::{ParsePlatformError, Platform};
+pub use printable::printable;
 pub use units::{GIB, KIB, MIB, SECTOR, align_up, parse_size};

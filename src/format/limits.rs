@@ -1,7 +1,7 @@
 //! What every Linux file system refuses: link targets, attributes and device numbers that the kernel cannot hold.
 
 use super::Error;
-use crate::base::FileKind;
+use crate::base::{FileKind, printable};
 use crate::tree::{InodeId, Tree};
 
 /// Longest target of a symbolic link that Linux reads back: a page, less the NUL.
@@ -44,7 +44,7 @@ pub(super) fn ids(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
 /// The first path that leads to an inode, for a message.
 pub(super) fn path_of(tree: &Tree, id: InodeId) -> String {
     let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
-    entry.map_or_else(|| "/".to_owned(), |entry| String::from_utf8_lossy(&tree.path(entry)).into_owned())
+    entry.map_or_else(|| "/".to_owned(), |entry| printable(&tree.path(entry)).to_string())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::FileKind;
+use crate::base::{FileKind, printable};
 use crate::tree::{EntryId, Tree};
 
 /// Entries in archive order; names of one inode stand side by side.
@@ -63,7 +63,7 @@ impl Order {
             let inode = self.tree.inode(self.tree.entry_inode(**e));
             inode.metadata.kind == FileKind::File && inode.size > limit
         })?;
-        let path = String::from_utf8_lossy(&self.tree.path(*entry)).into_owned();
+        let path = printable(&self.tree.path(*entry)).to_string();
         Some((path, self.tree.inode(self.tree.entry_inode(*entry)).size))
     }
 }

@@ -4,7 +4,7 @@ use super::Error;
 use super::assemble::{Work, tree_error};
 use super::filter::{ResolvConf, filtered};
 use super::overlay::lay_over;
-use crate::base::Metadata;
+use crate::base::{Metadata, printable};
 use crate::extent::{MapBuilder, Sink as _};
 use crate::tree::{Content, Node, TreeBuilder};
 
@@ -23,7 +23,7 @@ impl Work<'_> {
             lists.extend(packages(&tree));
             let kept = lay_over(&mut self.root, tree).map_err(error())?;
             self.warnings.extend(kept.iter().map(|path| {
-                let path = String::from_utf8_lossy(path);
+                let path = printable(path);
                 format!("`{path}` of {} is left out: the root has a directory with entries there", what())
             }));
         }

@@ -1,6 +1,6 @@
 //! Why entries cannot be put into a tree.
 
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, printable};
 
 /// What is wrong with a layer's entries, or with a path to be inserted.
 #[derive(Debug, thiserror::Error)]
@@ -59,5 +59,16 @@ impl Fault for Error {
 
 /// A path for a message.
 pub(super) fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    printable(path).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_messages_are_escaped() {
+        let error = Error::LinkLoop(shown("é\u{1b}[2J\u{202e}".as_bytes()));
+        assert_eq!(error.to_string(), "too many symbolic links in the parents of `é\\x1b[2J\\u{202e}`");
+    }
 }
