@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use super::sparse::check_map;
+
 /// Star's prefix of extended attributes.
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
@@ -78,8 +80,12 @@ impl Extended {
             b"mtime" => self.mtime = given.then(|| seconds(value)).transpose()?,
             b"GNU.sparse.name" => self.sparse.name = given.then(|| value.to_vec()),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.size = Some(decimal(value)?),
-            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse.map.push(decimal(value)?),
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                check_map(self.sparse.map.len() as u64 + 1)?;
+                self.sparse.map.push(decimal(value)?);
+            }
             b"GNU.sparse.map" => {
+                check_map(value.len() as u64 / 2)?;
                 self.sparse.map = value.split(|b| *b == b',').map(decimal).collect::<Result<_, _>>()?;
             }
             b"GNU.sparse.major" => self.sparse.map_in_content = decimal(value)? == 1,

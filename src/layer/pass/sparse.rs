@@ -7,8 +7,10 @@ use super::header::unsigned;
 use super::pax::decimal;
 use crate::layer::index::{Body, Run};
 
-/// Most bytes of map taken for one file; the map is held in memory.
-pub(crate) const MAP_MAX: usize = 1 << 20;
+/// Most bytes of map taken for one file.
+const MAP_MAX: u64 = 1 << 20;
+/// Most numbers of a map, whatever its version; they are held in memory. Two bytes are the least that one takes in text.
+const NUMBERS_MAX: u64 = MAP_MAX / 2;
 
 /// Offsets and lengths of an old GNU header (4 pairs from byte 386) or its extension blocks (21 from byte 0).
 ///
@@ -20,19 +22,66 @@ pub(crate) fn old_pairs(fields: &[u8]) -> Result<Vec<u64>, String> {
     numbers.map(unsigned).collect()
 }
 
-/// The map at the start of a PAX 1.0 sparse file: lines of a count and as many pairs, padded to a block. `None` when
-/// `bytes` does not hold all of it yet.
+/// Refuses a map of more numbers than are taken for one file.
 ///
 /// # Errors
-/// When it is malformed.
-pub(crate) fn leading_map(bytes: &[u8]) -> Result<Option<Vec<u64>>, String> {
-    let mut lines = bytes.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
-    let Some(count) = lines.next() else { return Ok(None) };
-    let wanted = usize::try_from(decimal(count)?).ok().and_then(|count| count.checked_mul(2));
-    // Every number takes two bytes at least, so the bound on bytes bounds the count.
-    let wanted = wanted.filter(|wanted| *wanted <= MAP_MAX / 2).ok_or("the sparse map is too long")?;
-    let numbers = lines.take(wanted).map(decimal).collect::<Result<Vec<_>, _>>()?;
-    Ok((numbers.len() == wanted).then_some(numbers))
+/// When there are more.
+pub(crate) fn check_map(numbers: u64) -> Result<(), String> {
+    if numbers > NUMBERS_MAX { Err("the sparse map is too long".to_owned()) } else { Ok(()) }
+}
+
+/// The map at the start of a PAX 1.0 sparse file, read block by block: lines of a count and as many pairs, padded to a
+/// block.
+#[derive(Default)]
+pub(crate) struct LeadingMap {
+    /// Bytes read.
+    len: u64,
+    /// The start of a line whose end has not been read.
+    line: Vec<u8>,
+    /// How many numbers follow the count.
+    wanted: Option<u64>,
+    numbers: Vec<u64>,
+}
+
+impl LeadingMap {
+    /// Takes the next block; whether the map ends in it.
+    ///
+    /// # Errors
+    /// When the map is malformed or too long.
+    pub(crate) fn push(&mut self, block: &[u8]) -> Result<bool, String> {
+        self.len += block.len() as u64;
+        for part in block.split_inclusive(|b| *b == b'\n') {
+            self.line.extend_from_slice(part);
+            if self.line.pop_if(|b| *b == b'\n').is_some() && self.end_line()? {
+                return Ok(true);
+            }
+        }
+        if self.len >= MAP_MAX { Err("the sparse map does not end".to_owned()) } else { Ok(false) }
+    }
+
+    /// Takes a whole line; whether it is the last.
+    fn end_line(&mut self) -> Result<bool, String> {
+        let number = decimal(&self.line)?;
+        self.line.clear();
+        match self.wanted {
+            Some(_) => self.numbers.push(number),
+            None => {
+                check_map(number.saturating_mul(2))?;
+                self.wanted = Some(number * 2);
+            }
+        }
+        Ok(self.wanted == Some(self.numbers.len() as u64))
+    }
+
+    /// Bytes that were read of the entry's content.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Offsets and lengths in turn.
+    pub(crate) fn numbers(&self) -> &[u64] {
+        &self.numbers
+    }
 }
 
 /// The content of a sparse file of `size` bytes, whose runs `pairs` lie behind each other in the diff at `offset`,
@@ -79,10 +128,25 @@ mod tests {
     }
 
     #[test]
-    fn a_leading_map_may_need_more_blocks() {
-        assert_eq!(leading_map(b"2\n0\n10\n4096\n2"), Ok(None));
-        assert_eq!(leading_map(b""), Ok(None));
-        assert_eq!(leading_map(b"2\n0\n10\n4096\n20\n\0\0"), Ok(Some(vec![0, 10, 4096, 20])));
-        assert!(leading_map(b"99999999999\n").is_err() && leading_map(b"x\n").is_err());
+    fn prop_a_leading_map_is_the_same_in_any_blocks() {
+        let text = b"2\n0\n10\n4096\n20\n\0\0";
+        for cut in 0..15 {
+            let mut map = LeadingMap::default();
+            assert_eq!(map.push(&text[..cut]), Ok(false), "{cut}");
+            assert_eq!(map.push(&text[cut..]), Ok(true), "{cut}");
+            assert_eq!((map.numbers(), map.len()), (&[0, 10, 4096, 20][..], 17));
+        }
+        assert_eq!(LeadingMap::default().push(b"0\n"), Ok(true));
+    }
+
+    #[test]
+    fn a_leading_map_that_is_too_long_is_refused_at_its_count() {
+        let pushed = |text: &[u8]| LeadingMap::default().push(text).unwrap_err();
+        assert_eq!(pushed(b"262145\n"), "the sparse map is too long");
+        assert_eq!(pushed(b"18446744073709551615\n"), "the sparse map is too long");
+        assert_eq!(pushed(b"x\n"), "`x` is not a number");
+        let mut map = LeadingMap::default();
+        let pushes = (0..2048).map(|_| map.push(&[b'1'; 512])).collect::<Vec<_>>();
+        assert_eq!(pushes.iter().position(Result::is_err), Some(2047));
     }
 }

@@ -10,10 +10,11 @@
 
 use super::header::{check_name, checksum_matches, link_name, name, number, unsigned, until_nul, word};
 use super::pax::Extended;
-use super::sparse::{self, MAP_MAX};
+use super::sparse::{self, LeadingMap, check_map};
 use crate::base::{FileKind, Metadata, Xattr};
 use crate::layer::error::Error;
-use crate::layer::index::{Body, Entry, TocBuilder};
+use crate::layer::index::TocBuilder;
+use crate::layer::index::{Body, Entry};
 
 /// Bytes in a block; headers and content start at multiples of it.
 const BLOCK: usize = 512;
@@ -49,7 +50,7 @@ enum State {
     /// An extension block of an old GNU sparse header.
     SparseExtension(Box<SparseFile>),
     /// The map before the content of a PAX 1.0 sparse file.
-    LeadingMap(Box<SparseFile>),
+    LeadingMap(Box<SparseFile>, LeadingMap),
     /// Anything: the archive is over.
     End,
 }
@@ -128,7 +129,6 @@ impl Scanner {
         }
         let wanted = match self.state {
             State::Extension { len, .. } => len,
-            State::LeadingMap(_) => self.gathered.len() / BLOCK * BLOCK + BLOCK,
             _ => BLOCK,
         };
         let len = (wanted - self.gathered.len()).min(bytes.len());
@@ -143,7 +143,7 @@ impl Scanner {
         Ok(len)
     }
 
-    /// Handles what was gathered, up to the offset `end`, and empties it unless more must be added to it.
+    /// Handles what was gathered, up to the offset `end`, and empties it.
     fn handle(&mut self, state: State, gathered: &mut Vec<u8>, end: u64) -> Outcome {
         let next = match state {
             State::Header | State::LastHeader => {
@@ -155,12 +155,10 @@ impl Scanner {
                 file.pairs.extend(sparse::old_pairs(&gathered[..504])?);
                 self.old_sparse(file, gathered[504] != 0, end)?
             }
-            State::LeadingMap(file) => match sparse::leading_map(gathered)? {
-                None if gathered.len() >= MAP_MAX || gathered.len() as u64 >= file.stored => {
-                    return Err("the sparse map does not end".to_owned());
-                }
-                None => return Ok(State::LeadingMap(file)),
-                Some(pairs) => self.sparse_file(*file, &pairs, gathered.len() as u64, end)?,
+            State::LeadingMap(file, mut map) => match map.push(gathered)? {
+                true => self.sparse_file(*file, map.numbers(), map.len(), end)?,
+                false if map.len() >= file.stored => return Err("the sparse map does not end".to_owned()),
+                false => State::LeadingMap(file, map),
             },
             State::Content { .. } | State::End => state,
         };
@@ -238,15 +236,13 @@ impl Scanner {
         }
         file.size = extended.sparse.size.ok_or("the sparse file has no size")?;
         if extended.sparse.map_in_content {
-            return Ok(State::LeadingMap(Box::new(file)));
+            return Ok(State::LeadingMap(Box::new(file), LeadingMap::default()));
         }
         self.sparse_file(file, &extended.sparse.map, 0, end)
     }
 
     fn old_sparse(&mut self, file: Box<SparseFile>, extended: bool, end: u64) -> Outcome {
-        if file.pairs.len() > MAP_MAX / 8 {
-            return Err("the sparse map is too long".to_owned());
-        }
+        check_map(file.pairs.len() as u64)?;
         if extended {
             return Ok(State::SparseExtension(file));
         }
