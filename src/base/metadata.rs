@@ -75,12 +75,3 @@ impl Metadata {
         Self { kind, mode, uid: 0, gid: 0, mtime: Self::GENERATED_MTIME, rdev: (0, 0) }
     }
 }
-
-/// An extended attribute: full name (`security.capability`) and value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Xattr {
-    /// Name with its namespace, no NUL.
-    pub name: Box<[u8]>,
-    /// Value, any bytes.
-    pub value: Box<[u8]>,
-}

@@ -9,13 +9,15 @@ mod monitor;
 mod platform;
 mod printable;
 mod units;
+mod xattrs;
 
 pub use attempt::Attempt;
 pub use digest::{Digest, ParseDigestError};
 pub use kind::{ErrorKind, Fault};
 pub use memory::give_back;
-pub use metadata::{FileKind, Metadata, Xattr};
+pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};
 pub use platform::{ParsePlatformError, Platform};
 pub use printable::printable;
 pub use units::{GIB, KIB, MIB, SECTOR, align_up, parse_size};
+pub use xattrs::{Xattr, Xattrs};

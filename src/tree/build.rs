@@ -1,5 +1,6 @@
 //! A tree that is still being put together: inodes, names, and one hash table over all directories.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::error::shown;
 use super::inode::NONE;
 use super::resolve::Walked;
 use super::{Content, Error, Inode, InodeId};
-use crate::base::{FileKind, Metadata, Xattr};
+use crate::base::{FileKind, Metadata, Xattrs};
 use crate::extent::{Bytes, SharedSource, Slice};
 
 /// What to insert at a path.
@@ -58,7 +59,10 @@ pub struct TreeBuilder {
     /// Number 0 stands for `generated`.
     pub(super) sources: Vec<SharedSource>,
     pub(super) generated: Vec<u8>,
-    pub(super) xattrs: Vec<Vec<Xattr>>,
+    /// Sets of attributes.
+    pub(super) xattrs: Vec<Xattrs>,
+    /// The number of a set by its address, of those that were given here.
+    set_numbers: HashMap<usize, u32>,
     /// Number of the layer being merged.
     pub(super) layer: u32,
     /// Somebody said what the root directory is like.
@@ -104,6 +108,7 @@ impl TreeBuilder {
             sources: vec![generated],
             generated: Vec::new(),
             xattrs: Vec::new(),
+            set_numbers: HashMap::new(),
             layer: 0,
             names_root: false,
             walked: Walked::default(),
@@ -176,14 +181,18 @@ impl TreeBuilder {
     }
 
     /// Gives an inode these attributes, replacing those it had.
-    pub fn attributes(&mut self, id: InodeId, xattrs: Vec<Xattr>) {
-        self.inodes[id.index()].xattrs = match u32::try_from(self.xattrs.len()) {
-            Ok(number) if !xattrs.is_empty() => {
-                self.xattrs.push(xattrs);
-                number
-            }
-            _ => NONE,
-        };
+    pub fn attributes(&mut self, id: InodeId, xattrs: Xattrs) {
+        self.inodes[id.index()].xattrs = self.set_number(xattrs);
+    }
+
+    /// The number of a set, which it gets once; that of the empty set is `NONE`.
+    fn set_number(&mut self, set: Xattrs) -> u32 {
+        let Some(address) = set.address() else { return NONE };
+        let sets = &mut self.xattrs;
+        *self.set_numbers.entry(address).or_insert_with(|| {
+            sets.push(set);
+            u32::try_from(sets.len() - 1).expect("there are no more sets than inodes")
+        })
     }
 
     /// Removes `path` and what is below it; whether it was there. The root stays, empty.

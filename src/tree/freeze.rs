@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::build::{GENERATED, slice};
 use super::inode::NONE;
 use super::{Content, EntryId, Inode, InodeId, TreeBuilder};
-use crate::base::{FileKind, Xattr};
+use crate::base::{FileKind, Xattr, Xattrs};
 use crate::extent::{Bytes, SharedSource};
 
 /// A name in a finished tree.
@@ -27,7 +27,7 @@ pub struct Tree {
     named_by: Vec<u32>,
     text: Vec<u8>,
     sources: Vec<SharedSource>,
-    xattrs: Vec<Vec<Xattr>>,
+    xattrs: Vec<Xattrs>,
     names_root: bool,
 }
 

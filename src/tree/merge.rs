@@ -67,9 +67,7 @@ impl TreeBuilder {
             Body::HardLink(target) => return self.hard_link(entry.path, target),
         };
         let inode = self.place(entry.path, inode)?;
-        if !entry.xattrs.is_empty() {
-            self.attributes(inode, entry.xattrs);
-        }
+        self.attributes(inode, entry.xattrs);
         Ok(())
     }
 
@@ -154,7 +152,7 @@ fn with_holes(diff: &SharedSource, size: u64, runs: &[Run]) -> SharedSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{FileKind, Metadata};
+    use crate::base::{FileKind, Metadata, Xattrs};
     use crate::extent::Zeros;
 
     /// Entries from text: `d path`, `f path`, `h path target`, `l path target`.
@@ -171,7 +169,7 @@ mod tests {
                     _ => (FileKind::File, Body::Content { offset: 0, size: 1 }),
                 };
                 let metadata = Metadata { kind, ..Metadata::file() };
-                Entry { path: words[1].as_bytes(), metadata, body, xattrs: Vec::new() }
+                Entry { path: words[1].as_bytes(), metadata, body, xattrs: Xattrs::default() }
             })
             .collect()
     }

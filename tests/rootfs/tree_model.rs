@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lkit::base::{FileKind, Metadata};
+use lkit::base::{FileKind, Metadata, Xattrs};
 use lkit::extent::{SharedSource, Zeros};
 use lkit::layer::{Body, Entry, Toc};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
@@ -122,7 +122,7 @@ fn add_layer(dice: &mut Dice, tree: &mut TreeBuilder, model: &mut Model, layer: 
             path: path.as_bytes(),
             metadata: *metadata,
             body: body.clone(),
-            xattrs: Vec::new(),
+            xattrs: Xattrs::default(),
         })
         .collect();
     tree.merge_layer(&toc, &(Arc::new(Zeros(1 << 20)) as SharedSource)).unwrap();

@@ -1,6 +1,6 @@
 //! One entry of a layer's table of contents: what the tar says of a path, and where its content lies in the diff.
 
-use crate::base::{Metadata, Xattr};
+use crate::base::{Metadata, Xattrs};
 
 /// An entry of a tar, in archive order; later entries of the same path win.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct Entry<'a> {
     pub metadata: Metadata,
     /// What the path holds.
     pub body: Body<'a>,
-    /// Extended attributes, sorted by name.
-    pub xattrs: Vec<Xattr>,
+    /// Extended attributes; entries with the same attributes share them.
+    pub xattrs: Xattrs,
 }
 
 /// What a path holds. Offsets and sizes in bytes; offsets count in the diff (the uncompressed tar).

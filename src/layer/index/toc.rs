@@ -15,14 +15,19 @@
 //! | time | difference to the time before |
 //! | place | content: signed distance from the end of the content before; size |
 //! | link | length and bytes of the target |
-//! | extra | device numbers; size and runs of sparse files; attributes |
+//! | extra | device numbers; size and runs of sparse files; number of the set of attributes |
+//!
+//! The last column, sets, has every set of attributes once, in the order their numbers count from 0: how many attributes,
+//! then length and bytes of each name and value.
+
+use std::collections::HashMap;
 
 use super::columns::{Column, Cursor};
 use super::entry::{Body, Entry, Run};
-use crate::base::{FileKind, Metadata, Xattr};
+use crate::base::{FileKind, Metadata, Xattr, Xattrs};
 
 /// Number of columns.
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 11;
 /// Longest head of a table: the number of entries and the lengths of the columns, in bytes.
 const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// zstd's level: past it an index gets hardly smaller.
@@ -43,7 +48,7 @@ const CONTENT: u8 = 1;
 const SPARSE: u8 = 2;
 const SYMLINK: u8 = 3;
 const HARD_LINK: u8 = 4;
-/// Bit of a tag: attributes follow in `extra`.
+/// Bit of a tag: the number of a set of attributes follows in `extra`.
 const XATTRS: u8 = 0x80;
 
 #[derive(Clone, Copy)]
@@ -58,6 +63,7 @@ enum Part {
     Place,
     Link,
     Extra,
+    Sets,
 }
 
 /// Gathers entries as they are found.
@@ -67,6 +73,10 @@ pub(crate) struct TocBuilder {
     entries: u64,
     path: Vec<u8>,
     before: Before,
+    /// The number of each set of attributes.
+    sets: HashMap<Xattrs, u64>,
+    /// The set of the last entry that has one, and its number.
+    last_set: Option<(Xattrs, u64)>,
 }
 
 /// What differences are taken to.
@@ -89,13 +99,31 @@ impl TocBuilder {
         self.push_metadata(&entry.metadata);
         self.push_body(&entry.body);
         if !entry.xattrs.is_empty() {
-            let extra = self.at(Part::Extra);
-            extra.length(entry.xattrs.len());
-            for xattr in &entry.xattrs {
-                extra.bytes(&xattr.name);
-                extra.bytes(&xattr.value);
+            let number = self.set_number(&entry.xattrs);
+            self.at(Part::Extra).number(number);
+        }
+    }
+
+    /// The number of a set of attributes, which is written when it is a new one.
+    fn set_number(&mut self, set: &Xattrs) -> u64 {
+        // Those that share a set mostly follow each other, and need not look at what is in it.
+        if let Some((last, number)) = &self.last_set
+            && last.address() == set.address()
+        {
+            return *number;
+        }
+        let next = self.sets.len() as u64;
+        let number = *self.sets.entry(set.clone()).or_insert(next);
+        if number == next {
+            let sets = &mut self.columns[Part::Sets as usize];
+            sets.length(set.len());
+            for xattr in set.iter() {
+                sets.bytes(&xattr.name);
+                sets.bytes(&xattr.value);
             }
         }
+        self.last_set = Some((set.clone(), number));
+        number
     }
 
     /// The table as it is kept in an index.
@@ -168,6 +196,8 @@ pub struct Toc {
     bytes: Vec<u8>,
     starts: [usize; COLUMNS],
     entries: u64,
+    /// The sets of attributes by their number.
+    sets: Vec<Xattrs>,
 }
 
 impl Toc {
@@ -197,7 +227,9 @@ impl Toc {
             *start = at;
             at = at.checked_add(length).filter(|end| *end <= bytes.len())?;
         }
-        Some(Self { bytes, starts, entries })
+        let sets = starts[Part::Sets as usize];
+        let sets = decode_sets(Cursor::new(&bytes[sets..sets + lengths[Part::Sets as usize]]))?;
+        Some(Self { bytes, starts, entries, sets })
     }
 
     /// Number of entries.
@@ -217,7 +249,7 @@ impl Toc {
     /// The first of `take`, which gets no more then.
     pub fn each<E>(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
         let cursors = self.starts.map(|start| Cursor::new(&self.bytes[start..]));
-        let mut walk = Walk { cursors, path: Vec::new(), before: Before::default() };
+        let mut walk = Walk { cursors, sets: &self.sets, path: Vec::new(), before: Before::default() };
         for _ in 0..self.entries {
             let Some(entry) = walk.entry() else { break };
             take(entry)?;
@@ -237,6 +269,7 @@ impl<'a> FromIterator<Entry<'a>> for Toc {
 /// A walk over the columns; every step is checked.
 struct Walk<'a> {
     cursors: [Cursor<'a>; COLUMNS],
+    sets: &'a [Xattrs],
     path: Vec<u8>,
     before: Before,
 }
@@ -248,7 +281,7 @@ impl<'a> Walk<'a> {
         self.next_path()?;
         let metadata = self.metadata(kind)?;
         let body = self.body(tag >> 3 & 7)?;
-        let xattrs = if tag & XATTRS == 0 { Vec::new() } else { self.xattrs()? };
+        let xattrs = if tag & XATTRS == 0 { Xattrs::default() } else { self.xattrs()? };
         Some(Entry { path: &self.path, metadata, body, xattrs })
     }
 
@@ -311,11 +344,21 @@ impl<'a> Walk<'a> {
         Some(self.before.end.wrapping_add_signed(gap))
     }
 
-    fn xattrs(&mut self) -> Option<Vec<Xattr>> {
-        let extra = self.at(Part::Extra);
-        let count = extra.length()?;
-        (0..count).map(|_| Some(Xattr { name: extra.bytes()?.into(), value: extra.bytes()?.into() })).collect()
+    fn xattrs(&mut self) -> Option<Xattrs> {
+        let number = self.at(Part::Extra).length()?;
+        self.sets.get(number).cloned()
     }
+}
+
+/// All sets of attributes.
+fn decode_sets(mut column: Cursor<'_>) -> Option<Vec<Xattrs>> {
+    let mut sets = Vec::new();
+    while column.left() > 0 {
+        let count = column.length()?;
+        let set = (0..count).map(|_| Some(Xattr { name: column.bytes()?.into(), value: column.bytes()?.into() }));
+        sets.push(set.collect::<Option<Xattrs>>()?);
+    }
+    Some(sets)
 }
 
 const fn body_number(body: &Body<'_>) -> u8 {
@@ -338,9 +381,10 @@ mod tests {
 
     fn sample() -> Vec<Entry<'static>> {
         let metadata = |kind, mtime| Metadata { kind, mode: 0o4755, uid: 0, gid: 70_000, mtime, rdev: (0, 0) };
-        let entry = |path, kind, body| Entry { path, metadata: metadata(kind, -5), body, xattrs: Vec::new() };
+        let entry = |path, kind, body| Entry { path, metadata: metadata(kind, -5), body, xattrs: Xattrs::default() };
         let device = Metadata { rdev: (259, 1_048_575), ..metadata(FileKind::BlockDevice, i64::MIN) };
-        let xattrs = vec![Xattr { name: b"user.a".as_slice().into(), value: b"\0\xff".as_slice().into() }];
+        let xattr = |name: &[u8]| Xattr { name: name.into(), value: b"\0\xff".as_slice().into() };
+        let xattrs = Xattrs::from_iter([xattr(b"user.a")]);
         let runs = vec![Run { at: 0, offset: 9000, len: 1 }, Run { at: 1 << 40, offset: 9001, len: 7 }];
         vec![
             entry(b"./", FileKind::Directory, Body::Empty),
@@ -350,6 +394,11 @@ mod tests {
             entry(b"./s", FileKind::File, Body::Sparse { size: 1 << 41, runs }),
             entry(b"./l", FileKind::Symlink, Body::Symlink(b"\xff\n")),
             entry(b"./h", FileKind::File, Body::HardLink(b"./s")),
+            Entry {
+                xattrs: [xattr(b"user.b"), xattr(b"user.c")].into_iter().collect(),
+                ..entry(b"./p", FileKind::Fifo, Body::Empty)
+            },
+            Entry { xattrs: Xattrs::from_iter([xattr(b"user.a")]), ..entry(b"./q", FileKind::Fifo, Body::Empty) },
             Entry { metadata: device, ..entry(b"./d", FileKind::BlockDevice, Body::Empty) },
         ]
     }
@@ -364,6 +413,19 @@ mod tests {
         });
         assert_eq!((each, expected.next()), (Ok(()), None));
         assert!(Toc::from_iter([]).is_empty());
+    }
+
+    #[test]
+    fn a_set_of_attributes_is_kept_once() {
+        let toc = Toc::from_iter(sample());
+        let mut addresses = Vec::new();
+        toc.each(|entry| {
+            addresses.extend(entry.xattrs.address());
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!((toc.sets.len(), addresses.len()), (2, 3));
+        assert!(addresses[0] == addresses[2] && addresses[0] != addresses[1]);
     }
 
     #[test]

@@ -84,10 +84,20 @@ pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
 pub(crate) fn check_name(name: &[u8], what: &str) -> Result<(), String> {
     match name {
         [] => Err(format!("the entry has no {what}")),
-        _ if name.len() > PATH_MAX => Err(format!("the {what} has {} bytes, over {PATH_MAX}", name.len())),
         _ if name.contains(&0) => Err(format!("the {what} has a NUL in it")),
-        _ => Ok(()),
+        _ => check_length(name, what),
     }
+}
+
+/// Refuses names that are longer than any file can have.
+///
+/// # Errors
+/// When it is too long.
+pub(crate) fn check_length(name: &[u8], what: &str) -> Result<(), String> {
+    if name.len() > PATH_MAX {
+        return Err(format!("the {what} has {} bytes, over {PATH_MAX}", name.len()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

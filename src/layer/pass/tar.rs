@@ -6,12 +6,15 @@
 //! size field says, as Go's reader and so every container runtime takes it.
 //!
 //! # Invariants
-//! Memory is bounded by [`EXTENDED_MAX`] and the sparse map's bound, whatever a header claims.
+//! - Memory beside the table of contents is bounded by [`EXTENDED_MAX`] and the bounds of attributes, paths and sparse
+//!   maps, whatever headers claim.
+//! - Time is in proportion to the tar: a byte of it is looked at once, and what a global header says is shared by the
+//!   entries behind it.
 
-use super::header::{check_name, checksum_matches, link_name, name, number, unsigned, until_nul, word};
-use super::pax::Extended;
+use super::header::{check_length, check_name, checksum_matches, link_name, name, number, unsigned, until_nul, word};
+use super::pax::{Attributes, Extended, GLOBAL_MAX, LOCAL_MAX};
 use super::sparse::{self, LeadingMap, check_map};
-use crate::base::{FileKind, Metadata, Xattr};
+use crate::base::{FileKind, Metadata, Xattrs};
 use crate::layer::error::Error;
 use crate::layer::index::TocBuilder;
 use crate::layer::index::{Body, Entry};
@@ -33,6 +36,8 @@ pub(crate) struct Scanner {
     /// Offset of the header being handled, for messages.
     header_at: u64,
     global: Extended,
+    /// The attributes of `global`, for entries that have no others.
+    global_xattrs: Xattrs,
     local: Extended,
     toc: TocBuilder,
 }
@@ -59,7 +64,7 @@ enum State {
 struct SparseFile {
     path: Vec<u8>,
     metadata: Metadata,
-    xattrs: Vec<Xattr>,
+    xattrs: Xattrs,
     /// Size with holes.
     size: u64,
     /// Size in the tar.
@@ -79,6 +84,7 @@ impl Scanner {
             gathered: Vec::new(),
             header_at: 0,
             global: Extended::default(),
+            global_xattrs: Xattrs::default(),
             local: Extended::default(),
             toc: TocBuilder::default(),
         }
@@ -187,10 +193,13 @@ impl Scanner {
     /// Takes what an extended header or long name says of the next entry.
     fn extension(&mut self, kind: u8, bytes: &[u8], end: u64) -> Outcome {
         match kind {
-            b'g' => self.global.apply(bytes)?,
-            b'L' => self.local.path = Some(until_nul(bytes).to_vec()),
-            b'K' => self.local.link = Some(until_nul(bytes).to_vec()),
-            _ => self.local.apply(bytes)?,
+            b'g' => {
+                self.global.apply(bytes, GLOBAL_MAX)?;
+                self.global_xattrs = self.global.xattrs.share();
+            }
+            b'L' => self.local.path = Some(long(bytes, "name")?),
+            b'K' => self.local.link = Some(long(bytes, "link target")?),
+            _ => self.local.apply(bytes, LOCAL_MAX)?,
         }
         self.content(0, end)
     }
@@ -201,9 +210,7 @@ impl Scanner {
         let path = extended.sparse.name.take().or(extended.path.take()).unwrap_or_else(|| name(block));
         check_name(&path, "name")?;
         let metadata = metadata(block, file_kind(kind, &path)?, &extended)?;
-        let xattrs = extended.xattrs.iter();
-        let xattrs = xattrs.map(|(name, value)| Xattr { name: name.as_slice().into(), value: value.as_slice().into() });
-        let xattrs = xattrs.collect::<Vec<_>>();
+        let xattrs = self.xattrs(std::mem::take(&mut extended.xattrs))?;
         let link = match kind {
             b'1' | b'2' => extended.link.take().unwrap_or_else(|| link_name(block)),
             _ if metadata.kind == FileKind::File => {
@@ -219,6 +226,15 @@ impl Scanner {
         self.toc.push(&Entry { path: &path, metadata, body, xattrs });
         // GNU's dumped directories list their names as content.
         self.content(if kind == b'D' { unsigned(&block[124..136])? } else { 0 }, end)
+    }
+
+    /// The attributes of an entry that has these of its own.
+    fn xattrs(&self, mut own: Attributes) -> Result<Xattrs, String> {
+        if own.is_empty() {
+            return Ok(self.global_xattrs.clone());
+        }
+        own.inherit(&self.global.xattrs)?;
+        Ok(own.share())
     }
 
     fn file(&mut self, block: &[u8; BLOCK], extended: &Extended, mut file: SparseFile, end: u64) -> Outcome {
@@ -277,7 +293,7 @@ impl Scanner {
 }
 
 impl SparseFile {
-    fn of(path: Vec<u8>, metadata: Metadata, xattrs: Vec<Xattr>) -> Self {
+    fn of(path: Vec<u8>, metadata: Metadata, xattrs: Xattrs) -> Self {
         Self { path, metadata, xattrs, size: 0, stored: 0, pairs: Vec::new() }
     }
 
@@ -295,6 +311,12 @@ fn extension_of(kind: u8, size: u64) -> Outcome {
     }
 }
 
+/// The path in a GNU header of a long name.
+fn long(bytes: &[u8], what: &str) -> Result<Vec<u8>, String> {
+    let path = until_nul(bytes);
+    check_length(path, what).map(|()| path.to_vec())
+}
+
 fn named(target: &[u8]) -> Result<&[u8], String> {
     check_name(target, "link target").map(|()| target)
 }
@@ -307,9 +329,6 @@ fn inherit(local: &mut Extended, global: &Extended) {
     local.uid = local.uid.or(global.uid);
     local.gid = local.gid.or(global.gid);
     local.mtime = local.mtime.or(global.mtime);
-    for (name, value) in &global.xattrs {
-        local.xattrs.entry(name.clone()).or_insert_with(|| value.clone());
-    }
 }
 
 fn file_kind(kind: u8, path: &[u8]) -> Result<FileKind, String> {
