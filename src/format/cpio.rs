@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::limits::{LARGEST_IMAGE, Room};
 use super::order::Order;
 use crate::base::FileKind;
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
@@ -16,7 +17,7 @@ use crate::tree::{InodeId, Tree};
 /// The magic and thirteen fields of eight digits.
 const FIELDS_LEN: usize = 110;
 /// Size fields have eight hex digits.
-const LARGEST_FILE: u64 = u32::MAX as u64;
+const ROOM: Room = Room { format: "an initrd", file: u32::MAX as u64, image: LARGEST_IMAGE };
 
 struct Cpio(Order);
 
@@ -25,17 +26,8 @@ struct Cpio(Order);
 /// # Errors
 /// When a file is over 4 GiB.
 pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    let order = Order::new(tree);
-    if let Some((path, size)) = order.larger_than(LARGEST_FILE) {
-        return Err(Error::FileTooLarge {
-            path,
-            size,
-            format: "an initrd",
-            limit: LARGEST_FILE,
-            instead: "`kernel+squashfs`, `kernel+erofs`, `kernel+iso` and `tar`",
-        });
-    }
-    Ok(Arc::new(PagedMap::new(Cpio(order))))
+    ROOM.check(&tree)?;
+    Ok(Arc::new(PagedMap::new(Cpio(Order::new(tree)))))
 }
 
 /// Lays out an initrd: microcode first, when there is any, then the archive of the tree.

@@ -1,7 +1,8 @@
-//! What every Linux file system refuses: link targets, attributes and device numbers that the kernel cannot hold.
+//! What every Linux file system refuses: link targets, attributes and device numbers that the kernel cannot hold; and
+//! how much content a format has room for.
 
 use super::Error;
-use crate::base::{FileKind, printable};
+use crate::base::{FileKind, GIB, printable};
 use crate::tree::{InodeId, Tree};
 
 /// Longest target of a symbolic link that Linux reads back: a page, less the NUL.
@@ -11,6 +12,60 @@ const LONGEST_XATTR_NAME: usize = 255;
 const LARGEST_XATTR: usize = 65_535;
 /// Twelve bits of major number, twenty of minor (`MINORBITS` and the 32 bits of a stored device number).
 const LARGEST_DEVICE: (u32, u32) = (0xfff, 0xf_ffff);
+
+/// The largest image that a system can name an offset in (`off_t`), and the largest file on Linux. Two of them can be
+/// added without overflow.
+pub(super) const LARGEST_IMAGE: u64 = i64::MAX as u64;
+
+/// How much content a format can hold, in bytes.
+pub(super) struct Room {
+    /// The format, with its article.
+    pub format: &'static str,
+    /// In one file.
+    pub file: u64,
+    /// In all files together; at most [`LARGEST_IMAGE`].
+    pub image: u64,
+}
+
+impl Room {
+    /// Refuses a tree with more content, before anything is laid out: adding up what passes does not overflow.
+    ///
+    /// # Errors
+    /// When a file is too large, or all of them are.
+    pub fn check(&self, tree: &Tree) -> Result<(), Error> {
+        let mut image = 0_u64;
+        for id in ids(tree).filter(|id| tree.inode(*id).metadata.kind == FileKind::File) {
+            let size = tree.inode(id).size;
+            if size > self.file {
+                return Err(self.too_large(path_of(tree, id), size));
+            }
+            image = image.saturating_add(size);
+        }
+        if image > self.image {
+            return Err(Error::ImageTooLarge { format: self.format, limit: self.image });
+        }
+        Ok(())
+    }
+
+    /// The error for a file of so many bytes.
+    pub fn too_large(&self, path: String, size: u64) -> Error {
+        Error::FileTooLarge { path, size, format: self.format, limit: self.file, instead: holders(size) }
+    }
+}
+
+/// The artifacts that can hold a file of so many bytes.
+const fn holders(size: u64) -> &'static str {
+    const TIB: u64 = 1024 * GIB;
+    if size < 8 * TIB {
+        "`kernel+squashfs`, `kernel+erofs`, `kernel+iso` and `tar`"
+    } else if size < 16 * TIB {
+        "`kernel+squashfs`, `kernel+erofs` and `tar`"
+    } else if size < 127 * TIB {
+        "`kernel+squashfs` and `tar`"
+    } else {
+        "`tar`"
+    }
+}
 
 /// Refuses a tree with link targets, attributes or device numbers that Linux has no room for.
 pub(super) fn check_inodes(tree: &Tree, format: &'static str) -> Result<(), Error> {
@@ -49,9 +104,12 @@ pub(super) fn path_of(tree: &Tree, id: InodeId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::Metadata;
-    use crate::tree::{Node, TreeBuilder};
+    use crate::extent::Zeros;
+    use crate::tree::{Content, Node, TreeBuilder};
 
     #[test]
     fn what_linux_cannot_hold_is_refused_by_name() {
@@ -69,6 +127,33 @@ mod tests {
             tree.insert(b"a/b", node).unwrap();
             let result = check_inodes(&tree.finish(), "a squashfs").map_err(|error| error.to_string());
             assert_eq!(result.err().as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn content_that_a_format_has_no_room_for_is_refused_by_name() {
+        let tree = |sizes: &[u64]| {
+            let mut tree = TreeBuilder::new();
+            for (number, size) in sizes.iter().enumerate() {
+                let content = Content::whole(Arc::new(Zeros(*size)));
+                tree.insert(format!("a/\n{number}").as_bytes(), Node::File(Metadata::file(), content)).unwrap();
+            }
+            tree.finish()
+        };
+        let rows: [(&[u64], _); 5] = [
+            (&[10, 10], None),
+            (&[9, 11], Some("`a/\\x0a1` has 11 bytes, more than a box can hold (10 bytes a file)")),
+            (&[10, 10, 1], Some("the content is more than a box can hold (20 bytes)")),
+            (
+                &[u64::MAX],
+                Some("`a/\\x0a0` has 18446744073709551615 bytes, more than a box can hold (10 bytes a file)"),
+            ),
+            (&[], None),
+        ];
+        let room = Room { format: "a box", file: 10, image: 20 };
+        for (sizes, expected) in rows {
+            let result = room.check(&tree(sizes)).map_err(|error| error.to_string());
+            assert_eq!(result.err().as_deref(), expected, "{sizes:?}");
         }
     }
 

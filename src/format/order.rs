@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::base::{FileKind, printable};
 use crate::tree::{EntryId, Tree};
 
 /// Entries in archive order; names of one inode stand side by side.
@@ -55,15 +54,5 @@ impl Order {
     pub fn is_last_name(&self, at: usize) -> bool {
         let inode = |at: usize| self.entries.get(at).map(|e| self.tree.entry_inode(*e));
         inode(at + 1) != inode(at)
-    }
-
-    /// A regular file over `limit` bytes: its path and size.
-    pub fn larger_than(&self, limit: u64) -> Option<(String, u64)> {
-        let entry = self.entries.iter().find(|e| {
-            let inode = self.tree.inode(self.tree.entry_inode(**e));
-            inode.metadata.kind == FileKind::File && inode.size > limit
-        })?;
-        let path = printable(&self.tree.path(*entry)).to_string();
-        Some((path, self.tree.inode(self.tree.entry_inode(*entry)).size))
     }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use super::Error;
+use super::limits::{LARGEST_IMAGE, Room};
 use super::order::Order;
 use crate::base::{FileKind, Metadata, SECTOR, Xattr};
 use crate::extent::{PagedLayout, PagedMap, SharedSource, Sink};
@@ -26,9 +28,21 @@ struct Tar {
     order: Order,
 }
 
+/// PAX sizes have no limit.
+const ROOM: Room = Room { format: "a tar", file: LARGEST_IMAGE, image: LARGEST_IMAGE };
+
 /// Lays out `members`, then `tree`, as one archive.
-pub fn tar(members: Vec<Member>, tree: Arc<Tree>) -> SharedSource {
-    Arc::new(PagedMap::new(Tar { members, order: Order::new(tree) }))
+///
+/// # Errors
+/// When all content together is over 8 EiB.
+pub fn tar(members: Vec<Member>, tree: Arc<Tree>) -> Result<SharedSource, Error> {
+    ROOM.check(&tree)?;
+    let mut left = LARGEST_IMAGE;
+    for content in members.iter().filter_map(|member| member.content.as_ref()) {
+        let rest = left.checked_sub(content.size());
+        left = rest.ok_or(Error::ImageTooLarge { format: ROOM.format, limit: ROOM.image })?;
+    }
+    Ok(Arc::new(PagedMap::new(Tar { members, order: Order::new(tree) })))
 }
 
 impl PagedLayout for Tar {
@@ -223,7 +237,7 @@ mod tests {
         tree.attributes(id, [Xattr { name: (*b"user.x").into(), value: (*b"\0y").into() }].into_iter().collect());
         tree.hard_link(b"z", long.as_bytes()).unwrap();
         tree.insert(b"l", Node::Symlink(Metadata::symlink(), long.as_bytes())).unwrap();
-        let bytes = read(&tar(Vec::new(), Arc::new(tree.finish())));
+        let bytes = read(&tar(Vec::new(), Arc::new(tree.finish())).unwrap());
         let mut archive = ::tar::Archive::new(&*bytes);
         let mut seen = Vec::new();
         for entry in archive.entries().unwrap() {
@@ -242,6 +256,23 @@ mod tests {
         for text in ["26 SCHILY.xattr.user.x=\0y\n", "15 uid=3000000\n", "12 mtime=-5\n"] {
             assert!(bytes.windows(text.len()).any(|w| w == text.as_bytes()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn members_that_no_archive_can_hold_together_are_refused() {
+        let member = |path: &str, size| Member {
+            path: path.to_owned(),
+            metadata: Metadata::file(),
+            content: Some(Arc::new(crate::extent::Zeros(size))),
+        };
+        let laid_out = |sizes: [u64; 2]| {
+            let members = vec![member("a", sizes[0]), member("b", sizes[1])];
+            tar(members, Arc::new(TreeBuilder::new().finish())).map(|tar| tar.size()).map_err(|e| e.to_string())
+        };
+        assert_eq!(laid_out([1 << 62, 1]), Ok((1 << 62) + 512 * 5 + 1024));
+        let error = "the content is more than a tar can hold (9223372036854775807 bytes)".to_owned();
+        assert_eq!(laid_out([LARGEST_IMAGE, 1]), Err(error.clone()));
+        assert_eq!(laid_out([u64::MAX, u64::MAX]), Err(error));
     }
 
     #[test]

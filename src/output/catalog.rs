@@ -155,8 +155,8 @@ impl Catalog {
             Product::Cmdline => self.cmdline().ok_or(Obstacle::Missing("command line"))?,
             Product::Initrd => format::behind_microcode(self.system.microcode.clone(), self.product(Product::Archive)?),
             Product::Archive => format::cpio(tree.clone())?,
-            Product::Tar => format::tar(self.boot_members(), tree.clone()),
-            Product::Docker => format::tar(self.docker_members(), tree.clone()),
+            Product::Tar => format::tar(self.boot_members(), tree.clone())?,
+            Product::Docker => format::tar(self.docker_members(), tree.clone())?,
             Product::KernelInitrdTar => self.kernel_initrd_tar()?,
             Product::RootIso => format::iso9660(tree.clone())?,
             Product::Squashfs => format::squashfs(tree.clone())?,
@@ -207,7 +207,7 @@ impl Catalog {
         let [kernel, cmdline, microcode] = self.parts();
         let members = [kernel, ("initrd.img", Some(archive)), cmdline, microcode];
         let members = members.into_iter().filter_map(|(name, content)| Some(file(name.to_owned(), content?)));
-        Ok(format::tar(members.collect(), Arc::new(TreeBuilder::new().finish())))
+        Ok(format::tar(members.collect(), Arc::new(TreeBuilder::new().finish()))?)
     }
 }
 

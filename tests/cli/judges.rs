@@ -17,7 +17,7 @@ const BESIDE: [&str; 9] =
 fn with_sample(limits: Limits) -> (System, Sample) {
     let mut sample = Sample::new(limits);
     let mut system = System::new();
-    let layer = bytes(&lkit::format::tar(Vec::new(), sample.tree.clone()));
+    let layer = bytes(&lkit::format::tar(Vec::new(), sample.tree.clone()).unwrap());
     let descriptor = image(&system.layout, &[&layer]);
     system.layout.name("docker.io/test/sample:1", &descriptor);
     system.write("a.yml", "init:\n  - test/sample:1\n");

@@ -10,11 +10,15 @@ use crate::base::{FileKind, Metadata};
 use crate::extent::{MapBuilder, Measure, PagedLayout, PagedMap, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
-use crate::format::limits::{check_inodes, ids, path_of};
+use crate::format::limits::{Room, check_inodes, ids, path_of};
 use crate::tree::{InodeId, Tree};
 
 /// Inodes laid out together.
 const PAGE: usize = 64;
+
+/// Blocks have numbers of 32 bits.
+const LARGEST: u64 = u32::MAX as u64 * BLOCK;
+const ROOM: Room = Room { format: NAME, file: LARGEST, image: LARGEST };
 
 /// Lays out a tree as an EROFS.
 ///
@@ -24,6 +28,7 @@ const PAGE: usize = 64;
 pub fn erofs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     check_inodes(&tree, NAME)?;
     check_attributes(&tree)?;
+    ROOM.check(&tree)?;
     let contents = Contents::new(tree.clone(), BLOCK, |_| true);
     let mut plan = Plan::new(tree);
     plan.place_inodes()?;
@@ -110,7 +115,7 @@ fn block_at(position: u64) -> Result<u32, Error> {
 }
 
 fn too_large() -> Error {
-    Error::ImageTooLarge { format: NAME, limit: u64::from(u32::MAX) * BLOCK }
+    Error::ImageTooLarge { format: NAME, limit: LARGEST }
 }
 
 /// The inodes; one page more, for the rest of their last block.

@@ -10,23 +10,18 @@ use super::{Fat, FatFile, FatKind, FatOptions};
 use crate::base::SECTOR;
 use crate::extent::{MapBuilder, SharedSource, Sink};
 use crate::format::Error;
+use crate::format::limits::Room;
 
-/// Directory entries have 32 bits for a size in bytes.
-const LARGEST_FILE: u64 = u32::MAX as u64;
+/// Directory entries have 32 bits for a size in bytes, boot sectors 32 bits for a count of sectors.
+const ROOM: Room = Room { format: "a FAT volume", file: u32::MAX as u64, image: u32::MAX as u64 * SECTOR };
 
 /// Lays out a volume with these files.
 ///
 /// # Errors
 /// When a file is over 4 GiB, a name cannot be held or stands twice, or the files do not fit the size asked for.
 pub fn fat(files: &[FatFile], options: &FatOptions) -> Result<Fat, Error> {
-    if let Some(file) = files.iter().find(|file| file.content.size() > LARGEST_FILE) {
-        return Err(Error::FileTooLarge {
-            path: file.path.clone(),
-            size: file.content.size(),
-            format: "a FAT volume",
-            limit: LARGEST_FILE,
-            instead: "`kernel+squashfs`, `kernel+erofs`, `kernel+iso` and `tar`",
-        });
+    if let Some(file) = files.iter().find(|file| file.content.size() > ROOM.file) {
+        return Err(ROOM.too_large(file.path.clone(), file.content.size()));
     }
     let directories = directories(files)?;
     if directories[0].entry_count(true) > u64::from(FatKind::Fat16.root_entries()) {

@@ -19,6 +19,7 @@ use super::{BLOCK, FIRST_BLOCK, IsoOptions, SYSTEM_AREA};
 use crate::extent::{Measure, PagedLayout, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
+use crate::format::limits::Room;
 use crate::tree::{InodeId, Tree};
 
 /// Names laid out together, and records of a path table.
@@ -27,6 +28,9 @@ const PAGE: usize = 32;
 /// writers choose it.
 const SECTION: u64 = 0xffff_f800;
 const BLOCKS_OF_SECTION: u32 = 0x001f_ffff;
+/// Blocks have numbers of 32 bits.
+const LARGEST: u64 = u32::MAX as u64 * BLOCK;
+const ROOM: Room = Room { format: "an ISO", file: LARGEST, image: LARGEST };
 
 /// The directories of one view and where they lie.
 struct Side {
@@ -94,6 +98,7 @@ const ORDERS: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
 
 impl Plan {
     pub fn new(tree: Arc<Tree>, options: &IsoOptions) -> Result<Self, Error> {
+        ROOM.check(&tree)?;
         let sides = [Side::new(&tree, View::Primary), Side::new(&tree, View::Joliet)];
         let partition = options.partition.clone();
         let contents = Contents::new(tree.clone(), BLOCK, |id| within(&tree, id, partition.as_ref()).is_none());
@@ -443,7 +448,7 @@ fn block_at(position: u64) -> Result<u32, Error> {
 }
 
 fn too_large() -> Error {
-    Error::ImageTooLarge { format: "an ISO", limit: u64::from(u32::MAX) * BLOCK }
+    Error::ImageTooLarge { format: "an ISO", limit: LARGEST }
 }
 
 /// The offset of a file's content within the partition, when it is a part of it at whole blocks.

@@ -12,6 +12,7 @@ use crate::base::FileKind;
 use crate::extent::Sink;
 use crate::format::Error;
 use crate::format::limits::{ids, linux_device};
+use crate::format::table::table;
 use crate::tree::{InodeId, Tree};
 
 /// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
@@ -19,6 +20,8 @@ use crate::tree::{InodeId, Tree};
 pub(super) const DATA_BLOCK: u64 = 128 * 1024;
 /// In a block's length: stored as it is.
 const STORED: u32 = 1 << 24;
+/// Blocks of a file whose list is made at once: 4 KiB of it.
+const LONG_LIST: usize = 1024;
 
 /// Where a directory's listing is in the stream of all listings, in bytes.
 #[derive(Clone, Copy, Default)]
@@ -97,10 +100,7 @@ impl Inodes {
         // No fragment.
         let narrow = [inode.nlink, u32::MAX, 0, self.xattrs.number(id)].map(u32::to_le_bytes);
         sink.bytes(&[wide.as_flattened(), narrow.as_flattened()].concat());
-        let lengths =
-            (0..inode.size.div_ceil(DATA_BLOCK)).map(|block| (inode.size - block * DATA_BLOCK).min(DATA_BLOCK));
-        let stored = |len| STORED | u32::try_from(len).expect("a block is small");
-        sink.bytes(&lengths.flat_map(|len| stored(len).to_le_bytes()).collect::<Vec<_>>());
+        emit_block_list(inode.size, sink);
     }
 
     fn emit_directory(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
@@ -115,6 +115,19 @@ impl Inodes {
         // No index.
         sink.bytes([0, offset_in_block(offset)].map(u16::to_le_bytes).as_flattened());
         sink.bytes(&self.xattrs.number(id).to_le_bytes());
+    }
+}
+
+/// Adds the lengths of a file's blocks. A long list is made where it is read, so a file of any size takes no memory.
+fn emit_block_list(size: u64, sink: &mut dyn Sink) {
+    let blocks = size.div_ceil(DATA_BLOCK);
+    let length = move |block: u64| {
+        let len = (size - block * DATA_BLOCK).min(DATA_BLOCK);
+        (STORED | u32::try_from(len).expect("a block is small")).to_le_bytes()
+    };
+    match usize::try_from(blocks) {
+        Ok(count) if count <= LONG_LIST => sink.made(count * 4, &|| (0..blocks).flat_map(length).collect()),
+        _ => sink.whole(&table(blocks, length)),
     }
 }
 
@@ -139,4 +152,29 @@ pub(super) const fn basic_type(kind: FileKind) -> u16 {
 /// A time as squashfs holds it: from 1970 to 2106.
 pub(super) fn seconds(mtime: i64) -> u32 {
     u32::try_from(mtime.max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extent::{ExtentMap, MapBuilder, Source as _};
+
+    fn listed(size: u64) -> ExtentMap {
+        let mut map = MapBuilder::default();
+        emit_block_list(size, &mut map);
+        map.finish()
+    }
+
+    #[test]
+    fn a_long_list_of_blocks_is_not_kept_and_reads_as_a_short_one() {
+        let (short, long) = (listed(1024 * DATA_BLOCK), listed(1024 * DATA_BLOCK + 5));
+        assert_eq!((short.inline_size(), long.inline_size()), (4096, 0));
+        let (mut all, mut same, mut last) = ([0; 4096], [0; 4096], [0; 4]);
+        short.read_at(&mut all, 0).unwrap();
+        long.read_at(&mut same, 0).unwrap();
+        long.read_at(&mut last, 4096).unwrap();
+        assert!(all == same && all.chunks(4).all(|length| length == [0, 0, 2, 1]));
+        assert_eq!((last, long.size()), ([5, 0, 0, 1], 4100));
+        assert_eq!((listed(1 << 46).size(), listed(1 << 46).inline_size()), (1 << 31, 0));
+    }
 }

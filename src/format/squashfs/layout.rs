@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::directory::{Listings, Run, runs};
-use super::inode::{Inodes, Listing, seconds};
+use super::inode::{DATA_BLOCK, Inodes, Listing, seconds};
 use super::metadata::{MetadataBlocks, emit_indexed, reference};
 use super::superblock::{SIZE, Superblock};
 use crate::base::Metadata;
 use crate::extent::{MapBuilder, Measure, PagedLayout, PagedMap, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
-use crate::format::limits::{check_inodes, ids};
+use crate::format::limits::{Room, check_inodes, ids};
 use crate::tree::{InodeId, Tree};
 
 /// A squashfs, in messages.
@@ -21,14 +21,18 @@ const PAGE: usize = 64;
 const END_ALIGNMENT: u64 = 4096;
 /// Largest stream of inodes or listings: blocks in it are named with 32 bits.
 const LARGEST_TABLE: u64 = u32::MAX as u64 / 8194 * 8192;
+/// So much content has a list of blocks, four bytes for each, that fits such a stream.
+const LARGEST: u64 = LARGEST_TABLE / 4 * DATA_BLOCK;
+const ROOM: Room = Room { format: NAME, file: LARGEST, image: LARGEST };
 
 /// Lays out a tree as a squashfs.
 ///
 /// # Errors
 /// When link targets, attributes or device numbers are larger than Linux allows, with more than 65535 different owners,
-/// or when tables leave 4 GiB, which takes some 60 million files.
+/// or when tables leave 4 GiB, which takes some 60 million files or 127 TiB of content.
 pub fn squashfs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     check_inodes(&tree, NAME)?;
+    ROOM.check(&tree)?;
     // Content is packed: Linux copies it out of the blocks whatever their alignment is.
     let contents = Contents::new(tree.clone(), 1, |_| true);
     let mut plan = Plan { inodes: Inodes::new(&tree)?, tree };

@@ -12,6 +12,9 @@ const MAP_MAX: u64 = 1 << 20;
 /// Most numbers of a map, whatever its version; they are held in memory. Two bytes are the least that one takes in text.
 const NUMBERS_MAX: u64 = MAP_MAX / 2;
 
+/// Largest file on Linux in bytes (`MAX_LFS_FILESIZE`).
+const SIZE_MAX: u64 = i64::MAX as u64;
+
 /// Offsets and lengths of an old GNU header (4 pairs from byte 386) or its extension blocks (21 from byte 0).
 ///
 /// # Errors
@@ -90,6 +93,9 @@ impl LeadingMap {
 /// # Errors
 /// When runs overlap, leave the file, or are not all stored.
 pub(crate) fn body(pairs: &[u64], size: u64, offset: u64, stored: u64) -> Result<Body<'static>, String> {
+    if size > SIZE_MAX {
+        return Err(format!("a sparse file of {size} bytes is over {SIZE_MAX}"));
+    }
     if !pairs.len().is_multiple_of(2) {
         return Err("the sparse map has an odd number of fields".to_owned());
     }
@@ -125,6 +131,7 @@ mod tests {
         for pairs in [&[0][..], &[0, 10, 5, 10], &[8990, 20], &[u64::MAX, 2], &[0, 31]] {
             assert!(body(pairs, 9000, 0, 30).is_err(), "{pairs:?}");
         }
+        assert!(body(&[], SIZE_MAX, 0, 0).is_ok() && body(&[], SIZE_MAX + 1, 0, 0).is_err());
     }
 
     #[test]
