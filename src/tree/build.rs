@@ -1,6 +1,6 @@
 //! A tree that is still being put together: inodes, names, and one hash table over all directories.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ pub struct TreeBuilder {
     set_numbers: HashMap<usize, u32>,
     /// Number of the layer being merged.
     pub(super) layer: u32,
+    /// Directories below which the layer being merged has nothing left to hide.
+    pub(super) pruned: HashSet<InodeId>,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
     /// Where the path that was resolved last led.
@@ -110,6 +112,7 @@ impl TreeBuilder {
             xattrs: Vec::new(),
             set_numbers: HashMap::new(),
             layer: 0,
+            pruned: HashSet::new(),
             names_root: false,
             walked: Walked::default(),
         };

@@ -4,6 +4,7 @@
 //! OCI image specification, "Image Layer Filesystem Changeset". A whiteout hides what lower layers have; entries of
 //! its own layer stay, before or behind it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::shown;
@@ -24,7 +25,7 @@ impl TreeBuilder {
     /// When an entry cannot stand where it says, or a hard link names nothing.
     pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
-        toc.each(|entry| {
+        let merged = toc.each(|entry| {
             let base = base_of(entry.path);
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
@@ -33,7 +34,9 @@ impl TreeBuilder {
                 None => self.merge_entry(entry, diff, source)?,
             }
             Ok(())
-        })
+        });
+        self.end_layer();
+        merged
     }
 
     /// Lays what is in an archive that is no layer over the tree: no name in it hides another.
@@ -42,7 +45,9 @@ impl TreeBuilder {
     /// As [`merge_layer`](Self::merge_layer).
     pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
-        toc.each(|entry| self.merge_entry(entry, diff, source))
+        let merged = toc.each(|entry| self.merge_entry(entry, diff, source));
+        self.end_layer();
+        merged
     }
 
     /// Makes ready for a layer; returns the number of its source.
@@ -52,6 +57,10 @@ impl TreeBuilder {
         // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
         self.reserve(count + count / 8 + 64);
         self.source_number(diff)
+    }
+
+    fn end_layer(&mut self) {
+        self.pruned = HashSet::new();
     }
 
     fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource, source: u32) -> Result<(), Error> {
@@ -91,8 +100,10 @@ impl TreeBuilder {
         self.link(parent, name, inode)
     }
 
+    /// Hides a name in the directory that `dir` leads to, as containerd does: links are followed inside the root, the
+    /// last one, too. Where there is no such directory nothing is hidden.
     fn white_out(&mut self, dir: &[u8], hidden: &[u8]) {
-        let Some(dir) = self.find_quickly(dir) else { return };
+        let Some(dir) = self.find_directory_quickly(dir) else { return };
         self.look_into(dir);
         if let Some(name) = self.name_in(dir, hidden) {
             self.prune(name);
@@ -100,7 +111,7 @@ impl TreeBuilder {
     }
 
     fn make_opaque(&mut self, dir: &[u8]) {
-        let Some(dir) = self.find_quickly(dir) else { return };
+        let Some(dir) = self.find_directory_quickly(dir).filter(|dir| self.pruned.insert(*dir)) else { return };
         let below: Vec<u32> = self.names_in(dir).collect();
         for name in below {
             self.prune(name);
@@ -114,7 +125,11 @@ impl TreeBuilder {
         let mut order = vec![name];
         let mut at = 0;
         while at < order.len() {
-            order.extend(self.names_in(self.names[order[at] as usize].inode));
+            let inode = self.names[order[at] as usize].inode;
+            // What is left in a directory that was gone through before is the layer's own.
+            if self.inodes[inode.index()].is_directory() && self.pruned.insert(inode) {
+                order.extend(self.names_in(inode));
+            }
             at += 1;
         }
         for name in order.into_iter().rev() {
@@ -211,6 +226,45 @@ mod tests {
         let mut tree = TreeBuilder::new();
         tree.merge_archive(&layer("f a/x\nf a/.wh.x\nf a/.wh..wh..opq\nf a/x"), &diff).unwrap();
         assert_eq!(paths(tree), "a a/.wh..wh..opq a/.wh.x a/x");
+    }
+
+    #[test]
+    fn a_whiteout_through_a_link_hides_the_file() {
+        let lower = "f usr/lib/foo\nf usr/lib/bar\nl lib usr/lib\nl abs /usr/lib\nl chain lib\nl usr/up ../lib\n\
+                     l usr/lib/out ../../../../usr/lib\nl loop loop\nl gone nowhere";
+        for marker in
+            ["lib/.wh.foo", "./lib//.wh.foo", "abs/.wh.foo", "chain/.wh.foo", "usr/up/.wh.foo", "lib/out/.wh.foo"]
+        {
+            let paths = merged(&[lower, &format!("f {marker}")]);
+            assert_eq!(paths, "abs chain gone lib loop usr usr/lib usr/lib/bar usr/lib/out usr/up", "{marker}");
+        }
+        for marker in ["loop/.wh.foo", "gone/.wh.foo", "usr/lib/foo/.wh.foo", ".wh.foo", "lib/.wh..."] {
+            let paths = merged(&[lower, &format!("f {marker}")]);
+            assert_eq!(
+                paths, "abs chain gone lib loop usr usr/lib usr/lib/bar usr/lib/foo usr/lib/out usr/up",
+                "{marker}"
+            );
+        }
+        assert_eq!(
+            merged(&[lower, "f .wh.lib"]),
+            "abs chain gone loop usr usr/lib usr/lib/bar usr/lib/foo usr/lib/out usr/up"
+        );
+    }
+
+    #[test]
+    fn a_directory_is_made_opaque_through_a_link() {
+        let lower = "f usr/lib/foo\nf usr/lib/d/x\nl lib usr/lib\nl chain /lib";
+        for marker in ["lib/.wh..wh..opq", "chain/.wh..wh..opq"] {
+            let upper = format!("f lib/new\nf {marker}\nf lib/d/y");
+            assert_eq!(merged(&[lower, &upper]), "chain lib usr usr/lib usr/lib/d usr/lib/d/y usr/lib/new", "{marker}");
+        }
+        assert_eq!(merged(&["f a/x\nl root .", "f root/.wh..wh..opq"]), "");
+    }
+
+    #[test]
+    fn a_directory_that_was_made_opaque_can_still_be_hidden() {
+        assert_eq!(merged(&["f a/b/x", "f a/b/.wh..wh..opq\nf a/.wh.b"]), "a");
+        assert_eq!(merged(&["f a/b/x\nf a/b/c/y", "f a/.wh.b\nf a/b/c/z\nf a/.wh.b\nf .wh.a"]), "a a/b a/b/c a/b/c/z");
     }
 
     #[test]

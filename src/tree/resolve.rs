@@ -120,6 +120,18 @@ impl TreeBuilder {
         }
     }
 
+    /// The directory that `path` leads to, nothing made; links are followed, the last one, too. `None` where something
+    /// is missing or no directory.
+    pub(super) fn find_directory_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
+        let clean = clean(path);
+        loop {
+            match self.walk(clean.clone(), |dir, name| self.is_far(dir, name)) {
+                Ok(found) => return found,
+                Err(dir) => self.look_into(dir),
+            }
+        }
+    }
+
     fn walk_through_table(&mut self, path: &[u8]) -> Option<Found> {
         loop {
             match self.walk_to(path, |dir, name| self.is_far(dir, name)) {
@@ -129,12 +141,26 @@ impl TreeBuilder {
         }
     }
 
-    /// Goes along a path; stops with a directory that `is_far` does not want to be looked through.
+    /// Goes along a path to its last name; stops with a directory that `is_far` does not want to be looked through.
     fn walk_to(&self, path: &[u8], is_far: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<Found>, InodeId> {
         let mut clean = clean(path);
         let Some(name) = clean.pop() else { return Ok(Some(Found::Root)) };
+        let Some(dir) = self.walk(clean, &is_far)? else { return Ok(None) };
+        if is_far(dir, name) {
+            return Err(dir);
+        }
+        Ok(self.name_in(dir, name).map(Found::Name))
+    }
+
+    /// Goes through all components from the root, following links; stops as [`walk_to`](Self::walk_to).
+    fn walk(
+        &self,
+        components: Vec<&[u8]>,
+        is_far: impl Fn(InodeId, &[u8]) -> bool,
+    ) -> Result<Option<InodeId>, InodeId> {
         let mut dir = InodeId::ROOT;
-        let mut todo: Vec<&[u8]> = clean.into_iter().rev().collect();
+        let mut todo: Vec<&[u8]> = components;
+        todo.reverse();
         let mut links = 0;
         while let Some(component) = todo.pop() {
             if is_far(dir, component) {
@@ -150,10 +176,7 @@ impl TreeBuilder {
                 Step::Link(_) | Step::Missing | Step::Blocked => return Ok(None),
             }
         }
-        if is_far(dir, name) {
-            return Err(dir);
-        }
-        Ok(self.name_in(dir, name).map(Found::Name))
+        Ok(Some(dir))
     }
 
     fn step(&self, dir: InodeId, component: &[u8]) -> Step<'_> {

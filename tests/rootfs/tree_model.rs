@@ -25,13 +25,25 @@ impl Dice {
             (0..depth).map(|_| ["a", "b", "c", "d"][usize::try_from(self.roll(4)).unwrap()]).collect();
         names.join("/")
     }
+
+    /// A target of a symbolic link: upwards, from the root, or down.
+    fn target(&mut self) -> String {
+        let path = self.path();
+        match self.roll(4) {
+            0 => format!("../{path}"),
+            1 => format!("/{path}"),
+            2 => format!("{path}/../../{}", self.path()),
+            _ => path,
+        }
+    }
 }
 
-/// What stands at a path: a directory, or a file of so many bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What stands at a path: a directory, a file of so many bytes, or a symbolic link to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Directory,
     File(u64),
+    Link(String),
 }
 
 /// Path to what stands there, and the layer that named it last.
@@ -40,17 +52,53 @@ struct Model(BTreeMap<String, (Kind, u32)>);
 
 impl Model {
     fn below<'a>(&'a self, dir: &'a str) -> impl Iterator<Item = &'a String> {
-        self.0.keys().filter(move |path| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
+        let below = move |path: &&String| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        self.0.keys().filter(move |path| dir.is_empty() || below(path))
     }
 
     fn remove(&mut self, path: &str) {
         self.0.retain(|other, _| other != path && !other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
     }
 
-    /// Whether the parents of `path` are directories where they exist.
-    fn takes(&self, path: &str) -> bool {
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        parents.into_iter().all(|parent| self.0.get(parent).is_none_or(|(kind, _)| *kind == Kind::Directory))
+    /// The directory that a path leads to when links are followed inside the root, without links. Missing directories
+    /// are made for a layer, if there is one.
+    fn led_to(&mut self, path: &str, layer: Option<u32>) -> Option<String> {
+        let (mut at, mut links) = (Vec::<String>::new(), 0);
+        let parts = |path: &str| path.split('/').rev().map(str::to_owned).collect::<Vec<_>>();
+        let mut todo = parts(path);
+        while let Some(part) = todo.pop() {
+            match part.as_str() {
+                "" | "." => {}
+                ".." => drop(at.pop()),
+                name => {
+                    at.push(name.to_owned());
+                    match (self.0.get(&at.join("/")).map(|(kind, _)| kind.clone()), layer) {
+                        (Some(Kind::Directory), _) => {}
+                        (None, Some(layer)) => drop(self.0.insert(at.join("/"), (Kind::Directory, layer))),
+                        (Some(Kind::Link(target)), _) if links < 40 => {
+                            links += 1;
+                            at.pop();
+                            if target.starts_with('/') {
+                                at.clear();
+                            }
+                            todo.extend(parts(&target));
+                        }
+                        _ => return None,
+                    }
+                }
+            }
+        }
+        Some(at.join("/"))
+    }
+
+    /// The path without links in its parents, which are made when they are missing; `None`, and nothing is made, when one
+    /// is no directory.
+    fn place(&mut self, path: &str, layer: u32) -> Option<String> {
+        let mut made = self.clone();
+        let (dir, base) = path.rsplit_once('/').unwrap_or(("", path));
+        let dir = made.led_to(dir, Some(layer))?;
+        *self = made;
+        Some(if dir.is_empty() { base.to_owned() } else { format!("{dir}/{base}") })
     }
 
     fn insert(&mut self, path: &str, kind: Kind, layer: u32) {
@@ -66,8 +114,17 @@ impl Model {
 
     /// Hides what lower layers have at or below `path`, not what this one has.
     fn white_out(&mut self, path: &str, layer: u32) {
-        let below: Vec<String> = self.below(path).cloned().collect();
-        for path in below.iter().rev().map(String::as_str).chain([path]) {
+        self.make_opaque(path, layer);
+        let is_lower = self.0.get(path).is_some_and(|(_, named)| *named != layer);
+        if is_lower && self.below(path).next().is_none() {
+            self.0.remove(path);
+        }
+    }
+
+    /// Hides what lower layers have below `dir`.
+    fn make_opaque(&mut self, dir: &str, layer: u32) {
+        let below: Vec<String> = self.below(dir).cloned().collect();
+        for path in below.iter().rev() {
             let is_lower = self.0.get(path).is_some_and(|(_, named)| *named != layer);
             if is_lower && self.below(path).next().is_none() {
                 self.0.remove(path);
@@ -76,7 +133,7 @@ impl Model {
     }
 
     fn listing(&self) -> Vec<(String, Kind)> {
-        self.0.iter().map(|(path, (kind, _))| (path.clone(), *kind)).collect()
+        self.0.iter().map(|(path, (kind, _))| (path.clone(), kind.clone())).collect()
     }
 }
 
@@ -85,7 +142,13 @@ fn listing(tree: &Tree) -> Vec<(String, Kind)> {
         .walk()
         .map(|entry| {
             let inode = tree.inode(tree.entry_inode(entry));
-            let kind = if inode.is_directory() { Kind::Directory } else { Kind::File(inode.size) };
+            let kind = match inode.metadata.kind {
+                FileKind::Directory => Kind::Directory,
+                FileKind::Symlink => {
+                    Kind::Link(String::from_utf8(tree.link_target(tree.entry_inode(entry)).to_vec()).unwrap())
+                }
+                _ => Kind::File(inode.size),
+            };
             (String::from_utf8(tree.path(entry)).unwrap(), kind)
         })
         .collect();
@@ -98,30 +161,43 @@ fn add_layer(dice: &mut Dice, tree: &mut TreeBuilder, model: &mut Model, layer: 
     let mut entries = Vec::new();
     for _ in 0..1 + dice.roll(12) {
         let path = dice.path();
-        entries.push(match dice.roll(5) {
-            0 => {
-                model.white_out(&path, layer);
+        entries.push(match dice.roll(8) {
+            0 | 1 => {
                 let (dir, base) = path.rsplit_once('/').unwrap_or((".", &path));
-                (format!("{dir}/.wh.{base}"), Metadata::file(), Body::Empty)
+                if let Some(led_to) = model.led_to(dir, None) {
+                    model.white_out(format!("{led_to}/{base}").trim_start_matches('/'), layer);
+                }
+                (format!("{dir}/.wh.{base}"), Metadata::file(), Kind::File(0))
             }
-            _ if !model.takes(&path) => continue,
-            1 | 2 => {
-                model.insert(&path, Kind::Directory, layer);
-                (format!("./{path}/"), Metadata::directory(), Body::Empty)
+            2 => {
+                if let Some(led_to) = model.led_to(&path, None) {
+                    model.make_opaque(&led_to, layer);
+                }
+                (format!("{path}/.wh..wh..opq"), Metadata::file(), Kind::File(0))
             }
-            _ => {
-                let size = dice.roll(1000);
-                model.insert(&path, Kind::File(size), layer);
-                (path, Metadata::file(), Body::Content { offset: 0, size })
+            roll => {
+                let Some(place) = model.place(&path, layer) else { continue };
+                let (path, metadata, kind) = match roll {
+                    3 | 4 => (format!("./{path}/"), Metadata::directory(), Kind::Directory),
+                    5 => (path, Metadata::symlink(), Kind::Link(dice.target())),
+                    _ => (path, Metadata::file(), Kind::File(dice.roll(1000))),
+                };
+                model.insert(&place, kind.clone(), layer);
+                (path, metadata, kind)
             }
         });
     }
+    let body = |kind| match kind {
+        Kind::Directory => Body::Empty,
+        Kind::File(size) => Body::Content { offset: 0, size },
+        Kind::Link(target) => Body::Symlink(target.into_bytes().leak()),
+    };
     let toc: Toc = entries
         .iter()
-        .map(|(path, metadata, body)| Entry {
+        .map(|(path, metadata, kind)| Entry {
             path: path.as_bytes(),
             metadata: *metadata,
-            body: body.clone(),
+            body: body(kind.clone()),
             xattrs: Xattrs::default(),
         })
         .collect();
@@ -139,26 +215,25 @@ fn model_layers_and_grafts_agree_with_paths_in_a_map() {
                 .for_each(|layer| add_layer(&mut dice, &mut image, &mut paths, layer));
             assert_eq!(listing(&image.clone().finish()), paths.listing(), "round {round}");
             let prefix = dice.path();
-            if !model.takes(&prefix) || matches!(model.0.get(&prefix), Some((Kind::File(_), _))) {
-                continue;
-            }
+            let Some(place) = model.place(&prefix, 0) else { continue };
             root.graft(prefix.as_bytes(), image).unwrap();
-            model.insert(&prefix, Kind::Directory, 0);
+            model.insert(&place, Kind::Directory, 0);
             for (path, (kind, _)) in &paths.0 {
-                model.insert(&format!("{prefix}/{path}"), *kind, 0);
+                model.insert(&format!("{place}/{path}"), kind.clone(), 0);
             }
             // What was grafted is found and replaced like everything else.
             let path = dice.path();
-            if model.takes(&path) {
+            if let Some(place) = model.place(&path, 0) {
                 let content = Content { source: Arc::new(Zeros(7)), offset: 0, size: 7 };
                 root.insert(path.as_bytes(), Node::File(Metadata::file(), content)).unwrap();
-                model.insert(&path, Kind::File(7), 0);
+                model.insert(&place, Kind::File(7), 0);
             }
         }
         let tree = root.finish();
         assert_eq!(listing(&tree), model.listing(), "round {round}");
-        for (path, _) in model.listing() {
-            assert!(tree.find(path.as_bytes()).is_some_and(|id| tree.inode(id).metadata.kind != FileKind::Symlink));
+        for (path, kind) in model.listing() {
+            let found = tree.find(path.as_bytes()).map(|id| tree.inode(id).metadata.kind == FileKind::Symlink);
+            assert_eq!(found, Some(matches!(kind, Kind::Link(_))), "round {round}: {path}");
         }
     }
 }
