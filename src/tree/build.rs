@@ -67,6 +67,8 @@ pub struct TreeBuilder {
     pub(super) layer: u32,
     /// Directories below which the layer being merged has nothing left to hide.
     pub(super) pruned: HashSet<InodeId>,
+    /// How many more directories may be made that have no entry of their own.
+    pub(super) unnamed_left: usize,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
     /// Where the path that was resolved last led.
@@ -113,6 +115,7 @@ impl TreeBuilder {
             set_numbers: HashMap::new(),
             layer: 0,
             pruned: HashSet::new(),
+            unnamed_left: usize::MAX,
             names_root: false,
             walked: Walked::default(),
         };

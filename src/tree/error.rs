@@ -16,6 +16,9 @@ pub enum Error {
     /// Following symbolic links in the path does not end.
     #[error("too many symbolic links in the parents of `{0}`")]
     LinkLoop(String),
+    /// A layer has far more directories that only paths name than it has entries.
+    #[error("too many directories of the layer have no entry, those above `{0}` among them")]
+    TooManyParents(String),
     /// A hard link names a path that no layer so far has.
     #[error("hard link `{path}` names `{target}`, which does not exist")]
     DanglingHardLink {
@@ -49,6 +52,7 @@ impl Fault for Error {
             Self::TooLarge => ErrorKind::Unsupported,
             Self::ParentNotDirectory { .. }
             | Self::LinkLoop(_)
+            | Self::TooManyParents(_)
             | Self::DanglingHardLink { .. }
             | Self::HardLinkToDirectory { .. }
             | Self::ReplacesRoot(_)

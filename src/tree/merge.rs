@@ -13,6 +13,10 @@ use super::{Error, Inode, Node, TreeBuilder};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
+/// Directories without an entry that a layer may have: some, and some for each entry. Layers hardly have any; a few bytes
+/// of tar could name thousands.
+const UNNAMED: usize = 1 << 16;
+const UNNAMED_PER_ENTRY: usize = 16;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Markers of the aufs file system, which older images still carry; they name nothing.
@@ -56,11 +60,13 @@ impl TreeBuilder {
         let count = usize::try_from(toc.len()).expect("entries are in memory");
         // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
         self.reserve(count + count / 8 + 64);
+        self.unnamed_left = UNNAMED.saturating_add(count.saturating_mul(UNNAMED_PER_ENTRY));
         self.source_number(diff)
     }
 
     fn end_layer(&mut self) {
         self.pruned = HashSet::new();
+        self.unnamed_left = usize::MAX;
     }
 
     fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource, source: u32) -> Result<(), Error> {
@@ -265,6 +271,23 @@ mod tests {
     fn a_directory_that_was_made_opaque_can_still_be_hidden() {
         assert_eq!(merged(&["f a/b/x", "f a/b/.wh..wh..opq\nf a/.wh.b"]), "a");
         assert_eq!(merged(&["f a/b/x\nf a/b/c/y", "f a/.wh.b\nf a/b/c/z\nf a/.wh.b\nf .wh.a"]), "a a/b a/b/c a/b/c/z");
+    }
+
+    #[test]
+    fn paths_that_name_far_more_directories_than_there_are_entries_are_refused() {
+        let deep = |n: usize| format!("{n}/{}", "a/".repeat(2000));
+        let paths: Vec<String> = (0..40).map(deep).collect();
+        let entry = |path: &'static [u8]| Entry {
+            path,
+            metadata: Metadata::file(),
+            body: Body::Empty,
+            xattrs: Xattrs::default(),
+        };
+        let toc = |count: usize| paths[..count].iter().map(|p| entry(p.clone().into_bytes().leak())).collect::<Toc>();
+        let diff: SharedSource = Arc::new(Zeros(1));
+        assert!(TreeBuilder::new().merge_layer(&toc(30), &diff).is_ok());
+        let error = TreeBuilder::new().merge_layer(&toc(40), &diff).unwrap_err().to_string();
+        assert!(error.starts_with("too many directories of the layer have no entry, those above `33/a/a/"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::base::{FileKind, Metadata};
 
 /// As many as Linux follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
+/// Most bytes of all link targets in one path: as many as the longest path has. So what is followed stays in proportion
+/// to what is written.
+const MAX_TARGETS: usize = 4095;
 
 /// The directories that the last path led through: neighbours in an archive share most of them.
 #[derive(Clone, Default)]
@@ -26,11 +29,28 @@ struct Reached {
     end: usize,
     dir: InodeId,
     /// Symbolic links followed on the way.
-    links: u32,
+    links: Followed,
 }
 
 impl Reached {
-    const ROOT: Self = Self { end: 0, dir: InodeId::ROOT, links: 0 };
+    const ROOT: Self = Self { end: 0, dir: InodeId::ROOT, links: Followed { count: 0, bytes: 0 } };
+}
+
+/// Symbolic links that were followed for one path.
+#[derive(Clone, Copy, Default)]
+struct Followed {
+    count: u32,
+    /// Bytes of their targets.
+    bytes: usize,
+}
+
+impl Followed {
+    /// Counts one more link; whether it may be followed.
+    const fn count(&mut self, target: &[u8]) -> bool {
+        self.count += 1;
+        self.bytes += target.len();
+        self.count <= MAX_LINKS && self.bytes <= MAX_TARGETS
+    }
 }
 
 impl TreeBuilder {
@@ -79,6 +99,8 @@ impl TreeBuilder {
             }
             Step::Link(target) => target.to_vec(),
             Step::Missing => {
+                self.unnamed_left =
+                    self.unnamed_left.checked_sub(1).ok_or_else(|| Error::TooManyParents(shown(path)))?;
                 at.dir = self.insert_at(at.dir, component, Inode::new(Metadata::directory()))?;
                 return Ok(());
             }
@@ -86,8 +108,7 @@ impl TreeBuilder {
                 return Err(Error::ParentNotDirectory { path: shown(path), parent: shown(component) });
             }
         };
-        at.links += 1;
-        if at.links > MAX_LINKS {
+        if !at.links.count(&target) {
             return Err(Error::LinkLoop(shown(path)));
         }
         at.dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { at.dir };
@@ -161,15 +182,14 @@ impl TreeBuilder {
         let mut dir = InodeId::ROOT;
         let mut todo: Vec<&[u8]> = components;
         todo.reverse();
-        let mut links = 0;
+        let mut links = Followed::default();
         while let Some(component) = todo.pop() {
             if is_far(dir, component) {
                 return Err(dir);
             }
             match self.step(dir, component) {
                 Step::Into(next) => dir = next,
-                Step::Link(target) if links < MAX_LINKS => {
-                    links += 1;
+                Step::Link(target) if links.count(target) => {
                     dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { dir };
                     todo.extend(target.split(|b| *b == b'/').rev());
                 }
@@ -280,6 +300,20 @@ mod tests {
         tree.remove(b"c");
         tree.insert(b"a/g", file()).unwrap();
         assert!(tree.lookup(b"c/g").is_some() && tree.lookup(b"c/f").is_none());
+    }
+
+    #[test]
+    fn the_targets_of_all_links_in_a_path_are_no_longer_than_a_path_can_be() {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b"d/f", Node::Generated(Metadata::file(), b"x")).unwrap();
+        for (link, dots, next) in [("a", 1000, "d"), ("b", 1000, "a"), ("c", 46, "b"), ("e", 47, "b")] {
+            let target = "./".repeat(dots) + next;
+            tree.insert(link.as_bytes(), Node::Symlink(Metadata::symlink(), target.as_bytes())).unwrap();
+        }
+        assert!(tree.lookup(b"c/f").is_some() && tree.lookup(b"e/f").is_none());
+        assert!(tree.insert(b"c/g", Node::Generated(Metadata::file(), b"x")).is_ok());
+        let error = tree.insert(b"e/g", Node::Generated(Metadata::file(), b"x")).unwrap_err();
+        assert_eq!(error.to_string(), "too many symbolic links in the parents of `e/g`");
     }
 
     #[test]
