@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::supply::SourceImage;
-use crate::base::Metadata;
+use crate::base::{Metadata, Xattrs};
 use crate::tree::{self, Node, TreeBuilder};
 
 /// Entries that are left out.
@@ -35,7 +35,16 @@ pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Resu
     let mut tree = Arc::try_unwrap(image).map_or_else(|shared| shared.tree.clone(), |own| own.tree);
     EXCLUDED.iter().for_each(|path| exclude(&mut tree, path));
     for path in DIRECTORIES {
-        tree.insert(path, Node::Plain(Metadata::directory()))?;
+        match tree.lookup_directory(path) {
+            // Perhaps through a link, which stays: the image may have its files there.
+            Some(directory) => {
+                *tree.inode_mut(directory) = Metadata::directory();
+                tree.attributes(directory, Xattrs::default());
+            }
+            None => {
+                tree.insert(path, Node::Plain(Metadata::directory()))?;
+            }
+        }
     }
     tree.insert(b"etc/hosts", Node::Generated(Metadata::file(), HOSTS))?;
     let resolv_conf = match resolv_conf {
@@ -102,6 +111,19 @@ mod tests {
         assert_eq!(metadata, Metadata::directory());
         assert!(tree.lookup(b"Dockerfile/part").is_some() && tree.lookup(b"a/Dockerfile").is_some());
         assert!(tree.lookup(b"dev/shm/x").is_some());
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_directory_stays_when_it_leads_to_one() {
+        let mut tree = sample::tree(&["usr/etc/a=1", "etc->usr/etc", "dev->gone", "sys->/etc/a"]);
+        tree.inode_mut(tree.lookup(b"usr/etc").unwrap()).mode = 0o700;
+        let tree = filtered(Arc::new(sample::image("q.io/a", tree)), ResolvConf::Linked).unwrap();
+        assert_eq!(tree.inode(tree.lookup(b"usr/etc").unwrap()).metadata, Metadata::directory());
+        assert_eq!(
+            listing(tree),
+            "dev/ dev/pts/ dev/shm/ etc->usr/etc proc/ sys/ usr/ usr/etc/ usr/etc/a usr/etc/hosts \
+             usr/etc/mtab->/proc/mounts usr/etc/resolv.conf->/run/resolvconf/resolv.conf"
+        );
     }
 
     #[test]

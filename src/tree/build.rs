@@ -201,6 +201,11 @@ impl TreeBuilder {
         })
     }
 
+    /// The directory that `path` leads to, links followed inside the root, the last one, too; `None` where there is none.
+    pub fn lookup_directory(&self, path: &[u8]) -> Option<InodeId> {
+        self.find_directory(path)
+    }
+
     /// Removes `path` and what is below it; whether it was there. The root stays, empty.
     pub fn remove(&mut self, path: &[u8]) -> bool {
         match self.find_name_quickly(path) {
@@ -393,7 +398,7 @@ impl TreeBuilder {
         }
     }
 
-    fn detach(&mut self, number: u32) {
+    pub(super) fn detach(&mut self, number: u32) {
         let name = self.names[number as usize];
         match name.previous {
             NONE => self.first[name.parent.index()] = name.next,

@@ -142,6 +142,64 @@ impl TreeBuilder {
         }
     }
 
+    /// Moves what is in the directory `from` into the directory `to`, which is made when missing, and takes `from` away.
+    /// A directory that both have keeps its metadata and gets the entries of both; else what is moved stays. Nothing is
+    /// done, and `false` returned, when `from` is no directory or one of the two lies in the other.
+    ///
+    /// # Errors
+    /// When a parent of `to` is a file, or the tree grows beyond what it can hold.
+    pub fn move_entries(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Error> {
+        let Some(name) = self.find_name_quickly(from) else { return Ok(false) };
+        let from = self.names[name as usize].inode;
+        if !self.inodes[from.index()].is_directory() {
+            return Ok(false);
+        }
+        let to = self.directory(to)?;
+        if self.upwards(from).any(|dir| dir == to) || self.upwards(to).any(|dir| dir == from) {
+            return Ok(false);
+        }
+        let mut todo = vec![(from, to)];
+        while let Some((from, to)) = todo.pop() {
+            let numbers: Vec<u32> = self.names_in(from).collect();
+            for number in numbers {
+                let name = self.names[number as usize];
+                let is_directory = self.inodes[name.inode.index()].is_directory();
+                let text = self.name_text(&name).to_vec();
+                self.look_into(to);
+                let there = self.name_in(to, &text).map(|there| self.names[there as usize].inode);
+                match there.filter(|there| is_directory && self.inodes[there.index()].is_directory()) {
+                    Some(there) => todo.push((name.inode, there)),
+                    None => {
+                        self.link(to, &text, name.inode)?;
+                        self.detach(number);
+                        if is_directory {
+                            self.parents[name.inode.index()] = to;
+                        }
+                    }
+                }
+            }
+        }
+        self.unlink(name);
+        Ok(true)
+    }
+
+    /// A directory and those above it, the root last.
+    fn upwards(&self, dir: InodeId) -> impl Iterator<Item = InodeId> + '_ {
+        std::iter::successors(Some(dir), |dir| Some(self.parents[dir.index()]).filter(|up| up != dir))
+    }
+
+    /// The path of a directory, without links.
+    pub fn directory_path(&self, dir: InodeId) -> Vec<u8> {
+        let named = self.upwards(dir).take_while(|dir| *dir != InodeId::ROOT).map(|dir| {
+            let above = self.parents[dir.index()];
+            let name = self.names_in(above).find(|number| self.names[*number as usize].inode == dir);
+            self.name_text(&self.names[name.expect("a directory has a name") as usize])
+        });
+        let mut parts: Vec<&[u8]> = named.collect();
+        parts.reverse();
+        parts.join(&b'/')
+    }
+
     /// The directory at `path`; made with its parents when it is missing, kept as it is when it is there.
     ///
     /// # Errors
@@ -228,6 +286,39 @@ mod tests {
         let mut text = [0; 4];
         content.source.read_at(&mut text, content.offset).unwrap();
         assert_eq!(&text, b"text");
+    }
+
+    fn paths(tree: TreeBuilder) -> String {
+        let tree = tree.finish();
+        let paths = tree.walk().map(|entry| String::from_utf8(tree.path(entry)).unwrap());
+        paths.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_directory_moves_into_another_and_its_files_win() {
+        let mut tree = TreeBuilder::new();
+        for (path, text) in [("a/x", "new"), ("a/d/y", "y"), ("b/x", "old text"), ("b/d/z", "z"), ("c", "file")] {
+            tree.insert(path.as_bytes(), Node::Generated(Metadata::file(), text.as_bytes())).unwrap();
+        }
+        tree.hard_link(b"a/link", b"c").unwrap();
+        assert!(tree.move_entries(b"a", b"b").unwrap());
+        assert_eq!(tree.inode(tree.lookup(b"b/x").unwrap()).size, 3);
+        assert_eq!(tree.inode(tree.lookup(b"c").unwrap()).nlink, 2);
+        let d = tree.lookup(b"b/d").unwrap();
+        assert_eq!(tree.directory_path(d), b"b/d");
+        tree.insert(b"b/d/../w", Node::Generated(Metadata::file(), b"")).unwrap();
+        assert_eq!(paths(tree), "b b/d b/d/y b/d/z b/link b/w b/x c");
+    }
+
+    #[test]
+    fn a_directory_does_not_move_into_itself_or_what_it_lies_in() {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b"a/b/c/x", Node::Generated(Metadata::file(), b"")).unwrap();
+        for (from, to) in [("a/b", "a/b"), ("a/b", "a/b/c"), ("a/b", "a"), ("a/b", ""), ("a/b/c/x", "d"), ("gone", "d")]
+        {
+            assert!(!tree.move_entries(from.as_bytes(), to.as_bytes()).unwrap(), "{from} {to}");
+        }
+        assert_eq!(paths(tree), "a a/b a/b/c a/b/c/x");
     }
 
     #[test]

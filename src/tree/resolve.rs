@@ -143,6 +143,11 @@ impl TreeBuilder {
 
     /// The directory that `path` leads to, nothing made; links are followed, the last one, too. `None` where something
     /// is missing or no directory.
+    pub(super) fn find_directory(&self, path: &[u8]) -> Option<InodeId> {
+        self.walk(clean(path), |_, _| false).expect("every directory is looked through")
+    }
+
+    /// The same, through the table.
     pub(super) fn find_directory_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
         let clean = clean(path);
         loop {

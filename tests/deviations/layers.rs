@@ -116,6 +116,21 @@ fn d08_names_stay_inside_the_root_and_links_in_parents_are_followed_there() {
 }
 
 #[test]
+fn d20_a_link_to_a_directory_and_a_directory_in_its_place_both_keep_their_files() {
+    let mut shop = Workshop::new();
+    let modules = tar_of("lib/\nlib/modules/\nlib/modules/a.ko = m");
+    let entry = |path: &str, content| Entry { kind: Kind::File(content), ..Entry::parse(&format!("{path} =")) };
+    shop.image_of_tars("k", &[tar_of_all(&[entry("kernel", b"K".to_vec()), entry("kernel.tar", modules)])]);
+    shop.image("merged", &["usr/\nusr/lib/\nusr/lib/ld.so = loader\nlib -> usr/lib"]);
+    shop.image("split", &["lib/\nlib/x = 1"]);
+    let root = shop.initrd("kernel: {image: q.io/k}\ninit: [q.io/merged, q.io/split]");
+    assert_eq!(root.lines("lib"), ["lib -> usr/lib"]);
+    let expected =
+        ["usr/lib/", "usr/lib/ld.so = loader", "usr/lib/modules/", "usr/lib/modules/a.ko = m", "usr/lib/x = 1"];
+    assert_eq!(root.lines("usr/lib"), expected);
+}
+
+#[test]
 fn d14_times_outside_32_bits_are_clamped() {
     let mut shop = Workshop::new();
     shop.image("a", &["old @-5 = 1\nnow @1600000000 = 2\nlate @4294967296 = 3\nlatest @9223372036854775807 = 4"]);
