@@ -9,6 +9,8 @@ use crate::tree::{EntryId, Tree};
 pub(super) struct Order {
     pub tree: Arc<Tree>,
     pub entries: Vec<EntryId>,
+    /// How many of them are directories; they come first.
+    directories: usize,
 }
 
 /// Entries laid out together; a compromise between the table of offsets and the work to find a place in a page.
@@ -27,8 +29,9 @@ impl Order {
         }
         // Stable only because that sort makes use of runs: files of a directory mostly lie in order already.
         files.sort();
+        let directories = entries.len();
         entries.extend(files.into_iter().map(|(_, _, entry)| entry));
-        Self { tree, entries }
+        Self { tree, entries, directories }
     }
 
     pub fn pages(&self) -> usize {
@@ -42,12 +45,15 @@ impl Order {
 
     /// The entry that names the same inode and stands first, when it is not the one at `at` itself.
     pub fn first_name(&self, at: usize) -> Option<EntryId> {
+        let before = self.entries[..at].get(self.directories..)?;
         let inode = self.tree.entry_inode(self.entries[at]);
-        if self.tree.inode(inode).is_directory() {
+        if before.last().is_none_or(|e| self.tree.entry_inode(*e) != inode) {
             return None;
         }
-        let before = self.entries[..at].iter().rev();
-        before.take_while(|e| self.tree.entry_inode(**e) == inode).last().copied()
+        // Files may have very many names, so the first is not looked for one by one.
+        let place = |id| (self.tree.content_order(id), id);
+        let first = before.partition_point(|e| place(self.tree.entry_inode(*e)) < place(inode));
+        Some(before[first])
     }
 
     /// Whether no later entry names the same inode.

@@ -276,6 +276,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_many_names_is_the_one_that_the_others_link_to() {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b"d/m0", Node::Generated(Metadata::file(), b"x")).unwrap();
+        tree.insert(b"d/e", Node::Generated(Metadata::file(), b"")).unwrap();
+        (1..100).for_each(|n| tree.hard_link(format!("d/m{n}").as_bytes(), b"d/m0").unwrap());
+        tree.hard_link(b"z", b"d/e").unwrap();
+        let order = Order::new(Arc::new(tree.finish()));
+        let first = |at| order.first_name(at).map(|entry| order.tree.path(entry));
+        let firsts: Vec<_> = (0..order.entries.len()).map(first).collect();
+        assert_eq!(firsts.len(), 103);
+        assert_eq!(firsts.iter().flatten().filter(|path| **path == b"d/m0").count(), 99);
+        assert_eq!(firsts.iter().flatten().filter(|path| **path == b"z").count(), 1);
+    }
+
+    #[test]
     fn a_record_counts_its_own_digits() {
         for len in [1, 88, 89, 90, 91, 985, 990, 995] {
             let mut records = Vec::new();

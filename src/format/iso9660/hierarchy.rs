@@ -145,7 +145,7 @@ struct Found {
 /// The names of a directory, numbered where two would come out the same.
 fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
     let mut taken: HashSet<Vec<u8>> = HashSet::new();
-    let mut next: HashMap<Vec<u8>, u32> = HashMap::new();
+    let mut next = HashMap::new();
     let mut names = Vec::new();
     for (position, (raw, id)) in tree.children(dir).enumerate() {
         let kind = tree.inode(id).metadata.kind;
@@ -156,20 +156,31 @@ fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
         let mut shown = named(None);
         let mut number = None;
         if taken.contains(&shown) {
-            let next = next.entry(shown).or_insert(0);
-            loop {
-                shown = named(Some(*next));
-                number = Some(*next);
-                *next += 1;
-                if !taken.contains(&shown) {
-                    break;
-                }
-            }
+            let free = free_number(&named, &taken, &mut next);
+            shown = named(Some(free));
+            number = Some(free);
         }
         taken.insert(shown.clone());
         names.push(Found { key: sort_key(shown, view), position: count(position), number, id });
     }
     names
+}
+
+/// The least number that makes a name which is not taken. All names that are cut to the same letters in front of a
+/// number of so many digits have one counter in `next`, so that they do not try each other's numbers again.
+fn free_number(
+    named: &impl Fn(Option<u32>) -> Vec<u8>,
+    taken: &HashSet<Vec<u8>>,
+    next: &mut HashMap<(Vec<u8>, u32), u32>,
+) -> u32 {
+    let starts = std::iter::once(0).chain((1..9).map(|digits| 10_u32.pow(digits)));
+    let free = starts.into_iter().find_map(|first| {
+        let next = next.entry((named(Some(first)), first)).or_insert(first);
+        let free = (*next..first.max(1) * 10).find(|number| !taken.contains(&named(Some(*number))));
+        *next = free.map_or(first.max(1) * 10, |free| free + 1);
+        free
+    });
+    free.expect("a directory has fewer names than numbers of nine digits")
 }
 
 fn count(number: usize) -> u32 {

@@ -3,9 +3,14 @@
 //! # Format
 //! `squashfs_fs.h`: `no_ids` has 16 bits, an id 32.
 
+use std::collections::BTreeSet;
+
 use crate::format::Error;
 use crate::format::limits::ids;
 use crate::tree::Tree;
+
+/// Most owners and groups.
+const LARGEST: usize = u16::MAX as usize;
 
 /// Every owner and group of a tree once, ascending.
 pub(super) struct Owners(Vec<u32>);
@@ -13,19 +18,15 @@ pub(super) struct Owners(Vec<u32>);
 impl Owners {
     pub fn of(tree: &Tree) -> Result<Self, Error> {
         let of_inode = |metadata: &crate::base::Metadata| [metadata.uid, metadata.gid];
-        let mut owners: Vec<u32> = Vec::new();
+        let mut owners = BTreeSet::new();
         for id in ids(tree) {
-            for owner in of_inode(&tree.inode(id).metadata) {
-                if let Err(place) = owners.binary_search(&owner) {
-                    owners.insert(place, owner);
-                }
+            owners.extend(of_inode(&tree.inode(id).metadata));
+            if owners.len() > LARGEST {
+                let limit = LARGEST as u64;
+                return Err(Error::TooMany { what: "different owners", format: "a squashfs", limit });
             }
         }
-        let limit = u64::from(u16::MAX);
-        if owners.len() as u64 > limit {
-            return Err(Error::TooMany { what: "different owners", format: "a squashfs", limit });
-        }
-        Ok(Self(owners))
+        Ok(Self(owners.into_iter().collect()))
     }
 
     /// The number of an owner of the tree.
