@@ -11,6 +11,7 @@ mod workshop;
 
 mod documents;
 mod labels;
+mod layers;
 mod measured;
 mod specs;
 mod texts;
