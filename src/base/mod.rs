@@ -18,6 +18,6 @@ pub use memory::give_back;
 pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};
 pub use platform::{ParsePlatformError, Platform};
-pub use printable::printable;
+pub use printable::{printable, printable_line, steers};
 pub use units::{GIB, KIB, MIB, SECTOR, align_up, parse_size};
 pub use xattrs::{Xattr, Xattrs};

@@ -1,34 +1,50 @@
-//! Names of any bytes as a terminal and a log may show them.
+//! Names and messages as a terminal may show them: nothing in them can move its cursor, hide text or turn its order.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt;
 
-/// The bytes as text. UTF-8 stays as it is but for control characters and bidirectional overrides, which come as `\xNN`
-/// or `\u{NNNN}`; bytes that are no UTF-8 come as `\xNN`, and a backslash is doubled.
-pub fn printable(bytes: &[u8]) -> impl Display {
-    Printable(bytes)
+/// A name, such as a path of a tar: shown as it is where it is text.
+///
+/// Control characters and the characters that turn the direction of text come as `\x1b` or `\u{202e}`, bytes that are
+/// no UTF-8 as `\xff`, a backslash as `\\`; so two names never look the same.
+pub fn printable(name: &[u8]) -> impl fmt::Display + '_ {
+    Printable { bytes: name, is_special: |c| steers(c) || c == '\\' }
 }
 
-struct Printable<'a>(&'a [u8]);
+/// A line of a message: as [`printable`], but tabs and backslashes stay. A line feed in it is escaped as well.
+pub fn printable_line(line: &str) -> impl fmt::Display + '_ {
+    Printable { bytes: line.as_bytes(), is_special: |c| steers(c) && c != '\t' }
+}
 
-impl Display for Printable<'_> {
+/// Whether a terminal does something else with this character than to show it: C0, DEL, C1, and the embeddings,
+/// overrides and isolates of the Unicode Bidirectional Algorithm (UAX #9, section 2).
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+struct Printable<'a> {
+    bytes: &'a [u8],
+    is_special: fn(char) -> bool,
+}
+
+impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            chunk.valid().chars().try_for_each(|c| show(c, f))?;
+        for chunk in self.bytes.utf8_chunks() {
+            for part in chunk.valid().split_inclusive(self.is_special) {
+                let plain = part.trim_end_matches(self.is_special);
+                f.write_str(plain)?;
+                part[plain.len()..].chars().try_for_each(|c| escape(f, c))?;
+            }
             chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
         }
         Ok(())
     }
 }
 
-fn show(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {
         '\\' => f.write_str("\\\\"),
-        '\0'..='\x1f' | '\x7f' => write!(f, "\\x{:02x}", u32::from(c)),
-        // C1, and what turns the direction of the text around it.
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            write!(f, "\\u{{{:04x}}}", u32::from(c))
-        }
-        _ => f.write_char(c),
+        c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c)),
+        c => write!(f, "\\u{{{:04x}}}", u32::from(c)),
     }
 }
 
@@ -37,17 +53,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_escaped_and_letters_are_not() {
-        let rows: [(&[u8], &str); 6] = [
-            ("größe/ключ 🦀".as_bytes(), "größe/ключ 🦀"),
-            (b"a\x1b[2J\n\x7f", "a\\x1b[2J\\x0a\\x7f"),
-            ("\u{85}\u{202e}\u{2066}\u{200e}".as_bytes(), "\\u{0085}\\u{202e}\\u{2066}\u{200e}"),
-            (b"a\xff\xc3", "a\\xff\\xc3"),
-            (b"a\\x41", "a\\\\x41"),
+    fn what_steers_a_terminal_is_escaped_and_text_is_not() {
+        let rows: [(&[u8], &str); 9] = [
             (b"", ""),
+            ("etc/größe 日本 \u{1f980}".as_bytes(), "etc/größe 日本 \u{1f980}"),
+            (b"\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+            (b"a\nb\tc\rd\x7f", r"a\x0ab\x09c\x0dd\x7f"),
+            ("\u{9b}31m\u{85}".as_bytes(), r"\u{009b}31m\u{0085}"),
+            ("exe.\u{202e}gpj\u{2066}\u{2069}".as_bytes(), r"exe.\u{202e}gpj\u{2066}\u{2069}"),
+            (b"\xff\x9b[31m\xc3", r"\xff\x9b[31m\xc3"),
+            (br"a\x1b\", r"a\\x1b\\"),
+            ("\u{200d}\u{202f}\u{2065}".as_bytes(), "\u{200d}\u{202f}\u{2065}"),
         ];
-        for (bytes, text) in rows {
-            assert_eq!(printable(bytes).to_string(), text);
+        for (name, shown) in rows {
+            assert_eq!(printable(name).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn a_line_keeps_its_tabs_and_backslashes() {
+        assert_eq!(printable_line("a\tb\\c\x1bd\ne\u{202a}").to_string(), "a\tb\\c\\x1bd\\x0ae\\u{202a}");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use super::report;
 use crate::base::ErrorKind;
 
 /// The exit code of a failure.
@@ -13,9 +14,14 @@ pub fn of_kind(kind: ErrorKind) -> ExitCode {
 
 /// Prints what clap has to say; help and version are no failure.
 pub fn of_usage(error: &clap::Error) -> ExitCode {
-    // Nothing is left to do when the message itself cannot be printed.
+    if error.use_stderr() {
+        // As plain text: it repeats what was typed, which must not steer the terminal.
+        report::say(&error.render().to_string());
+        return of_kind(ErrorKind::Usage);
+    }
+    // Nothing is left to do when the help cannot be printed.
     let _ = error.print();
-    if error.use_stderr() { of_kind(ErrorKind::Usage) } else { ExitCode::SUCCESS }
+    ExitCode::SUCCESS
 }
 
 /// The same as a number.

@@ -1,12 +1,14 @@
 //! Diagnostics: to standard error as loud as `-v` asks, or to the file of `--log`.
 
 use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
 use super::report::Failure;
+use crate::base::printable_line;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,14 +36,44 @@ pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
         Loudness::Debug => "lkit=trace,info",
     };
     let filter = EnvFilter::try_from_env("LKIT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // Without colours of its own, so that every control character in a message is one that does not belong there.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false);
     match file {
-        None => builder.with_writer(std::io::stderr).without_time().init(),
+        None => builder.with_writer(|| Lines(io::stderr())).without_time().init(),
         Some(path) => {
             let opened = OpenOptions::new().create(true).append(true).open(path);
             let opened = opened.map_err(|e| Failure::io(format!("cannot open log file `{}`", path.display()), &e))?;
-            builder.with_ansi(false).with_writer(Mutex::new(opened)).init();
+            builder.with_writer(Mutex::new(Lines(opened))).init();
         }
     }
     Ok(())
+}
+
+/// Writes each message as one line that does not steer a terminal: a log is read on one, too.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    /// Takes one message, which the subscriber hands over as a whole, with its end of line.
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(message);
+        self.0.write_all(format!("{}\n", printable_line(text.trim_end_matches('\n'))).as_bytes())?;
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_quotes() {
+        let mut lines = Lines(Vec::new());
+        lines.write_all("WARN `a\x1b[2J\nERROR b\u{202e}`\n".as_bytes()).unwrap();
+        lines.write_all(b"WARN c\n").unwrap();
+        assert_eq!(String::from_utf8(lines.0).unwrap(), "WARN `a\\x1b[2J\\x0aERROR b\\u{202e}`\nWARN c\n");
+    }
 }

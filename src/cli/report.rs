@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, printable_line};
 
 /// An error on its way to the terminal: only texts are left of it, and its kind.
 #[derive(Debug)]
@@ -19,22 +19,33 @@ pub struct Failure {
 /// Longest line of a message in characters; what is longer is a value that somebody made to be so.
 const LONGEST_LINE: usize = 1000;
 
-/// Prints a warning.
+/// Prints a warning, which is one line.
 pub fn warn(message: &str) {
-    say(&format!("{}\n", legible(&format!("warning: {message}"))));
+    write_error(&legible(&format!("warning: {message}")));
 }
 
-/// A line without what steers a terminal, cut where it is too long to be read.
+/// Prints a warning with the place in a spec that it is about.
+pub fn warn_at(message: &str, excerpt: &str) {
+    write_error(&(legible(&format!("warning: {message}")) + &legible_lines(excerpt.trim_end())));
+}
+
+/// A line with its end: nothing in it steers a terminal or begins another line, and it is cut where it is too long.
 fn legible(line: &str) -> String {
-    let mut text: String = line.chars().take(LONGEST_LINE).collect();
-    if text.len() < line.len() {
-        text.push('…');
-    }
-    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
+    let end = line.char_indices().nth(LONGEST_LINE).map(|(end, _)| end);
+    format!("{}{}\n", printable_line(&line[..end.unwrap_or(line.len())]), if end.is_some() { "…" } else { "" })
 }
 
-/// Writes to standard error. When nobody reads it, nobody can be told.
+fn legible_lines(text: &str) -> String {
+    text.lines().map(legible).collect()
+}
+
+/// Writes lines to standard error, and nothing of what they contain steers a terminal.
 pub fn say(text: &str) {
+    write_error(&legible_lines(text));
+}
+
+/// When nobody reads standard error, nobody can be told.
+fn write_error(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -108,23 +119,17 @@ impl Failure {
 
     /// The text for the terminal, which nothing in it can harm.
     pub fn rendered(&self) -> String {
-        self.whole().lines().fold(String::new(), |text, line| text + &legible(line) + "\n")
-    }
-
-    fn whole(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
-        if let Some(excerpt) = self.excerpt.as_deref().map(str::trim_end).filter(|excerpt| !excerpt.is_empty()) {
-            text += &format!("{excerpt}\n");
-        }
+        let mut text = legible(&format!("error: {}", self.message));
+        text += &legible_lines(self.excerpt.as_deref().unwrap_or_default().trim_end());
         for cause in &self.causes {
-            text += &format!("  cause: {cause}\n");
+            text += &legible(&format!("  cause: {cause}"));
         }
-        text + &self.hint.as_ref().map(|hint| format!("\nhint: {hint}\n")).unwrap_or_default()
+        text + &self.hint.as_ref().map(|hint| format!("\n{}", legible(&format!("hint: {hint}")))).unwrap_or_default()
     }
 
     /// Prints it.
     pub fn print(&self) {
-        say(&self.rendered());
+        write_error(&self.rendered());
     }
 }
 
@@ -174,8 +179,17 @@ mod tests {
     fn values_in_messages_are_cut_and_cannot_steer_the_terminal() {
         let failure = Failure::usage(format!("`\x1b[2J{}`", "x".repeat(5000)));
         let rendered = failure.rendered();
-        assert!(rendered.starts_with("error: `\u{fffd}[2Jxx") && rendered.ends_with("x…\n"), "{rendered}");
-        assert_eq!(rendered.chars().count(), LONGEST_LINE + 2);
+        assert!(rendered.starts_with(r"error: `\x1b[2Jxx") && rendered.ends_with("x…\n"), "{rendered}");
+        assert_eq!(rendered.chars().count(), LONGEST_LINE + r"\x1b".len() - 1 + "…\n".chars().count());
+    }
+
+    #[test]
+    fn a_line_feed_in_a_value_begins_no_line_of_its_own() {
+        let inner = std::io::Error::other("a\rb\u{9b}2J");
+        let failure = Failure::io("no file `x\nhint: run this`", &inner).hint("use `\u{202e}y\n`");
+        let text =
+            "error: no file `x\\x0ahint: run this`\n  cause: a\\x0db\\u{009b}2J\n\nhint: use `\\u{202e}y\\x0a`\n";
+        assert_eq!(failure.rendered(), text);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::report::{self, Failure};
 use super::settings::Settings;
 use super::stored::{self, Keep, Stored};
 use super::{input, references, template};
-use crate::base::{Digest, Platform};
+use crate::base::{Digest, Platform, printable_line};
 use crate::extent::SharedSource;
 use crate::layer::Inner;
 use crate::oci::{Image, expanded};
@@ -40,7 +40,7 @@ pub fn parse(specs: &[PathBuf]) -> Result<Parsed, Failure> {
     let inputs = specs.iter().map(|path| input::read(path)).collect::<Result<Vec<_>, _>>()?;
     let parsed = spec::parse_with(&inputs, &mut template::find_package)?;
     for warning in &parsed.warnings {
-        report::warn(&format!("{}\n{}", warning.message, parsed.texts.excerpt(warning.place).trim_end()));
+        report::warn_at(&warning.message, &parsed.texts.excerpt(warning.place));
     }
     Ok(parsed)
 }
@@ -135,7 +135,8 @@ fn placed(error: rootfs::Error, texts: &Texts) -> Failure {
             .iter()
             .enumerate()
             .map(|(number, problem)| {
-                let message = if number > 0 { format!("error: {}\n", problem.message) } else { String::new() };
+                let message =
+                    if number > 0 { format!("error: {}\n", printable_line(&problem.message)) } else { String::new() };
                 message + &texts.excerpt(problem.place)
             })
             .collect(),

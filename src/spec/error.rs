@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Place, Texts};
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, printable_line};
 
 /// Problems shown at once; a spec with more has one cause for most of them.
 const SHOWN: usize = 20;
@@ -60,7 +60,7 @@ impl Error {
     }
 
     fn block(&self, problem: &Problem) -> String {
-        let hint = problem.hint.as_ref().map(|hint| format!("  hint: {hint}\n"));
+        let hint = problem.hint.as_ref().map(|hint| format!("  hint: {}\n", printable_line(hint)));
         self.texts.excerpt(problem.place) + &hint.unwrap_or_default()
     }
 }
@@ -90,7 +90,7 @@ impl Fault for Error {
         let mut text = String::new();
         for (index, problem) in self.problems.iter().take(SHOWN).enumerate() {
             if index > 0 {
-                text += &format!("\nerror: {}\n", problem.message);
+                text += &format!("\nerror: {}\n", printable_line(&problem.message));
             }
             text += &self.block(problem);
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Place;
+use crate::base::{printable_line, steers};
 
 /// One text of a spec.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Texts {
         let Place { line, column, .. } = place;
         let number = line.to_string();
         let indent = " ".repeat(number.len());
-        let mut shown = format!("{indent} --> {name}:{line}:{column}\n");
+        let mut shown = format!("{indent} --> {}:{line}:{column}\n", printable_line(name));
         let index = usize::try_from(line).map_or(0, |line| line.saturating_sub(1));
         if let Some(line) = text.split('\n').nth(index) {
             let cut = Cut::new(line, place);
@@ -69,17 +70,17 @@ impl Cut {
         let to = total.min(from + SHOWN);
         let length = usize::try_from(place.length).unwrap_or(usize::MAX);
         let (head, tail) = (if from > 0 { "…" } else { "" }, if to < total { "…" } else { "" });
-        let middle: String = line.chars().skip(from).take(to - from).map(printable).collect();
+        let middle: String = line.chars().skip(from).take(to - from).map(shown).collect();
         let marked = length.min(to.saturating_sub(start)).max(1);
         Self { text: format!("{head}{middle}{tail}"), before: start - from + head.chars().count(), marked }
     }
 }
 
 /// One column wide and harmless to a terminal.
-fn printable(c: char) -> char {
+fn shown(c: char) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
+        c if steers(c) => '\u{fffd}',
         c => c,
     }
 }

@@ -28,3 +28,4 @@ mod outputs;
 mod pulls;
 mod refusals;
 mod system;
+mod terminal;

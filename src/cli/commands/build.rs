@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::base::Digest;
+use crate::base::{Digest, printable_line};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
@@ -153,7 +153,7 @@ fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
         if json {
             sums.insert(name.to_owned(), digest.to_string().into());
         } else {
-            report::print(&format!("{}  {name}\n", digest.hex()))?;
+            report::print(&format!("{}  {}\n", digest.hex(), printable_line(name)))?;
         }
     }
     if json {

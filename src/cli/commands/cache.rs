@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::base::printable;
 use crate::cli::args;
 use crate::cli::images;
 use crate::cli::report::{self, Failure};
@@ -15,7 +16,7 @@ pub fn run(args: args::Cache) -> Result<ExitCode, Failure> {
             let mut text = String::new();
             for named in store.cache().entries()? {
                 for name in &named.names {
-                    text += &format!("{name} {}\n", named.descriptor.digest);
+                    text += &format!("{} {}\n", printable(name.as_bytes()), named.descriptor.digest);
                 }
             }
             report::print(&text)?;

@@ -1,11 +1,12 @@
 //! `lkit inspect`: what a spec comes to.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::base::{Digest, FileKind};
+use crate::base::{Digest, FileKind, printable};
 use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
@@ -92,8 +93,9 @@ fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> 
     writeln!(output, "images")?;
     for (text, image) in &loaded.images {
         let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
-        writeln!(output, "  {}  {}", image.reference, uses(&loaded.parsed.spec, text).join(", "))?;
-        let (platform, count) = (&image.config.platform, image.layers.len());
+        let uses = uses(&loaded.parsed.spec, text).join(", ");
+        writeln!(output, "  {}  {}", shown(&image.reference), shown(&uses))?;
+        let (platform, count) = (shown(&image.config.platform), image.layers.len());
         writeln!(output, "    {}  {platform}, {count} layers, {size} bytes", image.digest())?;
         for layer in &image.layers {
             writeln!(output, "      {}  {} bytes", layer.digest, layer.size)?;
@@ -102,26 +104,28 @@ fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> 
     for image in &loaded.stored {
         let size: u64 = image.blobs.iter().map(|(_, size)| size).sum();
         let uses = volumes(&loaded.parsed.spec, &image.text, VolumeFormat::Oci).join(", ");
-        writeln!(output, "  {}  {uses}", image.reference)?;
+        writeln!(output, "  {}  {}", shown(&image.reference), shown(&uses))?;
         writeln!(output, "    {}  as it is stored, {} blobs, {size} bytes", image.root, image.blobs.len())?;
     }
     writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;
     writeln!(output, "artifacts")?;
     for (name, size) in artifacts(loaded) {
-        writeln!(output, "  {size:>14}  {name}")?;
+        writeln!(output, "  {size:>14}  {}", shown(&name))?;
     }
     Ok(())
 }
 
-/// One line an entry, as `ls -l` and `tar -tv` order the columns.
-fn print_tree(tree: &Tree, output: &mut dyn io::Write) -> io::Result<()> {
-    tree.walk().try_for_each(|entry| {
-        output.write_all(&tree_line(tree, entry))?;
-        output.write_all(b"\n")
-    })
+/// A name as a terminal may show it.
+fn shown(name: &dyn Display) -> String {
+    printable(name.to_string().as_bytes()).to_string()
 }
 
-fn tree_line(tree: &Tree, entry: EntryId) -> Vec<u8> {
+/// One line an entry, as `ls -l` and `tar -tv` order the columns.
+fn print_tree(tree: &Tree, output: &mut dyn io::Write) -> io::Result<()> {
+    tree.walk().try_for_each(|entry| writeln!(output, "{}", tree_line(tree, entry)))
+}
+
+fn tree_line(tree: &Tree, entry: EntryId) -> String {
     let id = tree.entry_inode(entry);
     let inode = tree.inode(id);
     let metadata = &inode.metadata;
@@ -130,13 +134,12 @@ fn tree_line(tree: &Tree, entry: EntryId) -> Vec<u8> {
         _ => inode.size.to_string(),
     };
     let owner = format!("{}/{}", metadata.uid, metadata.gid);
-    let mut line = format!("{} {owner} {size:>10} ", mode(metadata.kind, metadata.mode)).into_bytes();
-    line.extend(tree.path(entry));
-    if metadata.kind == FileKind::Symlink {
-        line.extend_from_slice(b" -> ");
-        line.extend_from_slice(tree.link_target(id));
+    let mode = mode(metadata.kind, metadata.mode);
+    let line = format!("{mode} {owner} {size:>10} {}", printable(&tree.path(entry)));
+    match metadata.kind {
+        FileKind::Symlink => format!("{line} -> {}", printable(tree.link_target(id))),
+        _ => line,
     }
-    line
 }
 
 /// Type and permissions as `ls` shows them.

@@ -9,7 +9,7 @@ use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
 use crate::cli::machine;
 use crate::cli::progress::Progress;
-use crate::cli::report::Failure;
+use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
 use crate::serve::{MountOptions, mount};
@@ -100,8 +100,7 @@ fn start(
 ) -> Result<(), Failure> {
     let line = command_line(args, monitor, bootable, loudness)?;
     if args.dry_run {
-        println!("{line}");
-        return Ok(());
+        return report::print(&format!("{line}\n"));
     }
     Ok(run_machine(&line, signals)?)
 }
@@ -155,7 +154,7 @@ fn qemu_line(
 ) -> Result<CommandLine, Failure> {
     let accelerator = Accelerator::choose(&args.accel, &architecture)?;
     if args.accel == "auto" && accelerator == Accelerator::Tcg && loudness >= Loudness::Normal {
-        eprintln!("no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow");
+        report::say("no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow");
     }
     Ok(qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?)
 }
