@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::report::Failure;
+use crate::base::{ErrorKind, KIB};
 use crate::boot::{Kernel, KernelKind, Machine};
-use crate::vm::{Boot, Disk};
+use crate::vm::{Boot, Disk, DiskFormat};
 
 /// How a file starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,8 @@ enum Way {
     Root,
     /// As a CD.
     Cd,
-    /// As a disk in a format that QEMU knows by this name.
-    Disk(&'static str),
+    /// As a disk.
+    Disk(DiskFormat),
     /// By the firmware, which is UEFI.
     Program,
 }
@@ -49,14 +50,14 @@ const SORTS: &[Sort] = &[
     bios(".iso", Way::Cd),
     uefi("-efi.iso", Way::Cd),
     uefi("-efi-initrd.iso", Way::Cd),
-    bios("-bios.img", Way::Disk("raw")),
-    bios(".raw", Way::Disk("raw")),
-    uefi("-efi.img", Way::Disk("raw")),
-    bios(".qcow2", Way::Disk("qcow2")),
-    uefi("-efi.qcow2", Way::Disk("qcow2")),
-    bios(".vmdk", Way::Disk("vmdk")),
-    bios(".vhd", Way::Disk("vpc")),
-    bios(".vhdx", Way::Disk("vhdx")),
+    bios("-bios.img", Way::Disk(DiskFormat::Raw)),
+    bios(".raw", Way::Disk(DiskFormat::Raw)),
+    uefi("-efi.img", Way::Disk(DiskFormat::Raw)),
+    bios(".qcow2", Way::Disk(DiskFormat::Qcow2)),
+    uefi("-efi.qcow2", Way::Disk(DiskFormat::Qcow2)),
+    bios(".vmdk", Way::Disk(DiskFormat::Vmdk)),
+    bios(".vhd", Way::Disk(DiskFormat::Vhd)),
+    bios(".vhdx", Way::Disk(DiskFormat::Vhdx)),
     uefi(".efi", Way::Program),
 ];
 
@@ -143,7 +144,7 @@ impl Bootable {
             // The root of `kernel+iso` has the name of an ISO that starts.
             Way::Cd if !has_boot_record(&file) => with_kernel(prefix, initrd(), Some(file))?,
             Way::Cd => Boot::Cdrom(file),
-            Way::Disk(format) => Boot::Disk(Disk { path: file, format: Some(format.to_owned()) }),
+            Way::Disk(format) => Boot::Disk(Disk { path: file, format }),
             Way::Program => Boot::Direct { kernel: file, initrd: None, cmdline: String::new(), root: None },
         };
         Ok(Self { boot, uefi: sort.uefi, architecture })
@@ -162,7 +163,7 @@ fn with_kernel(prefix: &str, initrd: Option<PathBuf>, root: Option<PathBuf>) -> 
     if root.is_some() && !cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
         cmdline = format!("{cmdline} root=/dev/vda").trim_start().to_owned();
     }
-    let root = root.map(|path| Disk { path, format: Some("raw".to_owned()) });
+    let root = root.map(|path| Disk { path, format: DiskFormat::Raw });
     Ok(Boot::Direct { kernel, initrd, cmdline, root })
 }
 
@@ -171,10 +172,19 @@ fn needed(part: &Path) -> Result<(), Failure> {
     there.map(drop).map_err(|error| Failure::io(format!("cannot start `{}`", part.display()), &error))
 }
 
+/// Longest command line in bytes; the kernels of all architectures take fewer.
+const LONGEST_CMDLINE: u64 = 64 * KIB;
+
 /// The command line in a file, which may not be there.
 fn read_cmdline(path: &Path) -> Result<String, Failure> {
-    match fs::read(path) {
-        Ok(text) => Ok(String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned()),
+    let mut text = Vec::new();
+    match File::open(path).and_then(|file| file.take(LONGEST_CMDLINE + 1).read_to_end(&mut text)) {
+        Ok(read) if read as u64 > LONGEST_CMDLINE => {
+            let message =
+                format!("the kernel command line in `{}` is over {} KiB", path.display(), LONGEST_CMDLINE / KIB);
+            Err(Failure::new(ErrorKind::Unsupported, message))
+        }
+        Ok(_) => Ok(String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(Failure::io(format!("cannot read `{}`", path.display()), &error)),
     }
@@ -236,7 +246,7 @@ mod tests {
     const PLAIN: Wish<'_> = Wish { iso: false, initrd: None };
 
     fn raw(prefix: &Path, suffix: &str) -> Disk {
-        Disk { path: part(prefix.to_str().unwrap(), suffix), format: Some("raw".to_owned()) }
+        Disk { path: part(prefix.to_str().unwrap(), suffix), format: DiskFormat::Raw }
     }
 
     fn found(name: &Path, wish: Wish<'_>) -> Option<Boot> {
@@ -274,23 +284,35 @@ mod tests {
     }
 
     #[test]
+    fn a_command_line_has_a_bound() {
+        let (_dir, prefix) = files(&["x-kernel", "x-initrd.img"]);
+        let cmdline = part(prefix.to_str().unwrap(), "-cmdline");
+        fs::write(&cmdline, vec![b'a'; 64 << 10]).unwrap();
+        assert!(found(&prefix, PLAIN).is_some());
+        fs::write(&cmdline, vec![b'a'; (64 << 10) + 1]).unwrap();
+        let failure = Bootable::named(&prefix, PLAIN).err().unwrap();
+        let said = format!("error: the kernel command line in `{}` is over 64 KiB\n", cmdline.display());
+        assert_eq!(failure.rendered(), said);
+    }
+
+    #[test]
     fn each_disk_has_its_format_and_its_firmware() {
         let rows = [
-            ("x-bios.img", "raw", false),
-            ("x-efi.img", "raw", true),
-            ("x.raw", "raw", false),
-            ("x.qcow2", "qcow2", false),
-            ("x-efi.qcow2", "qcow2", true),
-            ("x.vmdk", "vmdk", false),
-            ("x.vhd", "vpc", false),
-            ("x-dynamic.vhd", "vpc", false),
-            ("x.vhdx", "vhdx", false),
+            ("x-bios.img", DiskFormat::Raw, false),
+            ("x-efi.img", DiskFormat::Raw, true),
+            ("x.raw", DiskFormat::Raw, false),
+            ("x.qcow2", DiskFormat::Qcow2, false),
+            ("x-efi.qcow2", DiskFormat::Qcow2, true),
+            ("x.vmdk", DiskFormat::Vmdk, false),
+            ("x.vhd", DiskFormat::Vhd, false),
+            ("x-dynamic.vhd", DiskFormat::Vhd, false),
+            ("x.vhdx", DiskFormat::Vhdx, false),
         ];
         for (name, format, uefi) in rows {
             let (dir, _) = files(&[name]);
             let path = dir.path().join(name);
             let bootable = Bootable::named(&path, PLAIN).unwrap().unwrap();
-            let disk = Disk { path, format: Some(format.to_owned()) };
+            let disk = Disk { path, format };
             assert_eq!((bootable.boot, bootable.uefi), (Boot::Disk(disk), uefi), "{name}");
         }
     }

@@ -1,13 +1,21 @@
-//! Values of a machine as they are typed or kept: platform, disks, addresses.
+//! Values of a machine as they are typed or kept: platform, memory, processors, disks, addresses.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::args;
 use super::report::Failure;
-use crate::base::{Digest, MIB, Platform, parse_size};
-use crate::vm::Disk;
+use crate::base::{Digest, ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
+use crate::vm::{Accelerator, Disk, DiskFormat, Mac, Port, local};
+
+/// Most memory and largest disk, in bytes: a VHDX holds no more, and what is larger is a mistake.
+const LARGEST: u64 = 64 * 1024 * GIB;
+/// Most processors; no machine of QEMU has more.
+const MOST_CPUS: u32 = 4096;
+/// More than any address of a network card has, in bytes.
+const LONGEST_MAC: u64 = 64;
 
 /// The platform of `--arch`.
 pub fn platform(arch: Option<&str>) -> Result<Platform, Failure> {
@@ -15,58 +23,181 @@ pub fn platform(arch: Option<&str>) -> Result<Platform, Failure> {
     arch.map_or_else(|| Ok(Platform::host()), parse)
 }
 
-/// A disk from `file=PATH,size=SIZE,format=FORMAT`, or a path alone; made when it is missing and has a size.
-pub fn disk(text: &str) -> Result<Disk, Failure> {
-    let (mut path, mut size, mut format) = (None, None, None);
-    for part in text.split(',') {
-        match part.split_once('=') {
-            Some(("file", value)) => path = Some(PathBuf::from(value)),
-            Some(("size", value)) => size = Some(value),
-            Some(("format", value)) => format = Some(value.to_owned()),
-            None if path.is_none() => path = Some(PathBuf::from(part)),
-            _ => return Err(Failure::usage(format!("--disk: `{part}` is not known")).hint(DISK)),
-        }
-    }
-    let path = path.ok_or_else(|| Failure::usage("--disk: there is no file").hint(DISK))?;
-    if let Some(size) = size.filter(|_| !path.exists()) {
-        let bytes = parse_size(size, MIB).ok_or_else(|| Failure::usage(format!("--disk: `{size}` is no size")))?;
-        make_disk(&path, bytes, format.as_deref().unwrap_or("raw"))?;
-        format.get_or_insert_with(|| "raw".to_owned());
-    }
-    Ok(Disk { path, format })
+/// What a machine has besides what it starts from: checked before anything is fetched, mounted or made for it.
+#[derive(Debug)]
+pub struct Hardware {
+    /// Memory in MiB.
+    pub memory: u64,
+    /// Number of processors.
+    pub cpus: u32,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    disks: Vec<WantedDisk>,
 }
 
-const DISK: &str = "write `file=PATH`, `size=SIZE` and `format=FORMAT`, with commas between them";
+impl Hardware {
+    /// What the arguments mean.
+    ///
+    /// # Errors
+    /// When one of them makes no sense.
+    pub fn parse(args: &args::Run) -> Result<Self, Failure> {
+        if args.accel != "auto" {
+            args.accel.parse::<Accelerator>()?;
+        }
+        Ok(Self {
+            memory: memory(&args.mem)?,
+            cpus: cpus(args.cpus)?,
+            ports: args.publish.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            disks: args.disk.iter().map(|text| WantedDisk::parse(text)).collect::<Result<_, _>>()?,
+        })
+    }
 
-fn make_disk(path: &Path, bytes: u64, format: &str) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| Failure::io(format!("cannot make disk `{}`", path.display()), &error);
-    if format == "raw" {
-        return File::create_new(path).and_then(|file| file.set_len(bytes)).map_err(cannot);
+    /// The disks, whether they are there or not.
+    pub fn named_disks(&self) -> Vec<Disk> {
+        self.disks.iter().map(|wanted| wanted.disk.clone()).collect()
+    }
+
+    /// The disks, made now where they are missing.
+    ///
+    /// # Errors
+    /// When one is missing and has no size, or cannot be made.
+    pub fn disks(&self) -> Result<Vec<Disk>, Failure> {
+        self.disks.iter().map(WantedDisk::ready).collect()
+    }
+}
+
+/// MiB of memory.
+fn memory(text: &str) -> Result<u64, Failure> {
+    let bytes = parse_size(text, MIB).filter(|bytes| (MIB..=LARGEST).contains(bytes));
+    let wrong = || Failure::usage(format!("--mem: `{text}` is no amount of memory, such as `1024` (MiB) or `2G`"));
+    bytes.map(|bytes| bytes / MIB).ok_or_else(wrong)
+}
+
+fn cpus(count: u32) -> Result<u32, Failure> {
+    let wrong =
+        || Failure::usage(format!("--cpus: `{count}` is no number of processors, which go from 1 to {MOST_CPUS}"));
+    Some(count).filter(|count| (1..=MOST_CPUS).contains(count)).ok_or_else(wrong)
+}
+
+/// A disk of `--disk`, which may have to be made.
+#[derive(Debug)]
+struct WantedDisk {
+    disk: Disk,
+    /// Size in bytes to make it with when it is missing.
+    size: Option<u64>,
+}
+
+impl WantedDisk {
+    /// Reads `file=PATH,size=SIZE,format=FORMAT`, or a path alone; two commas stand for one in a path.
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let (mut path, mut size, mut format) = (None, None, None);
+        for part in parts(text) {
+            match part.split_once('=') {
+                Some(("file", value)) => path = Some(PathBuf::from(value)),
+                Some(("size", value)) => size = Some(disk_size(value)?),
+                Some(("format", value)) => format = Some(disk_format(value)?),
+                None if path.is_none() => path = Some(PathBuf::from(part)),
+                _ => return Err(Failure::usage(format!("--disk: `{part}` is not known")).hint(DISK)),
+            }
+        }
+        let path = path.filter(|path| !path.as_os_str().is_empty());
+        let path = path.ok_or_else(|| Failure::usage("--disk: there is no file").hint(DISK))?;
+        let format = format.unwrap_or_else(|| DiskFormat::of_name(&path));
+        Ok(Self { disk: Disk { path, format }, size })
+    }
+
+    fn ready(&self) -> Result<Disk, Failure> {
+        let path = &self.disk.path;
+        match (fs::metadata(path), self.size) {
+            (Ok(_), _) => {}
+            (Err(error), Some(size)) if error.kind() == io::ErrorKind::NotFound => make_disk(&self.disk, size)?,
+            (Err(error), _) => {
+                let failure = Failure::io(format!("cannot open disk `{}`", path.display()), &error);
+                return Err(match error.kind() {
+                    io::ErrorKind::NotFound => failure.hint("it is made when it has a size, such as `size=1G`"),
+                    _ => failure,
+                });
+            }
+        }
+        Ok(self.disk.clone())
+    }
+}
+
+const DISK: &str = "write `file=PATH`, `size=SIZE` and `format=FORMAT`, with commas between them, and `,,` for a comma \
+                    in the path";
+
+/// What stands between single commas.
+fn parts(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match parts.last_mut() {
+            Some(part) if c != ',' || rest.next_if_eq(&',').is_some() => part.push(c),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts
+}
+
+fn disk_size(text: &str) -> Result<u64, Failure> {
+    let size = parse_size(text, MIB).filter(|size| (SECTOR..=LARGEST).contains(size));
+    let wrong = || format!("--disk: `{text}` is no size of a disk, such as `1024` (MiB) or `2G`, and at most `64T`");
+    size.ok_or_else(|| Failure::usage(wrong()))
+}
+
+fn disk_format(text: &str) -> Result<DiskFormat, Failure> {
+    text.parse().map_err(|error: crate::vm::Error| Failure::usage(format!("--disk: {error}")))
+}
+
+fn make_disk(disk: &Disk, bytes: u64) -> Result<(), Failure> {
+    let path = local(&disk.path);
+    let cannot = |error: io::Error| Failure::io(format!("cannot make disk `{}`", disk.path.display()), &error);
+    if disk.format == DiskFormat::Raw {
+        let sized = File::create_new(&path).map_err(cannot)?.set_len(bytes);
+        return sized.or_else(|error| {
+            // Else the next run would start with a disk of no size.
+            fs::remove_file(&path).map_err(cannot)?;
+            Err(cannot(error))
+        });
     }
     let size = bytes.to_string();
-    let status = Command::new("qemu-img").args(["create", "-q", "-f", format]).arg(path).arg(size).status();
-    match status.map_err(cannot)? {
-        status if status.success() => Ok(()),
-        status => Err(cannot(std::io::Error::other(format!("`qemu-img` ended with {status}")))),
+    let status =
+        Command::new("qemu-img").args(["create", "-q", "-f", disk.format.name()]).arg(&path).arg(size).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(cannot(io::Error::other(format!("`qemu-img` ended with {status}")))),
+        Err(error) => Err(cannot(error).hint("install `qemu-img` with `apt-get install qemu-utils`")),
     }
 }
 
 /// The address of the machine's network card, kept in its state directory as LinuxKit keeps it.
-pub fn kept_mac(state: &Path) -> Result<String, Failure> {
+pub fn kept_mac(state: &Path) -> Result<Mac, Failure> {
     let path = state.join("mac-addr");
-    let cannot = |error: std::io::Error| Failure::io(format!("cannot keep `{}`", path.display()), &error);
-    match fs::read_to_string(&path) {
-        Ok(text) => return Ok(text.trim().to_owned()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+    let cannot = |error: io::Error| Failure::io(format!("cannot keep `{}`", path.display()), &error);
+    match File::open(&path) {
+        Ok(file) => return read_mac(file, &path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
         Err(_) => {}
     }
     let mut bytes = [0; 6];
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).map_err(cannot)?;
-    // Locally administered, and no group address (IEEE 802, "Universal addresses").
-    bytes[0] = bytes[0] & 0xfc | 2;
-    let mac = bytes.map(|byte| format!("{byte:02x}")).join(":");
-    fs::create_dir_all(state).and_then(|()| fs::write(&path, &mac)).map_err(cannot)?;
+    let mac = Mac::local(bytes);
+    fs::create_dir_all(state).map_err(cannot)?;
+    // In one step, so that a run that is ended meanwhile leaves no half of an address.
+    let mut file = tempfile::NamedTempFile::new_in(state).map_err(cannot)?;
+    write!(file, "{mac}").map_err(cannot)?;
+    file.persist(&path).map_err(|error| cannot(error.error))?;
     Ok(mac)
+}
+
+fn read_mac(file: File, path: &Path) -> Result<Mac, Failure> {
+    let mut text = Vec::new();
+    let read = file.take(LONGEST_MAC).read_to_end(&mut text);
+    read.map_err(|error| Failure::io(format!("cannot read `{}`", path.display()), &error))?;
+    String::from_utf8_lossy(&text).trim().parse().map_err(|error: crate::vm::Error| {
+        Failure::caused(ErrorKind::Corrupt, format!("`{}` is damaged", path.display()), &error)
+            .hint("remove the file; the next run makes a new address")
+    })
 }
 
 /// A UUID of the free form (RFC 9562, section 5.8) that derives from a digest.
@@ -79,18 +210,98 @@ pub fn uuid(digest: &Digest) -> String {
 mod tests {
     use super::*;
 
+    fn disk(text: &str) -> Result<Disk, Failure> {
+        WantedDisk::parse(text)?.ready()
+    }
+
+    /// The first line of what a failure says.
+    fn said(failure: &Failure) -> String {
+        failure.rendered().lines().next().unwrap().trim_start_matches("error: ").to_owned()
+    }
+
     #[test]
     fn a_disk_is_made_once_and_its_address_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d");
-        let made = disk(&format!("file={},size=1M", path.display())).unwrap();
-        assert_eq!(made, Disk { path: path.clone(), format: Some("raw".to_owned()) });
+        let raw = Disk { path: path.clone(), format: DiskFormat::Raw };
+        assert_eq!(disk(&format!("file={},size=1M", path.display())).unwrap(), raw);
         assert_eq!(fs::metadata(&path).unwrap().len(), MIB);
-        assert_eq!(disk(path.to_str().unwrap()).unwrap().format, None);
-        assert!(disk("size=1M").is_err() && disk("a=b").is_err());
+        assert_eq!(disk(path.to_str().unwrap()).unwrap(), raw);
         let state = dir.path().join("state");
         let mac = kept_mac(&state).unwrap();
-        assert_eq!((mac.len(), kept_mac(&state).unwrap()), (17, mac));
+        assert_eq!(kept_mac(&state).unwrap(), mac);
+        assert_eq!(fs::read_to_string(state.join("mac-addr")).unwrap(), mac.to_string());
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_format_of_a_disk_is_told_and_never_read_from_what_a_guest_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        fs::write(&path, b"QFI\xfb\0\0\0\x03").unwrap();
+        assert_eq!(disk(path.to_str().unwrap()).unwrap().format, DiskFormat::Raw);
+        let told = disk(&format!("{},format=qcow2", path.display())).unwrap();
+        assert_eq!(told, Disk { path, format: DiskFormat::Qcow2 });
+    }
+
+    #[test]
+    fn two_commas_are_one_in_the_path_of_a_disk() {
+        let wanted = WantedDisk::parse("file=a,,b=c,size=2").unwrap();
+        assert_eq!((wanted.disk.path, wanted.size), (PathBuf::from("a,b=c"), Some(2 * MIB)));
+        assert_eq!(WantedDisk::parse("a,,,,b").unwrap().disk.path, PathBuf::from("a,,b"));
+    }
+
+    #[test]
+    fn disks_that_make_no_sense_are_refused_with_the_reason() {
+        let size = |text: &str| {
+            format!("--disk: `{text}` is no size of a disk, such as `1024` (MiB) or `2G`, and at most `64T`")
+        };
+        let rows = [
+            ("size=1M", "--disk: there is no file".to_owned()),
+            ("file=,size=1M", "--disk: there is no file".to_owned()),
+            ("a=b", "--disk: `a=b` is not known".to_owned()),
+            ("a,b", "--disk: `b` is not known".to_owned()),
+            ("d,size=0", size("0")),
+            ("d,size=1048576T", size("1048576T")),
+            ("d,size=99999999999999999999", size("99999999999999999999")),
+            ("d,size=-1", size("-1")),
+            (
+                "d,format=nbd",
+                "--disk: `nbd` is no format of disks; there are raw, qcow2, vmdk, vhd, vhdx and vdi".to_owned(),
+            ),
+        ];
+        for (text, message) in rows {
+            assert_eq!(said(&WantedDisk::parse(text).unwrap_err()), message, "{text}");
+        }
+        assert_eq!(said(&disk("/nowhere/d").unwrap_err()), "cannot open disk `/nowhere/d`");
+    }
+
+    #[test]
+    fn memory_and_processors_have_bounds() {
+        let rows =
+            [("1024", Some(1024)), ("2G", Some(2048)), ("1M", Some(1)), ("0", None), ("1023K", None), ("65T", None)];
+        for (text, mib) in rows {
+            assert_eq!(memory(text).ok(), mib, "{text}");
+        }
+        let bounds = [0, 1, MOST_CPUS, MOST_CPUS + 1].map(|count| cpus(count).is_ok());
+        assert_eq!(bounds, [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_kept_address_that_is_damaged_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mac-addr");
+        let long = "02:00:00:00:00:01".repeat(1 << 20);
+        for text in ["", "02:00:00:00:00:01,romfile=/etc/x", "ff:ff:ff:ff:ff:ff", &long] {
+            fs::write(&path, text).unwrap();
+            let failure = kept_mac(dir.path()).unwrap_err();
+            assert_eq!(
+                (failure.kind, said(&failure)),
+                (ErrorKind::Corrupt, format!("`{}` is damaged", path.display()))
+            );
+        }
+        fs::write(&path, "02:00:00:00:00:0A\n").unwrap();
+        assert_eq!(kept_mac(dir.path()).unwrap().to_string(), "02:00:00:00:00:0a");
     }
 
     #[test]

@@ -47,8 +47,14 @@ pub enum Error {
         what: &'static str,
     },
     /// A text that is no port to publish.
-    #[error("`{0}` is no port to publish, such as `8080:80` or `127.0.0.1:5353:53/udp`")]
+    #[error("`{0}` is no port to publish, such as `8080:80` or `127.0.0.1:5353:53/udp`, of ports from 1 to 65535")]
     NotAPort(String),
+    /// A text that is no format of disks.
+    #[error("`{0}` is no format of disks; there are raw, qcow2, vmdk, vhd, vhdx and vdi")]
+    NotADiskFormat(String),
+    /// A text that is no address of a network card.
+    #[error("`{0}` is no address of a network card, such as `02:00:00:00:00:01`")]
+    NotAMac(String),
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
@@ -64,7 +70,9 @@ impl Fault for Error {
             Self::PortTaken(_) => ErrorKind::Busy,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::NotAPort(_) | Self::NotAnAccelerator(_) => ErrorKind::Usage,
+            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) | Self::NotAnAccelerator(_) => {
+                ErrorKind::Usage
+            }
         }
     }
 
@@ -76,7 +84,7 @@ impl Fault for Error {
             Self::PortTaken(_) => Some("publish another one with `--publish HOST:GUEST`".to_owned()),
             Self::Unsupported { .. } => Some("use `lkit run qemu`".to_owned()),
             Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } | Self::Interrupted => None,
-            Self::NotAPort(_) | Self::NotAnAccelerator(_) => None,
+            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) | Self::NotAnAccelerator(_) => None,
         }
     }
 }

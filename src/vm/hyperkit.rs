@@ -2,11 +2,15 @@
 //!
 //! # Format
 //! HyperKit's `-f kexec,KERNEL,INITRD,CMDLINE`: the cmdline comes last, so commas in it are its own; in the paths there
-//! must be none.
+//! must be none. A card of the PCI bus has eight functions, each of which can be a disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Boot, CommandLine, Error, Firmware, Machine, Network};
+use super::local::local;
+use super::{Boot, CommandLine, DiskFormat, Error, Firmware, Machine, Network};
+
+/// Functions of a PCI card (PCI Local Bus Specification 3.0, section 3.2.2.3.1), and so disks of a machine.
+const MOST_DISKS: usize = 8;
 
 /// How HyperKit runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +28,13 @@ pub struct HyperKit {
 /// # Errors
 /// When the machine needs what HyperKit does not have: media, ports, paths with commas.
 pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Error> {
-    let unsupported = |what| Error::Unsupported { monitor: "HyperKit", what };
     let Boot::Direct { kernel, initrd: Some(initrd), cmdline, root: None } = &machine.boot else {
         return Err(unsupported("start without an initrd"));
     };
     if machine.firmware != Firmware::Own {
         return Err(unsupported("start by UEFI"));
     }
-    let part = |path: &PathBuf| path.to_str().filter(|text| !text.contains(',')).map(str::to_owned);
-    let paths = part(kernel).zip(part(initrd));
-    let (kernel, initrd) = paths.ok_or_else(|| unsupported("load files with a comma in their path"))?;
+    let [kernel, initrd] = [part(kernel)?, part(initrd)?];
     let mut line = CommandLine::new(options.program.clone(), "hyperkit");
     line.options(["-A", "-u"]);
     if let Some(state) = &options.state {
@@ -46,17 +47,35 @@ pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Er
         Network::User { .. } => line.options(["-s", "1:0,virtio-net"]),
         Network::None => {}
     }
+    if machine.disks.len() > MOST_DISKS {
+        return Err(unsupported("attach more than eight disks"));
+    }
     for (number, disk) in machine.disks.iter().enumerate() {
-        line.options(["-s", &format!("2:{number},virtio-blk,{}", disk.path.display())]);
+        if disk.format != DiskFormat::Raw {
+            return Err(unsupported("attach disks of other formats than raw"));
+        }
+        line.options(["-s", &format!("2:{number},virtio-blk,{}", part(&disk.path)?)]);
     }
     line.options(["-s", "10,virtio-rnd", "-l", "com1,stdio", "-U", &options.uuid]);
     line.options(["-f", &format!("kexec,{kernel},{initrd},{cmdline}")]);
     Ok(line)
 }
 
+const fn unsupported(what: &'static str) -> Error {
+    Error::Unsupported { monitor: "HyperKit", what }
+}
+
+/// A path in a list of options, which has no way to write a comma.
+fn part(path: &Path) -> Result<String, Error> {
+    let path = local(path).into_os_string().into_string();
+    let path = path.map_err(|_| unsupported("open files whose path is no text"))?;
+    if path.contains(',') { Err(unsupported("open files with a comma in their path")) } else { Ok(path) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Disk;
 
     fn options() -> HyperKit {
         HyperKit { program: "hyperkit".into(), uuid: "U".to_owned(), state: Some("/s".into()) }
@@ -79,5 +98,22 @@ mod tests {
         assert!(hyperkit(&machine("/m/a,b"), &options()).is_err());
         let uefi = Machine { firmware: Firmware::Uefi("/f".into()), ..machine("/m/k") };
         assert_eq!(hyperkit(&uefi, &options()).unwrap_err().to_string(), "HyperKit cannot start by UEFI");
+    }
+
+    #[test]
+    fn disks_are_files_of_this_machine_and_at_most_eight() {
+        let disk = |path: &str, format| Disk { path: path.into(), format };
+        let line = |disks: Vec<Disk>| hyperkit(&Machine { disks, ..machine("k:x") }, &options());
+        let text = line(vec![disk("file:x", DiskFormat::Raw), disk("-y", DiskFormat::Raw)]).unwrap().to_string();
+        assert!(text.contains(" -s 2:0,virtio-blk,./file:x -s 2:1,virtio-blk,./-y "), "{text}");
+        assert!(text.contains("'kexec,./k:x,/m/i,"), "{text}");
+        let refused = [
+            (vec![disk("/d,ro", DiskFormat::Raw)], "HyperKit cannot open files with a comma in their path"),
+            (vec![disk("/d", DiskFormat::Qcow2)], "HyperKit cannot attach disks of other formats than raw"),
+            (vec![disk("/d", DiskFormat::Raw); 9], "HyperKit cannot attach more than eight disks"),
+        ];
+        for (disks, message) in refused {
+            assert_eq!(line(disks).unwrap_err().to_string(), message);
+        }
     }
 }

@@ -3,10 +3,14 @@
 //! # Invariants
 //! - A command line is a pure function of its [`Machine`]; what the host can do is looked up before.
 //! - No machine outlives [`run`].
+//! - Every file a monitor is given is a file of this machine, whatever its name or its content looks like.
 
 mod accelerator;
+mod disk;
 mod error;
 mod hyperkit;
+mod local;
+mod mac;
 mod process;
 mod publish;
 mod qemu;
@@ -14,8 +18,11 @@ mod qemu;
 use std::path::PathBuf;
 
 pub use accelerator::Accelerator;
+pub use disk::{Disk, DiskFormat};
 pub use error::Error;
 pub use hyperkit::{HyperKit, hyperkit};
+pub use local::local;
+pub use mac::Mac;
 pub use process::{CommandLine, EndSignals, run};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu};
@@ -66,15 +73,6 @@ pub enum Firmware {
     Uefi(PathBuf),
 }
 
-/// A disk of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// Its file.
-    pub path: PathBuf,
-    /// Its format, such as `raw` or `qcow2`; guessed by the monitor without one.
-    pub format: Option<String>,
-}
-
 /// The network of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -85,6 +83,6 @@ pub enum Network {
         /// Ports of the host.
         ports: Vec<Port>,
         /// Address of the machine's card; the monitor chooses without one.
-        mac: Option<String>,
+        mac: Option<Mac>,
     },
 }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
@@ -12,6 +13,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::Error;
+use super::local::local;
+use crate::base::steers;
 
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +38,9 @@ impl CommandLine {
         self.arguments.extend([name.into(), value]);
     }
 
+    /// An option whose value is a file of this machine.
     pub(super) fn path(&mut self, name: &str, path: &Path) {
-        self.option(name, path.into());
+        self.option(name, local(path).into());
     }
 }
 
@@ -50,12 +54,23 @@ impl fmt::Display for CommandLine {
 
 /// A word for a POSIX shell; quoted only where it must be.
 fn quoted(word: &OsStr) -> String {
-    let word = word.to_string_lossy();
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./,:=+@%".contains(&b);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.into_owned();
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(is_plain) => text.to_owned(),
+        Some(text) if !text.contains(steers) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => dollar_quoted(word.as_bytes()),
     }
-    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A word between `$'` and `'` (POSIX.1-2024, section 2.2.4), for bytes that a terminal does not show as they are.
+fn dollar_quoted(word: &[u8]) -> String {
+    let escaped = word.iter().map(|byte| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        // Of exactly three digits, so that no digit that follows is taken for one of them.
+        _ => format!("\\{byte:03o}"),
+    });
+    format!("$'{}'", escaped.collect::<String>())
 }
 
 /// Signals that end a machine. One that comes before the machine runs is kept, and ends it then.
@@ -143,6 +158,18 @@ mod tests {
         let mut line = CommandLine::new("/bin/x".into(), "x");
         line.options(["a b", "it's", "", "k=v,w"]);
         assert_eq!(line.to_string(), r"/bin/x 'a b' 'it'\''s' '' k=v,w");
+    }
+
+    #[test]
+    fn words_that_steer_a_terminal_or_are_no_text_are_quoted_byte_by_byte() {
+        let rows: [(&[u8], &str); 3] = [
+            (b"a\x1b[2J7'\\\n", r"$'a\033[2J7\'\\\012'"),
+            (b"x\xff,", r"$'x\377,'"),
+            ("\u{202e}".as_bytes(), r"$'\342\200\256'"),
+        ];
+        for (word, shown) in rows {
+            assert_eq!(quoted(OsStr::from_bytes(word)), shown);
+        }
     }
 
     #[test]

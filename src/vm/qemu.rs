@@ -5,9 +5,10 @@
 //! terminal with QEMU's monitor behind Ctrl-A C. An initrd is mapped by QEMU, so it is read once, when it boots.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Accelerator, Boot, CommandLine, Disk, Error, Firmware, Machine, Network};
+use super::local::value;
+use super::{Accelerator, Boot, CommandLine, Disk, DiskFormat, Error, Firmware, Machine, Network};
 
 /// How QEMU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
     }
     boot(&mut line, &machine.boot);
     for (number, disk) in machine.disks.iter().enumerate() {
-        line.option("-drive", drive(disk, &format!("disk{number}"), "if=virtio"));
+        line.option("-drive", drive(disk, &format!("id=disk{number},if=virtio")));
     }
     Ok(line)
 }
@@ -71,7 +72,7 @@ fn network(line: &mut CommandLine, network: &Network) {
         backend += &format!(",hostfwd={}:{address}:{}-:{}", port.protocol.name(), port.host, port.guest);
     }
     // Without its ROM the card does not try to boot from the network first.
-    let mac = mac.as_ref().map(|mac| format!(",mac={mac}")).unwrap_or_default();
+    let mac = mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
     line.options(["-netdev", &backend, "-device", &format!("virtio-net-pci,netdev=net0,romfile={mac}")]);
 }
 
@@ -83,26 +84,23 @@ fn boot(line: &mut CommandLine, boot: &Boot) {
             if !cmdline.is_empty() {
                 line.options(["-append", cmdline]);
             }
-            root.iter().for_each(|root| line.option("-drive", drive(root, "root", "if=virtio,readonly=on")));
+            root.iter().for_each(|root| line.option("-drive", drive(root, "id=root,if=virtio,readonly=on")));
         }
-        Boot::Cdrom(path) => line.path("-cdrom", path),
-        Boot::Disk(disk) => line.option("-drive", drive(disk, "boot", "if=virtio,snapshot=on")),
+        // What `-cdrom` stands for, with a format: else QEMU looks for one in the content.
+        Boot::Cdrom(path) => {
+            let disk = Disk { path: path.clone(), format: DiskFormat::Raw };
+            line.option("-drive", drive(&disk, "index=2,media=cdrom,readonly=on"));
+        }
+        Boot::Disk(disk) => line.option("-drive", drive(disk, "id=boot,if=virtio,snapshot=on")),
     }
 }
 
-/// A comma in a path is doubled, as QEMU's option parser wants it.
-fn drive(disk: &Disk, id: &str, rest: &str) -> OsString {
-    let format = disk.format.as_ref().map(|format| format!("format={format},")).unwrap_or_default();
-    let mut text = OsString::from(format!("id={id},{rest},{format}file="));
-    text.push(doubled_commas(&disk.path));
+/// A disk with its format, which QEMU must not guess: a guest that writes the header of another format to a raw disk
+/// would have it open any file of the host the next time.
+fn drive(disk: &Disk, options: &str) -> OsString {
+    let mut text = OsString::from(format!("{options},format={},file=", disk.format.name()));
+    text.push(value(&disk.path));
     text
-}
-
-fn doubled_commas(path: &Path) -> OsString {
-    match path.to_str() {
-        Some(text) => text.replace(',', ",,").into(),
-        None => path.into(),
-    }
 }
 
 #[cfg(test)]
@@ -112,7 +110,7 @@ mod tests {
 
     fn machine(boot: Boot, firmware: Firmware) -> Machine {
         let port = Port { address: None, host: 8080, guest: 80, protocol: Protocol::Tcp };
-        let network = Network::User { ports: vec![port], mac: Some("02:00:00:00:00:01".to_owned()) };
+        let network = Network::User { ports: vec![port], mac: "02:00:00:00:00:01".parse().ok() };
         Machine { boot, firmware, memory: 512, cpus: 2, disks: Vec::new(), network }
     }
 
@@ -121,8 +119,8 @@ mod tests {
         Ok(qemu(&machine(boot, firmware), &options)?.to_string())
     }
 
-    fn disk(path: &str, format: &str) -> Disk {
-        Disk { path: path.into(), format: Some(format.to_owned()) }
+    fn raw(path: &str) -> Disk {
+        Disk { path: path.into(), format: DiskFormat::Raw }
     }
 
     #[test]
@@ -140,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_root_is_the_first_disk_and_only_read() {
-        let root = Some(disk("/m/r", "raw"));
+        let root = Some(raw("/m/r"));
         let boot = Boot::Direct { kernel: "/m/k".into(), initrd: None, cmdline: String::new(), root };
         let line = line(boot, Firmware::Own, "amd64").unwrap();
         assert!(line.ends_with(" -kernel /m/k -drive id=root,if=virtio,readonly=on,format=raw,file=/m/r"), "{line}");
@@ -148,13 +146,30 @@ mod tests {
 
     #[test]
     fn media_are_started_by_firmware_and_never_written() {
-        let boot = Boot::Disk(disk("/m/a,b.img", "raw"));
+        let boot = Boot::Disk(raw("/m/a,b.img"));
         let arm = line(boot, Firmware::Uefi("/fw/code.fd".into()), "arm64").unwrap();
         assert!(arm.starts_with("qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a57 "), "{arm}");
         let end = " -bios /fw/code.fd -drive id=boot,if=virtio,snapshot=on,format=raw,file=/m/a,,b.img";
         assert!(arm.ends_with(end), "{arm}");
         let cd = line(Boot::Cdrom("/m/x.iso".into()), Firmware::Own, "amd64").unwrap();
-        assert!(cd.ends_with(" -cdrom /m/x.iso") && !cd.contains("-bios"), "{cd}");
+        let end = " -drive index=2,media=cdrom,readonly=on,format=raw,file=/m/x.iso";
+        assert!(cd.ends_with(end) && !cd.contains("-bios"), "{cd}");
         assert!(line(Boot::Cdrom("x".into()), Firmware::Own, "s390x").is_err());
+    }
+
+    #[test]
+    fn every_file_that_qemu_is_given_is_a_file_of_this_machine() {
+        let boot = Boot::Direct {
+            kernel: "nbd:k".into(),
+            initrd: Some("-i".into()),
+            cmdline: String::new(),
+            root: Some(raw("fat:rw:/etc,if=none")),
+        };
+        let direct = line(boot, Firmware::Uefi("fw:x".into()), "amd64").unwrap();
+        let end = " -bios ./fw:x -kernel ./nbd:k -initrd ./-i \
+                   -drive id=root,if=virtio,readonly=on,format=raw,file=./fat:rw:/etc,,if=none";
+        assert!(direct.ends_with(end), "{direct}");
+        let cd = line(Boot::Cdrom("x:y.iso".into()), Firmware::Own, "amd64").unwrap();
+        assert!(cd.ends_with(",file=./x:y.iso"), "{cd}");
     }
 }

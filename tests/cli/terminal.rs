@@ -1,5 +1,7 @@
 //! Names out of images, specs, caches and arguments: whatever they hold, a terminal only shows them.
 
+use std::fs;
+
 use lkit::base::steers;
 use serde_json::{Value, json};
 
@@ -77,4 +79,21 @@ fn what_errors_and_warnings_quote_is_escaped_and_begins_no_line() {
     system.write("d.yml", "kernel: {binary: x}\ninit: [test/init:1]\n");
     let warning = "warning: `kernel` names no `image`, so there will be no kernel\n  --> d.yml:1:18\n";
     assert_says(&said(&["--dry-run", "d.yml"]), &[warning]);
+}
+
+#[test]
+fn a_command_line_is_printed_so_that_a_shell_takes_it_and_a_terminal_shows_it() {
+    let system = System::new();
+    let dir = system.path("\x1b[2J\u{202e}");
+    fs::create_dir(&dir).unwrap();
+    for name in ["kernel", "initrd.img"] {
+        fs::write(dir.join(name), "").unwrap();
+    }
+    let line = ["run", "--dry-run", "--arch", "amd64", "--accel", "tcg", "--qemu", "echo"];
+    let output = crate::common::lkit(&system.cache()).args(line).arg(&dir).output().unwrap();
+    let shown = stdout("run", &output);
+    assert_harmless(&shown);
+    assert_says(&shown, &["\\033[2J\\342\\200\\256/kernel'"]);
+    let echoed = crate::common::run("bash", ["-c", &shown]);
+    assert_says(&echoed, &[&format!("-kernel {}", dir.join("kernel").display())]);
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::mount::files_of;
-use crate::base::{Digest, ErrorKind, MIB, parse_size};
+use crate::base::{Digest, ErrorKind};
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
-use crate::cli::machine;
+use crate::cli::machine::{self, Hardware};
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
@@ -25,9 +25,18 @@ enum Monitor {
     HyperKit,
 }
 
+/// A machine as it is asked for, apart from what it starts from.
+struct Wanted {
+    args: args::Run,
+    hardware: Hardware,
+    monitor: Monitor,
+    loudness: Loudness,
+}
+
 /// Boots what was named, and leaves nothing behind.
 pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure> {
     let monitor = monitor(&mut args.what);
+    let hardware = Hardware::parse(&args)?;
     let what = args.what.clone();
     let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref() };
     let found = match what.as_slice() {
@@ -36,9 +45,10 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
         [name] => Bootable::named(name, wish)?,
         _ => None,
     };
+    let wanted = Wanted { args, hardware, monitor, loudness };
     match found {
-        Some(bootable) => start(&args, monitor, bootable, EndSignals::catch()?, loudness)?,
-        None => run_specs(&what, args, monitor, loudness)?,
+        Some(bootable) => wanted.start(bootable, EndSignals::catch()?)?,
+        None => run_specs(&what, wanted)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,87 +84,75 @@ fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result
 }
 
 /// Mounts specs on a directory of its own for as long as the machine runs.
-fn run_specs(specs: &[PathBuf], mut args: args::Run, monitor: Monitor, loudness: Loudness) -> Result<(), Failure> {
-    let sources = std::mem::take(&mut args.sources);
-    args.sources.arch.clone_from(&sources.arch);
+fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
+    let sources = std::mem::take(&mut wanted.args.sources);
+    wanted.args.sources.arch.clone_from(&sources.arch);
     let settings = Settings::new(sources, specs)?;
-    let progress = Progress::new(loudness);
+    let progress = Progress::new(wanted.loudness);
     let loaded = wire::load(specs, &settings, &progress)?;
     let dir = tempfile::Builder::new().prefix("lkit-").tempdir();
     let dir = dir.map_err(|error| Failure::io("cannot make a directory to mount on", &error))?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let session = mount(files_of(loaded.catalog), dir.path(), MountOptions::default())?;
-    let bootable = Bootable::in_directory(dir.path(), Wish { iso: args.iso, initrd: None });
-    let result = bootable.and_then(|bootable| start(&args, monitor, bootable, signals, loudness));
+    let bootable = Bootable::in_directory(dir.path(), Wish { iso: wanted.args.iso, initrd: None });
+    let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;
     result
 }
 
-fn start(
-    args: &args::Run,
-    monitor: Monitor,
-    bootable: Bootable,
-    signals: EndSignals,
-    loudness: Loudness,
-) -> Result<(), Failure> {
-    let line = command_line(args, monitor, bootable, loudness)?;
-    if args.dry_run {
-        return report::print(&format!("{line}\n"));
+impl Wanted {
+    fn start(&self, bootable: Bootable, signals: EndSignals) -> Result<(), Failure> {
+        let line = self.command_line(bootable)?;
+        if self.args.dry_run {
+            return report::print(&format!("{line}\n"));
+        }
+        Ok(run_machine(&line, signals)?)
     }
-    Ok(run_machine(&line, signals)?)
-}
 
-fn command_line(
-    args: &args::Run,
-    monitor: Monitor,
-    bootable: Bootable,
-    loudness: Loudness,
-) -> Result<CommandLine, Failure> {
-    let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
-        (None, Some(found)) => found.to_owned(),
-        (named, _) => machine::platform(named)?.architecture,
-    };
-    let ports = args.publish.iter().map(|text| text.parse()).collect::<Result<Vec<Port>, _>>()?;
-    if !args.dry_run {
-        ports.iter().try_for_each(Port::check_free)?;
+    fn command_line(&self, bootable: Bootable) -> Result<CommandLine, Failure> {
+        let Self { args, hardware, .. } = self;
+        let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
+            (None, Some(found)) => found.to_owned(),
+            (named, _) => machine::platform(named)?.architecture,
+        };
+        if !args.dry_run {
+            hardware.ports.iter().try_for_each(Port::check_free)?;
+        }
+        let mac = args.state.as_deref().map(machine::kept_mac).transpose()?;
+        let machine = Machine {
+            firmware: firmware(args, &bootable, &architecture)?,
+            boot: bootable.boot,
+            memory: hardware.memory,
+            cpus: hardware.cpus,
+            disks: if args.dry_run { hardware.named_disks() } else { hardware.disks()? },
+            network: match args.networking {
+                args::Networking::User => Network::User { ports: hardware.ports.clone(), mac },
+                args::Networking::None => Network::None,
+            },
+        };
+        match self.monitor {
+            Monitor::HyperKit => self.hyperkit_line(&machine),
+            Monitor::Qemu => self.qemu_line(&machine, architecture),
+        }
     }
-    let memory = parse_size(&args.mem, MIB).map(|bytes| bytes / MIB).filter(|memory| *memory > 0);
-    let memory = memory.ok_or_else(|| Failure::usage(format!("--mem: `{}` is no size", args.mem)))?;
-    let mac = args.state.as_deref().map(machine::kept_mac).transpose()?;
-    let machine = Machine {
-        firmware: firmware(args, &bootable, &architecture)?,
-        boot: bootable.boot,
-        memory,
-        cpus: args.cpus.max(1),
-        disks: args.disk.iter().map(|text| machine::disk(text)).collect::<Result<_, _>>()?,
-        network: match args.networking {
-            args::Networking::User => Network::User { ports, mac },
-            args::Networking::None => Network::None,
-        },
-    };
-    match monitor {
-        Monitor::HyperKit => hyperkit_line(args, &machine),
-        Monitor::Qemu => qemu_line(args, &machine, architecture, loudness),
-    }
-}
 
-fn hyperkit_line(args: &args::Run, machine: &Machine) -> Result<CommandLine, Failure> {
-    let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
-    let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
-    let uuid = machine::uuid(&Digest::of(&what.collect::<Vec<_>>().join(&b'\n')));
-    Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
-}
-
-fn qemu_line(
-    args: &args::Run,
-    machine: &Machine,
-    architecture: String,
-    loudness: Loudness,
-) -> Result<CommandLine, Failure> {
-    let accelerator = Accelerator::choose(&args.accel, &architecture)?;
-    if args.accel == "auto" && accelerator == Accelerator::Tcg && loudness >= Loudness::Normal {
-        report::say("no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow");
+    fn hyperkit_line(&self, machine: &Machine) -> Result<CommandLine, Failure> {
+        let args = &self.args;
+        let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
+        let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
+        let uuid = machine::uuid(&Digest::of(&what.collect::<Vec<_>>().join(&b'\n')));
+        Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
     }
-    Ok(qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?)
+
+    fn qemu_line(&self, machine: &Machine, architecture: String) -> Result<CommandLine, Failure> {
+        let args = &self.args;
+        let accelerator = Accelerator::choose(&args.accel, &architecture)?;
+        if args.accel == "auto" && accelerator == Accelerator::Tcg && self.loudness >= Loudness::Normal {
+            report::say(
+                "no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow",
+            );
+        }
+        Ok(qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?)
+    }
 }
