@@ -1,22 +1,33 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one asks for an orderly end, the second one ends at once.
+//! Signals that end a program: the first one asks for an orderly end, a second one that somebody sends ends at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 use super::Error;
 
-const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+const SIGNALS: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+/// Those of which a second one ends at once. Not SIGHUP: when a terminal is closed, the kernel sends one and the shell
+/// another, and nobody means a second one to leave a mount behind.
+const INSISTENT: [i32; 3] = [SIGINT, SIGTERM, SIGQUIT];
 
-/// True when the next signal ends the process as if it were not caught.
-static NEXT_ENDS: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// What handlers of signals look at.
+#[derive(Clone)]
+struct Flags {
+    /// A signal has come since the catch.
+    happened: Arc<AtomicBool>,
+    /// Nobody catches signals: each ends the process as if it never had been caught.
+    released: Arc<AtomicBool>,
+}
+
+static FLAGS: OnceLock<Flags> = OnceLock::new();
 
 /// Signals are caught for as long as this lives. One at a time.
 pub struct Interrupts {
-    next_ends: Arc<AtomicBool>,
+    flags: Flags,
     signals: Signals,
 }
 
@@ -26,19 +37,16 @@ impl Interrupts {
     /// # Errors
     /// When the system refuses.
     pub fn catch() -> Result<Self, Error> {
-        let next_ends = match NEXT_ENDS.get() {
-            Some(flag) => flag.clone(),
-            None => NEXT_ENDS.get_or_init(|| Arc::new(AtomicBool::new(true))).clone(),
-        };
-        let caught = Error::server("catch signals");
-        let signals = register(&next_ends).map_err(caught)?;
-        next_ends.store(false, Ordering::SeqCst);
-        Ok(Self { next_ends, signals })
+        let flags = FLAGS.get_or_init(|| Flags { happened: Arc::default(), released: Arc::new(AtomicBool::new(true)) });
+        let signals = register(flags).map_err(Error::server("catch signals"))?;
+        flags.happened.store(false, Ordering::SeqCst);
+        flags.released.store(false, Ordering::SeqCst);
+        Ok(Self { flags: flags.clone(), signals })
     }
 
     /// Whether a signal has come.
     pub fn happened(&self) -> bool {
-        self.next_ends.load(Ordering::SeqCst)
+        self.flags.happened.load(Ordering::SeqCst)
     }
 
     /// Calls `then` on a thread of its own for every signal, those included that came since the catch.
@@ -51,7 +59,7 @@ impl Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        self.next_ends.store(true, Ordering::SeqCst);
+        self.flags.released.store(true, Ordering::SeqCst);
     }
 }
 
@@ -64,14 +72,17 @@ impl Drop for Forwarding {
     }
 }
 
-fn register(next_ends: &Arc<AtomicBool>) -> std::io::Result<Signals> {
-    static FLAGS: OnceLock<()> = OnceLock::new();
+fn register(flags: &Flags) -> std::io::Result<Signals> {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
     let signals = Signals::new(SIGNALS)?;
-    if FLAGS.set(()).is_ok() {
+    if REGISTERED.set(()).is_ok() {
         for signal in SIGNALS {
             // In this order: a signal first looks whether it is the second one, then leaves its mark.
-            flag::register_conditional_default(signal, next_ends.clone())?;
-            flag::register(signal, next_ends.clone())?;
+            flag::register_conditional_default(signal, flags.released.clone())?;
+            if INSISTENT.contains(&signal) {
+                flag::register_conditional_default(signal, flags.happened.clone())?;
+            }
+            flag::register(signal, flags.happened.clone())?;
         }
     }
     Ok(signals)

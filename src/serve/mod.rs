@@ -11,7 +11,7 @@
 //! 1. `lkit mount` makes a copy of itself the server with [`background::split`] and waits.
 //! 2. The server makes the artifacts, calls [`mount`], then [`background::Ready::announce`]; only now does it leave the
 //!    terminal, so errors and progress of everything before appear there, and its exit code is passed on.
-//! 3. The server stays in [`Session::wait`] until the mount is ended by anybody, or by SIGINT, SIGTERM or SIGHUP.
+//! 3. The server stays in [`Session::wait`] until the mount is ended by anybody, or by a signal such as SIGTERM.
 //!
 //! # Invariants
 //! - A mount is usable when [`mount`] returns.
@@ -29,6 +29,7 @@ mod fuse;
 mod interrupt;
 mod mountpoint;
 mod staged;
+mod temporary;
 
 pub use artifact::Artifact;
 pub use compress::Compression;
@@ -38,3 +39,4 @@ pub use files::{Attributes, FileError, Files, Listed};
 pub use fuse::{MountOptions, Session, mount};
 pub use interrupt::Interrupts;
 pub use mountpoint::{clear_dead, unmount};
+pub use temporary::{TemporaryMountPoint, sweep};

@@ -104,6 +104,15 @@ pub(super) fn detach_own(path: &Path) -> Result<(), Error> {
     end(path, Force::Lazy).map_err(|source| Error::Unmount { path: path.to_owned(), source })
 }
 
+/// Where mounts of ours are now, dead or alive.
+///
+/// # Errors
+/// When the table of mounts cannot be read.
+pub(super) fn points() -> Result<Vec<PathBuf>, Error> {
+    let table = fs::read(TABLE).map_err(Error::server("read the table of mounts"))?;
+    Ok(rows(&table).filter(|(_, kind)| *kind == TYPE.as_bytes()).map(|(point, _)| unescaped(point)).collect())
+}
+
 /// Whether the helper of ordinary users is on the PATH.
 pub(super) fn has_fusermount() -> bool {
     let dirs = std::env::var_os("PATH").unwrap_or_default();
@@ -159,14 +168,19 @@ fn occupant(path: &Path) -> Result<Occupant, Error> {
     Ok(topmost(&table, path))
 }
 
-/// The last mount on `path` in a mount table.
-fn topmost(table: &[u8], path: &Path) -> Occupant {
-    let mut kinds = table.split(|byte| *byte == b'\n').filter_map(|line| {
+/// Mount point, still escaped, and type of each mount in a mount table.
+fn rows(table: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+    table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let point = fields.nth(4)?;
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        (unescaped(point) == path).then_some(kind)
-    });
+        Some((point, kind))
+    })
+}
+
+/// The last mount on `path` in a mount table.
+fn topmost(table: &[u8], path: &Path) -> Occupant {
+    let mut kinds = rows(table).filter(|(point, _)| unescaped(point) == path).map(|(_, kind)| kind);
     match kinds.next_back() {
         None => Occupant::Nothing,
         Some(kind) if kind == TYPE.as_bytes() => Occupant::Ours,

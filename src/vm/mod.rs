@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A command line is a pure function of its [`Machine`]; what the host can do is looked up before.
-//! - No machine outlives [`run`].
+//! - No machine outlives [`run`], nor the process that runs it.
 //! - Every file a monitor is given is a file of this machine, whatever its name or its content looks like.
 
 mod accelerator;

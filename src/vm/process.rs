@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::Error;
@@ -82,18 +82,22 @@ impl EndSignals {
     /// # Errors
     /// When the system refuses.
     pub fn catch() -> Result<Self, Error> {
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Self).map_err(Error::Signals)
+        Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]).map(Self).map_err(Error::Signals)
     }
 }
 
-/// Runs the monitor on this terminal until its guest ends. A signal that would end us ends the monitor first.
+/// Runs the monitor on this terminal until its guest ends. A signal that would end us ends the monitor first, a second
+/// one kills it. When this process is killed itself, the kernel kills the monitor.
 ///
 /// # Errors
 /// When it cannot be started, ends with an error of its own, or was interrupted.
 pub fn run(line: &CommandLine, signals: EndSignals) -> Result<(), Error> {
     let program = || line.program.clone();
     let failed = |source| Error::Start { program: program(), source };
-    let started = Command::new(&line.program).args(&line.arguments).spawn();
+    let mut command = Command::new(&line.program);
+    // This thread waits for the monitor, so it lives as long as the monitor does.
+    die_with_this_thread(command.args(&line.arguments));
+    let started = command.spawn();
     let child = started.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::NotInstalled { program: program(), package: line.package },
         _ => failed(source),
@@ -108,6 +112,23 @@ pub fn run(line: &CommandLine, signals: EndSignals) -> Result<(), Error> {
     }
 }
 
+/// Has the kernel kill the child when the thread that starts it ends; PR_SET_PDEATHSIG(2const).
+#[cfg(target_os = "linux")]
+fn die_with_this_thread(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
+    let set = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // A parent that died before this sends nothing any more.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+    };
+    // SAFETY: between fork and exec this makes two system calls, and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(set) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_this_thread(_: &mut Command) {}
+
 /// Hands signals on to the monitor.
 struct Watch {
     handle: Handle,
@@ -119,10 +140,12 @@ impl Watch {
         let handle = signals.handle();
         let thread = std::thread::spawn(move || {
             let mut came = false;
-            for _ in signals.forever() {
-                came = true;
+            for signal in signals.forever() {
+                // Who closes a terminal sends SIGHUP twice, and does not mean to insist.
+                let insists = came && signal != SIGHUP;
                 // It may have ended by itself in this moment.
-                let _ = kill_process(monitor, Signal::TERM);
+                let _ = kill_process(monitor, if insists { Signal::KILL } else { Signal::TERM });
+                came = true;
             }
             came
         });

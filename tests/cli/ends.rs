@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use crate::common::{have, run, skip_unless, stdout};
 use crate::system::{Mounted, System, assert_says, is_mounted, server_of, signal, wait_for};
@@ -19,16 +19,16 @@ fn gone(dir: &Path, server: u32) {
 #[test]
 fn fuse_every_way_to_unmount_ends_the_server() {
     let system = System::new();
-    for way in ["umount", "fusermount3 -u", "lkit", "TERM", "INT", "HUP"] {
+    for way in ["umount", "fusermount3 -u", "lkit", "TERM", "INT", "HUP", "QUIT", "USR1", "USR2"] {
         let Some(mounted) = system.mounted() else { return };
         let server = mounted.server();
         match way {
             "lkit" => drop(system.good("umount mnt")),
-            "TERM" | "INT" | "HUP" => signal(way, server),
-            _ => {
+            "umount" | "fusermount3 -u" => {
                 let words: Vec<_> = way.split(' ').chain([mounted.0.to_str().unwrap()]).collect();
                 run(words[0], &words[1..]);
             }
+            _ => signal(way, server),
         }
         gone(&mounted.0, server);
     }
@@ -78,14 +78,19 @@ fn fuse_a_foreground_mount_stays_until_it_is_asked_to_end() {
     if !crate::system::can_mount() {
         return;
     }
-    let mut child = system.command("mount --foreground a.yml mnt").stderr(Stdio::piped()).spawn().unwrap();
-    let mounted = Mounted(system.mount_point());
-    wait_for("the mount", || is_mounted(&mounted.0));
-    assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
-    assert!(child.try_wait().unwrap().is_none());
-    signal("INT", child.id());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(!is_mounted(&mounted.0));
+    // Twice SIGHUP is what the foreground of a terminal gets that is closed: from the kernel, and from the shell.
+    for signals in [&["INT"][..], &["TERM"], &["HUP", "HUP"], &["QUIT"], &["USR1"], &["USR2"]] {
+        let mut child = system.command("mount --foreground a.yml mnt").stderr(Stdio::piped()).spawn().unwrap();
+        let mounted = Mounted(system.mount_point());
+        wait_for("the mount", || is_mounted(&mounted.0));
+        assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
+        assert!(child.try_wait().unwrap().is_none());
+        // In one shell, so that they come close together.
+        let kills: String = signals.iter().map(|name| format!("kill -{name} {}; ", child.id())).collect();
+        run("sh", ["-c", &format!("{kills} true")]);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signals:?}");
+        assert!(!is_mounted(&mounted.0), "{signals:?}");
+    }
 }
 
 #[test]
@@ -127,6 +132,117 @@ fn fuse_a_signal_between_mount_and_machine_leaves_neither() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
     assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(system.path("tmp").to_str().unwrap()));
+}
+
+/// A monitor that writes its process id to `machine` and then does nothing.
+fn idle_monitor(system: &System) {
+    system.write("qemu", "#!/bin/sh\necho $$ >machine.new\nmv machine.new machine\nexec sleep 600\n");
+    fs::set_permissions(system.path("qemu"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(system.path("tmp")).unwrap();
+}
+
+/// `lkit run` with that monitor, and the process id of the machine.
+fn running(system: &System) -> (Child, u32) {
+    let mut command = system.command("run --accel tcg --qemu ./qemu a.yml");
+    let child = command.env("TMPDIR", system.path("tmp")).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the machine", || system.path("machine").exists());
+    let machine = fs::read_to_string(system.path("machine")).unwrap().trim().parse().unwrap();
+    fs::remove_file(system.path("machine")).unwrap();
+    (child, machine)
+}
+
+/// Whether a process runs; one that has ended and is waited for by nobody does not.
+fn runs(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with(['Z', 'X']))
+}
+
+/// The mount points of machines, whether their servers live or not.
+fn machine_mounts(system: &System) -> Vec<PathBuf> {
+    let dirs = fs::read_dir(system.path("tmp")).unwrap().map(|entry| entry.unwrap().path().join("mnt"));
+    dirs.filter(|point| is_mounted(point)).collect()
+}
+
+#[test]
+fn fuse_a_killed_run_takes_its_machine_along_and_the_next_one_clears_its_mount() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    idle_monitor(&system);
+    let kill = || {
+        let (mut child, machine) = running(&system);
+        assert!(runs(machine));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_for("the machine to be killed", || !runs(machine));
+        let [point] = &machine_mounts(&system)[..] else { panic!("no mount is left") };
+        assert_eq!(fs::read_dir(point).unwrap_err().raw_os_error(), Some(rustix::io::Errno::NOTCONN.raw_os_error()));
+    };
+    kill();
+    let (mut child, machine) = running(&system);
+    let [live] = &machine_mounts(&system)[..] else { panic!("the dead mount is not cleared") };
+    assert_eq!(fs::read(live.join("cmdline")).unwrap(), b"console=ttyS0");
+    // Nor does another command take what is in use for left behind.
+    let mut mount = system.command("mount a.yml mnt");
+    stdout("mount", &mount.env("TMPDIR", system.path("tmp")).output().unwrap());
+    let _mounted = Mounted(system.mount_point());
+    assert_eq!(fs::read(live.join("cmdline")).unwrap(), b"console=ttyS0");
+    signal("USR1", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!runs(machine));
+    assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
+    kill();
+    system.good("umount mnt");
+    let mut mount = system.command("mount a.yml mnt");
+    stdout("mount", &mount.env("TMPDIR", system.path("tmp")).output().unwrap());
+    assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn fuse_a_machine_that_does_not_end_when_asked_is_killed_by_the_second_signal() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    idle_monitor(&system);
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho $$ >machine.new\nmv machine.new machine\nexec sleep 600\n";
+    fs::write(system.path("qemu"), deaf).unwrap();
+    let (mut child, machine) = running(&system);
+    signal("TERM", child.id());
+    assert!(child.try_wait().unwrap().is_none() && runs(machine));
+    // A terminal that is closed does not insist.
+    signal("HUP", child.id());
+    assert!(child.try_wait().unwrap().is_none() && runs(machine));
+    signal("INT", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!runs(machine) && machine_mounts(&system).is_empty());
+}
+
+#[test]
+fn a_build_that_a_signal_ends_leaves_no_file() {
+    let system = System::new();
+    for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"] {
+        let dir = system.path(name);
+        fs::create_dir(&dir).unwrap();
+        run("mkfifo", [dir.join("a-cmdline")]);
+        let mut build = system.command(&format!("build --dir {name} a.yml"));
+        let mut child = build.stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the build to write", || has_open(child.id(), &dir));
+        signal(name, child.id());
+        // It cannot end before somebody reads from the pipe, which is the last of its files.
+        let reader = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(dir.join("a-cmdline")).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["a-cmdline"], "{name}");
+        drop(reader);
+    }
+}
+
+/// Whether a process has a file below `dir` open, with a name or without.
+fn has_open(process: u32, dir: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().filter_map(Result::ok);
+    open.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(dir))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::cli::{args, wire};
 use crate::extent::ReadError;
 use crate::output::Catalog;
 use crate::serve::background::{self, Ready, Side, Started};
-use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount};
+use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount, sweep};
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -34,6 +34,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let files = files_of(wire::load(&paths, &settings, &progress)?.catalog);
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
+    sweep();
     let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;

@@ -12,7 +12,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, wire};
-use crate::serve::{MountOptions, mount};
+use crate::serve::{MountOptions, TemporaryMountPoint, mount, sweep};
 use crate::vm::{
     Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
     run as run_machine,
@@ -37,6 +37,7 @@ struct Wanted {
 pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure> {
     let monitor = monitor(&mut args.what);
     let hardware = Hardware::parse(&args)?;
+    sweep();
     let what = args.what.clone();
     let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref() };
     let found = match what.as_slice() {
@@ -90,10 +91,9 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     let settings = Settings::new(sources, specs)?;
     let progress = Progress::new(wanted.loudness);
     let loaded = wire::load(specs, &settings, &progress)?;
-    let dir = tempfile::Builder::new().prefix("lkit-").tempdir();
-    let dir = dir.map_err(|error| Failure::io("cannot make a directory to mount on", &error))?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
+    let dir = TemporaryMountPoint::new()?;
     let session = mount(files_of(loaded.catalog), dir.path(), MountOptions::default())?;
     let bootable = Bootable::in_directory(dir.path(), Wish { iso: wanted.args.iso, initrd: None });
     let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
