@@ -90,9 +90,13 @@ pub struct Mount {
     /// File for the server's messages
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Let other users in (as an ordinary user this needs `user_allow_other` in /etc/fuse.conf)
+    /// Let other users in, as the modes of the files in the root allow; artifacts, which hold all of these files, stay
+    /// readable for their owner alone (as an ordinary user this needs `user_allow_other` in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
+    /// Permissions of artifacts, in octal [default: 0444; with --allow-other 0400]
+    #[arg(long, value_name = "MODE")]
+    pub artifact_mode: Option<String>,
     #[command(flatten)]
     pub sources: Sources,
 }
@@ -118,6 +122,9 @@ pub struct Build {
     /// Write the one file of a format here; `-` is standard output
     #[arg(short, long, alias = "o", value_name = "FILE", conflicts_with = "dir")]
     pub output: Option<PathBuf>,
+    /// Permissions of the files, in octal [default: what the umask leaves of 0666]
+    #[arg(long, value_name = "MODE")]
+    pub artifact_mode: Option<String>,
     /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
     #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
     pub compress: Option<String>,

@@ -88,6 +88,18 @@ fn disk_size(text: &str) -> Result<u64, Failure> {
     size.ok_or_else(|| Failure::usage(format!("--size: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
 }
 
+/// Permissions in octal: `0444`, `444` or `0o444`.
+///
+/// # Errors
+/// When a text is none, or asks for more than permissions, such as a set-user-ID bit.
+pub fn artifact_mode(text: &str) -> Result<u16, Failure> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let is_octal = (1..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let mode = u16::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    let wrong = || Failure::usage(format!("--artifact-mode: `{text}` is no file mode"));
+    mode.ok_or_else(|| wrong().hint("write the permissions in octal, from `0000` to `0777`, such as `0444`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +110,16 @@ mod tests {
             [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
+        }
+    }
+
+    #[test]
+    fn modes_are_octal_and_permissions_alone() {
+        for (text, mode) in [("0444", 0o444), ("444", 0o444), ("0o444", 0o444), ("0", 0), ("0777", 0o777)] {
+            assert_eq!(artifact_mode(text).unwrap(), mode, "{text}");
+        }
+        for text in ["", "0o", "888", "0x1ff", "+444", "1444", "4755", "00444", "a=r", "0o0o4", "4 4"] {
+            assert_eq!(artifact_mode(text).unwrap_err().kind, crate::base::ErrorKind::Usage, "{text}");
         }
     }
 

@@ -37,12 +37,14 @@ pub struct Export<'a> {
     pub path: PathBuf,
     /// How it is compressed, and the first byte that is; as it is without one.
     pub compression: Option<(Compression, u64)>,
+    /// Permissions of the file, whatever the umask; readable and writable as far as the umask lets without them.
+    pub mode: Option<u16>,
 }
 
 impl<'a> Export<'a> {
     /// An artifact as it is.
     pub fn plain(artifact: &'a Artifact, path: impl Into<PathBuf>) -> Self {
-        Self { artifact, path: path.into(), compression: None }
+        Self { artifact, path: path.into(), compression: None, mode: None }
     }
 }
 
@@ -59,11 +61,11 @@ pub type Step<'a> = dyn FnMut(Exported<'_>) -> ControlFlow<()> + 'a;
 pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, Error> {
     let mut staged: Vec<(Staged, &Path, u64)> = Vec::new();
     let mut sizes = Vec::with_capacity(exports.len());
-    for Export { artifact, path, compression } in exports {
+    for Export { artifact, path, compression, mode } in exports {
         let source = opened(artifact)?;
         let failed = |error| failure(error, path, source.size());
         let mut copy = Copy { name: artifact.name(), source: &**source, buf: Vec::new(), step };
-        let size = match open(path).map_err(|error| failed(Failure::Write(error)))? {
+        let size = match open(path, *mode).map_err(|error| failed(Failure::Write(error)))? {
             Place::Stream(file) => copy.stream(*compression, &file).map_err(failed)?,
             Place::Staged(file) => {
                 let size = match compression {
@@ -132,10 +134,10 @@ fn failure(failure: Failure, path: &Path, size: u64) -> Error {
 }
 
 /// A place for a new file, or what `path` is already when a file must not replace it. Links are followed.
-fn open(path: &Path) -> io::Result<Place> {
+fn open(path: &Path, mode: Option<u16>) -> io::Result<Place> {
     let found = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Staged::new(path.to_owned()).map(Place::Staged);
+            return Staged::new(path.to_owned(), mode).map(Place::Staged);
         }
         found => found?,
     };
@@ -146,7 +148,7 @@ fn open(path: &Path) -> io::Result<Place> {
     if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
         return File::options().write(true).open(found).map(Place::Stream);
     }
-    Staged::new(found).map(Place::Staged)
+    Staged::new(found, mode).map(Place::Staged)
 }
 
 struct Copy<'a, 'b> {
@@ -320,7 +322,7 @@ mod tests {
         let bytes = [&b"code"[..], &[b'x'; 3_000_000]].concat();
         let artifact = artifact("initrd.img", &bytes);
         let compression = Some((Compression::Gzip(6), 4));
-        let export = Export { artifact: &artifact, path: path.clone(), compression };
+        let export = Export { artifact: &artifact, path: path.clone(), compression, mode: None };
         let sizes = super::export(&[export], &mut go_on).unwrap();
         let written = fs::read(&path).unwrap();
         assert_eq!((sizes, &written[..6]), (vec![written.len() as u64], &b"code\x1f\x8b"[..]));
@@ -344,6 +346,17 @@ mod tests {
         assert_eq!(fs::read(&kernel).unwrap(), b"the new kernel");
         assert_eq!(names(dir.path()), ["x-initrd.img", "x-kernel"]);
         assert_eq!(fs::metadata(&kernel).unwrap().permissions().mode() & 0o600, 0o600);
+    }
+
+    #[test]
+    fn a_file_has_the_permissions_that_were_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifact = artifact("a", b"bytes");
+        for mode in [0o400, 0o666, 0o640, 0o000] {
+            let path = dir.path().join("a");
+            export(&[Export { mode: Some(mode), ..Export::plain(&artifact, &path) }], &mut go_on).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, u32::from(mode), "{mode:o}");
+        }
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub struct Files {
     artifacts: Vec<Artifact>,
     tree: Option<Arc<Tree>>,
     owner: (u32, u32),
+    artifact_mode: u16,
 }
 
 impl Files {
@@ -119,7 +120,12 @@ impl Files {
                 kept.push(artifact);
             }
         }
-        Self { artifacts: kept, tree, owner }
+        Self { artifacts: kept, tree, owner, artifact_mode: 0o444 }
+    }
+
+    /// The same with other permissions of the artifacts than 0444.
+    pub fn with_artifact_mode(self, mode: u16) -> Self {
+        Self { artifact_mode: mode, ..self }
     }
 
     /// Attributes of an inode; lays out an artifact.
@@ -339,7 +345,7 @@ impl Files {
     }
 
     fn artifact(&self, inode: u64, artifact: &Artifact, size: Option<u64>) -> Attributes {
-        let metadata = Metadata { mode: 0o444, mtime: artifact.mtime(), ..Metadata::file() };
+        let metadata = Metadata { mode: self.artifact_mode, mtime: artifact.mtime(), ..Metadata::file() };
         let metadata = self.owned(metadata);
         Attributes { inode, size: size.unwrap_or(0), nlink: 1, metadata, exact: size.is_some() }
     }

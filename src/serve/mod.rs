@@ -15,6 +15,7 @@
 //!
 //! # Invariants
 //! - A mount is usable when [`mount`] returns.
+//! - An artifact holds files that only root may read, so where other users may enter only its owner reads it.
 //! - Nothing served changes: the kernel may keep names, attributes and pages for as long as the mount lives.
 //! - A slow read never keeps a `stat` waiting.
 //! - An exported file appears whole or not at all.

@@ -4,15 +4,18 @@
 //! - Until [`Staged::link`] there is nothing to clean up, where the file system has unnamed files; elsewhere the hidden
 //!   name goes when this is dropped.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, linkat};
 
 /// Hidden names that are tried before giving up.
 const TRIES: u32 = 1000;
+/// Permissions of a file that is asked for without any, before the umask.
+const EVERYBODY: u32 = 0o666;
 
 /// A file that will be at `target`.
 pub(super) struct Staged {
@@ -23,20 +26,26 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// A new file in the directory of `target`.
+    /// A new file in the directory of `target`, with these permissions; without them as the umask says.
     ///
     /// # Errors
     /// When the directory is missing or cannot be written to.
-    pub(super) fn new(target: PathBuf) -> io::Result<Self> {
-        match unnamed(directory(&target)) {
-            Ok(file) => Ok(Self { file, target, hidden: None }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+    pub(super) fn new(target: PathBuf, mode: Option<u16>) -> io::Result<Self> {
+        // From the start no more than asked for: who opens a file early reads what is written to it later.
+        let first = mode.map_or(EVERYBODY, u32::from);
+        let staged = match unnamed(directory(&target), first) {
+            Ok(file) => Self { file, target, hidden: None },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
             Err(_) => {
-                let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+                let create = |path: &Path| File::options().write(true).create_new(true).mode(first).open(path);
                 let (file, path) = hidden(&target, create)?;
-                Ok(Self { file, target, hidden: Some(path) })
+                Self { file, target, hidden: Some(path) }
             }
+        };
+        if let Some(mode) = mode {
+            staged.file.set_permissions(Permissions::from_mode(mode.into()))?;
         }
+        Ok(staged)
     }
 
     /// Where it is written to.
@@ -84,16 +93,16 @@ pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file without a name in `dir`; readable and writable for everybody, before the umask.
+/// A file without a name in `dir`, with these permissions before the umask.
 #[cfg(target_os = "linux")]
-fn unnamed(dir: &Path) -> io::Result<File> {
+fn unnamed(dir: &Path, mode: u32) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    Ok(File::from(open(dir, flags, Mode::from_raw_mode(0o666))?))
+    Ok(File::from(open(dir, flags, Mode::from_raw_mode(mode))?))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn unnamed(_: &Path) -> io::Result<File> {
+fn unnamed(_: &Path, _: u32) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,10 +1,12 @@
 //! Formats, files and streams that `lkit build` writes.
 
 use std::fs::{self, File};
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::common::stderr;
-use crate::system::{SPEC, System, assert_says, refused};
+use crate::common::{have, skip_unless, stderr, stdout};
+use crate::system::{Mounted, SPEC, System, assert_says, can_mount, refused};
 
 #[test]
 fn formats_that_are_not_made_are_an_error_when_asked_for_and_a_warning_in_a_spec() {
@@ -91,4 +93,58 @@ fn a_build_replaces_older_files() {
     assert_eq!(fs::metadata(system.path("a-kernel")).unwrap().len(), 300_000);
     let names = system.names();
     assert_eq!(names, ["a-cmdline", "a-initrd.img", "a-kernel", "a.yml", "cache", "layout", "mnt"]);
+}
+
+/// The permissions of a file.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn fuse_artifacts_in_a_mount_that_others_may_enter_are_for_their_owner_alone() {
+    let system = System::new();
+    let root = skip_unless(rustix::process::geteuid().is_root(), "only root can look as another user");
+    if !have(&["runuser"]) || !root || !can_mount() {
+        return;
+    }
+    fs::set_permissions(system.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let others_read = |name: &str| {
+        let path = system.mount_point().join(name);
+        Command::new("runuser").args(["-u", "nobody", "--", "cat"]).arg(path).output().unwrap().status.success()
+    };
+    let rows =
+        [("", 0o444, false), ("--allow-other ", 0o400, false), ("--allow-other --artifact-mode 0444 ", 0o444, true)];
+    for (options, expected, readable) in rows {
+        stdout("mount", &system.command(&format!("mount {options}a.yml mnt")).output().unwrap());
+        let mounted = Mounted(system.mount_point());
+        for name in ["kernel", "initrd.img", "cmdline", "a.tar", "a.iso"] {
+            assert_eq!(mode(&mounted.path(name)), expected, "{options}{name}");
+        }
+        assert_eq!((others_read("cmdline"), others_read("a.tar")), (readable, readable), "{options}");
+        // Files of the root have their own modes.
+        assert_eq!(mode(&mounted.path("rootfs/etc/motd")), 0o644);
+        assert_eq!(others_read("rootfs/etc/motd"), options.contains("--allow-other"));
+        system.good("umount mnt");
+    }
+}
+
+#[test]
+fn a_mode_of_artifacts_is_octal_and_the_mode_of_built_files() {
+    let system = System::new();
+    for (text, expected) in [("0440", 0o440), ("600", 0o600), ("0o444", 0o444)] {
+        system.good(&format!("build --artifact-mode {text} a.yml"));
+        for name in ["a-kernel", "a-initrd.img", "a-cmdline"] {
+            assert_eq!(mode(&system.path(name)), expected, "{text} {name}");
+        }
+    }
+    for text in ["u=r", "999", "4755", "0x1a4"] {
+        for line in ["build --artifact-mode MODE a.yml", "mount --artifact-mode MODE a.yml mnt"] {
+            let said = system.bad(&line.replace("MODE", text), 2);
+            let message = format!("--artifact-mode: `{text}` is no file mode");
+            assert_says(
+                &said,
+                &[&message, "hint: write the permissions in octal, from `0000` to `0777`, such as `0444`"],
+            );
+        }
+    }
 }

@@ -58,7 +58,7 @@ fn mounts_reads_and_unmounts_when_asked() {
     unmount(&dir).unwrap();
     assert!(!is_mounted(&dir));
     session.unmount().unwrap();
-    let others = mount(files(), &dir, MountOptions { allow_other: true }).err().unwrap();
+    let others = mount(files(), &dir, MountOptions { allow_other: true, ..MountOptions::default() }).err().unwrap();
     assert_eq!(others.hint().unwrap(), "add a line `user_allow_other` to `/etc/fuse.conf`");
 }
 

@@ -11,7 +11,7 @@ use crate::base::{Digest, printable_line};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{self, Settings};
 use crate::cli::{args, wire};
 use crate::output::{self, Catalog, Format, Product};
 use crate::serve::{Artifact, Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
@@ -24,16 +24,25 @@ struct Output {
 }
 
 impl Output {
-    fn to(&self, path: PathBuf) -> Export<'_> {
-        Export { artifact: &self.artifact, path, compression: self.compression }
+    fn to(&self, path: PathBuf, mode: Option<u16>) -> Export<'_> {
+        Export { artifact: &self.artifact, path, compression: self.compression, mode }
     }
+}
+
+/// Where files are written to.
+struct Target<'a> {
+    dir: &'a Path,
+    /// The one file, in the place of a directory.
+    output: Option<&'a Path>,
+    mode: Option<u16>,
 }
 
 /// Builds what was asked for.
 pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, .. } = args;
+    let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, artifact_mode, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
     let compression = compress.as_deref().map(compression).transpose()?;
+    let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
     if dry_run {
         report::print(&wire::resolved_text(&wire::parse(&specs)?, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
@@ -53,7 +62,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         print_digests(&outputs, json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let written = write(&outputs, &dir, output.as_deref())?;
+    let written = write(&outputs, &Target { dir: &dir, output: output.as_deref(), mode })?;
     if json {
         let files: Vec<_> = written.iter().map(|(path, size)| json!({"path": path, "size": size})).collect();
         report::print(&format!("{}\n", json!({ "files": files })))?;
@@ -127,7 +136,8 @@ fn outputs(catalog: &Catalog, formats: &[&Format], compression: Option<Compressi
     artifacts.into_iter().map(open).collect()
 }
 
-fn write(outputs: &[Output], dir: &Path, output: Option<&Path>) -> Result<Vec<(PathBuf, u64)>, Failure> {
+fn write(outputs: &[Output], target: &Target<'_>) -> Result<Vec<(PathBuf, u64)>, Failure> {
+    let Target { dir, output, mode } = *target;
     let interrupts = Interrupts::catch()?;
     let mut step =
         |_: Exported<'_>| if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
@@ -139,7 +149,7 @@ fn write(outputs: &[Output], dir: &Path, output: Option<&Path>) -> Result<Vec<(P
     if let (Some("-"), [output]) = (output.and_then(Path::to_str), outputs) {
         return export_to_stdout(&output.artifact, &mut step).map(|()| Vec::new()).map_err(Failure::from);
     }
-    let exports: Vec<_> = outputs.iter().map(|output| output.to(path_of(output.artifact.name()))).collect();
+    let exports: Vec<_> = outputs.iter().map(|output| output.to(path_of(output.artifact.name()), mode)).collect();
     let sizes = export(&exports, &mut step)?;
     Ok(exports.into_iter().map(|export| export.path).zip(sizes).collect())
 }
@@ -148,7 +158,7 @@ fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
     for output in outputs {
         let (mut hash, name) = (Sha256::new(), output.artifact.name());
-        export_to(&output.to(name.into()), &mut hash, &mut |_| ControlFlow::Continue(()))?;
+        export_to(&output.to(name.into(), None), &mut hash, &mut |_| ControlFlow::Continue(()))?;
         let digest = Digest::from_bytes(hash.finalize().into());
         if json {
             sums.insert(name.to_owned(), digest.to_string().into());

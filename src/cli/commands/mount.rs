@@ -7,7 +7,7 @@ use crate::base::{ErrorKind, Fault as _};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::{args, wire};
 use crate::extent::ReadError;
 use crate::output::Catalog;
@@ -28,6 +28,7 @@ pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
 
 fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
     let args::Mount { mut paths, sources, .. } = args;
+    let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
     let settings = Settings::new(sources, &paths)?;
@@ -35,7 +36,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();
-    let session = mount(files, &dir, MountOptions { allow_other: args.allow_other })?;
+    let session = mount(files, &dir, MountOptions { allow_other: args.allow_other, artifact_mode })?;
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;
     }

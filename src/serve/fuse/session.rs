@@ -28,6 +28,19 @@ const DEVICE_NUMBER: (u32, u32) = (10, 229);
 pub struct MountOptions {
     /// Other users may look in, as the files' modes allow.
     pub allow_other: bool,
+    /// Permissions of artifacts. Without them everybody who may enter reads artifacts, but with `allow_other` only their
+    /// owner: an artifact holds all files of the tree, those too that others may not read.
+    pub artifact_mode: Option<u16>,
+}
+
+impl MountOptions {
+    const fn mode_of_artifacts(self) -> u16 {
+        match (self.artifact_mode, self.allow_other) {
+            (Some(mode), _) => mode,
+            (None, true) => 0o400,
+            (None, false) => 0o444,
+        }
+    }
 }
 
 enum Event {
@@ -54,6 +67,7 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     if !rustix::process::geteuid().is_root() && !mountpoint::has_fusermount() {
         return Err(Error::NoFusermount);
     }
+    let files = files.with_artifact_mode(options.mode_of_artifacts());
     let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
