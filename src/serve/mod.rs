@@ -27,6 +27,7 @@ mod error;
 mod export;
 mod files;
 mod fuse;
+mod holders;
 mod interrupt;
 mod mountpoint;
 mod staged;

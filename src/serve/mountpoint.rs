@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,6 +21,8 @@ const TYPE: &str = "fuse.lkit";
 const TABLE: &str = "/proc/self/mountinfo";
 /// The helper that mounts and unmounts for ordinary users.
 const FUSERMOUNT: &str = "fusermount3";
+/// Where it usually is, for those whose PATH lacks it. The library that mounts looks there as well.
+const USUAL: [&str; 2] = ["/bin", "/sbin"];
 
 /// What lies on a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,10 +116,17 @@ pub(super) fn points() -> Result<Vec<PathBuf>, Error> {
     Ok(rows(&table).filter(|(_, kind)| *kind == TYPE.as_bytes()).map(|(point, _)| unescaped(point)).collect())
 }
 
-/// Whether the helper of ordinary users is on the PATH.
+/// Whether the helper of ordinary users is on the PATH, or where it usually is.
 pub(super) fn has_fusermount() -> bool {
-    let dirs = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&dirs).chain(["/bin".into(), "/sbin".into()]).any(|dir| dir.join(FUSERMOUNT).exists())
+    helper().is_some()
+}
+
+/// Full path of the helper.
+fn helper() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // An empty part of the PATH is the current directory, where nobody keeps a helper that becomes root.
+    let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(USUAL.map(PathBuf::from));
+    dirs.map(|dir| dir.join(FUSERMOUNT)).find(|program| program.is_file())
 }
 
 /// Ends the topmost mount on `path`: by ourselves, else through the helper, which knows the mounts of its user.
@@ -129,9 +139,10 @@ fn end(path: &Path, force: Force) -> Result<(), io::Error> {
 }
 
 fn fusermount(path: &Path, force: Force) -> Result<(), io::Error> {
-    let mut command = Command::new(FUSERMOUNT);
+    let mut command = Command::new(helper().unwrap_or_else(|| FUSERMOUNT.into()));
     command.arg("-u").args((force == Force::Lazy).then_some("-z")).arg("--").arg(path);
-    let output = command.stdin(Stdio::null()).output()?;
+    // Not in the process group of the terminal, which ends all of it when it is closed: the helper is to finish.
+    let output = command.stdin(Stdio::null()).process_group(0).output()?;
     if output.status.success() {
         return Ok(());
     }

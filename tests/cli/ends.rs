@@ -1,7 +1,7 @@
 //! How mounts end: by unmounting, by signals, by a killed server; and mounts of ordinary users.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -132,6 +132,55 @@ fn fuse_a_signal_between_mount_and_machine_leaves_neither() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
     assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(system.path("tmp").to_str().unwrap()));
+}
+
+#[test]
+fn fuse_a_mount_in_use_tells_at_once_whom_it_waits_for() {
+    let system = System::new();
+    if !crate::system::can_mount() {
+        return;
+    }
+    let mut child = system.command("mount --foreground a.yml mnt").stderr(Stdio::piped()).spawn().unwrap();
+    let mounted = Mounted(system.mount_point());
+    wait_for("the mount", || is_mounted(&mounted.0));
+    let file = fs::File::open(mounted.path("cmdline")).unwrap();
+    signal("INT", child.id());
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = said.next().unwrap().unwrap();
+    assert_says(&line, &["the mount is in use; waiting up to 2 seconds for `", &format!("` ({})", std::process::id())]);
+    assert!(!is_mounted(&mounted.0));
+    drop(file);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Closes the terminal of an interactive shell that has a mount in its foreground.
+const CLOSE_TERMINAL: &str = "import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp('bash', ['bash', '--norc', '-i'])
+os.write(terminal, (sys.argv[1] + '\\n').encode())
+begin = time.time()
+while not os.path.ismount('mnt') and time.time() < begin + 60:
+    time.sleep(0.01)
+mounted = os.path.ismount('mnt')
+os.close(terminal)
+os.waitpid(pid, 0)
+sys.exit(0 if mounted else 9)";
+
+#[test]
+fn fuse_closing_the_terminal_of_a_foreground_mount_ends_it() {
+    let system = System::new();
+    if !have(&["python3", "bash"]) || !crate::system::can_mount() {
+        return;
+    }
+    for _ in 0..5 {
+        let mut command = Command::new("python3");
+        let line = format!("{} mount --offline --layout layout -f a.yml mnt", env!("CARGO_BIN_EXE_lkit"));
+        command.args(["-c", CLOSE_TERMINAL, &line]).current_dir(system.dir.path()).env("LKIT_CACHE", system.cache());
+        stdout("python3", &command.output().unwrap());
+        let mounted = Mounted(system.mount_point());
+        wait_for("the mount to go", || !is_mounted(&mounted.0));
+    }
 }
 
 /// A monitor that writes its process id to `machine` and then does nothing.

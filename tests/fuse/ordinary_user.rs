@@ -17,10 +17,26 @@ set -eu
 mknod "$1/device" c 10 229
 chmod 666 "$1/device"
 mount --bind "$1/device" /dev/fuse
-exec runuser -u nobody -- "$1/tests" --exact "$2" --nocapture --test-threads=1
+mkdir "$1/bin"
+cat >"$1/bin/fusermount3" <<'END'
+#!/bin/sh
+read -r _ _ _ _ group _ </proc/$$/stat
+echo "$group $*" >>"${0%/*}/../calls"
+exec /bin/fusermount3 "$@"
+END
+chmod 755 "$1/bin" "$1/bin/fusermount3"
+touch "$1/calls"
+chmod 666 "$1/calls"
+exec runuser -u nobody -- env PATH="${3:-$PATH}" "$1/tests" --exact "$2" --nocapture --test-threads=1
 "#;
 
 fn as_nobody(role: &str) {
+    as_nobody_with_path(role, |_| String::new());
+}
+
+/// The same with another PATH, which may hold the directory `bin` in the given one: a helper that notes its calls in
+/// `calls`.
+fn as_nobody_with_path(role: &str, search: impl Fn(&Path) -> String) {
     let tools = ["unshare", "runuser", "fusermount3"];
     let root = rustix::process::geteuid().is_root();
     if !can_mount() || !have(&tools) || !skip_unless(root, "only root can become another user") {
@@ -36,7 +52,8 @@ fn as_nobody(role: &str) {
     let nobody = 65_534;
     std::os::unix::fs::chown(&dir, Some(nobody), Some(nobody)).unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", AS_NOBODY, "sh"]).arg(place.path()).arg(role).env(DIR, &dir);
+    command.args(["--mount", "sh", "-c", AS_NOBODY, "sh"]).arg(place.path()).arg(role).arg(search(place.path()));
+    command.env(DIR, &dir);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
@@ -78,4 +95,28 @@ fn clears_a_dead_mount_when_asked() {
     assert_eq!(fs::read(dir.join("cmdline")).unwrap(), b"console=ttyS0");
     session.unmount().unwrap();
     assert!(!is_mounted(&dir));
+}
+
+#[test]
+fn fuse_an_ordinary_user_needs_no_path_to_the_helper() {
+    as_nobody_with_path("ordinary_user::mounts_reads_and_unmounts_when_asked", |_| "/nowhere".to_owned());
+}
+
+#[test]
+fn fuse_closing_a_terminal_does_not_end_the_helper_that_unmounts() {
+    let search = |place: &Path| format!("{}/bin", place.display());
+    as_nobody_with_path("ordinary_user::unmounts_by_a_helper_of_another_process_group_when_asked", search);
+}
+
+#[test]
+fn unmounts_by_a_helper_of_another_process_group_when_asked() {
+    let Some(dir) = asked() else { return };
+    let session = mount(files(), &dir, MountOptions::default()).unwrap();
+    session.unmount().unwrap();
+    assert!(!is_mounted(&dir));
+    let calls = fs::read_to_string(dir.parent().unwrap().join("calls")).unwrap();
+    let own = rustix::process::getpgrp().as_raw_nonzero().to_string();
+    // The library that mounts asks once more when all is done.
+    let first = calls.lines().find(|call| call.contains(" -u ")).unwrap();
+    assert!(!first.starts_with(&format!("{own} ")), "{own}: {calls}");
 }

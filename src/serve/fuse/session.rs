@@ -11,7 +11,7 @@ use std::time::Duration;
 use fuser::{Config, MountOption, SessionACL};
 
 use super::adapter::Adapter;
-use crate::serve::{Error, Files, Interrupts, mountpoint};
+use crate::serve::{Error, Files, Interrupts, holders, mountpoint};
 
 /// Threads that take requests from the kernel; two, so that one listing does not keep a stat waiting.
 const SESSION_THREADS: usize = 2;
@@ -113,7 +113,11 @@ impl Session {
     }
 
     fn end(&mut self) -> Result<(), Error> {
+        let holders = holders::of(&self.path);
         mountpoint::detach_own(&self.path)?;
+        if let Some(holders) = holders {
+            tracing::warn!("the mount is in use; waiting up to {} seconds for {holders}", GRACE.as_secs());
+        }
         match self.events.recv_timeout(GRACE) {
             Ok(Event::Ended(result)) => self.ended(result),
             Ok(Event::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
