@@ -21,8 +21,11 @@ const TYPE: &str = "fuse.lkit";
 const TABLE: &str = "/proc/self/mountinfo";
 /// The helper that mounts and unmounts for ordinary users.
 const FUSERMOUNT: &str = "fusermount3";
-/// Where it usually is, for those whose PATH lacks it. The library that mounts looks there as well.
-const USUAL: [&str; 2] = ["/bin", "/sbin"];
+/// Where it usually is, for those whose PATH lacks it.
+const USUAL: [&str; 5] = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"];
+
+/// Major and minor number of the device of a file system.
+pub(super) type DeviceNumber = (u32, u32);
 
 /// What lies on a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,12 +102,22 @@ pub fn unmount(dir: &Path) -> Result<(), Error> {
     ended.map_err(|source| Error::Unmount { path: dir.to_owned(), source })
 }
 
-/// Detaches a mount of our own process, when it is still there.
-pub(super) fn detach_own(path: &Path) -> Result<(), Error> {
-    if occupant(path)? != Occupant::Ours {
+/// Detaches a mount of our own process, when it is still there: another one may lie in its place.
+pub(super) fn detach_own(path: &Path, device: DeviceNumber) -> Result<(), Error> {
+    let table = fs::read(TABLE).map_err(Error::server("read the table of mounts"))?;
+    if topmost_row(&table, path).and_then(|row| row.device) != Some(device) {
         return Ok(());
     }
     end(path, Force::Lazy).map_err(|source| Error::Unmount { path: path.to_owned(), source })
+}
+
+/// The device of what is mounted on `path`.
+///
+/// # Errors
+/// When nothing is, or the table of mounts cannot be read.
+pub(super) fn device(path: &Path) -> Result<DeviceNumber, Error> {
+    let table = fs::read(TABLE).map_err(Error::server("read the table of mounts"))?;
+    topmost_row(&table, path).and_then(|row| row.device).ok_or_else(|| Error::NotMounted(path.to_owned()))
 }
 
 /// Where mounts of ours are now, dead or alive.
@@ -113,7 +126,7 @@ pub(super) fn detach_own(path: &Path) -> Result<(), Error> {
 /// When the table of mounts cannot be read.
 pub(super) fn points() -> Result<Vec<PathBuf>, Error> {
     let table = fs::read(TABLE).map_err(Error::server("read the table of mounts"))?;
-    Ok(rows(&table).filter(|(_, kind)| *kind == TYPE.as_bytes()).map(|(point, _)| unescaped(point)).collect())
+    Ok(rows(&table).filter(|row| row.kind == TYPE.as_bytes()).map(|row| unescaped(row.point)).collect())
 }
 
 /// Whether the helper of ordinary users is on the PATH, or where it usually is.
@@ -122,7 +135,7 @@ pub(super) fn has_fusermount() -> bool {
 }
 
 /// Full path of the helper.
-fn helper() -> Option<PathBuf> {
+pub(super) fn helper() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // An empty part of the PATH is the current directory, where nobody keeps a helper that becomes root.
     let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(USUAL.map(PathBuf::from));
@@ -138,11 +151,17 @@ fn end(path: &Path, force: Force) -> Result<(), io::Error> {
     }
 }
 
+/// The helper without arguments, in a process group of its own: when the terminal is closed, all of the group in its
+/// foreground is ended, and the helper is to finish.
+pub(super) fn helper_command(helper: &Path) -> Command {
+    let mut command = Command::new(helper);
+    command.stdin(Stdio::null()).process_group(0);
+    command
+}
+
 fn fusermount(path: &Path, force: Force) -> Result<(), io::Error> {
-    let mut command = Command::new(helper().unwrap_or_else(|| FUSERMOUNT.into()));
-    command.arg("-u").args((force == Force::Lazy).then_some("-z")).arg("--").arg(path);
-    // Not in the process group of the terminal, which ends all of it when it is closed: the helper is to finish.
-    let output = command.stdin(Stdio::null()).process_group(0).output()?;
+    let mut command = helper_command(&helper().unwrap_or_else(|| FUSERMOUNT.into()));
+    let output = command.arg("-u").args((force == Force::Lazy).then_some("-z")).arg("--").arg(path).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -179,20 +198,38 @@ fn occupant(path: &Path) -> Result<Occupant, Error> {
     Ok(topmost(&table, path))
 }
 
-/// Mount point, still escaped, and type of each mount in a mount table.
-fn rows(table: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+/// A line of a mount table.
+struct Row<'a> {
+    device: Option<DeviceNumber>,
+    /// Mount point, still escaped.
+    point: &'a [u8],
+    /// Type of the file system.
+    kind: &'a [u8],
+}
+
+fn rows(table: &[u8]) -> impl DoubleEndedIterator<Item = Row<'_>> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        let point = fields.nth(4)?;
+        let device = device_number(fields.nth(2)?);
+        let point = fields.nth(1)?;
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        Some((point, kind))
+        Some(Row { device, point, kind })
     })
+}
+
+/// A number such as `0:40`.
+fn device_number(field: &[u8]) -> Option<DeviceNumber> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn topmost_row<'a>(table: &'a [u8], path: &Path) -> Option<Row<'a>> {
+    rows(table).rfind(|row| unescaped(row.point) == path)
 }
 
 /// The last mount on `path` in a mount table.
 fn topmost(table: &[u8], path: &Path) -> Occupant {
-    let mut kinds = rows(table).filter(|(point, _)| unescaped(point) == path).map(|(_, kind)| kind);
-    match kinds.next_back() {
+    match topmost_row(table, path).map(|row| row.kind) {
         None => Occupant::Nothing,
         Some(kind) if kind == TYPE.as_bytes() => Occupant::Ours,
         Some(kind) => Occupant::Other(String::from_utf8_lossy(kind).into_owned()),
@@ -240,6 +277,8 @@ mod tests {
         for (path, expected) in rows {
             assert_eq!(topmost(SAMPLE, Path::new(path)), expected, "{path}");
         }
+        let devices = ["/mnt/a b", "/mnt/c", "/mnt"].map(|path| topmost_row(SAMPLE, Path::new(path))?.device);
+        assert_eq!(devices, [Some((0, 40)), Some((0, 42)), None]);
     }
 
     #[test]

@@ -56,6 +56,29 @@ fn fuse_a_mount_ends_while_it_is_read() {
 }
 
 #[test]
+fn fuse_the_end_of_an_old_mount_leaves_the_new_one_in_its_place() {
+    let system = System::new();
+    for way in ["the last file is closed", "TERM"] {
+        let Some(old) = system.mounted() else { return };
+        let server = old.server();
+        let file = fs::File::open(old.path("cmdline")).unwrap();
+        system.good("umount mnt");
+        assert!(Path::new(&format!("/proc/{server}")).exists());
+        let new = system.mounted().unwrap();
+        if way == "TERM" {
+            signal(way, server);
+        } else {
+            drop(file);
+        }
+        wait_for("the old server to end", || !runs(server));
+        assert!(is_mounted(&new.0), "{way}");
+        assert_eq!(new.read("cmdline"), b"console=ttyS0");
+        system.good("umount mnt");
+        wait_for("the new server to end", || server_of(&new.0).is_none());
+    }
+}
+
+#[test]
 fn fuse_the_dead_mount_of_a_killed_server_is_cleared() {
     let system = System::new();
     let Some(mounted) = system.mounted() else { return };

@@ -8,6 +8,7 @@
 
 mod adapter;
 mod ahead;
+mod attach;
 mod attr;
 mod errno;
 mod readers;

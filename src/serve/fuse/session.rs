@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use fuser::{Config, MountOption, SessionACL};
+use fuser::{Config, SessionACL};
 
 use super::adapter::Adapter;
-use crate::serve::{Error, Files, Interrupts, holders, mountpoint};
+use super::attach::attach;
+use crate::serve::mountpoint::{self, DeviceNumber};
+use crate::serve::{Error, Files, Interrupts, holders};
 
 /// Threads that take requests from the kernel; two, so that one listing does not keep a stat waiting.
 const SESSION_THREADS: usize = 2;
@@ -19,7 +21,7 @@ const SESSION_THREADS: usize = 2;
 const READ_AHEAD_KIB: &str = "2048";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
-const DEVICE: &str = "/dev/fuse";
+pub(super) const DEVICE: &str = "/dev/fuse";
 /// Its number on Linux (`Documentation/admin-guide/devices.txt`).
 const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
@@ -51,7 +53,7 @@ enum Event {
 /// A mount that is being served; ends at the latest when this is dropped.
 pub struct Session {
     path: PathBuf,
-    device: u64,
+    device: DeviceNumber,
     events: Receiver<Event>,
     send: Sender<Event>,
     over: bool,
@@ -71,15 +73,18 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
-    let session = fuser::Session::new(adapter, &path, &config(options)).map_err(refused)?;
+    let descriptor = attach(&path, options.allow_other).map_err(refused)?;
+    let device = mountpoint::device(&path)?;
+    let undone = |error: Error| mountpoint::detach_own(&path, device).err().unwrap_or(error);
+    let (acl, config) = config(options);
+    let session = fuser::Session::from_fd(adapter, descriptor, acl, config).map_err(|error| undone(refused(error)))?;
     ahead.connect(session.notifier());
     let (send, events) = channel();
     let ended = send.clone();
     thread::Builder::new()
         .name("session".to_owned())
         .spawn(move || ended.send(Event::Ended(session.run())))
-        .map_err(Error::server("start the thread that serves"))?;
-    let device = fs::metadata(&path).map_err(refused)?.dev();
+        .map_err(|error| undone(Error::server("start the thread that serves")(error)))?;
     raise_read_ahead(device);
     Ok(Session { path, device, events, send, over: false })
 }
@@ -114,7 +119,7 @@ impl Session {
 
     fn end(&mut self) -> Result<(), Error> {
         let holders = holders::of(&self.path);
-        mountpoint::detach_own(&self.path)?;
+        mountpoint::detach_own(&self.path, self.device)?;
         if let Some(holders) = holders {
             tracing::warn!("the mount is in use; waiting up to {} seconds for {holders}", GRACE.as_secs());
         }
@@ -136,7 +141,9 @@ impl Session {
     /// Fails every request of those who still have a file open, where the system lets us; the end of the process does
     /// it everywhere.
     fn cut_off(&self) {
-        let abort = format!("/sys/fs/fuse/connections/{}/abort", self.device);
+        // Called after the number as the kernel has it, with 20 bits for the minor one (linux/kdev_t.h).
+        let (major, minor) = self.device;
+        let abort = format!("/sys/fs/fuse/connections/{}/abort", u64::from(major) << 20 | u64::from(minor));
         if let Err(error) = fs::write(&abort, "1") {
             tracing::debug!("cannot write `{abort}`: {error}");
         }
@@ -163,19 +170,11 @@ fn check_device() -> io::Result<()> {
     Ok(())
 }
 
-fn config(options: MountOptions) -> Config {
-    // Shown in mount tables as type `fuse.lkit`, by which a mount of ours is known.
-    let subtype = MountOption::CUSTOM("subtype=lkit".to_owned());
+fn config(options: MountOptions) -> (SessionACL, Config) {
     let mut config = Config::default();
-    config.mount_options = vec![MountOption::RO, MountOption::FSName("lkit".to_owned()), subtype];
-    if options.allow_other {
-        // Only for others: alone it would lock an ordinary user out of the files of root in his own mount.
-        config.mount_options.push(MountOption::DefaultPermissions);
-        config.acl = SessionACL::All;
-    }
     config.n_threads = Some(SESSION_THREADS);
     config.clone_fd = true;
-    config
+    (if options.allow_other { SessionACL::All } else { SessionACL::Owner }, config)
 }
 
 fn refusal(dir: &Path, source: io::Error) -> Error {
@@ -194,8 +193,7 @@ fn refusal(dir: &Path, source: io::Error) -> Error {
 }
 
 /// Root may let the kernel read ahead as much as one request holds; others keep the default of 128 KiB.
-fn raise_read_ahead(device: u64) {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+fn raise_read_ahead((major, minor): DeviceNumber) {
     let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
     if let Err(error) = fs::write(&setting, READ_AHEAD_KIB) {
         tracing::debug!("cannot raise read-ahead in `{setting}`: {error}");
