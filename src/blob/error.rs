@@ -19,6 +19,32 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Something must be added to the cache, or changed in it, and nothing can be.
+    #[error("cannot {action} `{}`: the cache is read-only", path.display())]
+    ReadOnly {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file or folder of the cache.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Something is in the place of a file or folder of the cache, and cannot be replaced.
+    #[error("cannot use `{}` in the cache: it is {what}", path.display())]
+    InTheWay {
+        /// The place.
+        path: PathBuf,
+        /// What is there, with its article.
+        what: &'static str,
+    },
+    /// A folder that should be the cache holds something else.
+    #[error("`{}` is not a cache of lkit: it holds `{found}`", path.display())]
+    NotACache {
+        /// The folder.
+        path: PathBuf,
+        /// The name of a file in it.
+        found: String,
+    },
     /// A folder that should be an OCI image layout is none.
     #[error("`{}` is not an OCI image layout: {reason}", path.display())]
     NotALayout {
@@ -100,6 +126,16 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// The same for an operation that changes the cache at `path`.
+    pub(super) fn write<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { action, path: path.to_owned(), source }
+            }
+            _ => Self::Io { action, path: path.to_owned(), source },
+        }
+    }
+
     /// The error behind a failed read or write of a stream of this module: errors of this module travel inside
     /// [`io::Error`] and come out again here, others are the system's and about `digest`.
     pub fn from_stream(digest: &Digest, error: io::Error) -> Self {
@@ -113,7 +149,7 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Io { source, .. } => source.kind(),
+            Error::Io { source, .. } | Error::ReadOnly { source, .. } => source.kind(),
             _ if error.kind() == ErrorKind::Corrupt => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
         };
@@ -124,10 +160,10 @@ impl From<Error> for io::Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::NotALayout { .. } => ErrorKind::Io,
+            Self::Io { .. } | Self::ReadOnly { .. } | Self::InTheWay { .. } | Self::NotALayout { .. } => ErrorKind::Io,
             Self::Damaged { .. } | Self::WrongDigest { .. } | Self::WrongSize { .. } => ErrorKind::Corrupt,
             Self::TooLarge { .. } => ErrorKind::Unsupported,
-            Self::Key(_) => ErrorKind::Usage,
+            Self::Key(_) | Self::NotACache { .. } => ErrorKind::Usage,
             Self::Fetch { source, .. } => source.kind,
         }
     }
@@ -144,6 +180,13 @@ impl Fault for Error {
                 }
                 _ => None,
             },
+            Self::ReadOnly { .. } => Some(
+                "name a cache that you may write to with `--cache DIR`, and this one with `--layout DIR` to find what \
+                 it holds"
+                    .to_owned(),
+            ),
+            Self::InTheWay { .. } => Some("remove it, or name another cache with `--cache DIR`".to_owned()),
+            Self::NotACache { .. } => Some("name an empty or a new folder with `--cache DIR`".to_owned()),
             Self::NotALayout { .. } => {
                 Some("name the folder that holds `oci-layout`, `index.json` and `blobs`".to_owned())
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::write::sweep;
+use super::write::{remove, sweep};
 use super::{Error, Store};
 use crate::base::Digest;
 
@@ -79,9 +79,10 @@ fn remove_others(dir: &Path, reached: &HashSet<String>, cleaned: &mut Cleaned) -
             continue;
         }
         let size = fs::symlink_metadata(&path).map_err(Error::io("look at", &path))?.len();
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        cleaned.files += 1;
-        cleaned.bytes += size;
+        if remove(&path)? {
+            cleaned.files += 1;
+            cleaned.bytes += size;
+        }
     }
     Ok(())
 }

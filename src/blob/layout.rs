@@ -4,21 +4,26 @@
 //! OCI image specification 1.1, image-layout.md.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde_json::Value;
 
+use super::regular::{self, Opened, Unusable};
 use super::{Descriptor, Error};
 use crate::base::Digest;
 
 /// Annotations of `index.json` that hold a reference; containerd's comes first since it is always a full one.
 pub(super) const NAME_ANNOTATIONS: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
-/// Longest `index.json` lkit reads, in bytes: some hundred thousand images.
-const MAX_INDEX: u64 = 64 << 20;
+/// Longest `index.json` lkit reads, in bytes: some ten thousand images.
+pub(super) const MAX_INDEX: u64 = 8 << 20;
+/// Longest `oci-layout` lkit reads, in bytes: what is written there is a line.
+const MAX_MARK: u64 = 64 << 10;
+
+/// The file that makes a folder an OCI image layout.
+pub(super) const MARK: &str = "oci-layout";
+/// The file that names blobs.
+pub(super) const INDEX: &str = "index.json";
 
 /// A folder with `oci-layout`, `index.json` and `blobs`.
 #[derive(Debug)]
@@ -41,13 +46,15 @@ impl Layout {
     /// # Errors
     /// When the folder is missing or no layout.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let not_a_layout = |reason: String| Error::NotALayout { path: dir.to_owned(), reason };
-        let text = fs::read(dir.join("oci-layout")).map_err(|e| not_a_layout(format!("`oci-layout`: {e}")))?;
-        let mark: Value = serde_json::from_slice(&text).map_err(|e| not_a_layout(format!("`oci-layout`: {e}")))?;
-        match mark["imageLayoutVersion"].as_str() {
-            Some(version) if version.starts_with("1.") => Ok(Self { dir: dir.to_owned() }),
-            _ => Err(not_a_layout("`oci-layout` does not say version 1".to_owned())),
+        match check_mark(dir) {
+            Ok(()) => Ok(Self::at(dir)),
+            Err(unusable) => Err(unusable.of(dir, MARK)),
         }
+    }
+
+    /// The layout at `dir`, whatever there is.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
     }
 
     /// The folder.
@@ -68,22 +75,13 @@ impl Layout {
 
     /// `index.json` as it is.
     pub(super) fn index(&self) -> Result<Value, Error> {
-        let path = self.index_path();
-        let not_a_layout = |reason: String| Error::NotALayout { path: self.dir.clone(), reason };
-        let size = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
-        if size > MAX_INDEX {
-            return Err(not_a_layout(format!("`index.json` has {size} bytes, over the limit of {MAX_INDEX}")));
-        }
-        let text = fs::read(&path).map_err(Error::io("read", &path))?;
-        let index: Value = serde_json::from_slice(&text).map_err(|e| not_a_layout(format!("`index.json`: {e}")))?;
-        if index["manifests"].is_array() || index["manifests"].is_null() && index.is_object() {
-            return Ok(index);
-        }
-        Err(not_a_layout("`index.json` is no image index".to_owned()))
+        let unusable = |unusable: Unusable| unusable.of(&self.dir, INDEX);
+        let text = regular::read(&self.index_path(), MAX_INDEX).map_err(unusable)?;
+        image_index(&text).map_err(|reason| unusable(Unusable::Flaw(reason)))
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
-        self.dir.join("index.json")
+        self.dir.join(INDEX)
     }
 
     pub(super) fn blobs_dir(&self) -> PathBuf {
@@ -97,20 +95,41 @@ impl Layout {
     /// The file of a blob and its size in bytes, opened; `None` when there is none.
     pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
         let path = self.blob_path(digest);
-        // Opening a fifo would wait for ever.
-        let opened = fs::File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
-        let metadata = file.metadata().map_err(Error::io("look at", &path))?;
-        if !metadata.is_file() {
-            let reason = "it is not a regular file".to_owned();
-            return Err(Error::Damaged { digest: *digest, path, reason });
+        match regular::open(&path)? {
+            Opened::Missing => Ok(None),
+            Opened::File(file, size) => Ok(Some((file, size))),
+            Opened::Other(what) => Err(Error::Damaged { digest: *digest, reason: format!("it is {what}"), path }),
         }
-        Ok(Some((file, metadata.len())))
     }
+}
+
+impl Unusable {
+    /// The error of the file `name` of the layout `dir`.
+    fn of(self, dir: &Path, name: &str) -> Error {
+        match self {
+            Self::Flaw(reason) => Error::NotALayout { path: dir.to_owned(), reason: format!("`{name}`: {reason}") },
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+/// Whether the `oci-layout` of a folder says that it is a layout of a version that lkit knows.
+pub(super) fn check_mark(dir: &Path) -> Result<(), Unusable> {
+    let text = regular::read(&dir.join(MARK), MAX_MARK)?;
+    let mark: Value = serde_json::from_slice(&text).map_err(|error| Unusable::Flaw(error.to_string()))?;
+    match mark["imageLayoutVersion"].as_str() {
+        Some(version) if version.starts_with("1.") => Ok(()),
+        _ => Err(Unusable::Flaw("it does not say version 1".to_owned())),
+    }
+}
+
+/// An image index; else a clause that says why it is none.
+pub(super) fn image_index(text: &[u8]) -> Result<Value, String> {
+    let index: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if index["manifests"].is_array() || index["manifests"].is_null() && index.is_object() {
+        return Ok(index);
+    }
+    Err("it is no image index".to_owned())
 }
 
 /// The names of an entry of `index.json`.
@@ -118,7 +137,8 @@ pub(super) fn names(entry: &Value) -> impl Iterator<Item = &str> {
     NAME_ANNOTATIONS.iter().filter_map(|key| entry["annotations"][*key].as_str())
 }
 
-fn named(entry: &Value) -> Option<Named> {
+/// What an entry of `index.json` names; `None` when it is no descriptor of a SHA-256 blob.
+pub(super) fn named(entry: &Value) -> Option<Named> {
     let descriptor = serde_json::from_value(entry.clone()).ok()?;
     Some(Named { names: names(entry).map(str::to_owned).collect(), descriptor })
 }

@@ -12,6 +12,8 @@
 //! # Invariants
 //! - A file under `blobs` or `lkit/index` appears whole by a rename and is never modified, only removed or replaced.
 //! - Nothing under `lkit/tmp` outlives its writer and the next [`Store::open`].
+//! - Whatever is in the place of a file of the cache, it is replaced or an error: nothing waits for it, and no more of it
+//!   is read than such a file may have. A cache that cannot be written to is used as far as nothing must be added.
 //! - Everything here is safe to delete at any time by hand: it is made again.
 //! - Which blobs are *right* is settled by whoever computes their digest: [`Store::put`] and [`Store::small`] for small
 //!   ones, the layer pass for layers. A size that is wrong is noticed here.
@@ -20,11 +22,13 @@ mod descriptor;
 mod error;
 mod evict;
 mod fetch;
+mod folder;
 mod layout;
 mod lock;
 mod read;
 mod record;
 mod refs;
+mod regular;
 mod store;
 mod write;
 

@@ -5,20 +5,21 @@
 
 use serde_json::{Value, json};
 
-use super::layout::{NAME_ANNOTATIONS, names};
+use super::folder::TEMPORARY;
+use super::layout::{MAX_INDEX, NAME_ANNOTATIONS, named, names};
+use super::regular::{self, Unusable};
 use super::write::Temporary;
-use super::{Descriptor, Error, Named, Store};
+use super::{Descriptor, Error, Layout, Named, Store};
 
 impl Store {
-    /// What the cache has names for. An `index.json` that cannot be read names nothing: it is made again.
+    /// What the cache has names for. Of an `index.json` that is damaged it is what can still be read.
     ///
     /// # Errors
     /// When the file system fails.
     pub fn entries(&self) -> Result<Vec<Named>, Error> {
-        match self.cache().entries() {
-            Err(Error::NotALayout { .. }) => Ok(Vec::new()),
-            other => other,
-        }
+        let index = cached_index(self.cache())?;
+        let entries = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(entries.iter().filter_map(named).collect())
     }
 
     /// Lets `name`, a full reference, mean the blob of `descriptor`, and nothing else any more.
@@ -26,6 +27,13 @@ impl Store {
     /// # Errors
     /// When the file system fails; the old `index.json` is whole then.
     pub fn record_name(&self, name: &str, descriptor: &Descriptor) -> Result<(), Error> {
+        let means = |entry: &Named| entry.names.iter().any(|other| other == name);
+        let known = self.entries()?;
+        let mut known = known.iter().filter(|entry| means(entry));
+        // Nothing is written to record what is recorded: the cache may be read-only.
+        if known.next().is_some_and(|entry| is_same(&entry.descriptor, descriptor)) && known.next().is_none() {
+            return Ok(());
+        }
         self.change_index(|manifests| {
             manifests.retain(|entry| !names(entry).any(|n| n == name));
             manifests.push(entry(name, descriptor));
@@ -48,10 +56,7 @@ impl Store {
 
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<(), Error> {
         let _guard = self.lock_index()?;
-        let mut index = match self.cache().index() {
-            Err(Error::NotALayout { .. }) => empty_index(),
-            other => other?,
-        };
+        let mut index = cached_index(self.cache())?;
         match index["manifests"].as_array_mut() {
             Some(manifests) => change(manifests),
             None => {
@@ -60,12 +65,55 @@ impl Store {
                 index["manifests"] = manifests.into();
             }
         }
-        let mut temporary = Temporary::create(&self.temporary_dir())?;
-        temporary.write_all(format!("{index:#}\n").as_bytes())?;
-        // Unlike a blob, a lost `index.json` is not noticed and made again by itself.
-        temporary.sync()?;
-        temporary.rename(&self.cache().index_path())
+        write_index(self.cache(), &index)
     }
+}
+
+/// The `index.json` of the cache; what can still be read of one that is damaged.
+pub(super) fn cached_index(cache: &Layout) -> Result<Value, Error> {
+    match cache.index() {
+        Err(Error::NotALayout { .. }) => {}
+        other => return other,
+    }
+    let mut index = empty_index();
+    match regular::read(&cache.index_path(), MAX_INDEX) {
+        Ok(text) => index["manifests"] = salvaged(&text).into(),
+        Err(Unusable::Flaw(_)) => {}
+        Err(Unusable::Failed(error)) => return Err(error),
+    }
+    Ok(index)
+}
+
+/// Replaces the `index.json` of the cache, whose lock is held.
+pub(super) fn write_index(cache: &Layout, index: &Value) -> Result<(), Error> {
+    let mut temporary = Temporary::create(&cache.dir().join(TEMPORARY))?;
+    temporary.write_all(format!("{index:#}\n").as_bytes())?;
+    // Unlike a blob, a lost `index.json` is not noticed and made again by itself.
+    temporary.sync()?;
+    temporary.rename(&cache.index_path())
+}
+
+/// The entries of an `index.json` up to where it is damaged.
+fn salvaged(text: &[u8]) -> Vec<Value> {
+    let text = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let list = text.split_once("\"manifests\"").and_then(|(_, rest)| rest.split_once('['));
+    let mut rest = list.map_or("", |(_, rest)| rest);
+    let mut entries = Vec::new();
+    loop {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let Some(Ok(entry)) = values.next() else { return entries };
+        rest = rest[values.byte_offset()..].trim_start();
+        entries.extend(Some(entry).filter(|entry| named(entry).is_some()));
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return entries,
+        }
+    }
+}
+
+/// Whether two descriptors are of one blob.
+fn is_same(one: &Descriptor, other: &Descriptor) -> bool {
+    (one.digest, one.size, &one.media_type) == (other.digest, other.size, &other.media_type)
 }
 
 /// An `index.json` that names nothing.

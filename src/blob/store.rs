@@ -1,18 +1,15 @@
 //! The store: a cache that blobs are kept in, and read-only layouts beside it.
 
 use std::fs;
-use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::refs::empty_index;
-use super::write::{Temporary, sweep};
+use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, TEMPORARY};
+use super::regular::{self, Opened};
+use super::write::{Temporary, remove};
 use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
 use crate::base::Digest;
-
-/// Held while `index.json` is changed, relative to the cache.
-const INDEX_LOCK: &str = "lkit/lock/index.json";
 
 /// Blobs by digest, and small files made from them. Shared between threads and processes.
 #[derive(Debug)]
@@ -23,21 +20,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store with its cache in `cache`, made when it is missing, and blobs of `layouts` in reach as they are.
+    /// The store with its cache in `cache`, made when it is missing and mended when it is damaged, and blobs of `layouts`
+    /// in reach as they are. A cache that cannot be written to is used as it is.
     ///
     /// # Errors
-    /// When the cache cannot be made or read, or a layout is none.
+    /// When the cache cannot be made or read, or the folder holds something else; when a layout is none.
     pub fn open(cache: &Path, layouts: &[PathBuf]) -> Result<Self, Error> {
         let layouts = layouts.iter().map(|dir| Layout::open(dir)).collect::<Result<_, _>>()?;
-        for part in ["blobs/sha256", "lkit/index", "lkit/lock", "lkit/tmp"] {
-            let dir = cache.join(part);
-            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-        }
-        sweep(&cache.join("lkit/tmp"))?;
-        let index = format!("{:#}\n", empty_index());
-        make_once(cache, "index.json", index.as_bytes())?;
-        make_once(cache, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        Ok(Self { cache: Layout::open(cache)?, layouts, record: None })
+        folder::prepare(cache)?;
+        Ok(Self { cache: Layout::at(cache), layouts, record: None })
     }
 
     /// The same store, noting every range that is read of its blobs.
@@ -65,7 +56,7 @@ impl Store {
             if found == size {
                 return Ok(Some(self.blob(digest, file, size)));
             }
-            self.discard(digest)?;
+            self.pass_over(digest)?;
         }
         for layout in &self.layouts {
             if let Some((file, found)) = layout.open_blob(digest)? {
@@ -82,15 +73,15 @@ impl Store {
     /// The bytes of a small blob such as a manifest, verified; `None` when it is not here.
     ///
     /// # Errors
-    /// `Unsupported` above `limit` bytes, `Corrupt` when a layout has other bytes. In the cache such a blob is removed,
-    /// as if it was never there.
+    /// `Unsupported` above `limit` bytes, `Corrupt` when a layout has other bytes. In the cache such a blob is as if it
+    /// was never there; it is removed, unless it is above the limit and may be a layer.
     pub fn small(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(opened) = self.cached(digest)? {
+        if let Some(opened) = self.cached(digest)?.filter(|(_, size)| *size <= limit) {
             let bytes = read_small(digest, opened, limit, &self.blob_path(digest))?;
             if Digest::of(&bytes) == *digest {
                 return Ok(Some(bytes));
             }
-            self.discard(digest)?;
+            self.pass_over(digest)?;
         }
         for layout in &self.layouts {
             if let Some(opened) = layout.open_blob(digest)? {
@@ -143,12 +134,12 @@ impl Store {
     }
 
     /// Waits until nobody else, in this process or another, holds the lock of `digest`, and takes it: held while a blob
-    /// or something made from it is made. Never take it twice in one thread.
+    /// or something made from it is made. Never take it twice in one thread. In a read-only cache it guards nothing.
     ///
     /// # Errors
     /// When the file system fails.
     pub fn lock(&self, digest: &Digest) -> Result<Guard, Error> {
-        Guard::acquire(&self.lock_dir().join(digest.hex()))
+        Guard::acquire_to_make(&self.lock_dir().join(digest.hex()))
     }
 
     /// The index file `key`, open; `None` when there is none. What it holds is checked by who wrote it.
@@ -157,10 +148,10 @@ impl Store {
     /// When the file system fails.
     pub fn index(&self, key: &str) -> Result<Option<fs::File>, Error> {
         let path = self.index_path(key)?;
-        match fs::File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("open", &path)(error)),
+        match regular::open(&path)? {
+            Opened::File(file, _) => Ok(Some(file)),
+            Opened::Missing => Ok(None),
+            Opened::Other(_) => unless_read_only(remove(&path).map(drop)).map(|()| None),
         }
     }
 
@@ -186,15 +177,15 @@ impl Store {
     }
 
     pub(super) fn index_dir(&self) -> PathBuf {
-        self.cache.dir().join("lkit/index")
+        self.cache.dir().join(INDEXES)
     }
 
     pub(super) fn lock_dir(&self) -> PathBuf {
-        self.cache.dir().join("lkit/lock")
+        self.cache.dir().join(LOCKS)
     }
 
     pub(super) fn temporary_dir(&self) -> PathBuf {
-        self.cache.dir().join("lkit/tmp")
+        self.cache.dir().join(TEMPORARY)
     }
 
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -203,8 +194,18 @@ impl Store {
 
     /// The blob that was just put at `path`.
     pub(super) fn opened(&self, digest: &Digest, path: &Path, size: u64) -> Result<Blob, Error> {
-        let file = fs::File::open(path).map_err(Error::io("open", path))?;
-        Ok(self.blob(digest, file, size))
+        match regular::open(path)? {
+            Opened::File(file, found) if found == size => Ok(self.blob(digest, file, size)),
+            _ => {
+                let reason = "it was changed while it was put into the cache".to_owned();
+                Err(Error::Damaged { digest: *digest, path: path.to_owned(), reason })
+            }
+        }
+    }
+
+    /// Removes the cache's copy of a damaged blob where that is possible; elsewhere it is as if it was not there.
+    fn pass_over(&self, digest: &Digest) -> Result<(), Error> {
+        unless_read_only(self.discard(digest).map(drop))
     }
 
     fn blob(&self, digest: &Digest, file: fs::File, size: u64) -> Blob {
@@ -235,20 +236,12 @@ impl Store {
     }
 }
 
-/// Writes a file of the layout itself, unless it is there.
-fn make_once(cache: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
-    let path = cache.join(name);
-    if path.exists() {
-        return Ok(());
+/// Lets what a read-only cache does not allow be undone.
+pub(super) fn unless_read_only(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::ReadOnly { .. }) => Ok(()),
+        other => other,
     }
-    // Another process may make it, and even change it, between the look and the rename.
-    let _guard = Guard::acquire(&cache.join(INDEX_LOCK))?;
-    if path.exists() {
-        return Ok(());
-    }
-    let mut file = Temporary::create(&cache.join("lkit/tmp"))?;
-    file.write_all(bytes)?;
-    file.rename(&path)
 }
 
 fn read_small(digest: &Digest, opened: (fs::File, u64), limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
@@ -259,12 +252,4 @@ fn read_small(digest: &Digest, opened: (fs::File, u64), limit: u64, path: &Path)
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(bytes)
-}
-
-fn remove(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("remove", path)(error)),
-    }
 }

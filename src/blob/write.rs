@@ -1,17 +1,21 @@
 //! Files on their way into the store: under a temporary name until they are whole.
 //!
 //! # Invariants
-//! - A temporary file is locked by its writer for as long as that lives; the sweep takes only what it can lock.
+//! - A temporary file is locked by its writer for as long as that lives; the sweep takes only what it can lock, and what
+//!   is not a regular file.
+//! - A temporary file is its writer's alone; what it becomes can be read by whoever may read the folder it is put into.
 //! - Blobs are not synced to the medium: a power cut can leave a blob with wrong bytes, but never wrong content in an
 //!   artifact, since decoded spans are checked, and a damaged blob is discarded and fetched again. Waiting for the
 //!   medium would double the time of a first mount on slow disks.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lock::still_named;
+use super::regular::{self, Opened};
 use super::{Blob, Error, Store};
 use crate::base::Digest;
 
@@ -78,11 +82,11 @@ impl Temporary {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
             let path = dir.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-            let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            let file = match File::options().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => file,
                 // Of a process that had our id, perhaps in another container.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(Error::io("create", &path)(error)),
+                Err(error) => return Err(Error::write("create", &path)(error)),
             };
             file.lock().map_err(Error::io("lock", &path))?;
             // A sweep may have come between creating and locking.
@@ -102,11 +106,27 @@ impl Temporary {
         self.file.sync_data().map_err(Error::io("write", &self.path))
     }
 
-    /// Gives the file its name, replacing what has it.
+    /// Gives the file its name, replacing what has it; a directory that is not empty stays.
     pub(super) fn rename(mut self, path: &Path) -> Result<(), Error> {
-        fs::rename(&self.path, path).map_err(Error::io("create", path))?;
+        self.open_up(path.parent().unwrap_or(path))?;
+        let mut renamed = fs::rename(&self.path, path);
+        if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::IsADirectory) {
+            remove(path)?;
+            renamed = fs::rename(&self.path, path);
+        }
+        renamed.map_err(Error::write("create", path))?;
         self.renamed = true;
         Ok(())
+    }
+
+    /// Lets those read the file who may read the folder `dir`.
+    fn open_up(&self, dir: &Path) -> Result<(), Error> {
+        let readers = fs::metadata(dir).map_err(Error::io("look at", dir))?.permissions().mode() & 0o044;
+        if readers == 0 {
+            return Ok(());
+        }
+        let permissions = Permissions::from_mode(0o600 | readers);
+        self.file.set_permissions(permissions).map_err(Error::io("write", &self.path))
     }
 }
 
@@ -119,15 +139,40 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes the files of writers and holders of locks that are gone.
+/// Removes the files of writers and holders of locks that are gone, and what only pretends to be such a file.
 pub(super) fn sweep(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
         let path = entry.map_err(Error::io("read", dir))?.path();
-        let Ok(file) = File::open(&path) else { continue };
-        if file.try_lock().is_ok() {
+        if is_left(&path)? {
             // Best effort: another sweep may be faster, the cache may be someone else's.
-            let _ = fs::remove_file(&path);
+            let _ = remove(&path);
         }
     }
     Ok(())
+}
+
+/// Whether nobody works on a file any more.
+fn is_left(path: &Path) -> Result<bool, Error> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Ok(true);
+    }
+    // One that cannot be opened is someone else's.
+    let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(false) };
+    Ok(file.try_lock().is_ok() && still_named(&file, path)?)
+}
+
+/// Removes a file or an empty directory of the cache; whether there was one.
+///
+/// # Errors
+/// `InTheWay` for a directory with something in it; when the file system fails.
+pub(super) fn remove(path: &Path) -> Result<bool, Error> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    match if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::InTheWay { path: path.to_owned(), what: "a directory that is not empty" })
+        }
+        Err(error) => Err(Error::write("remove", path)(error)),
+    }
 }

@@ -14,7 +14,7 @@ pub fn run(args: args::Cache) -> Result<ExitCode, Failure> {
     match args.command {
         args::CacheCommand::Ls => {
             let mut text = String::new();
-            for named in store.cache().entries()? {
+            for named in store.entries()? {
                 for name in &named.names {
                     text += &format!("{} {}\n", printable(name.as_bytes()), named.descriptor.digest);
                 }

@@ -1,0 +1,97 @@
+//! The folder of the cache: made when it is missing, mended when it is damaged, left alone when it is something else.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use super::layout::{INDEX, MARK, check_mark};
+use super::refs::{cached_index, write_index};
+use super::regular::Unusable;
+use super::store::unless_read_only;
+use super::write::{Temporary, sweep};
+use super::{Error, Guard, Layout};
+
+/// Where blobs are, relative to the cache.
+const BLOBS: &str = "blobs/sha256";
+/// Where index files are.
+pub(super) const INDEXES: &str = "lkit/index";
+/// Where locks are.
+pub(super) const LOCKS: &str = "lkit/lock";
+/// Where files are made.
+pub(super) const TEMPORARY: &str = "lkit/tmp";
+/// Held while `index.json` or `oci-layout` are changed.
+pub(super) const INDEX_LOCK: &str = "lkit/lock/index.json";
+
+/// What a folder that is becoming a cache may have, and the root of a new file system.
+const HARMLESS: [&str; 4] = ["lkit", "blobs", INDEX, "lost+found"];
+
+/// Makes or mends the cache at `dir`, as far as it can be written to. Only a folder that is made here gets a mode.
+///
+/// # Errors
+/// When the folder cannot be made or read, or holds something else.
+pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
+    refuse_others(dir)?;
+    let mut private = DirBuilder::new();
+    private.recursive(true).mode(0o700).create(dir).map_err(Error::io("create", dir))?;
+    // What is only ours comes first: it tells the folder for a cache, however early we are killed.
+    for part in [TEMPORARY, LOCKS, INDEXES, BLOBS] {
+        let part = dir.join(part);
+        unless_read_only(fs::create_dir_all(&part).map_err(Error::write("create", &part)))?;
+    }
+    match sweep(&dir.join(TEMPORARY)) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => unless_read_only(other)?,
+    }
+    unless_read_only(mend_index(dir))?;
+    unless_read_only(mend_mark(dir))
+}
+
+/// Fails when the folder holds files of others: it is neither a cache, however damaged, nor a layout.
+fn refuse_others(dir: &Path) -> Result<(), Error> {
+    // One that is to be made, or is no folder; what is wrong with it is said by who makes it.
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
+        let name = entry.map_err(Error::io("read", dir))?.file_name().to_string_lossy().into_owned();
+        // Looked at after the name was found: another process may be making the cache.
+        if !HARMLESS.contains(&name.as_str()) && !dir.join(LOCKS).is_dir() && check_mark(dir).is_err() {
+            return Err(Error::NotACache { path: dir.to_owned(), found: name });
+        }
+    }
+    Ok(())
+}
+
+/// Makes `index.json`, or makes it again from what can still be read of it.
+fn mend_index(dir: &Path) -> Result<(), Error> {
+    let cache = Layout::at(dir);
+    let is_sound = || match cache.index() {
+        Ok(_) => Ok(true),
+        Err(Error::NotALayout { .. }) => Ok(false),
+        Err(error) => Err(error),
+    };
+    if is_sound()? {
+        return Ok(());
+    }
+    // Another process may mend it, and even change it, between the look and the rename.
+    let _guard = Guard::acquire(&dir.join(INDEX_LOCK))?;
+    if is_sound()? { Ok(()) } else { write_index(&cache, &cached_index(&cache)?) }
+}
+
+/// Makes `oci-layout`, or makes it again.
+fn mend_mark(dir: &Path) -> Result<(), Error> {
+    let is_sound = || match check_mark(dir) {
+        Ok(()) => Ok(true),
+        Err(Unusable::Flaw(_)) => Ok(false),
+        Err(Unusable::Failed(error)) => Err(error),
+    };
+    if is_sound()? {
+        return Ok(());
+    }
+    let _guard = Guard::acquire(&dir.join(INDEX_LOCK))?;
+    if is_sound()? {
+        return Ok(());
+    }
+    let mut file = Temporary::create(&dir.join(TEMPORARY))?;
+    file.write_all(br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    file.rename(&dir.join(MARK))
+}

@@ -1,0 +1,89 @@
+//! Opening a file in whose place there may be anything: a fifo, a device, a directory, links in a circle.
+//!
+//! # Invariants
+//! Opening never waits and never changes anything: what is not a regular file is refused before a byte of it is read,
+//! and no more is read than the caller allows.
+
+use std::fs::{self, File, FileType};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::Error;
+
+/// What there is at a path.
+pub(super) enum Opened {
+    /// Nothing, or a link to nothing.
+    Missing,
+    /// A regular file, or a link to one, and its size in bytes.
+    File(File, u64),
+    /// Something else, named with its article.
+    Other(&'static str),
+}
+
+/// Why a small file cannot be used.
+pub(super) enum Unusable {
+    /// It is missing, too large, or not a regular file; a clause that says so.
+    Flaw(String),
+    /// The file system failed.
+    Failed(Error),
+}
+
+/// Opens a regular file for reading. Links are followed.
+///
+/// # Errors
+/// When the file system fails.
+pub(super) fn open(path: &Path) -> Result<Opened, Error> {
+    let found = attempt(path);
+    found.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(Opened::Missing),
+        // Opening follows too many links, or what was found is a socket or a fifo by now.
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Ok(Opened::Other("a link in a circle")),
+        _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(Opened::Other("a socket")),
+        _ => Err(Error::io("open", path)(error)),
+    })
+}
+
+fn attempt(path: &Path) -> io::Result<Opened> {
+    // Looked at first: opening a device can do something.
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Ok(Opened::Other(name_of(found.file_type())));
+    }
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    // Another file may have come between the two.
+    Ok(if found.is_file() { Opened::File(file, found.len()) } else { Opened::Other(name_of(found.file_type())) })
+}
+
+/// The bytes of a regular file, which has at most `limit` of them.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+    let flaw = |reason: String| Err(Unusable::Flaw(reason));
+    match open(path).map_err(Unusable::Failed)? {
+        Opened::Missing => flaw("it is missing".to_owned()),
+        Opened::Other(what) => flaw(format!("it is {what}")),
+        Opened::File(_, size) if size > limit => flaw(format!("it has {size} bytes, over the limit of {limit}")),
+        Opened::File(file, _) => {
+            let mut bytes = Vec::new();
+            // It may grow while it is read.
+            let read = file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path));
+            read.map(|_| bytes).map_err(Unusable::Failed)
+        }
+    }
+}
+
+/// A type of file that is not a regular one, with its article.
+pub(super) fn name_of(file_type: FileType) -> &'static str {
+    match file_type {
+        file_type if file_type.is_dir() => "a directory",
+        file_type if file_type.is_fifo() => "a fifo",
+        file_type if file_type.is_socket() => "a socket",
+        file_type if file_type.is_symlink() => "a symbolic link",
+        file_type if file_type.is_block_device() || file_type.is_char_device() => "a device",
+        _ => "not a regular file",
+    }
+}
