@@ -3,7 +3,7 @@
 //! # Invariants
 //! - A temporary file is locked by its writer for as long as that lives; the sweep takes only what it can lock, and what
 //!   is not a regular file.
-//! - A temporary file is its writer's alone; what it becomes can be read by whoever may read the folder it is put into.
+//! - A temporary file is its writer's alone; what it becomes can be read by whoever may read the cache's own folders.
 //! - Blobs are not synced to the medium: a power cut can leave a blob with wrong bytes, but never wrong content in an
 //!   artifact, since decoded spans are checked, and a damaged blob is discarded and fetched again. Waiting for the
 //!   medium would double the time of a first mount on slow disks.
@@ -108,7 +108,7 @@ impl Temporary {
 
     /// Gives the file its name, replacing what has it; a directory that is not empty stays.
     pub(super) fn rename(mut self, path: &Path) -> Result<(), Error> {
-        self.open_up(path.parent().unwrap_or(path))?;
+        self.open_up()?;
         let mut renamed = fs::rename(&self.path, path);
         if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::IsADirectory) {
             remove(path)?;
@@ -119,9 +119,10 @@ impl Temporary {
         Ok(())
     }
 
-    /// Lets those read the file who may read the folder `dir`.
-    fn open_up(&self, dir: &Path) -> Result<(), Error> {
-        let readers = fs::metadata(dir).map_err(Error::io("look at", dir))?.permissions().mode() & 0o044;
+    /// Lets those read the file who may read the folder it was made in.
+    fn open_up(&self) -> Result<(), Error> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let readers = fs::metadata(folder).map_err(Error::io("look at", folder))?.permissions().mode() & 0o044;
         if readers == 0 {
             return Ok(());
         }

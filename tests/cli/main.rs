@@ -4,6 +4,8 @@
 mod common;
 #[path = "../common/layout.rs"]
 mod layout;
+#[path = "../common/measured.rs"]
+mod measuring;
 #[path = "../common/registry.rs"]
 mod registry;
 #[path = "../filesystems/sample.rs"]
@@ -14,6 +16,7 @@ mod sample;
 mod source;
 
 mod agreement;
+mod caches;
 mod compressed;
 mod damage;
 mod ends;

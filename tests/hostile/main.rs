@@ -6,6 +6,8 @@ mod common;
 mod entries;
 #[path = "../common/layout.rs"]
 mod layout;
+#[path = "../common/measured.rs"]
+mod measuring;
 #[path = "../common/workshop.rs"]
 mod workshop;
 
