@@ -1,6 +1,6 @@
 //! Why an image cannot be had; every error carries the reference, the caller adds the place in the spec.
 
-use super::registry::RegistryError;
+use super::RegistryError;
 use crate::base::{Digest, ErrorKind, Fault, Platform};
 use crate::blob;
 

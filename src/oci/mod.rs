@@ -21,6 +21,7 @@ mod media_type;
 mod mirror;
 mod reference;
 mod registry;
+mod registry_error;
 mod resolve;
 mod stream;
 
@@ -32,7 +33,8 @@ pub use image::{Image, Layer};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use reference::{ParseReferenceError, Reference, expanded};
-pub use registry::{Registry, RegistryError, provide_tls};
+pub use registry::{Registry, provide_tls};
+pub use registry_error::RegistryError;
 pub use resolve::{Options, Pull, Resolver};
 
 /// What names a blob; it stands one row below, since layouts are made of them.

@@ -21,8 +21,8 @@ use tokio::runtime::Runtime;
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
 use super::mirror::Endpoint;
-use super::{Credentials, Reference};
-use crate::base::{Digest, ErrorKind, Fault};
+use super::{Credentials, Reference, RegistryError};
+use crate::base::Digest;
 
 /// How long a connection may take; people wait for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,55 +60,6 @@ pub(super) struct Repository {
     auth: RegistryAuth,
     /// Why there are no credentials, where there might be.
     complaint: Option<String>,
-}
-
-/// What went wrong with a registry.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// It could not be spoken with.
-    #[error("cannot reach registry `{registry}`")]
-    Unreachable {
-        /// Host and port.
-        registry: String,
-        /// Why not.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// It failed.
-    #[error("registry `{registry}` answered: {answer}")]
-    Failed {
-        /// Host and port.
-        registry: String,
-        /// Its answer, in one line.
-        answer: String,
-    },
-    /// It wants to know who asks, or does not allow it.
-    #[error("registry `{registry}` refused access: {answer}")]
-    Denied {
-        /// Host and port.
-        registry: String,
-        /// Its answer, in one line.
-        answer: String,
-        /// Why there are no credentials, where there might be.
-        complaint: Option<String>,
-    },
-    /// It has no such repository, tag, manifest or blob.
-    #[error("registry `{registry}` has no `{wanted}`")]
-    NotFound {
-        /// Host and port.
-        registry: String,
-        /// What it was asked for.
-        wanted: String,
-    },
-    /// What it sent is not what was asked for.
-    #[error("registry `{registry}` sent something else than `{wanted}`: {reason}")]
-    Corrupt {
-        /// Host and port.
-        registry: String,
-        /// What it was asked for.
-        wanted: String,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// An error, and whether asking again may help.
@@ -357,29 +308,4 @@ fn one_line(answer: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = answer.chars().map(plain).take(200).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-impl Fault for RegistryError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Unreachable { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
-            Self::Denied { .. } => ErrorKind::Denied,
-            Self::NotFound { .. } => ErrorKind::ImageNotFound,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Unreachable { .. } | Self::Failed { .. } => {
-                "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
-            }
-            Self::Denied { complaint: Some(why), .. } => format!("credentials could not be read: {why}"),
-            Self::Denied { registry, .. } => {
-                format!("check the name; if the image is private, log in with `docker login {registry}`")
-            }
-            Self::NotFound { .. } => "check the name and the tag".to_owned(),
-            Self::Corrupt { .. } => "a proxy before the registry may be at fault; try again".to_owned(),
-        })
-    }
 }

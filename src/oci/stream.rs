@@ -11,7 +11,8 @@ use oci_client::client::BlobResponse;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::registry::{Patience, RegistryError, Repository, SOON, TRIES};
+use super::RegistryError;
+use super::registry::{Patience, Repository, SOON, TRIES};
 use crate::base::Digest;
 use crate::blob::{self, Cause};
 

@@ -1,0 +1,79 @@
+//! What goes wrong with a registry.
+
+use std::error::Error as StdError;
+
+use crate::base::{ErrorKind, Fault};
+
+/// What went wrong with a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It could not be spoken with.
+    #[error("cannot reach registry `{registry}`")]
+    Unreachable {
+        /// Host and port.
+        registry: String,
+        /// Why not.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// It failed.
+    #[error("registry `{registry}` answered: {answer}")]
+    Failed {
+        /// Host and port.
+        registry: String,
+        /// Its answer, in one line.
+        answer: String,
+    },
+    /// It wants to know who asks, or does not allow it.
+    #[error("registry `{registry}` refused access: {answer}")]
+    Denied {
+        /// Host and port.
+        registry: String,
+        /// Its answer, in one line.
+        answer: String,
+        /// Why there are no credentials, where there might be.
+        complaint: Option<String>,
+    },
+    /// It has no such repository, tag, manifest or blob.
+    #[error("registry `{registry}` has no `{wanted}`")]
+    NotFound {
+        /// Host and port.
+        registry: String,
+        /// What it was asked for.
+        wanted: String,
+    },
+    /// What it sent is not what was asked for.
+    #[error("registry `{registry}` sent something else than `{wanted}`: {reason}")]
+    Corrupt {
+        /// Host and port.
+        registry: String,
+        /// What it was asked for.
+        wanted: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Fault for RegistryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
+            Self::Denied { .. } => ErrorKind::Denied,
+            Self::NotFound { .. } => ErrorKind::ImageNotFound,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } | Self::Failed { .. } => {
+                "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
+            }
+            Self::Denied { complaint: Some(why), .. } => format!("credentials could not be read: {why}"),
+            Self::Denied { registry, .. } => {
+                format!("check the name; if the image is private, log in with `docker login {registry}`")
+            }
+            Self::NotFound { .. } => "check the name and the tag".to_owned(),
+            Self::Corrupt { .. } => "a proxy before the registry may be at fault; try again".to_owned(),
+        })
+    }
+}
