@@ -43,7 +43,7 @@ impl<'a> Images<'a> {
             (_, true) => Pull::Always,
             _ => Pull::Missing,
         };
-        let options = Options { pull, mirrors, credentials: credentials() };
+        let options = Options { pull, mirrors, credentials: credentials(), ..Options::default() };
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
         let resolver = Resolver::new(store.clone(), options);
         Ok(Self { layers, resolver, platform: &settings.platform, monitor })

@@ -11,6 +11,8 @@
 //! - What a registry sent is in the cache before it is used, so that a second look needs no network.
 //! - No layer is read here: layers are fetched, verified and kept by who reads them.
 
+mod access;
+mod attempts;
 mod closure;
 mod config;
 mod credentials;
@@ -24,6 +26,7 @@ mod registry;
 mod registry_error;
 mod resolve;
 mod stream;
+mod transport;
 
 pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
@@ -36,6 +39,7 @@ pub use reference::{ParseReferenceError, Reference, expanded};
 pub use registry::{Registry, provide_tls};
 pub use registry_error::RegistryError;
 pub use resolve::{Options, Pull, Resolver};
+pub use transport::Timeouts;
 
 /// What names a blob; it stands one row below, since layouts are made of them.
 pub use crate::blob::{Descriptor, DescriptorPlatform};

@@ -1,100 +1,102 @@
 //! The registry client: manifests and blobs over the OCI distribution protocol, behind calls that block.
 //!
 //! # Format
-//! OCI distribution specification 1.1, "Pull"; docker's token authentication.
+//! OCI distribution specification 1.1, "Pull".
 //!
 //! # Invariants
-//! - Asynchronous code stays in this file and `stream`; one runtime and one connection pool serve all registries.
+//! - Asynchronous code stays in this file and in `stream`, `transport` and `access`; one runtime and one connection pool
+//!   serve all registries.
 //! - Nothing is connected to, and no runtime made, before the first question.
+//! - What a registry says is bounded while it arrives; passwords and tokens are never part of an error.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, RegistryOperation};
+use reqwest::header::{ACCEPT, HeaderMap, RANGE};
+use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
+use super::access::Access;
+use super::attempts::{Attempts, Patience};
+use super::credentials::Login;
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
 use super::mirror::Endpoint;
+use super::reference::DOCKER_HUB;
+use super::transport::{Pace, Setback, Timeouts, Transport};
 use super::{Credentials, Reference, RegistryError};
 use crate::base::Digest;
 
-/// How long a connection may take; people wait for it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a registry may be silent in the middle of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a whole manifest may take.
-const MANIFEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
-pub(super) const SOON: Duration = Duration::from_millis(200);
-/// Before the second try after a server asked for patience; doubles each time.
-const LATER: Duration = Duration::from_secs(2);
-/// How often a transient fault is met in a row before it is an error.
-pub(super) const TRIES: u32 = 5;
+/// The server behind the name of docker's registry.
+const DOCKER_HUB_HOST: &str = "index.docker.io";
 
 /// All registries and mirrors.
 pub struct Registry {
     credentials: Credentials,
+    timeouts: Timeouts,
     running: OnceLock<Running>,
 }
 
 /// What is made at the first question.
 struct Running {
     runtime: Arc<Runtime>,
-    https: Client,
-    http: Client,
+    transport: Transport,
+    known: Known,
 }
+
+/// What repositories are asked with, as was found out, by server and repository.
+type Known = Arc<Mutex<HashMap<(String, String), Access>>>;
 
 /// A repository on one server.
 #[derive(Clone)]
 pub(super) struct Repository {
-    client: Client,
+    transport: Transport,
     /// The server, as messages name it.
     pub server: String,
-    name: oci_client::Reference,
-    auth: RegistryAuth,
+    /// Its address.
+    origin: Url,
+    /// The repository on it.
+    name: String,
+    tag: String,
+    login: Login,
     /// Why there are no credentials, where there might be.
-    complaint: Option<String>,
+    pub complaint: Option<String>,
+    known: Known,
 }
 
-/// An error, and whether asking again may help.
-struct Failure {
-    error: RegistryError,
-    /// How long to wait before the second try; `None` when trying again is of no use.
-    retry_after: Option<Duration>,
-}
-
-/// What is waited for when a server fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// A server that answers; one that cannot be connected to, or stays silent, is not asked again: a person waits.
-    ForAServerThatIsThere,
-    /// Also one that is gone: it was there a moment ago.
-    ForOneThatWasThere,
+/// The answer to a question for a range of a blob.
+pub(super) struct Answer {
+    pub response: Response,
+    /// Whether it is the range, and not the whole blob.
+    pub is_range: bool,
 }
 
 impl Registry {
     /// A client that has not connected to anything yet.
-    pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, running: OnceLock::new() }
+    pub fn new(credentials: Credentials, timeouts: Timeouts) -> Self {
+        Self { credentials, timeouts, running: OnceLock::new() }
     }
 
     /// The repository of `reference` on `endpoint`.
     pub(super) fn repository(&self, endpoint: &Endpoint, reference: &Reference) -> Result<Repository, RegistryError> {
         let running = self.running(&endpoint.host)?;
-        let (auth, complaint) = self.credentials.lookup(&endpoint.host);
-        let name = oci_client::Reference::with_tag(
-            endpoint.host.clone(),
-            reference.repository().to_owned(),
-            reference.tag_or_latest().to_owned(),
-        );
-        let client = if endpoint.plain { running.http.clone() } else { running.https.clone() };
-        Ok(Repository { client, server: endpoint.host.clone(), name, auth, complaint })
+        let (login, complaint) = self.credentials.lookup(&endpoint.host);
+        let scheme = if endpoint.plain { "http" } else { "https" };
+        let host = if endpoint.host == DOCKER_HUB { DOCKER_HUB_HOST } else { &endpoint.host };
+        let origin = Url::parse(&format!("{scheme}://{host}/v2/"))
+            .map_err(|error| RegistryError::Unreachable { registry: endpoint.host.clone(), source: error.into() })?;
+        Ok(Repository {
+            transport: running.transport.clone(),
+            server: endpoint.host.clone(),
+            origin,
+            name: reference.repository().to_owned(),
+            tag: reference.tag_or_latest().to_owned(),
+            login,
+            complaint,
+            known: Arc::clone(&running.known),
+        })
     }
 
     /// The runtime that repositories are asked on.
@@ -106,7 +108,8 @@ impl Registry {
         if let Some(running) = self.running.get() {
             return Ok(running);
         }
-        let made = Running::start().map_err(|source| RegistryError::Unreachable { registry: server.into(), source })?;
+        let made = Running::start(self.timeouts);
+        let made = made.map_err(|source| RegistryError::Unreachable { registry: server.into(), source })?;
         // Two threads may get here at once; the second one's is dropped unused.
         Ok(self.running.get_or_init(|| made))
     }
@@ -119,21 +122,10 @@ pub fn provide_tls() {
 }
 
 impl Running {
-    fn start() -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        provide_tls();
+    fn start(timeouts: Timeouts) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("registry").enable_all().build()?;
-        let client = |protocol| {
-            Client::try_from(ClientConfig {
-                protocol,
-                connect_timeout: Some(CONNECT_TIMEOUT),
-                read_timeout: Some(READ_TIMEOUT),
-                user_agent: concat!("lkit/", env!("CARGO_PKG_VERSION")),
-                ..ClientConfig::default()
-            })
-        };
-        let (https, http) = (client(ClientProtocol::Https)?, client(ClientProtocol::Http)?);
-        Ok(Self { runtime: Arc::new(runtime), https, http })
+        Ok(Self { runtime: Arc::new(runtime), transport: Transport::new(timeouts)?, known: Known::default() })
     }
 }
 
@@ -141,166 +133,133 @@ impl Repository {
     /// The bytes of a manifest or image index, by its digest or by the tag of the reference; with the digest that they
     /// have. Transient faults are tried again.
     pub async fn manifest(&self, digest: Option<&Digest>) -> Result<Vec<u8>, RegistryError> {
-        let (name, wanted) = match digest {
-            Some(digest) => (self.name.clone_with_digest(digest.to_string()), self.blob_name(digest)),
-            None => (self.name.clone(), format!("{}:{}", self.name.repository(), self.name.tag().unwrap_or_default())),
+        let (wanted, path) = match digest {
+            Some(digest) => (self.blob_name(digest), format!("manifests/{digest}")),
+            None => (format!("{}:{}", self.name, self.tag), format!("manifests/{}", self.tag)),
         };
         let mut attempts = Attempts::new(self, &wanted, Patience::ForAServerThatIsThere);
-        let bytes = loop {
-            let pull = self.client.pull_manifest_raw(&name, &self.auth, &ACCEPTED);
-            match tokio::time::timeout(MANIFEST_TIMEOUT, pull).await {
-                Ok(Ok((bytes, _))) => break bytes,
-                Ok(Err(error)) => attempts.after(error).await?,
-                Err(late) => {
-                    let late = std::io::Error::new(std::io::ErrorKind::TimedOut, late);
-                    attempts.after(late.into()).await?;
-                }
+        let (bytes, headers) = loop {
+            let question = self.get(&path, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
+            match self.transport.document(question, MAX_MANIFEST).await {
+                Ok(document) => break document,
+                Err(setback) => attempts.after(setback).await?,
             }
         };
-        let corrupt =
-            |reason: String| RegistryError::Corrupt { registry: self.server.clone(), wanted: wanted.clone(), reason };
-        if bytes.len() as u64 > MAX_MANIFEST {
-            return Err(corrupt(format!("a manifest of {} bytes, over the limit of {MAX_MANIFEST}", bytes.len())));
-        }
-        match digest {
-            Some(digest) if Digest::of(&bytes) != *digest => {
-                Err(corrupt(format!("its digest is `{}`", Digest::of(&bytes))))
-            }
-            _ => Ok(bytes.to_vec()),
+        let found = Digest::of(&bytes);
+        match digest.copied().or_else(|| stated_digest(&headers)) {
+            Some(expected) if expected != found => Err(RegistryError::Corrupt {
+                registry: self.server.clone(),
+                wanted,
+                reason: format!("its digest is `{found}`, not `{expected}`"),
+            }),
+            _ => Ok(bytes),
         }
     }
 
-    /// A stream of a range of a blob, or of all of it where the registry knows no ranges.
-    pub async fn blob(
-        &self,
-        digest: &Digest,
-        range: &Range<u64>,
-        patience: Patience,
-    ) -> Result<BlobResponse, RegistryError> {
-        self.client.store_auth_if_needed(self.name.resolve_registry(), &self.auth).await;
-        let text = digest.to_string();
-        // A range is asked for even when it is all: an answer in parts is not hashed by the client, which would take
-        // time from a core that already hashes it.
-        let (start, length) = (range.start, Some(range.end - range.start));
+    /// A range of a blob, or all of it where the registry knows no ranges.
+    pub async fn blob(&self, digest: &Digest, range: &Range<u64>, patience: Patience) -> Result<Answer, RegistryError> {
         let wanted = self.blob_name(digest);
+        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let path = format!("blobs/{digest}");
         let mut attempts = Attempts::new(self, &wanted, patience);
         loop {
-            match self.client.pull_blob_stream_partial(&self.name, text.as_str(), start, length).await {
-                Ok(response) => return Ok(response),
-                Err(error) => attempts.after(error).await?,
+            match self.get(&path, |request| request.header(RANGE, &bytes)).await {
+                Ok(response) => {
+                    let is_range = response.status() == StatusCode::PARTIAL_CONTENT;
+                    return Ok(Answer { response, is_range });
+                }
+                Err(setback) => attempts.after(setback).await?,
             }
         }
     }
 
-    /// Gets a new token: the old one has expired, or there was none.
-    async fn renew(&self) -> Result<(), OciDistributionError> {
-        self.client.auth(&self.name, &self.auth, RegistryOperation::Pull).await.map(drop)
+    /// The next piece of a blob, or its end; `pace` is told.
+    pub async fn piece(&self, answer: &mut Answer, pace: &mut Pace) -> Result<Option<bytes::Bytes>, RegistryError> {
+        pace.wait();
+        let piece = self.transport.piece(&mut answer.response).await;
+        let piece = piece.and_then(|piece| pace.came(piece.as_ref().map_or(0, bytes::Bytes::len)).map(|()| piece));
+        piece.map_err(|setback| self.broken(setback))
+    }
+
+    /// Watches over the progress of a transfer.
+    pub fn pace(&self) -> Pace {
+        self.transport.pace()
+    }
+
+    /// The error of a transfer that broke.
+    pub fn broken(&self, setback: Setback) -> RegistryError {
+        super::attempts::failure(self, setback, "").error
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        furnish: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Response, Setback> {
+        let url = self.origin.join(&format!("{}/{path}", self.name));
+        let url = url.map_err(|error| Setback::Unusable(error.to_string()))?;
+        let access = match self.access() {
+            Some(access) => access,
+            // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
+            None if self.login != Login::Anonymous => self.introduced().await?,
+            None => Access::Anybody,
+        };
+        self.transport.get(url, |request| furnish(access.furnish(request))).await
+    }
+
+    /// What the repository is asked with, as far as that is known.
+    fn access(&self) -> Option<Access> {
+        self.known().get(&(self.server.clone(), self.name.clone())).cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<(String, String), Access>> {
+        // An entry is put in whole, so a panic elsewhere does not spoil the map.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out how the registry wants to be asked, from how it answers to its own address.
+    async fn introduced(&self) -> Result<Access, Setback> {
+        let response = self.transport.ask(self.origin.clone(), |request| request).await?;
+        let challenges = if response.status() == StatusCode::UNAUTHORIZED {
+            self.transport.complaint(response).await.challenges
+        } else {
+            Vec::new()
+        };
+        self.answer(&challenges).await
+    }
+
+    /// Gets a new token, since the old one has expired or there was none, by the challenges that came with the refusal,
+    /// or else by those of the registry's own address; whether there is something to ask with now.
+    pub async fn renew(&self, challenges: &[String]) -> Result<bool, Setback> {
+        let access = match self.answer(challenges).await? {
+            Access::Anybody => self.introduced().await?,
+            access => access,
+        };
+        Ok(access.is_something())
+    }
+
+    async fn answer(&self, challenges: &[String]) -> Result<Access, Setback> {
+        let whom = (&self.origin, self.name.as_str());
+        let access = Access::answer(challenges, &self.login, &self.transport, whom).await?;
+        self.known().insert((self.server.clone(), self.name.clone()), access.clone());
+        Ok(access)
+    }
+
+    /// What a server says, in one line, without what must not be told.
+    pub fn told(&self, text: &str) -> String {
+        let text = self.access().map_or_else(|| text.to_owned(), |access| access.hidden_in(text));
+        one_line(&self.login.hidden_in(&text))
     }
 
     /// `repository@digest`, for messages.
     fn blob_name(&self, digest: &Digest) -> String {
-        format!("{}@{digest}", self.name.repository())
-    }
-
-    /// What an error of the client means.
-    fn failure(&self, error: OciDistributionError, wanted: &str) -> Failure {
-        let registry = self.server.clone();
-        let denied = |answer: String| Failure {
-            error: RegistryError::Denied { registry: self.server.clone(), answer, complaint: self.complaint.clone() },
-            retry_after: None,
-        };
-        let not_found = || RegistryError::NotFound { registry: self.server.clone(), wanted: wanted.to_owned() };
-        match error {
-            OciDistributionError::UnauthorizedError { .. } => denied("401 Unauthorized".to_owned()),
-            OciDistributionError::AuthenticationFailure(answer) => denied(one_line(&answer)),
-            OciDistributionError::ServerError { code: 401 | 403, message, .. } => denied(one_line(&message)),
-            OciDistributionError::ServerError { code: 404, .. } => Failure { error: not_found(), retry_after: None },
-            OciDistributionError::ServerError { code, message, .. } => {
-                let answer = format!("{code} {}", one_line(&message));
-                let retry_after = if code == 429 || code == 503 { Some(LATER) } else { (code >= 500).then_some(SOON) };
-                Failure { error: RegistryError::Failed { registry, answer }, retry_after }
-            }
-            OciDistributionError::RegistryError { envelope, .. } => {
-                let answer = one_line(&envelope.to_string());
-                match envelope.errors.first().map(|error| &error.code) {
-                    Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => denied(answer),
-                    Some(
-                        OciErrorCode::ManifestUnknown
-                        | OciErrorCode::NameUnknown
-                        | OciErrorCode::BlobUnknown
-                        | OciErrorCode::NotFound,
-                    ) => Failure { error: not_found(), retry_after: None },
-                    Some(OciErrorCode::Toomanyrequests) => {
-                        Failure { error: RegistryError::Failed { registry, answer }, retry_after: Some(LATER) }
-                    }
-                    _ => Failure { error: RegistryError::Failed { registry, answer }, retry_after: None },
-                }
-            }
-            OciDistributionError::DigestError(reason) => Failure {
-                error: RegistryError::Corrupt { registry, wanted: wanted.to_owned(), reason: reason.to_string() },
-                retry_after: None,
-            },
-            OciDistributionError::RequestError(error) => {
-                let source = root_of(&error).into();
-                Failure { error: RegistryError::Unreachable { registry, source }, retry_after: Some(SOON) }
-            }
-            OciDistributionError::IoError(source) => Failure { error: self.broken(source), retry_after: Some(SOON) },
-            other => {
-                Failure { error: RegistryError::Failed { registry, answer: other.to_string() }, retry_after: None }
-            }
-        }
-    }
-
-    /// The error of a connection that broke.
-    pub fn broken(&self, source: std::io::Error) -> RegistryError {
-        RegistryError::Unreachable { registry: self.server.clone(), source: source.into() }
+        format!("{}@{digest}", self.name)
     }
 }
 
-/// The tries of one question.
-struct Attempts<'a> {
-    repository: &'a Repository,
-    /// What is asked for, as messages name it.
-    wanted: &'a str,
-    patience: Patience,
-    faults: u32,
-    renewed: bool,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(repository: &'a Repository, wanted: &'a str, patience: Patience) -> Self {
-        Self { repository, wanted, patience, faults: 0, renewed: false }
-    }
-
-    /// Returns when it is time to ask again; fails when that is of no use.
-    async fn after(&mut self, error: OciDistributionError) -> Result<(), RegistryError> {
-        let is_silent = match &error {
-            OciDistributionError::RequestError(error) => error.is_connect() || error.is_timeout(),
-            OciDistributionError::IoError(error) => error.kind() == std::io::ErrorKind::TimedOut,
-            _ => false,
-        };
-        if matches!(error, OciDistributionError::UnauthorizedError { .. }) && !self.renewed {
-            self.renewed = true;
-            return self.repository.renew().await.map_err(|error| self.repository.failure(error, self.wanted).error);
-        }
-        let failure = self.repository.failure(error, self.wanted);
-        self.faults += 1;
-        let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
-        match failure.retry_after {
-            Some(delay) if !is_last => tokio::time::sleep(delay * 2_u32.pow(self.faults - 1)).await,
-            _ => return Err(failure.error),
-        }
-        Ok(())
-    }
-}
-
-/// The innermost cause: what stands around it repeats what the message says already.
-fn root_of(error: &dyn StdError) -> String {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
+/// The digest that a registry says a manifest has, where it is one that lkit can check.
+fn stated_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }
 
 /// The first part of a server's answer, without line ends and control characters.

@@ -15,6 +15,12 @@ pub enum RegistryError {
         /// Why not.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// It is asked by https and answers by something else.
+    #[error("registry `{registry}` does not speak https, but plain http as it seems")]
+    PlainHttp {
+        /// Host and port.
+        registry: String,
+    },
     /// It failed.
     #[error("registry `{registry}` answered: {answer}")]
     Failed {
@@ -56,7 +62,7 @@ pub enum RegistryError {
 impl Fault for RegistryError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
+            Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::ImageNotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
@@ -67,6 +73,11 @@ impl Fault for RegistryError {
         Some(match self {
             Self::Unreachable { .. } | Self::Failed { .. } => {
                 "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
+            }
+            Self::PlainHttp { registry } => {
+                format!(
+                    "if you trust the network between, ask it that way with `--mirror {registry}=http://{registry}`"
+                )
             }
             Self::Denied { complaint: Some(why), .. } => format!("credentials could not be read: {why}"),
             Self::Denied { registry, .. } => {

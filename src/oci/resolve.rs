@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
 use super::stream::BlobStream;
-use super::{Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError};
+use super::{
+    Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError, Timeouts,
+};
 use crate::base::{Digest, Event, Monitor, Platform};
 use crate::blob::{self, Cause, Fetch, Named, Store};
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub mirrors: Vec<Mirror>,
     /// What registries are told.
     pub credentials: Credentials,
+    /// How long registries are waited for.
+    pub timeouts: Timeouts,
 }
 
 /// Finds images. Shared between threads: several references are resolved at once by as many callers.
@@ -89,7 +93,7 @@ fn names_of(entries: Vec<Named>) -> Names {
 impl Resolver {
     /// A resolver that keeps in `store` what it is told, and looks there first.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
-        let registry = Registry::new(options.credentials.clone());
+        let registry = Registry::new(options.credentials.clone(), options.timeouts);
         Self { inner: Arc::new(Inner { store, options, registry, layouts: OnceLock::new() }) }
     }
 

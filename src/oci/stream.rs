@@ -5,14 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use oci_client::client::BlobResponse;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::RegistryError;
-use super::registry::{Patience, Repository, SOON, TRIES};
+use super::attempts::{Patience, SOON, TRIES};
+use super::registry::{Answer, Repository};
+use super::transport::{LEAST, broken};
 use crate::base::Digest;
 use crate::blob::{self, Cause};
 
@@ -91,47 +90,46 @@ impl io::Read for BlobStream {
 
 impl Transfer {
     /// Asks for the rest of the range.
-    async fn connect(&self, patience: Patience) -> Result<BlobResponse, RegistryError> {
+    async fn connect(&self, patience: Patience) -> Result<Answer, RegistryError> {
         self.repository.blob(&self.digest, &(self.next..self.end), patience).await
     }
 
-    async fn run(mut self, mut response: BlobResponse) {
+    async fn run(mut self, mut answer: Answer) {
         let mut idle = 0;
         loop {
             let before = self.next;
-            let error = match self.receive(response).await {
+            let error = match self.receive(answer).await {
                 Ended::Done => return,
                 Ended::Wrong(error) => return self.fail(error).await,
                 Ended::Broke(error) => error,
             };
-            idle = if self.next > before { 0 } else { idle + 1 };
+            // A few bytes each time are no progress: the blob would take for ever.
+            idle = if self.next - before >= LEAST { 0 } else { idle + 1 };
             if idle >= TRIES {
                 return self.give_up(error).await;
             }
             tokio::time::sleep(SOON).await;
-            response = match self.connect(Patience::ForOneThatWasThere).await {
-                Ok(response) => response,
+            answer = match self.connect(Patience::ForOneThatWasThere).await {
+                Ok(answer) => answer,
                 Err(error) => return self.give_up(error).await,
             };
         }
     }
 
     /// Passes on what one connection gives.
-    async fn receive(&mut self, response: BlobResponse) -> Ended {
-        let (stream, mut skip) = match response {
-            BlobResponse::Partial(stream) => (stream, 0),
-            // The registry knows no ranges: what is here already comes again.
-            BlobResponse::Full(stream) => (stream, self.next),
-        };
+    async fn receive(&mut self, mut answer: Answer) -> Ended {
+        // A registry that knows no ranges sends what is here already again.
+        let mut skip = if answer.is_range { 0 } else { self.next };
         let expected = self.end - self.next;
-        if let Some(length) = stream.content_length.filter(|length| skip == 0 && *length != expected) {
-            return Ended::Wrong(self.wrong_size(self.next + length));
+        if let Some(length) = answer.response.content_length().filter(|length| skip == 0 && *length != expected) {
+            return Ended::Wrong(self.wrong_size(self.next.saturating_add(length)));
         }
-        let mut stream: BoxStream<'_, _> = stream.stream;
-        while let Some(piece) = stream.next().await {
-            let mut piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => return Ended::Broke(self.repository.broken(error)),
+        let mut pace = self.repository.pace();
+        loop {
+            let mut piece = match self.repository.piece(&mut answer, &mut pace).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(error) => return Ended::Broke(error),
             };
             let over = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
             piece.advance(over);
@@ -147,7 +145,7 @@ impl Transfer {
                 return Ended::Done;
             }
         }
-        Ended::Broke(self.repository.broken(io::ErrorKind::UnexpectedEof.into()))
+        Ended::Broke(self.repository.broken(broken(io::ErrorKind::UnexpectedEof.into())))
     }
 
     fn wrong_size(&self, found: u64) -> blob::Error {

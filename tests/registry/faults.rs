@@ -83,7 +83,7 @@ fn a_transfer_that_always_breaks_ends() {
         answer
     });
     let error = read(&server, &Digest::of(&content()), 3_000_000).unwrap_err();
-    assert_eq!((error.kind(), server.asked("blobs").len()), (ErrorKind::Unreachable, 6));
+    assert_eq!((error.kind(), server.asked("blobs").len()), (ErrorKind::Unreachable, 5));
 }
 
 #[test]

@@ -4,12 +4,16 @@
 mod common;
 #[path = "../common/layout.rs"]
 mod layout;
+#[path = "../common/measured.rs"]
+mod measuring;
 #[path = "../common/registry.rs"]
 mod registry;
 
+mod bounds;
 mod docker;
 mod faults;
 mod layouts;
+mod letters;
 mod scripted;
 
 use std::path::Path;

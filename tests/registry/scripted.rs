@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -29,6 +30,24 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What Content-Length says, when it is not the truth: the connection ends after the body.
     pub claims: Option<usize>,
+    /// What follows the body.
+    pub rest: Rest,
+}
+
+/// What follows a body, until the client has had enough. There is no Content-Length then, unless one is claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing; the connection ends.
+    #[default]
+    Nothing,
+    /// More and more of this byte, as fast as it goes.
+    Endless(u8),
+    /// This byte every few milliseconds.
+    Drip(u8),
+    /// Silence.
+    Silence,
+    /// No body at all, but headers without end.
+    Headers,
 }
 
 impl Answer {
@@ -38,6 +57,11 @@ impl Answer {
 
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn then(mut self, rest: Rest) -> Self {
+        self.rest = rest;
         self
     }
 
@@ -88,7 +112,7 @@ impl Scripted {
     }
 }
 
-fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let Some(path) = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)) else { return };
     let headers = lines.take_while(|line| !line.is_empty());
@@ -103,11 +127,41 @@ fn serve(mut stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Re
         seen.iter().filter(|other| other.path == request.path).count() - 1
     };
     let answer = script(&request, before);
-    let length = answer.claims.unwrap_or(answer.body.len());
-    let mut text = format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\nConnection: close\r\n", answer.status);
+    // The client may have gone; that is what some tests are about.
+    let _ = send(stream, &answer);
+}
+
+fn send(mut stream: &TcpStream, answer: &Answer) -> std::io::Result<()> {
+    let mut text = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
+    if let Some(length) = answer.claims.or((answer.rest == Rest::Nothing).then_some(answer.body.len())) {
+        text += &format!("Content-Length: {length}\r\n");
+    }
     for (name, value) in &answer.headers {
         text += &format!("{name}: {value}\r\n");
     }
-    // The client may have gone; that is what some tests are about.
-    let _ = stream.write_all(format!("{text}\r\n").as_bytes()).and_then(|()| stream.write_all(&answer.body));
+    stream.write_all(text.as_bytes())?;
+    if answer.rest != Rest::Headers {
+        stream.write_all(b"\r\n")?;
+        stream.write_all(&answer.body)?;
+    }
+    let megabyte = |byte| vec![byte; 1 << 20];
+    match answer.rest {
+        Rest::Nothing => Ok(()),
+        Rest::Endless(byte) => repeat(stream, &megabyte(byte), Duration::ZERO),
+        Rest::Drip(byte) => repeat(stream, &[byte], Duration::from_millis(20)),
+        Rest::Silence => repeat(stream, b"", Duration::from_secs(1)),
+        Rest::Headers => repeat(stream, b"X-More: and more\r\n", Duration::ZERO),
+    }
+}
+
+/// Writes `bytes` again and again until the client has gone.
+fn repeat(mut stream: &TcpStream, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    loop {
+        stream.write_all(bytes)?;
+        std::thread::park_timeout(pause);
+        // A client that has gone is noticed even where nothing is written.
+        if bytes.is_empty() && stream.peek(&mut [0])? == 0 {
+            return Ok(());
+        }
+    }
 }

@@ -1,0 +1,147 @@
+//! How a registry is let know who asks: a challenge is answered with a password, or with a token that another server
+//! gives.
+//!
+//! # Format
+//! RFC 9110 section 11 (challenges), RFC 7617 (Basic); docker's token authentication
+//! (<https://distribution.github.io/distribution/spec/auth/token/>).
+
+use std::fmt;
+
+use http_auth::ChallengeRef;
+use http_auth::parser::ChallengeParser;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{RequestBuilder, StatusCode, Url};
+use serde::Deserialize;
+
+use super::credentials::Login;
+use super::transport::{Setback, Transport};
+
+/// Largest answer of a token server, in bytes: a token must fit into a header.
+const MAX_TOKEN_ANSWER: u64 = 1 << 20;
+
+/// What a repository is asked with.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing.
+    Anybody,
+    /// The `Authorization` header, which is a secret.
+    Header(HeaderValue),
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Anybody { "Anybody" } else { "Header(…)" })
+    }
+}
+
+/// What a token server answers; both names are in use, and one may have both.
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Access {
+    /// The request with it.
+    pub fn furnish(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Anybody => request,
+            Self::Header(value) => request.header(AUTHORIZATION, value.clone()),
+        }
+    }
+
+    /// The answer to the challenges of the registry at `origin`, for pulling from `repository`; `Anybody` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// When the token server gives no token.
+    pub async fn answer(
+        challenges: &[String],
+        login: &Login,
+        transport: &Transport,
+        (origin, repository): (&Url, &str),
+    ) -> Result<Self, Setback> {
+        let challenges: Vec<ChallengeRef<'_>> =
+            challenges.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).collect();
+        let of_scheme =
+            |scheme: &str| challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case(scheme));
+        if let Some(challenge) = of_scheme("Bearer") {
+            let url = token_url(challenge, repository)?;
+            if origin.scheme() == "https" && url.scheme() != "https" && *login != Login::Anonymous {
+                let reason = "its token server speaks plain http, over which no password is sent".to_owned();
+                return Err(Setback::Denied(reason));
+            }
+            return token(url, login, transport).await;
+        }
+        match (of_scheme("Basic"), login.basic()) {
+            (Some(_), Some(text)) => header(&text),
+            _ => Ok(Self::Anybody),
+        }
+    }
+
+    /// Whether it is anything but nothing.
+    pub fn is_something(&self) -> bool {
+        *self != Self::Anybody
+    }
+
+    /// `text` without what must not be told: a server may send back what it was sent.
+    pub fn hidden_in(&self, text: &str) -> String {
+        match self {
+            Self::Anybody => text.to_owned(),
+            Self::Header(value) => {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                let secret = value.split_once(' ').map_or(&*value, |(_, secret)| secret);
+                if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") }
+            }
+        }
+    }
+}
+
+/// Where a token for pulling from `repository` is to be had.
+fn token_url(challenge: &ChallengeRef<'_>, repository: &str) -> Result<Url, Setback> {
+    let parameter = |wanted: &str| {
+        let found = challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.to_unescaped())
+    };
+    let url = parameter("realm").and_then(|realm| Url::parse(&realm).ok());
+    let mut url = url
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| Setback::Unusable("it does not say where its token server is".to_owned()))?;
+    url.query_pairs_mut().append_pair("scope", &format!("repository:{repository}:pull"));
+    if let Some(service) = parameter("service") {
+        url.query_pairs_mut().append_pair("service", &service);
+    }
+    Ok(url)
+}
+
+async fn token(url: Url, login: &Login, transport: &Transport) -> Result<Access, Setback> {
+    let login = login.basic().map(|text| header(&text)).transpose()?.unwrap_or(Access::Anybody);
+    let question = transport.get(url, |request| login.furnish(request));
+    let (body, _) = transport.document(question, MAX_TOKEN_ANSWER).await.map_err(|setback| match setback {
+        // To try again may help. Else it is we who are not let in.
+        Setback::Status(complaint)
+            if complaint.status.is_client_error() && complaint.status != StatusCode::TOO_MANY_REQUESTS =>
+        {
+            Setback::Denied(format!(
+                "its token server answered: {} {}",
+                complaint.status,
+                login.hidden_in(&complaint.text)
+            ))
+        }
+        Setback::Wrong(reason) => Setback::Unusable(format!("its token server sent no token: {reason}")),
+        other => other,
+    })?;
+    let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+    let token = answer.and_then(|answer| answer.token.or(answer.access_token)).filter(|token| !token.is_empty());
+    // What came is not told: it may be a token after all.
+    let token = token.ok_or_else(|| Setback::Unusable("its token server sent no token".to_owned()))?;
+    header(&format!("Bearer {token}"))
+}
+
+fn header(text: &str) -> Result<Access, Setback> {
+    let value = HeaderValue::from_str(text);
+    let mut value =
+        value.map_err(|_| Setback::Unusable("a token or password cannot be part of a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(Access::Header(value))
+}

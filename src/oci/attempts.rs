@@ -1,0 +1,194 @@
+//! The tries of one question: which setbacks pass, how long they are waited for, and what they are called in the end.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use super::RegistryError;
+use super::registry::Repository;
+use super::transport::{Complaint, Setback};
+
+/// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
+pub(super) const SOON: Duration = Duration::from_millis(200);
+/// Before the second try after a server asked for patience without saying how much; doubles each time.
+const LATER: Duration = Duration::from_secs(2);
+/// Longest wait that a server can ask for: nobody waits longer without having been told.
+const LONGEST: Duration = Duration::from_secs(300);
+/// How often a transient fault is met in a row before it is an error.
+pub(super) const TRIES: u32 = 5;
+
+/// What is waited for when a server fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// A server that answers; one that cannot be connected to, or stays silent, is not asked again: a person waits.
+    ForAServerThatIsThere,
+    /// Also one that is gone: it was there a moment ago.
+    ForOneThatWasThere,
+}
+
+/// An error, and whether asking again may help.
+pub(super) struct Failure {
+    pub error: RegistryError,
+    retry: Retry,
+}
+
+/// When to ask again.
+enum Retry {
+    /// It is of no use.
+    Never,
+    /// After this time, which doubles.
+    Doubling(Duration),
+    /// After the time that the server asks for.
+    After(Duration),
+}
+
+/// The tries of one question.
+pub(super) struct Attempts<'a> {
+    repository: &'a Repository,
+    /// What is asked for, as messages name it.
+    wanted: &'a str,
+    patience: Patience,
+    faults: u32,
+    renewed: bool,
+}
+
+impl<'a> Attempts<'a> {
+    pub fn new(repository: &'a Repository, wanted: &'a str, patience: Patience) -> Self {
+        Self { repository, wanted, patience, faults: 0, renewed: false }
+    }
+
+    /// Returns when it is time to ask again; fails when that is of no use.
+    pub async fn after(&mut self, setback: Setback) -> Result<(), RegistryError> {
+        let setback = match self.renewed(setback).await {
+            None => return Ok(()),
+            Some(setback) => setback,
+        };
+        let is_silent = matches!(setback, Setback::Broken { is_silent: true, .. });
+        let failure = failure(self.repository, setback, self.wanted);
+        self.faults += 1;
+        let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
+        let delay = match failure.retry {
+            Retry::Doubling(delay) if !is_last => delay * 2_u32.saturating_pow(self.faults - 1),
+            Retry::After(delay) if !is_last => delay,
+            _ => return Err(failure.error),
+        };
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    /// Gets a new token where one is wanted, once; the setback that there is then.
+    async fn renewed(&mut self, setback: Setback) -> Option<Setback> {
+        let Setback::Status(complaint) = &setback else { return Some(setback) };
+        if complaint.status != StatusCode::UNAUTHORIZED || self.renewed {
+            return Some(setback);
+        }
+        match self.repository.renew(&complaint.challenges).await {
+            Ok(true) => {
+                self.renewed = true;
+                None
+            }
+            Ok(false) => Some(setback),
+            Err(setback) => Some(setback),
+        }
+    }
+}
+
+/// What a setback means.
+pub(super) fn failure(repository: &Repository, setback: Setback, wanted: &str) -> Failure {
+    let registry = repository.server.clone();
+    let wanted = wanted.to_owned();
+    let soon = Retry::Doubling(SOON);
+    let (error, retry) = match setback {
+        Setback::Broken { source, .. } => (RegistryError::Unreachable { registry, source }, soon),
+        Setback::PlainHttp => (RegistryError::PlainHttp { registry }, Retry::Never),
+        Setback::Denied(answer) => (denied(repository, repository.told(&answer)), Retry::Never),
+        Setback::Unusable(answer) => (RegistryError::Failed { registry, answer }, Retry::Never),
+        Setback::Wrong(reason) => (RegistryError::Corrupt { registry, wanted, reason }, Retry::Never),
+        Setback::Status(complaint) => return of_status(repository, &complaint, wanted),
+    };
+    Failure { error, retry }
+}
+
+fn denied(repository: &Repository, answer: String) -> RegistryError {
+    RegistryError::Denied { registry: repository.server.clone(), answer, complaint: repository.complaint.clone() }
+}
+
+/// What an answer means that is an error: as its code says, or else its status.
+fn of_status(repository: &Repository, complaint: &Complaint, wanted: String) -> Failure {
+    let registry = repository.server.clone();
+    let (code, text) = code_of(&complaint.text);
+    let status = complaint.status.as_u16();
+    let text = repository.told(&text);
+    let answer = if text.is_empty() { complaint.status.to_string() } else { format!("{status} {text}") };
+    match (status, code.as_str()) {
+        (401, _) => {
+            let answer = if code.is_empty() { String::new() } else { format!(": {text}") };
+            Failure { error: denied(repository, format!("401 Unauthorized{answer}")), retry: Retry::Never }
+        }
+        (403, _) | (400..500, "UNAUTHORIZED" | "DENIED") => {
+            Failure { error: denied(repository, answer), retry: Retry::Never }
+        }
+        (404, _) | (400..500, "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "NOT_FOUND") => {
+            Failure { error: RegistryError::NotFound { registry, wanted }, retry: Retry::Never }
+        }
+        (429 | 503, _) | (400..500, "TOOMANYREQUESTS") => patient(registry, answer, complaint.retry_after),
+        (408 | 500.., _) => Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Doubling(SOON) },
+        _ => Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Never },
+    }
+}
+
+/// A server that asks for patience, for some time or for as long as may be.
+fn patient(registry: String, answer: String, asked: Option<Duration>) -> Failure {
+    let retry = match asked {
+        None => Retry::Doubling(LATER),
+        Some(asked) if asked <= LONGEST => Retry::After(asked),
+        Some(asked) => {
+            let answer = format!("{answer}; it wants to be asked again in {} s", asked.as_secs());
+            return Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Never };
+        }
+    };
+    Failure { error: RegistryError::Failed { registry, answer }, retry }
+}
+
+/// The first code of an error as registries write it (OCI distribution specification, "Error Codes"), and its text; no
+/// code and the whole text when it is none.
+fn code_of(text: &str) -> (String, String) {
+    #[derive(Deserialize)]
+    struct Envelope {
+        errors: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        code: String,
+        #[serde(default)]
+        message: Option<String>,
+    }
+    let envelope: Option<Envelope> = serde_json::from_str(text).ok();
+    match envelope.and_then(|envelope| envelope.errors.into_iter().next()) {
+        Some(Entry { code, message: Some(message) }) => {
+            let text = format!("{code}: {message}");
+            (code, text)
+        }
+        Some(Entry { code, message: None }) => (code.clone(), code),
+        None => (String::new(), text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_error_is_found_where_there_is_one() {
+        let rows = [
+            (r#"{"errors":[{"code":"DENIED","message":"no"},{"code":"X"}]}"#, "DENIED", "DENIED: no"),
+            (r#"{"errors":[{"code":"DENIED","detail":{}}]}"#, "DENIED", "DENIED"),
+            (r#"{"errors":[]}"#, "", r#"{"errors":[]}"#),
+            ("bad gateway", "", "bad gateway"),
+        ];
+        for (text, code, told) in rows {
+            assert_eq!(code_of(text), (code.to_owned(), told.to_owned()));
+        }
+    }
+}

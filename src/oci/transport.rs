@@ -1,0 +1,278 @@
+//! Questions over HTTP whose answers are bounded while they arrive: in bytes, in silence, and in slowness.
+//!
+//! # Invariants
+//! - A body is read piece by piece, and no further than its limit; what a server says of its length is believed only
+//!   when it is too much. Nothing is decompressed that was compressed for the transport alone.
+//! - No wait is endless: connections, answers, pieces and whole documents have their time, and a transfer that goes on
+//!   must make some progress.
+//! - No URL is part of an error: a redirect may have led to one that is signed.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+
+/// Bytes of an answer that is an error which are read; messages show the beginning.
+const MAX_COMPLAINT: usize = 8 << 10;
+
+/// How long servers are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the head of an answer, redirects included, and then for each piece of its body.
+    pub silence: Duration,
+    /// For a whole document, such as a manifest or a token.
+    pub document: Duration,
+    /// For [`LEAST`] bytes of a blob.
+    pub progress: Duration,
+}
+
+/// Bytes of a blob that must come in the time for progress, of about a kilobyte in a second by default.
+pub(super) const LEAST: u64 = 64 << 10;
+
+impl Default for Timeouts {
+    /// People wait for connections; servers may be busy for a while.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            document: Duration::from_secs(60),
+            progress: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why a question has no good answer.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// The connection failed, or broke.
+    Broken {
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+        /// It was never there, or nothing came: nobody may be there.
+        is_silent: bool,
+    },
+    /// The server does not speak TLS.
+    PlainHttp,
+    /// It answered with another status than success.
+    Status(Complaint),
+    /// It does not let us in, for this reason.
+    Denied(String),
+    /// It cannot be used, for this reason.
+    Unusable(String),
+    /// What it sends is not what was asked for.
+    Wrong(String),
+}
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    pub status: StatusCode,
+    /// The beginning of its body.
+    pub text: String,
+    /// When to ask again, where the server says so.
+    pub retry_after: Option<Duration>,
+    /// Its `WWW-Authenticate` headers.
+    pub challenges: Vec<String>,
+}
+
+/// Asks servers.
+#[derive(Clone)]
+pub(super) struct Transport {
+    client: Client,
+    timeouts: Timeouts,
+}
+
+impl Transport {
+    /// Has connected to nothing yet.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(timeouts: Timeouts) -> reqwest::Result<Self> {
+        super::provide_tls();
+        let client = Client::builder()
+            .connect_timeout(timeouts.connect)
+            .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
+            // It would tell the server that a redirect leads to where it came from.
+            .referer(false)
+            .build()?;
+        Ok(Self { client, timeouts })
+    }
+
+    /// The answer to a question, whatever its status is; its body has not been read.
+    pub async fn ask(
+        &self,
+        url: Url,
+        furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Setback> {
+        let answer = self.in_time(furnish(self.client.get(url)).send()).await?;
+        answer.map_err(Setback::from)
+    }
+
+    /// The answer to a question, which is a success.
+    pub async fn get(
+        &self,
+        url: Url,
+        furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Setback> {
+        let response = self.ask(url, furnish).await?;
+        if response.status().is_success() { Ok(response) } else { Err(Setback::Status(self.complaint(response).await)) }
+    }
+
+    /// The next piece of a body, or its end.
+    pub async fn piece(&self, response: &mut Response) -> Result<Option<Bytes>, Setback> {
+        self.in_time(response.chunk()).await?.map_err(Setback::from)
+    }
+
+    /// The body of the answer that `question` gives, of at most `limit` bytes; with its headers.
+    pub async fn document(
+        &self,
+        question: impl Future<Output = Result<Response, Setback>>,
+        limit: u64,
+    ) -> Result<(Vec<u8>, HeaderMap), Setback> {
+        let whole = async {
+            let mut response = question.await?;
+            let headers = std::mem::take(response.headers_mut());
+            let body = self.body(response, &headers, limit).await?;
+            Ok((body, headers))
+        };
+        tokio::time::timeout(self.timeouts.document, whole).await.unwrap_or_else(|_| Err(late(self.timeouts.document)))
+    }
+
+    async fn body(&self, mut response: Response, headers: &HeaderMap, limit: u64) -> Result<Vec<u8>, Setback> {
+        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+            return Err(Setback::Wrong(format!("it is compressed with `{encoding}`, which was not asked for")));
+        }
+        if let Some(length) = response.content_length().filter(|length| *length > limit) {
+            return Err(Setback::Wrong(format!("it has {length} bytes, over the limit of {limit}")));
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece(&mut response).await? {
+            if body.len() as u64 + piece.len() as u64 > limit {
+                return Err(Setback::Wrong(format!("it has over {limit} bytes, which is the limit")));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+
+    /// What is told of an answer that is an error. Its body only explains it: where that breaks off, the rest counts.
+    pub async fn complaint(&self, mut response: Response) -> Complaint {
+        let mut text = Vec::new();
+        let read = async {
+            while let Ok(Some(piece)) = self.piece(&mut response).await {
+                let room = MAX_COMPLAINT - text.len();
+                text.extend_from_slice(&piece[..piece.len().min(room)]);
+                if text.len() == MAX_COMPLAINT {
+                    return;
+                }
+            }
+        };
+        // A body that does not end in time is cut as one that is too long.
+        let _ = tokio::time::timeout(self.timeouts.silence, read).await;
+        let headers = response.headers();
+        let challenges = headers.get_all(WWW_AUTHENTICATE).into_iter();
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Complaint {
+            status: response.status(),
+            text: String::from_utf8_lossy(&text).into_owned(),
+            retry_after: retry_after.map(Duration::from_secs),
+            challenges: challenges.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect(),
+        }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Setback> {
+        tokio::time::timeout(self.timeouts.silence, work).await.map_err(|_| late(self.timeouts.silence))
+    }
+
+    /// Watches over the progress of a transfer.
+    pub fn pace(&self) -> Pace {
+        Pace { limit: self.timeouts.progress, waited: Duration::ZERO, received: 0, since: Instant::now() }
+    }
+}
+
+/// Counts what comes in the time that a transfer is waited for.
+pub(super) struct Pace {
+    limit: Duration,
+    waited: Duration,
+    received: u64,
+    since: Instant,
+}
+
+impl Pace {
+    /// A piece is waited for from now on.
+    pub fn wait(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// A piece of `bytes` has come.
+    ///
+    /// # Errors
+    /// When there were too few in the time for progress.
+    pub fn came(&mut self, bytes: usize) -> Result<(), Setback> {
+        self.waited += self.since.elapsed();
+        self.received += bytes as u64;
+        if self.received >= LEAST {
+            (self.waited, self.received) = (Duration::ZERO, 0);
+        }
+        if self.waited < self.limit {
+            return Ok(());
+        }
+        let slow = format!("only {} bytes came in {} s", self.received, self.waited.as_secs());
+        Err(broken(io::Error::new(io::ErrorKind::TimedOut, slow)))
+    }
+}
+
+/// The setback of a connection that broke.
+pub(super) fn broken(source: io::Error) -> Setback {
+    Setback::Broken { source: source.into(), is_silent: false }
+}
+
+fn late(limit: Duration) -> Setback {
+    let late = format!("no answer within {} s", limit.as_secs());
+    Setback::Broken { source: io::Error::new(io::ErrorKind::TimedOut, late).into(), is_silent: true }
+}
+
+impl From<reqwest::Error> for Setback {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if is_plain_http(&error) {
+            return Self::PlainHttp;
+        }
+        let root = root_of(&error);
+        if error.is_redirect() || error.is_builder() {
+            return Self::Unusable(root);
+        }
+        Self::Broken { source: root.into(), is_silent: error.is_connect() || error.is_timeout() }
+    }
+}
+
+/// Whether TLS met something that is none.
+fn is_plain_http(error: &reqwest::Error) -> bool {
+    let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    let mut next = Some(error as &(dyn StdError + 'static));
+    while let Some(error) = next {
+        if error.downcast_ref::<rustls::Error>().is_some_and(|error| *error == no_tls) {
+            return true;
+        }
+        // What an error of the operating system's type holds is not its source.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    false
+}
+
+/// The innermost cause: what stands around it repeats what the message says already.
+fn root_of(error: &dyn StdError) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
