@@ -9,6 +9,7 @@ mod monitor;
 mod platform;
 mod printable;
 mod units;
+mod url;
 mod xattrs;
 
 pub use attempt::Attempt;
@@ -20,4 +21,5 @@ pub use monitor::{Event, Monitor, Silent};
 pub use platform::{ParsePlatformError, Platform};
 pub use printable::{printable, printable_line, steers};
 pub use units::{GIB, KIB, MIB, SECTOR, align_up, parse_size};
+pub use url::{is_url, shown_url, url_file_name};
 pub use xattrs::{Xattr, Xattrs};

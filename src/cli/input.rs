@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::report::Failure;
-use crate::base::{ErrorKind, MIB};
+use crate::base::{ErrorKind, MIB, is_url, shown_url};
 use crate::spec::Input;
 
 /// Specs are small; what is larger is a mistake and is not read.
@@ -19,13 +19,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it cannot be read, or is too large.
 pub fn read(path: &Path) -> Result<Input, Failure> {
-    let shown = path.display().to_string();
+    let written = path.display().to_string();
+    let shown = shown_url_of(&written);
     if path == Path::new("-") {
         let text = bounded(std::io::stdin().lock(), "standard input")?;
         return Ok(Input { name: "<stdin>".to_owned(), text });
     }
-    if shown.starts_with("http://") || shown.starts_with("https://") {
-        return Ok(Input { text: download(&shown)?, name: shown });
+    if is_url(&written) {
+        return Ok(Input { text: download(&written, &shown)?, name: shown });
     }
     let cannot = |error: std::io::Error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
@@ -51,11 +52,16 @@ fn too_large(shown: &str) -> Failure {
     Failure::new(ErrorKind::Spec, format!("spec `{shown}` is over {} MiB", LARGEST / MIB))
 }
 
-fn download(url: &str) -> Result<Vec<u8>, Failure> {
+/// What messages call a spec.
+fn shown_url_of(written: &str) -> String {
+    if is_url(written) { shown_url(written) } else { written.to_owned() }
+}
+
+fn download(url: &str, shown: &str) -> Result<Vec<u8>, Failure> {
     let cannot = |error: reqwest::Error| {
         let kind =
             if error.status().is_some_and(|s| s.is_client_error()) { ErrorKind::Io } else { ErrorKind::Unreachable };
-        Failure::caused(kind, format!("cannot fetch spec `{url}`"), &error.without_url())
+        Failure::caused(kind, format!("cannot fetch spec `{shown}`"), &error.without_url())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start the network client", &error))?;
@@ -68,7 +74,7 @@ fn download(url: &str) -> Result<Vec<u8>, Failure> {
         while let Some(chunk) = response.chunk().await.map_err(cannot)? {
             text.extend_from_slice(&chunk);
             if text.len() as u64 > LARGEST {
-                return Err(too_large(url));
+                return Err(too_large(shown));
             }
         }
         Ok(text)

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::report::Failure;
 use crate::base::printable_line;
@@ -23,7 +26,10 @@ pub enum Loudness {
     Debug,
 }
 
-/// Starts logging; `LKIT_LOG` overrides the level in tracing's filter syntax.
+/// Libraries that tell of URLs in their details, with the passwords in them.
+const TELLTALES: [&str; 3] = ["hyper", "hyper_util", "reqwest"];
+
+/// Starts logging; `LKIT_LOG` overrides the level in tracing's filter syntax, but not for what may tell a password.
 ///
 /// # Errors
 /// When the file cannot be opened.
@@ -36,16 +42,21 @@ pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
         Loudness::Debug => "lkit=trace,info",
     };
     let filter = EnvFilter::try_from_env("LKIT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let discreet = filter_fn(|metadata| {
+        let library = metadata.target().split("::").next().unwrap_or_default();
+        *metadata.level() <= LevelFilter::INFO || !TELLTALES.contains(&library)
+    });
     // Without colours of its own, so that every control character in a message is one that does not belong there.
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false);
-    match file {
-        None => builder.with_writer(|| Lines(io::stderr())).without_time().init(),
+    let layer = fmt::layer().with_target(false).with_ansi(false);
+    let layer = match file {
+        None => layer.with_writer(|| Lines(io::stderr())).without_time().boxed(),
         Some(path) => {
             let opened = OpenOptions::new().create(true).append(true).open(path);
             let opened = opened.map_err(|e| Failure::io(format!("cannot open log file `{}`", path.display()), &e))?;
-            builder.with_writer(Mutex::new(Lines(opened))).init();
+            layer.with_writer(Mutex::new(Lines(opened))).boxed()
         }
-    }
+    };
+    tracing_subscriber::registry().with(filter).with(discreet).with(layer).init();
     Ok(())
 }
 

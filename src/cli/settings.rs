@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args;
 use super::loader::Loaders;
 use super::report::Failure;
-use crate::base::{MIB, Platform, parse_size};
+use crate::base::{MIB, Platform, is_url, parse_size, url_file_name};
 
 /// Where specs and images come from, and how artifacts are made.
 pub struct Settings {
@@ -69,10 +69,12 @@ pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The stem of the last spec, and `linuxkit` for standard input.
+/// The stem of the last spec, and `linuxkit` for standard input and URLs without a path.
 pub fn name_of(specs: &[PathBuf]) -> String {
     let last = specs.last().map_or(Path::new("-"), |path| path.as_path());
-    let stem = last.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let url = last.to_str().filter(|text| is_url(text));
+    let name = url.map_or(last, |url| Path::new(url_file_name(url)));
+    let stem = name.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     stem.filter(|stem| stem != "-").unwrap_or_else(|| "linuxkit".to_owned())
 }
 
@@ -106,8 +108,13 @@ mod tests {
 
     #[test]
     fn a_build_is_named_after_its_last_spec() {
-        let rows =
-            [(vec!["a.yml", "dir/b.c.yaml"], "b.c"), (vec!["-"], "linuxkit"), (vec!["http://host/x/y.yml"], "y")];
+        let rows = [
+            (vec!["a.yml", "dir/b.c.yaml"], "b.c"),
+            (vec!["-"], "linuxkit"),
+            (vec!["http://host/x/y.yml"], "y"),
+            (vec!["https://user:pw@host/x/y.yml?sig=a/b"], "y"),
+            (vec!["https://user:pw@host"], "linuxkit"),
+        ];
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
         }

@@ -47,7 +47,7 @@ fn linuxkit() -> String {
 /// # Errors
 /// A message that says why there is none.
 pub fn find_package(spec: &str, directory: &str) -> Result<String, String> {
-    if spec == "<stdin>" || spec.starts_with("http://") || spec.starts_with("https://") {
+    if spec == "<stdin>" || crate::base::is_url(spec) {
         return Err("packages are only looked up for specs in files".to_owned());
     }
     let base = Path::new(spec).parent().unwrap_or(Path::new(""));

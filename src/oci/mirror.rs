@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::reference::{DOCKER_HUB, is_registry};
+use crate::base::{is_url, shown_url};
 
 /// A server that has images of a registry, as in linuxkit's `--mirror`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +40,12 @@ impl FromStr for Mirror {
 
     /// Takes `REGISTRY=URL`, or a URL for docker.io; a URL without scheme is https, or http on the loopback interface.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseMirrorError(text.to_owned());
-        let (registry, url) = text.split_once('=').unwrap_or((DOCKER_HUB, text));
+        let (registry, url) = match text.split_once('=') {
+            Some(parts) if !is_url(text) => parts,
+            _ => (DOCKER_HUB, text),
+        };
+        // A password would not be used, and is not shown.
+        let error = || ParseMirrorError(format!("{}{}", &text[..text.len() - url.len()], shown_url(url)));
         let url = url.strip_suffix('/').unwrap_or(url);
         let endpoint = if let Some(host) = url.strip_prefix("http://") {
             Endpoint { host: host.to_owned(), plain: true }
@@ -83,8 +88,11 @@ mod tests {
             let endpoint = Endpoint { host: host.to_owned(), plain };
             assert_eq!(text.parse(), Ok(Mirror { registry: registry.to_owned(), endpoint }));
         }
-        for text in ["", "=", "docker.io=", "http://", "http://x/path", "a b=http://x", "ftp://x", "x=http://u@y"] {
+        for text in ["", "=", "docker.io=", "http://", "http://x/path", "a b=http://x", "ftp://x"] {
             assert_eq!(text.parse::<Mirror>(), Err(ParseMirrorError(text.to_owned())));
+        }
+        for (text, shown) in [("x=http://u:pw@y", "x=http://***@y"), ("https://y/?s=t", "https://y/?***")] {
+            assert_eq!(text.parse::<Mirror>(), Err(ParseMirrorError(shown.to_owned())));
         }
     }
 

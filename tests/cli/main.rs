@@ -11,6 +11,9 @@ mod registry;
 #[path = "../filesystems/sample.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]
 mod sample;
+#[path = "../registry/scripted.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod scripted;
 #[path = "../filesystems/source.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]
 mod source;
@@ -30,5 +33,6 @@ mod memory;
 mod outputs;
 mod pulls;
 mod refusals;
+mod secrets;
 mod system;
 mod terminal;
