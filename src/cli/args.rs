@@ -64,6 +64,9 @@ pub struct Sources {
     /// Use the digests that the lock file records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
+    /// Let specs from URLs read files of this machine, as `source` in `files` does [default: refuse them]
+    #[arg(long)]
+    pub allow_local_sources: bool,
     /// Name of the system [default: the last spec's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -31,6 +31,17 @@ pub struct Settings {
     pub disk_size: Option<u64>,
     /// Boot loaders in the place of our own.
     pub loaders: Loaders,
+    /// Which specs may name files of this machine.
+    pub local_sources: LocalSources,
+}
+
+/// Which specs may name files of this machine, to be read into the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalSources {
+    /// Those that are files or standard input.
+    OfLocalSpecs,
+    /// Those from URLs, too.
+    OfAllSpecs,
 }
 
 impl Settings {
@@ -55,6 +66,10 @@ impl Settings {
             decompress_kernel: sources.decompress_kernel,
             disk_size: sources.size.as_deref().map(disk_size).transpose()?,
             loaders: Loaders::parse(&sources.loader)?,
+            local_sources: match sources.allow_local_sources {
+                true => LocalSources::OfAllSpecs,
+                false => LocalSources::OfLocalSpecs,
+            },
         })
     }
 }

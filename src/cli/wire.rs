@@ -8,16 +8,16 @@ use std::sync::Arc;
 use super::images::Images;
 use super::progress::Progress;
 use super::report::{self, Failure};
-use super::settings::Settings;
+use super::settings::{LocalSources, Settings};
 use super::stored::{self, Keep, Stored};
 use super::{input, references, template};
-use crate::base::{Digest, Platform, printable_line};
+use crate::base::{Digest, ErrorKind, Platform, is_url, printable_line};
 use crate::extent::SharedSource;
 use crate::layer::Inner;
 use crate::oci::{Image, expanded};
 use crate::output::{Catalog, System};
 use crate::rootfs::{self, Cause, HostFile, SourceImage, Supply};
-use crate::spec::{self, MetadataFormat, Parsed, Texts};
+use crate::spec::{self, FileContent, MetadataFormat, Parsed, Place, Texts};
 use crate::tree::{Content, TreeBuilder};
 
 /// A system, ready to be shown.
@@ -51,6 +51,7 @@ pub fn parse(specs: &[PathBuf]) -> Result<Parsed, Failure> {
 /// What is wrong with specs, images or layers.
 pub fn load(specs: &[PathBuf], settings: &Settings, progress: &Progress) -> Result<Loaded, Failure> {
     let parsed = parse(specs)?;
+    check_local_sources(&parsed, specs, settings.local_sources)?;
     let images = Images::new(settings, progress)?;
     let lock = if settings.locked { Some(references::read_lock(specs)?) } else { None };
     let resolved = references::resolve(&parsed, &images, settings, lock.as_ref())?;
@@ -64,6 +65,26 @@ pub fn load(specs: &[PathBuf], settings: &Settings, progress: &Progress) -> Resu
     let catalog = assemble(&parsed, &images, &resolved, &keep, settings);
     progress.clear();
     Ok(Loaded { catalog: catalog?, parsed, images: resolved, stored: stored.into_inner() })
+}
+
+/// Refuses specs from URLs that name files of this machine: who wrote them is not who runs lkit.
+fn check_local_sources(parsed: &Parsed, specs: &[PathBuf], allowed: LocalSources) -> Result<(), Failure> {
+    let is_remote = |place: Place| {
+        let spec = specs.get(usize::from(place.file));
+        spec.is_none_or(|spec| is_url(&spec.to_string_lossy()))
+    };
+    let mut sources = parsed.spec.files.iter().filter_map(|file| match &file.content {
+        FileContent::Source { path, .. } => Some(path),
+        _ => None,
+    });
+    match sources.find(|path| allowed == LocalSources::OfLocalSpecs && is_remote(path.place)) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("a spec from a URL may not read `{}` of this machine", path.value);
+            let hint = "allow it with `--allow-local-sources` if you trust who wrote the spec";
+            Err(Failure::new(ErrorKind::Spec, message).hint(hint).at(parsed.texts.excerpt(path.place)))
+        }
+    }
 }
 
 fn assemble(

@@ -8,6 +8,9 @@ mod common;
 mod entries;
 #[path = "../common/layout.rs"]
 mod layout;
+#[path = "../registry/scripted.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod scripted;
 #[path = "../common/workshop.rs"]
 mod workshop;
 

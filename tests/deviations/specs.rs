@@ -1,6 +1,7 @@
 //! Specs: what is accepted, what is refused, and what a build leaves.
 
 use crate::common::stdout;
+use crate::scripted::{Answer, Scripted};
 use crate::workshop::Workshop;
 
 fn shop() -> Workshop {
@@ -68,4 +69,41 @@ fn d19_mistakes_are_refused_with_their_place() {
     }
     let long = format!("init: [q.io/a]\nfiles: [{{path: {}x, contents: x}}]", "d/".repeat(2048));
     assert!(shop.refused(&long, 3).contains("the path is longer than 4095 bytes"));
+}
+
+#[test]
+fn d21_a_spec_from_a_url_reads_no_file_of_this_machine_unless_it_may() {
+    let shop = shop();
+    shop.write("secret", "of this machine");
+    let text = |optional| {
+        let source = shop.path("secret").display().to_string();
+        format!("init: [q.io/a]\nfiles: [{{path: s, source: '{source}'{optional}, mode: '0644'}}]")
+    };
+    let (here, optional) = (text(""), text(", optional: true"));
+    let there = here.clone();
+    let server = Scripted::start(move |request, _| {
+        Answer::new(200, if request.path == "/optional.yml" { optional.clone() } else { there.clone() })
+    });
+    let url = format!("http://{}/there.yml", server.host);
+    let refused = format!("error: a spec from a URL may not read `{}` of this machine", shop.path("secret").display());
+    shop.write("here.yml", &here);
+    shop.write("plain.yml", "init: [q.io/a]");
+    for specs in [&url, &url.replace("there", "optional"), &format!("here.yml {url}"), &format!("{url} plain.yml")] {
+        let said = shop.bad(&format!("build -f tar -o - {specs}"), 3);
+        assert!(
+            said.contains(&refused) && said.contains("there.yml:2:27") | said.contains("optional.yml:2:27"),
+            "{said}"
+        );
+        assert!(said.contains("hint: allow it with `--allow-local-sources`"), "{said}");
+    }
+    for line in [format!("--allow-local-sources {url}"), "here.yml".to_owned(), "plain.yml here.yml".to_owned()] {
+        let output = shop.output(&format!("build -f tar -o - {line}"));
+        stdout(&line, &output);
+        let root = crate::workshop::Root(crate::entries::of_tar(&output.stdout));
+        assert_eq!(root.line("s"), "s = of this machine", "{line}");
+    }
+    for command in ["inspect", "mount --foreground"] {
+        let said = shop.bad(&format!("{command} {url}{}", if command == "inspect" { "" } else { " mnt" }), 3);
+        assert!(said.contains(&refused), "{said}");
+    }
 }
