@@ -24,6 +24,13 @@ fn names(dir: &std::path::Path) -> Vec<String> {
     names
 }
 
+/// All that is left to read of a file.
+fn content(mut file: fs::File) -> String {
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
 fn keep(store: &Store, bytes: &[u8]) -> Digest {
     let digest = Digest::of(bytes);
     let mut writer = store.create(&digest, bytes.len() as u64).unwrap();
@@ -148,9 +155,9 @@ fn index_files_are_replaced_whole_and_their_names_are_tame() {
     store.keep_index("key", b"one").unwrap();
     let old = store.index("key").unwrap().unwrap();
     store.keep_index("key", b"another").unwrap();
-    assert_eq!((&old[..], &store.index("key").unwrap().unwrap()[..]), (&b"one"[..], &b"another"[..]));
+    assert_eq!((content(old), content(store.index("key").unwrap().unwrap())), ("one".to_owned(), "another".to_owned()));
     store.keep_index("empty", b"").unwrap();
-    assert_eq!(store.index("empty").unwrap().unwrap().len(), 0);
+    assert_eq!(content(store.index("empty").unwrap().unwrap()), "");
     assert!(store.drop_index("key").unwrap() && !store.drop_index("key").unwrap());
     for key in ["", "..", "a/b", ".hidden", "a b", "\0", &"a".repeat(300)] {
         assert!(matches!(store.keep_index(key, b""), Err(Error::Key(_))), "{key:?}");

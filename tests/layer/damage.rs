@@ -135,6 +135,63 @@ fn damage_to_an_index_is_mended_without_a_word() {
     }
 }
 
+/// What happens to a file while it is open.
+fn damages_in_place(sound: &[u8], numbers: &mut Numbers) -> Vec<(&'static str, Vec<u8>)> {
+    let mut damages = vec![
+        ("cut short", sound[..sound.len() / 2].to_vec()),
+        ("emptied", Vec::new()),
+        ("zeroed", vec![0; sound.len()]),
+        ("extended", [sound, &[7; 5000]].concat()),
+    ];
+    for _ in 0..20 {
+        let mut flipped = sound.to_vec();
+        flipped[numbers.below(sound.len() as u64) as usize] ^= 1 << numbers.below(8);
+        damages.push(("flipped", flipped));
+    }
+    let mut noise = sound.to_vec();
+    noise.iter_mut().skip(300).for_each(|byte| *byte = numbers.below(256) as u8);
+    damages.push(("overwritten", noise));
+    damages
+}
+
+#[test]
+fn damage_to_an_index_in_place_under_a_live_layer_never_gives_other_bytes_or_a_panic() {
+    let (diff, blobs) = blobs();
+    for (name, blob) in blobs {
+        let wanted = wanted(&blob, &diff);
+        let mut place = Place::new(SMALL);
+        place.open(&wanted, &OneBlob::new(&blob)).unwrap();
+        let index = files_below(place.path("lkit/index")).pop().unwrap();
+        let sound = fs::read(&index).unwrap();
+        let mut numbers = Numbers::new(9);
+        let mut told = 0;
+        for (how, damaged) in damages_in_place(&sound, &mut numbers) {
+            place = place.reopened();
+            let layer = place.open(&wanted, &OneBlob::new(&blob)).unwrap();
+            fs::write(&index, &damaged).unwrap();
+            for (start, right) in (0_u64..).step_by(50_000).zip(diff.chunks(50_000)) {
+                let mut bytes = vec![0; right.len()];
+                match layer.diff().read_at(&mut bytes, start) {
+                    Ok(()) => assert!(bytes == right, "{name}, {how}: other bytes at {start}"),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}, {how}: {error:?}");
+                        told += 1;
+                    }
+                }
+            }
+            // A layer that is opened now makes a new index, and finds the blob where it was.
+            drop(layer);
+            place = place.reopened();
+            let nothing = OneBlob::new(b"");
+            let layer = place.open(&wanted, &nothing).unwrap();
+            assert!(read(&**layer.diff(), 0, diff.len()) == diff, "{name}, {how}");
+            assert_eq!(nothing.asked(), 0, "{name}, {how}: the blob is not to blame");
+            fs::write(&index, &sound).unwrap();
+        }
+        assert!(told > 0, "{name}: nothing was found");
+    }
+}
+
 #[test]
 fn damage_to_an_index_by_swapping_it_is_mended() {
     let (diff, other) = (big_tar(400_000), big_tar(500_000));

@@ -27,7 +27,7 @@ fn inspected(name: &str, server: &Scripted, code: i32) -> String {
     let mut program = lkit(&dir.path().join("cache"));
     program.args(["inspect", "s.yml"]).current_dir(dir.path()).env("DOCKER_CONFIG", dir.path());
     let begin = Instant::now();
-    let Measured { code: status, peak, output } = measured(measuring(&program, &notes), &notes);
+    let Measured { code: status, peak, output, .. } = measured(measuring(&program, &notes), &notes);
     let said = stderr(&output);
     eprintln!("{name}: exit {status}, {peak} KiB, {:?}", begin.elapsed());
     assert_eq!(status, code, "{name}: {said}");

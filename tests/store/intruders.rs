@@ -83,7 +83,7 @@ fn use_all(dir: &Path) {
     if store.index(&key).unwrap().is_none() {
         store.keep_index(&key, b"index").unwrap();
     }
-    assert_eq!(&store.index(&key).unwrap().unwrap()[..], b"index");
+    assert_eq!(crate::content(store.index(&key).unwrap().unwrap()), "index");
     store.record_name("docker.io/a/b:c", &Descriptor::new("a/b", digest, 7)).unwrap();
     store.record_name("docker.io/a/b:d", &Descriptor::new("a/b", small, 5)).unwrap();
     assert_eq!(store.entries().unwrap().len(), 2);

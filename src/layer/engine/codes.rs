@@ -318,7 +318,7 @@ unsafe fn low<const BMI2: bool>(word: u64, bits: u32) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if BMI2 {
         // SAFETY: the caller's.
-        return unsafe { std::arch::x86_64::_bzhi_u64(word, bits.into()) };
+        return unsafe { std::arch::x86_64::_bzhi_u64(word, bits) };
     }
     word & !(u64::MAX).wrapping_shl(bits)
 }

@@ -273,13 +273,13 @@ impl Inflate {
 
     /// Reads the lengths of the code that the other lengths are coded with.
     fn length_code(&mut self, bits: &mut Bits<'_>, at: usize) -> Result<Option<State>, Problem> {
-        for at in at..self.header.given {
+        for (at, symbol) in ORDER.into_iter().enumerate().take(self.header.given).skip(at) {
             bits.refill();
             if bits.count < 3 {
                 self.state = State::LengthCode { at };
                 return Ok(None);
             }
-            self.header.length_code[usize::from(ORDER[at])] = bits.low(3) as u8;
+            self.header.length_code[usize::from(symbol)] = bits.low(3) as u8;
             bits.skip(3);
         }
         self.tables.set_lengths(&self.header.length_code)?;

@@ -323,7 +323,7 @@ mod tests {
             let (entry, _) = tables.literal(bits);
             assert_eq!((entry >> 16, entry & 255, entry & LITERAL), (symbol, code.len() as u32, LITERAL), "{code}");
         }
-        assert_eq!(tables.literal(0b1111), (SPECIAL | STOP | END_OF_BLOCK << 16 | 4 * CODE_BIT, 0));
+        assert_eq!(tables.literal(0b1111), (SPECIAL | STOP | END_OF_BLOCK << 16 | (4 * CODE_BIT), 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The fields of a tar header block.
+//! The fields of a tar header block, and the numbers of extended headers.
 //!
 //! # Format
 //! POSIX.1-2024 `pax`, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format" (base-256 numbers).
@@ -59,6 +59,23 @@ pub(crate) fn unsigned(field: &[u8]) -> Result<u64, String> {
 pub(crate) fn word(field: &[u8]) -> Result<u32, String> {
     let value = unsigned(field)?;
     u32::try_from(value).map_err(|_| format!("{value} does not fit in 32 bits"))
+}
+
+/// A decimal number.
+///
+/// # Errors
+/// When it is none, or exceeds 64 bits.
+pub(crate) fn decimal(text: &[u8]) -> Result<u64, String> {
+    let value = text.iter().try_fold(0_u64, |sum, digit| match digit {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    });
+    value.filter(|_| !text.is_empty()).ok_or_else(|| format!("`{}` is not a number", shortened(text)))
+}
+
+/// A value for a message.
+pub(crate) fn shortened(text: &[u8]) -> String {
+    text[..text.len().min(40)].escape_ascii().to_string()
 }
 
 /// The name, with the prefix that ustar headers have.

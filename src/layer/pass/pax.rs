@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::header::check_length;
+use super::header::{check_length, decimal, shortened};
 use super::sparse::check_map;
 use crate::base::{Xattr, Xattrs};
 
@@ -191,18 +191,6 @@ fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&body[..equals], &body[equals + 1..], rest))
 }
 
-/// A decimal number.
-///
-/// # Errors
-/// When it is none, or exceeds 64 bits.
-pub(crate) fn decimal(text: &[u8]) -> Result<u64, String> {
-    let value = text.iter().try_fold(0_u64, |sum, digit| match digit {
-        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    });
-    value.filter(|_| !text.is_empty()).ok_or_else(|| format!("`{}` is not a number", shortened(text)))
-}
-
 fn word(text: &[u8]) -> Result<u32, String> {
     let value = decimal(text)?;
     u32::try_from(value).map_err(|_| format!("owner {value} does not fit in 32 bits"))
@@ -222,11 +210,6 @@ fn seconds(text: &[u8]) -> Result<i64, String> {
     let whole = i64::try_from(decimal(whole)?).map_err(|_| malformed())?;
     let rounded_up = fraction.iter().any(|b| *b != b'0');
     Ok(if negative { -whole - i64::from(rounded_up) } else { whole })
-}
-
-/// A value for a message.
-fn shortened(text: &[u8]) -> String {
-    text[..text.len().min(40)].escape_ascii().to_string()
 }
 
 #[cfg(test)]

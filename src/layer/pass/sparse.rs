@@ -3,8 +3,7 @@
 //! # Format
 //! GNU tar manual, "Storing Sparse Files": old GNU headers (type `S`) and PAX versions 0.0, 0.1 and 1.0.
 
-use super::header::unsigned;
-use super::pax::decimal;
+use super::header::{decimal, unsigned};
 use crate::layer::index::{Body, Run};
 
 /// Most bytes of map taken for one file.
