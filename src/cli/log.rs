@@ -36,7 +36,7 @@ const TELLTALES: [&str; 3] = ["hyper", "hyper_util", "reqwest"];
 pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
     let level = match loudness {
         Loudness::Quiet => "error",
-        // fuser warns when it finds a mount already gone, which is how every mount ends.
+        // fuser warns of every operation that it is asked for and a file system that is only read does not have.
         Loudness::Normal => "warn,fuser=error",
         Loudness::Verbose => "lkit=info,warn,fuser=error",
         Loudness::Debug => "lkit=trace,info",

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("cannot use `/dev/fuse`")]
     NoDevice(#[source] io::Error),
     /// An ordinary user's mount needs a program that is not there.
-    #[error("no `fusermount3` is on the PATH, and an ordinary user cannot mount without it")]
+    #[error("there is no `fusermount3`, without which an ordinary user cannot mount")]
     NoFusermount,
     /// `allow_other` is not for ordinary users on this machine.
     #[error("the system does not let ordinary users open their mounts to others")]
