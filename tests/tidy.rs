@@ -19,7 +19,7 @@ const ROWS: [&[&str]; 10] = [
 
 /// The same for the rooms of `layer`.
 const LAYER_ROWS: [&[&str]; 6] =
-    [&["error"], &["index"], &["engine"], &["pass", "read"], &["layers"], &["nested", "stored"]];
+    [&["error"], &["index"], &["engine"], &["gunzip", "pass", "read"], &["layers"], &["nested", "stored"]];
 
 /// Longest file, in lines.
 const LONGEST_FILE: usize = 600;

@@ -26,6 +26,7 @@
 
 mod engine;
 mod error;
+mod gunzip;
 mod index;
 mod layers;
 mod nested;
@@ -34,6 +35,7 @@ mod read;
 mod stored;
 
 pub use error::Error;
+pub use gunzip::Gunzip;
 pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};
 pub use nested::Inner;

@@ -3,12 +3,13 @@
 //! The index of such a file is made from the decoded bytes of the layer it lies in, once, and kept beside that layer's
 //! own. The content of an uncompressed tar stays what it is: ranges of the layer.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::engine::{Checks, Decoder, Flow, Problem, Room, sniff};
+use super::engine::sniff;
 use super::error::Error;
-use super::index::{BlobOffset, Codec, Draft, Index, Toc};
+use super::gunzip::Gunzip;
+use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
 use super::pass::{self, Expected, Plan, Scanner, Transfer};
 use super::read::IndexedBlob;
@@ -185,21 +186,16 @@ impl Inflated {
         let len = usize::try_from(self.file.size.min(HEAD)).expect("a few KiB");
         let mut packed = vec![0; len];
         self.file.source.read_at(&mut packed, self.file.offset)?;
-        let mut content = vec![0; usize::try_from(HEAD).expect("a few KiB")];
-        let broken = |problem: Problem| {
-            let (at, problem) = (self.file.offset, problem.to_string());
-            unreadable(Error::Stream { format: "gzip", at, problem }.of(&self.file))
-        };
-        let mut decoder = Decoder::new(Codec::Gzip, BlobOffset(0), Checks::Left);
-        let (mut used, mut len) = (0, 0);
-        loop {
-            let room = Room { at: len, enough: content.len(), buffer: &mut content, window: &[] };
-            let step = decoder.step(&packed[used..], room).map_err(broken)?;
-            (used, len) = (used + step.consumed, len + step.produced);
-            if step.flow != Flow::Enough || len == content.len() {
-                content.truncate(len);
-                return Ok(content);
+        let mut content = Vec::new();
+        let mut reader = Gunzip::new(&packed[..]).take(HEAD);
+        match reader.read_to_end(&mut content) {
+            // The first bytes of the file end somewhere.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && len as u64 == HEAD => Ok(content),
+            Err(error) => {
+                let (at, problem) = (self.file.offset, error.to_string());
+                Err(unreadable(Error::Stream { format: "gzip", at, problem }.of(&self.file)))
             }
+            Ok(_) => Ok(content),
         }
     }
 }
