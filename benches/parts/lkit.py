@@ -19,22 +19,46 @@ LAYOUTS = ["--layout", data.LAYOUT, "--layout", data.SMALL_LAYOUT]
 PROGRAM = data.ROOT / "target/release/lkit"
 
 
-def build():
-    """Build lkit and the probe; returns the path of the probe."""
+def build(root=data.ROOT):
+    """Build lkit and the probe of a checkout; returns the path of the probe."""
     argv = ["cargo", "build", "--release", "--quiet", "--bin", "lkit", "--bench", "probe", "--message-format=json"]
-    lines = run(*argv, cwd=data.ROOT, stderr=None).splitlines()
+    lines = run(*argv, cwd=root, stderr=None).splitlines()
     found = [json.loads(line) for line in lines]
     return next(m["executable"] for m in found if m.get("target", {}).get("name") == "probe" and m.get("executable"))
+
+
+def build_of(revision):
+    """Build another revision in a checkout of its own; returns its root and the path of its probe."""
+    root = data.BENCH / "against"
+    if not root.exists():
+        run("git", "worktree", "prune", cwd=data.ROOT)
+        run("git", "worktree", "add", "--detach", root, revision, cwd=data.ROOT)
+    run("git", "checkout", "--detach", "--force", revision, cwd=root)
+    return root, build(root)
+
+
+def use(root, cache):
+    """Measure the program of this checkout, with this cache, from now on."""
+    global PROGRAM, CACHE
+    PROGRAM, CACHE = root / "target/release/lkit", cache
 
 
 def layer(image):
     return f"{image.digest},{image.size},{image.diff_id}"
 
 
-def plain(probe, blob):
-    """P in MB/s."""
-    size, seconds = run(probe, "plain", blob).split()
+def decoding(probe, what, blob):
+    """MB/s of decoding a blob and doing nothing else, and its uncompressed size. `plain` is zlib-rs or zstd, `best`
+    libdeflate, `engine` lkit's inflater."""
+    size, seconds = run(probe, what, blob).split()
     return int(size) / 1e6 / float(seconds), int(size)
+
+
+def readers(probe, image, count):
+    """MB/s of `count` threads that read a layer at once: parts of their own, the same part, what is cached, and 4 KiB
+    anywhere."""
+    said = run(probe, "readers", data.LAYOUT, CACHE, layer(image), str(count))
+    return [float(figure) for figure in said.split()]
 
 
 def index(probe, image):
@@ -51,10 +75,10 @@ def index(probe, image):
 
 
 @contextlib.contextmanager
-def mounted(name, *more, cache=CACHE, folder=MOUNT, sources=LAYOUTS, **options):
+def mounted(name, *more, cache=None, folder=MOUNT, sources=LAYOUTS, **options):
     """A spec mounted by a server in the foreground; yields its folder and the watched process."""
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [PROGRAM, "mount", "--quiet", "--foreground", "--cache", cache, *sources, *more, data.spec(name), folder]
+    argv = [PROGRAM, "mount", "--quiet", "--foreground", "--cache", cache or CACHE, *sources, *more, data.spec(name), folder]
     with machine.server(argv, lambda: machine.is_mounted(folder), **options) as (_, watch):
         yield folder, watch
 
