@@ -24,7 +24,7 @@
 //! | 6 | `format` | tree or artifacts → extent maps | – |
 //! | 6 | `boot` | our boot loaders and the fields patched into them | – |
 //! | 5 | `tree` | layers in order → one tree, whiteouts applied | – |
-//! | 4 | `layer` | blob → layer index (table of contents + checkpoints); the diff as a random-access source | via `blob` |
+//! | 4 | `layer` | blob → layer index (table of contents, resume points); the diff as a random-access source | via `blob` |
 //! | 3 | `oci` | reference + platform → image; registries, layouts, credentials, mirrors | network, disk |
 //! | 2 | `blob` | digest and range → bytes: the cache on disk | disk |
 //! | 1 | `extent` | bytes by reference: sources and maps | – |
@@ -43,8 +43,10 @@
 //! 3. **An offset is computed once.** A writer runs over two sinks, one that measures and one that keeps. Kept by the
 //!    `prop_` tests: any split of a read equals the whole.
 //! 4. **No unverified byte is served.** Blobs are checked against their digest and their diff id while they are
-//!    indexed; what is decoded later is checked against the digest of its span. Kept by the `damage_` tests.
-//! 5. **Parsers never panic and never trust a length.** Kept by the tables of hostile input beside each parser.
+//!    indexed; what is decoded later is checked against the digests of its pieces, and so is an index whenever a part of
+//!    it is used. Kept by the `damage_` tests.
+//! 5. **Parsers never panic and never trust a length; what they take is in proportion to what they are given.** Kept by
+//!    the tables of hostile input beside each parser, by `tests/hostile`, and by the fuzz targets in `tests/fuzz`.
 //! 6. **Memory does not grow with content.** It grows with the number of files and with a cache of fixed size. Kept by
 //!    the counting tests and shown by the benchmarks.
 //! 7. **Nothing is written but the blob store and its indexes.** Kept by the mount tests, which look at the disk.
@@ -53,9 +55,10 @@
 //! # Words
 //! An *image* is an OCI image, never a disk file; an *artifact* is a file lkit shows. A *blob* is bytes known by their
 //! digest; a *layer* is a blob, its uncompressed tar the *diff*. A *layer index* makes a layer seekable: table of
-//! contents and checkpoints; a *span* is what lies between two checkpoints. The *tree* is the merged root. A *bundle*
-//! is a container's directory with root and runtime config. *Image config* and *runtime config* are two things; the
-//! YAML is the *spec*. Compressed and uncompressed offsets are told apart by type.
+//! contents and places where decoding can start, its *resume points*. A *span* is what lies between two of them, a
+//! *piece* a part of it that is verified by itself. The *tree* is the merged root. A *bundle* is a container's directory
+//! with root and runtime config. *Image config* and *runtime config* are two things; the YAML is the *spec*. Compressed
+//! and uncompressed offsets are told apart by type.
 
 pub mod base;
 pub mod blob;
