@@ -5,17 +5,20 @@
 //! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::report::Failure;
-use crate::base::{Digest, ErrorKind, Platform};
+use crate::base::{Digest, ErrorKind, MIB, Platform};
 
 /// The only version there is.
 const VERSION: u32 = 1;
+
+/// Locks have a line for each reference; a larger file is a mistake.
+const LARGEST: u64 = 16 * MIB;
 
 /// What references mean.
 #[derive(Debug, Deserialize, Serialize)]
@@ -46,7 +49,11 @@ impl LockFile {
     /// # Errors
     /// When it cannot be read or is no lock.
     pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match fs::read(path) {
+        let read = File::open(path).and_then(|file| {
+            let mut text = Vec::new();
+            file.take(LARGEST + 1).read_to_end(&mut text).map(|_| text)
+        });
+        let text = match read {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Failure::io(format!("cannot read lock `{}`", path.display()), &error)),
@@ -55,6 +62,9 @@ impl LockFile {
             let message = format!("`{}` is no lock of lkit: {reason}", path.display());
             Failure::new(ErrorKind::Spec, message).hint("make it again with `lkit lock`")
         };
+        if text.len() as u64 > LARGEST {
+            return Err(bad(format!("it has over {} MiB", LARGEST / MIB)));
+        }
         let lock: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
         if lock.version != VERSION {
             return Err(bad(format!("version {} is not known", lock.version)));
@@ -119,9 +129,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         for text in ["", "{}", r#"{"version":2,"platforms":{}}"#, r#"{"version":1,"platforms":{"p":{"r":"md5:0"}}}"#] {
-            fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
             assert_eq!(LockFile::read(&path).unwrap_err().kind, ErrorKind::Spec, "{text}");
         }
+        let endless = LockFile::read(Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.rendered().contains("it has over 16 MiB"), "{}", endless.rendered());
         assert!(path_of(&[PathBuf::from("-")]).is_err());
     }
 }
