@@ -4,8 +4,11 @@
 //! OCI image specification 1.1, descriptor.md; fields lkit has no use for are not kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::base::{Digest, Platform};
 
@@ -63,6 +66,35 @@ impl From<&DescriptorPlatform> for Platform {
     }
 }
 
+/// The descriptors of a JSON list. What is none, or names a blob by another digest than lkit can check, is for others
+/// and passed over, without being kept in memory meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors(pub Vec<Descriptor>);
+
+impl<'de> Deserialize<'de> for Descriptors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Descriptors;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Descriptors, A::Error> {
+                let mut found = Vec::new();
+                while let Some(text) = list.next_element::<&RawValue>()? {
+                    // Refused by its first letter where that is possible: an error for each number takes its time.
+                    let object = Some(text.get()).filter(|text| text.starts_with('{'));
+                    found.extend(object.and_then(|text| serde_json::from_str::<Descriptor>(text).ok()));
+                }
+                Ok(Descriptors(found))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
 /// Digests as text.
 mod digest_text {
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -92,6 +124,17 @@ mod tests {
         assert_eq!(descriptor.annotation("k"), Some("v"));
         assert_eq!(Platform::from(descriptor.platform.as_ref().unwrap()).to_string(), "linux/arm64/v8");
         assert_eq!(serde_json::to_string(&descriptor).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_no_descriptor_is_passed_over_in_a_list() {
+        let good = format!(r#"{{"mediaType":"a/b","digest":"{}","size":7}}"#, Digest::of(b"x"));
+        let text = format!(r#"[7,{good},null,{{"digest":"sha512:00","size":1}},[[]],{good}]"#);
+        let Descriptors(found) = serde_json::from_str(&text).unwrap();
+        assert_eq!(found, vec![Descriptor::new("a/b", Digest::of(b"x"), 7); 2]);
+        for text in ["7", "{}", "[7", "[,]"] {
+            assert!(serde_json::from_str::<Descriptors>(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn refuse_others(dir: &Path) -> Result<(), Error> {
 /// Makes `index.json`, or makes it again from what can still be read of it.
 fn mend_index(dir: &Path) -> Result<(), Error> {
     let cache = Layout::at(dir);
-    let is_sound = || match cache.index() {
+    let is_sound = || match cache.entries() {
         Ok(_) => Ok(true),
         Err(Error::NotALayout { .. }) => Ok(false),
         Err(error) => Err(error),

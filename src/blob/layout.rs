@@ -6,10 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::regular::{self, Opened, Unusable};
-use super::{Descriptor, Error};
+use super::{Descriptor, Descriptors, Error};
 use crate::base::Digest;
 
 /// Annotations of `index.json` that hold a reference; containerd's comes first since it is always a full one.
@@ -24,6 +26,12 @@ const MAX_MARK: u64 = 64 << 10;
 pub(super) const MARK: &str = "oci-layout";
 /// The file that names blobs.
 pub(super) const INDEX: &str = "index.json";
+
+/// What is read of an `index.json`.
+#[derive(Deserialize)]
+struct Entries {
+    manifests: Option<Descriptors>,
+}
 
 /// A folder with `oci-layout`, `index.json` and `blobs`.
 #[derive(Debug)]
@@ -68,16 +76,15 @@ impl Layout {
     /// # Errors
     /// When `index.json` is missing or no image index.
     pub fn entries(&self) -> Result<Vec<Named>, Error> {
-        let index = self.index()?;
-        let manifests = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(manifests.iter().filter_map(named).collect())
+        let index: Entries = self.index()?;
+        Ok(index.manifests.unwrap_or_default().0.into_iter().map(named).collect())
     }
 
     /// `index.json` as it is.
-    pub(super) fn index(&self) -> Result<Value, Error> {
+    pub(super) fn index<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let unusable = |unusable: Unusable| unusable.of(&self.dir, INDEX);
         let text = regular::read(&self.index_path(), MAX_INDEX).map_err(unusable)?;
-        image_index(&text).map_err(|reason| unusable(Unusable::Flaw(reason)))
+        serde_json::from_slice(&text).map_err(|error| unusable(Unusable::Flaw(error.to_string())))
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
@@ -123,22 +130,13 @@ pub(super) fn check_mark(dir: &Path) -> Result<(), Unusable> {
     }
 }
 
-/// An image index; else a clause that says why it is none.
-pub(super) fn image_index(text: &[u8]) -> Result<Value, String> {
-    let index: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if index["manifests"].is_array() || index["manifests"].is_null() && index.is_object() {
-        return Ok(index);
-    }
-    Err("it is no image index".to_owned())
-}
-
 /// The names of an entry of `index.json`.
 pub(super) fn names(entry: &Value) -> impl Iterator<Item = &str> {
     NAME_ANNOTATIONS.iter().filter_map(|key| entry["annotations"][*key].as_str())
 }
 
-/// What an entry of `index.json` names; `None` when it is no descriptor of a SHA-256 blob.
-pub(super) fn named(entry: &Value) -> Option<Named> {
-    let descriptor = serde_json::from_value(entry.clone()).ok()?;
-    Some(Named { names: names(entry).map(str::to_owned).collect(), descriptor })
+/// What an entry of `index.json` names.
+pub(super) fn named(descriptor: Descriptor) -> Named {
+    let names = NAME_ANNOTATIONS.iter().filter_map(|key| descriptor.annotation(key)).map(str::to_owned).collect();
+    Named { names, descriptor }
 }

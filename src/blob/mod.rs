@@ -32,7 +32,7 @@ mod regular;
 mod store;
 mod write;
 
-pub use descriptor::{Descriptor, DescriptorPlatform};
+pub use descriptor::{Descriptor, DescriptorPlatform, Descriptors};
 pub use error::{Cause, Error};
 pub use evict::Cleaned;
 pub use fetch::Fetch;

@@ -3,6 +3,7 @@
 //! # Invariants
 //! `index.json` is changed under a lock and replaced by a rename, so readers need none and always see a whole one.
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::folder::TEMPORARY;
@@ -17,9 +18,12 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn entries(&self) -> Result<Vec<Named>, Error> {
-        let index = cached_index(self.cache())?;
-        let entries = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(entries.iter().filter_map(named).collect())
+        match self.cache().entries() {
+            Err(Error::NotALayout { .. }) => {}
+            other => return other,
+        }
+        let entries = salvage(self.cache())?;
+        Ok(entries.iter().filter_map(|text| serde_json::from_str(text.get()).ok()).map(named).collect())
     }
 
     /// Lets `name`, a full reference, mean the blob of `descriptor`, and nothing else any more.
@@ -71,16 +75,17 @@ impl Store {
 
 /// The `index.json` of the cache; what can still be read of one that is damaged.
 pub(super) fn cached_index(cache: &Layout) -> Result<Value, Error> {
-    match cache.index() {
-        Err(Error::NotALayout { .. }) => {}
-        other => return other,
+    match cache.index::<Value>() {
+        Ok(index) if index.is_object() && (index["manifests"].is_array() || index["manifests"].is_null()) => {
+            return Ok(index);
+        }
+        Ok(_) | Err(Error::NotALayout { .. }) => {}
+        Err(error) => return Err(error),
     }
     let mut index = empty_index();
-    match regular::read(&cache.index_path(), MAX_INDEX) {
-        Ok(text) => index["manifests"] = salvaged(&text).into(),
-        Err(Unusable::Flaw(_)) => {}
-        Err(Unusable::Failed(error)) => return Err(error),
-    }
+    let entries = salvage(cache)?;
+    let entries = entries.iter().filter_map(|text| serde_json::from_str::<Value>(text.get()).ok());
+    index["manifests"] = entries.collect::<Vec<_>>().into();
     Ok(index)
 }
 
@@ -93,17 +98,28 @@ pub(super) fn write_index(cache: &Layout, index: &Value) -> Result<(), Error> {
     temporary.rename(&cache.index_path())
 }
 
-/// The entries of an `index.json` up to where it is damaged.
-fn salvaged(text: &[u8]) -> Vec<Value> {
+/// What can still be read of the entries of a damaged `index.json`.
+fn salvage(cache: &Layout) -> Result<Vec<Box<RawValue>>, Error> {
+    match regular::read(&cache.index_path(), MAX_INDEX) {
+        Ok(text) => Ok(salvaged(&text)),
+        Err(Unusable::Flaw(_)) => Ok(Vec::new()),
+        Err(Unusable::Failed(error)) => Err(error),
+    }
+}
+
+/// The descriptors in an `index.json` up to where it is damaged.
+fn salvaged(text: &[u8]) -> Vec<Box<RawValue>> {
     let text = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let list = text.split_once("\"manifests\"").and_then(|(_, rest)| rest.split_once('['));
     let mut rest = list.map_or("", |(_, rest)| rest);
     let mut entries = Vec::new();
     loop {
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
         let Some(Ok(entry)) = values.next() else { return entries };
         rest = rest[values.byte_offset()..].trim_start();
-        entries.extend(Some(entry).filter(|entry| named(entry).is_some()));
+        if serde_json::from_str::<Descriptor>(entry.get()).is_ok() {
+            entries.push(entry.to_owned());
+        }
         match rest.strip_prefix(',') {
             Some(next) => rest = next,
             None => return entries,

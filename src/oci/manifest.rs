@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::media_type::{LayerType, is_config, is_index, is_manifest, layer_type};
-use super::{Descriptor, ImageConfig, Layer};
+use super::{Descriptor, Descriptors, ImageConfig, Layer};
 
 /// Largest manifest or image index, in bytes: twice what registries take.
 pub(super) const MAX_MANIFEST: u64 = 8 << 20;
@@ -45,7 +45,7 @@ pub(super) enum Flaw {
 struct Json {
     schema_version: Option<u32>,
     media_type: Option<String>,
-    manifests: Option<Vec<serde_json::Value>>,
+    manifests: Option<Descriptors>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
 }
@@ -58,9 +58,7 @@ impl Document {
             return Err(Flaw::Unsupported("it is a manifest of docker's old schema 1".to_owned()));
         }
         match (json.manifests, json.config, json.layers, json.media_type) {
-            (Some(manifests), None, None, media_type) if media_type.as_deref().is_none_or(is_index) => {
-                // Entries lkit cannot name, such as those with another digest algorithm, are for others.
-                let manifests = manifests.into_iter().filter_map(|m| serde_json::from_value(m).ok()).collect();
+            (Some(Descriptors(manifests)), None, None, media_type) if media_type.as_deref().is_none_or(is_index) => {
                 Ok((Self::Index(manifests), media_type.unwrap_or_else(|| super::media_type::OCI_INDEX.to_owned())))
             }
             (None, Some(config), Some(layers), media_type) if media_type.as_deref().is_none_or(is_manifest) => {

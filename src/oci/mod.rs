@@ -42,4 +42,4 @@ pub use resolve::{Options, Pull, Resolver};
 pub use transport::Timeouts;
 
 /// What names a blob; it stands one row below, since layouts are made of them.
-pub use crate::blob::{Descriptor, DescriptorPlatform};
+pub use crate::blob::{Descriptor, DescriptorPlatform, Descriptors};

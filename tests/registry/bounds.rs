@@ -102,6 +102,18 @@ fn what_never_ends_is_stopped_at_its_limit() {
 }
 
 #[test]
+fn entries_of_an_image_index_that_are_none_cost_no_memory() {
+    if !can_measure() {
+        return;
+    }
+    for entry in ["[],", "7,"] {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{}0]}}"#, entry.repeat((8 << 20) / entry.len() - 20));
+        let server = but("manifests", move |_| Answer::new(200, text.clone()));
+        assert!(inspected("an index of nothing", &server, 4).contains("it is not made for"));
+    }
+}
+
+#[test]
 fn redirects_in_a_circle_end() {
     let server = but("", |request| {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
