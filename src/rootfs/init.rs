@@ -10,6 +10,9 @@ use crate::tree::{Content, Node, TreeBuilder};
 
 /// Alpine's list of installed packages.
 const PACKAGES: &[u8] = b"lib/apk/db/installed";
+/// Most bytes of all such lists that are joined; those of whole distributions have some megabytes. A sparse file may have
+/// any size.
+const LONGEST_LISTS: u64 = 1 << 32;
 
 impl Work<'_> {
     /// Adds the init images in order, and one list of the packages of all of them.
@@ -27,7 +30,11 @@ impl Work<'_> {
                 format!("`{path}` of {} is left out: the root has a directory with entries there", what())
             }));
         }
-        if lists.len() > 1 {
+        if lists.iter().fold(0, |sum: u64, list| sum.saturating_add(list.size)) > LONGEST_LISTS {
+            let path = printable(PACKAGES);
+            self.warnings
+                .push(format!("`{path}` of all init images is over {LONGEST_LISTS} bytes; the last one's stays"));
+        } else if lists.len() > 1 {
             let joined = Node::File(Metadata { mtime: 0, ..Metadata::file() }, joined(&lists));
             let place = self.spec.init.last().map(|reference| reference.place).unwrap_or_default();
             self.root.insert(PACKAGES, joined).map_err(tree_error("the list of packages", place))?;
@@ -52,7 +59,10 @@ fn joined(lists: &[Content]) -> Content {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::extent::Zeros;
     use crate::rootfs::sample::{assemble_with, image, tree};
 
     fn list_of(text: &str) -> (Metadata, String) {
@@ -73,6 +83,20 @@ mod tests {
         let (metadata, text) = list_of("init: [q.io/a, q.io/none, q.io/b]");
         assert_eq!(text, "P:q.io/a\n\n\nP:q.io/b\n\n\n");
         assert_eq!(metadata.mtime, 0);
+    }
+
+    #[test]
+    fn lists_of_packages_of_any_size_are_not_joined() {
+        let images = |reference: &str| {
+            let mut tree = TreeBuilder::new();
+            let list = Content::whole(Arc::new(Zeros(u64::MAX / 2)));
+            tree.insert(PACKAGES, Node::File(Metadata::file(), list)).unwrap();
+            image(reference, tree)
+        };
+        let assembly = assemble_with("init: [q.io/a, q.io/b, q.io/c]", &images).unwrap();
+        let warning = "`lib/apk/db/installed` of all init images is over 4294967296 bytes; the last one's stays";
+        assert_eq!(assembly.warnings, [warning]);
+        assert_eq!(assembly.tree.inode(assembly.tree.find(PACKAGES).unwrap()).size, u64::MAX / 2);
     }
 
     #[test]
