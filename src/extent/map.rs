@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::slice::check_range;
 use super::{ReadError, SharedSource, Sink, Source};
 
+/// Runs that are added up to tell how much of a map is data. Maps of more are rare, and a `stat` is to be quick.
+const MOST_COUNTED: usize = 4096;
+
 /// Where a run's bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -105,6 +108,26 @@ impl Source for ExtentMap {
                 }
             }
         })
+    }
+
+    fn data_len(&self, range: Range<u64>) -> u64 {
+        if range.is_empty() {
+            return 0;
+        }
+        let runs = self.run_at(range.start.max(self.base))..self.run_at(range.end - 1) + 1;
+        if runs.len() > MOST_COUNTED {
+            return range.end - range.start;
+        }
+        let data = runs.map(|run| {
+            let start = self.starts[run];
+            let (from, to) = (range.start.max(start) - start, range.end.min(self.starts[run + 1]) - start);
+            match self.extents[run] {
+                Extent::Zeros => 0,
+                Extent::Inline(_) => to - from,
+                Extent::Source(number, at) => self.sources[number as usize].data_len(at + from..at + to),
+            }
+        });
+        data.sum()
     }
 }
 
@@ -237,5 +260,21 @@ mod tests {
         assert_eq!(map.data_from(7), Some(9..19));
         assert_eq!(map.data_from(12), Some(12..19));
         assert_eq!(map.data_from(19), None);
+    }
+
+    #[test]
+    fn the_length_of_data_counts_no_zeros() {
+        let map = sample();
+        assert_eq!([0..24, 0..0, 5..10, 7..8, 18..24, 10..11].map(|range| map.data_len(range)), [16, 0, 2, 0, 1, 1]);
+        let mut outer = MapBuilder::default();
+        outer.zeros(1 << 40);
+        outer.extent(&(Arc::new(sample()) as SharedSource), 2, 20);
+        assert_eq!(outer.finish().data_len(0..(1 << 40) + 20), 14);
+        let mut many = MapBuilder::default();
+        (0..5000).for_each(|_| {
+            many.zeros(1);
+            many.bytes(b"x");
+        });
+        assert_eq!(many.finish().data_len(0..10_000), 10_000);
     }
 }

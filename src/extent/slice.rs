@@ -39,6 +39,10 @@ impl Source for Zeros {
     fn data_from(&self, _: u64) -> Option<Range<u64>> {
         None
     }
+
+    fn data_len(&self, _: Range<u64>) -> u64 {
+        0
+    }
 }
 
 /// A part of another source.
@@ -75,6 +79,10 @@ impl Source for Slice {
         let run = run.start.max(start)..run.end.min(self.range.end);
         (run.start < run.end).then(|| run.start - self.range.start..run.end - self.range.start)
     }
+
+    fn data_len(&self, range: Range<u64>) -> u64 {
+        self.source.data_len(self.range.start + range.start..self.range.start + range.end)
+    }
 }
 
 /// Refuses a read that leaves a source of `size` bytes.
@@ -105,6 +113,6 @@ mod tests {
     fn zeros_have_no_data() {
         assert_eq!(Zeros(10).data_from(0), None);
         let part = Slice::new(Arc::new(Zeros(10)), 2, 4).unwrap();
-        assert_eq!(part.data_from(1), None);
+        assert_eq!((part.data_from(1), part.data_len(0..4)), (None, 0));
     }
 }

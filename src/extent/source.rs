@@ -22,6 +22,12 @@ pub trait Source: Send + Sync {
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.size()).then(|| offset..self.size())
     }
+
+    /// At most how many bytes of `range`, which lies in the source, are no hole: what is known at once, without looking at
+    /// every page of a layout.
+    fn data_len(&self, range: Range<u64>) -> u64 {
+        range.end - range.start
+    }
 }
 
 /// A source that several layouts share.

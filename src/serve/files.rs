@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Artifact;
 use crate::base::{ErrorKind, Fault, FileKind, Metadata};
 use crate::extent::{ReadError, SharedSource, Zeros};
-use crate::tree::{Content, InodeId, Tree};
+use crate::tree::{Content, Inode, InodeId, Tree};
 
 /// Inode of the root directory, as FUSE has it.
 pub(super) const ROOT: u64 = 1;
@@ -27,6 +27,8 @@ pub struct Attributes {
     pub inode: u64,
     /// Size in bytes, exact.
     pub size: u64,
+    /// At most how many bytes of it are no hole.
+    pub data: u64,
     /// Number of names.
     pub nlink: u32,
     /// Type, mode, owner, time, device numbers.
@@ -135,7 +137,7 @@ impl Files {
     pub fn attributes(&self, inode: u64) -> Result<Attributes, FileError> {
         Ok(match self.node(inode)? {
             Node::Root => self.root(),
-            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?.size())),
+            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?)),
             Node::Tree(tree, id) => in_tree(tree, id),
         })
     }
@@ -271,7 +273,8 @@ impl Files {
     /// Number of bytes in all that is laid out, and number of files.
     pub fn totals(&self) -> (u64, u64) {
         let made = self.artifacts.iter().filter(|artifact| artifact.is_made());
-        let bytes = made.filter_map(|artifact| artifact.open().ok()).map(|source| source.size()).sum();
+        let bytes =
+            made.filter_map(|artifact| artifact.open().ok()).map(|source| source.size()).fold(0, u64::saturating_add);
         let files = self.tree.as_ref().map_or(0, |tree| tree.inode_count()) + self.artifacts.len() + 1;
         (bytes, files as u64)
     }
@@ -332,8 +335,8 @@ impl Files {
 
     fn in_root(&self) -> impl Iterator<Item = (&[u8], Attributes)> {
         let artifacts = (FIRST_ARTIFACT..).zip(&self.artifacts).map(|(inode, artifact)| {
-            let size = if artifact.is_made() { artifact.open().ok().map(|source| source.size()) } else { None };
-            (artifact.name().as_bytes(), self.artifact(inode, artifact, size))
+            let source = if artifact.is_made() { artifact.open().ok() } else { None };
+            (artifact.name().as_bytes(), self.artifact(inode, artifact, source))
         });
         artifacts.chain(self.tree.as_ref().map(|tree| (ROOTFS, in_tree(tree, tree.root()))))
     }
@@ -341,13 +344,15 @@ impl Files {
     fn root(&self) -> Attributes {
         let nlink = 2 + u32::from(self.tree.is_some());
         let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
-        Attributes { inode: ROOT, size: 0, nlink, metadata, exact: true }
+        Attributes { inode: ROOT, size: 0, data: 0, nlink, metadata, exact: true }
     }
 
-    fn artifact(&self, inode: u64, artifact: &Artifact, size: Option<u64>) -> Attributes {
+    fn artifact(&self, inode: u64, artifact: &Artifact, source: Option<&SharedSource>) -> Attributes {
+        let size = source.map_or(0, |source| source.size());
+        let data = source.map_or(0, |source| source.data_len(0..size));
         let metadata = Metadata { mode: self.artifact_mode, mtime: artifact.mtime(), ..Metadata::file() };
         let metadata = self.owned(metadata);
-        Attributes { inode, size: size.unwrap_or(0), nlink: 1, metadata, exact: size.is_some() }
+        Attributes { inode, size, data, nlink: 1, metadata, exact: source.is_some() }
     }
 
     fn owned(&self, metadata: Metadata) -> Metadata {
@@ -365,8 +370,9 @@ fn opened(artifact: &Artifact) -> Result<&SharedSource, FileError> {
 }
 
 fn in_tree(tree: &Tree, id: InodeId) -> Attributes {
-    let inode = tree.inode(id);
-    Attributes { inode: number_of(id), size: inode.size, nlink: inode.nlink, metadata: inode.metadata, exact: true }
+    let &Inode { size, nlink, metadata, .. } = tree.inode(id);
+    let data = tree.extent(id).map_or(size, |(source, offset)| source.data_len(offset..offset + size));
+    Attributes { inode: number_of(id), size, data, nlink, metadata, exact: true }
 }
 
 fn number_of(id: InodeId) -> u64 {

@@ -83,6 +83,8 @@ fn fuse_holes_are_told() {
     assert_eq!(seek(&file, SeekFrom::Hole(second)), Ok(second + 100));
     assert_eq!(seek(&file, SeekFrom::Data(second + 100)), Err(rustix::io::Errno::NXIO));
     assert_eq!(seek(&file, SeekFrom::Hole(end)), Err(rustix::io::Errno::NXIO));
+    let told = file.metadata().unwrap();
+    assert_eq!((told.len(), told.blocks()), (end, 4196_u64.div_ceil(512)));
     drop(file);
     session.unmount().unwrap();
 }

@@ -85,6 +85,10 @@ impl Source for Table {
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.used()).then(|| offset..self.used())
     }
+
+    fn data_len(&self, range: Range<u64>) -> u64 {
+        range.end.min(self.used()).saturating_sub(range.start)
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +108,8 @@ mod tests {
             }
         }
         assert!(table.read_at(&mut [0; 2], 511).is_err());
+        let used = table.data_from(0).unwrap().end;
+        assert_eq!([0..512, 3..4, 500..512].map(|range| table.data_len(range)), [used, 1, 0]);
         bytes
     }
 

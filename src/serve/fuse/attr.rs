@@ -22,12 +22,12 @@ pub(super) const ABSENCE: Duration = EVER;
 
 /// Attributes as a reply has them.
 pub(super) fn of(attributes: &Attributes) -> FileAttr {
-    let Attributes { inode, size, nlink, metadata, .. } = *attributes;
+    let Attributes { inode, size, data, nlink, metadata, .. } = *attributes;
     let time = time(metadata.mtime);
     FileAttr {
         ino: INodeNo(inode),
         size,
-        blocks: size.div_ceil(BLOCK),
+        blocks: data.div_ceil(BLOCK),
         atime: time,
         mtime: time,
         ctime: time,
