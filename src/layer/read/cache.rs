@@ -1,126 +1,14 @@
 //! Decoded blocks of all layers, bounded in bytes; what was not read for the longest time goes first.
 
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::MmapMut;
 
-use crate::layer::index::{Digests, Index};
+use super::block::{Block, Buffer, Decoded};
 
 /// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
 const SPARE: usize = 8;
-/// The usual length of a block, in bytes: four pieces, each of which may be some bytes longer than 64 KiB.
-pub(crate) const USUAL: usize = (256 << 10) + 1024;
-
-/// The memory of a block. Many threads make blocks, and in the allocator each keeps what it has freed in a pool of its
-/// own, together several times the cache; so most are mapped, each by itself, and used again.
-pub(crate) enum Buffer {
-    /// Of the allocator.
-    Owned(Vec<u8>),
-    /// Of the system, of the usual length; so many bytes of it are used.
-    Mapped(MmapMut, usize),
-}
-
-impl Buffer {
-    /// A buffer of `len` bytes, in spare memory unless that is twice as long or more.
-    fn new(len: usize, spare: &mut Vec<MmapMut>) -> Self {
-        let owned = || Self::Owned(vec![0; len]);
-        if len > USUAL || len <= USUAL / 2 {
-            return owned();
-        }
-        // Most of it will be written, so it is faulted in at once.
-        let map = || MmapOptions::new().len(USUAL).populate().map_anon().ok();
-        spare.pop().or_else(map).map_or_else(owned, |memory| Self::Mapped(memory, len))
-    }
-
-    /// Bytes of memory.
-    const fn weight(&self) -> usize {
-        match self {
-            Self::Owned(bytes) => bytes.len(),
-            Self::Mapped(..) => USUAL,
-        }
-    }
-}
-
-impl Deref for Buffer {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::Mapped(memory, len) => &memory[..*len],
-        }
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::Mapped(memory, len) => &mut memory[..*len],
-        }
-    }
-}
-
-/// Pieces that were decoded in one go. None is handed out unverified, but who reads one need not pay for all.
-pub(crate) struct Block {
-    pieces: Range<usize>,
-    /// What the pieces of its span must be, and the number of the first of them.
-    digests: (Digests, usize),
-    buffer: Buffer,
-    verified: AtomicU64,
-}
-
-impl Block {
-    /// These pieces, which fill a buffer.
-    pub(crate) const fn new(pieces: Range<usize>, buffer: Buffer, digests: (Digests, usize)) -> Self {
-        Self { pieces, digests, buffer, verified: AtomicU64::new(0) }
-    }
-
-    /// The numbers of its pieces.
-    pub(crate) const fn pieces(&self) -> &Range<usize> {
-        &self.pieces
-    }
-
-    /// How many bytes were decoded.
-    pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
-    }
-
-    /// Whether it holds a piece, when it is a block of the layer and begins as `first` says.
-    fn holds(&self, first: Key, key: Key) -> bool {
-        first.0 == key.0 && self.pieces.contains(&key.1)
-    }
-
-    /// Verifies all pieces; those that are not what the index says are told of when they are read.
-    pub(crate) fn verify(&self, index: &Index) {
-        for piece in self.pieces.clone() {
-            let _ = self.piece(index, piece);
-        }
-    }
-
-    /// The bytes of one of its pieces; `None` when they are not what the index says.
-    pub(crate) fn piece(&self, index: &Index, piece: usize) -> Option<&[u8]> {
-        let range = index.piece(piece);
-        let start = index.piece(self.pieces.start).start;
-        let within = |at: u64| usize::try_from(at - start).expect("a block is in memory");
-        let bytes = &self.buffer[within(range.start)..within(range.end)];
-        let bit = 1 << (piece - self.pieces.start);
-        if self.verified.load(Ordering::Relaxed) & bit == 0 {
-            let (digests, first) = &self.digests;
-            if *blake3::hash(bytes).as_bytes() != digests[piece - first] {
-                return None;
-            }
-            self.verified.fetch_or(bit, Ordering::Relaxed);
-        }
-        Some(bytes)
-    }
-}
-
-/// A block that is shared.
-pub(crate) type Decoded = Arc<Block>;
 /// A layer's id and the number of a piece in it.
 pub(crate) type Key = (u64, usize);
 
@@ -145,7 +33,7 @@ impl Cache {
     /// The block that holds a piece, if it is here.
     pub(crate) fn lookup(&mut self, key: Key) -> Option<Decoded> {
         let (first, (block, time)) = self.entries.range_mut(..=key).next_back()?;
-        if !block.holds(*first, key) {
+        if !holds(block, *first, key) {
             return None;
         }
         self.clock += 1;
@@ -157,18 +45,18 @@ impl Cache {
 
     /// Whether the piece is here; does not count as reading it.
     pub(crate) fn holds(&self, key: Key) -> bool {
-        self.entries.range(..=key).next_back().is_some_and(|(first, (block, _))| block.holds(*first, key))
+        self.entries.range(..=key).next_back().is_some_and(|(first, (block, _))| holds(block, *first, key))
     }
 
     /// Keeps a block of a layer, as long as there is room.
     pub(crate) fn insert(&mut self, layer: u64, block: Decoded) {
-        let key = (layer, block.pieces.start);
-        if self.entries.get(&key).is_some_and(|(old, _)| old.pieces.end >= block.pieces.end) {
+        let key = (layer, block.pieces().start);
+        if self.entries.get(&key).is_some_and(|(old, _)| old.pieces().end >= block.pieces().end) {
             return self.reclaim(block);
         }
         self.remove(key);
         self.clock += 1;
-        self.size += block.buffer.weight();
+        self.size += block.weight();
         self.order.insert(self.clock, key);
         self.entries.insert(key, (block, self.clock));
         while self.size > self.limit
@@ -181,7 +69,7 @@ impl Cache {
     /// Drops the block with this first piece.
     pub(crate) fn remove(&mut self, first: Key) {
         if let Some((block, time)) = self.entries.remove(&first) {
-            self.size -= block.buffer.weight();
+            self.size -= block.weight();
             self.order.remove(&time);
             self.reclaim(block);
         }
@@ -193,7 +81,7 @@ impl Cache {
     }
 
     fn reclaim(&mut self, block: Decoded) {
-        if let Some(Block { buffer: Buffer::Mapped(memory, _), .. }) = Arc::into_inner(block)
+        if let Some(Buffer::Mapped(memory, _)) = Arc::into_inner(block).map(Block::into_buffer)
             && self.spare.len() < SPARE
         {
             self.spare.push(memory);
@@ -201,9 +89,17 @@ impl Cache {
     }
 }
 
+/// Whether a block holds a piece, when it begins as `first` says.
+fn holds(block: &Block, first: Key, key: Key) -> bool {
+    first.0 == key.0 && block.pieces().contains(&key.1)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
+    use crate::layer::read::block::USUAL;
 
     fn block(pieces: Range<usize>, len: usize) -> Decoded {
         Arc::new(Block::new(pieces, Buffer::Owned(vec![0; len]), (Arc::new([]), 0)))

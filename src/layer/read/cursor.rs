@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cache::{Block, Buffer, USUAL};
+use super::block::{Block, Buffer, USUAL};
 use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::engine::{Decoder, Flow, HEADER_MAX, Room};

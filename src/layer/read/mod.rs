@@ -1,5 +1,6 @@
 //! Random access: any range of a diff, verified, decoding only what is behind it.
 
+mod block;
 mod cache;
 mod content;
 mod cursor;

@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
-use super::cache::{Block, Cache, Decoded};
+use super::block::{Block, Decoded};
+use super::cache::Cache;
 use super::cursor::{Cursor, IndexedBlob};
 use crate::extent::{ReadError, Streams};
 use crate::layer::index::DiffOffset;
