@@ -7,6 +7,7 @@
 //! | `engine BLOB` | the same with the inflater of lkit, 256 KiB at a time | bytes, seconds |
 //! | `index LAYOUT CACHE LAYER` | the pass over a layer | seconds, bytes of index, entries |
 //! | `diff LAYOUT CACHE LAYER WORKERS DIR` | mounts the uncompressed tar until its input ends | bytes decoded |
+//! | `readers LAYOUT CACHE LAYER COUNT` | reads the diff with COUNT threads at once | MB/s of own parts, the same, warm, random |
 //! | `empty DIR FOLDERS FILES` | mounts a file system that answers from nothing | – |
 //!
 //! LAYER is `DIGEST,SIZE,DIFF_ID`.
@@ -25,6 +26,7 @@ use lkit::layer::{Gunzip, Layer, Layers, Options, Wanted};
 use lkit::serve::{Artifact, Files, MountOptions, mount};
 
 mod empty;
+mod readers;
 
 type Outcome = Result<String, Box<dyn Error>>;
 
@@ -40,6 +42,7 @@ fn main() {
         ["engine", blob] => engine(Path::new(blob)),
         ["index", layout, cache, layer] => index(layout, cache, layer),
         ["diff", layout, cache, layer, workers, dir] => diff(layout, cache, layer, workers, dir),
+        ["readers", layout, cache, layer, count] => read_together(layout, cache, layer, count),
         ["empty", dir, folders, files] => empty::serve(dir, folders, files),
         _ => Err("usage: see benches/run".into()),
     };
@@ -115,6 +118,18 @@ fn diff(layout: &str, cache: &str, layer: &str, workers: &str, dir: &str) -> Out
     io::copy(&mut io::stdin(), &mut io::sink())?;
     session.unmount()?;
     Ok(layers.decoded().to_string())
+}
+
+/// Each load starts with nothing decoded.
+fn read_together(layout: &str, cache: &str, layer: &str, count: &str) -> Outcome {
+    let (wanted, count) = (parse(layer)?, count.parse()?);
+    let mut figures = Vec::new();
+    for load in readers::LOADS {
+        let layers = layers(layout, cache, Options::default())?;
+        let layer = open(&layers, &wanted)?;
+        figures.push(format!("{:.0}", readers::throughput(&**layer.diff(), load, count)?));
+    }
+    Ok(figures.join(" "))
 }
 
 fn layers(layout: &str, cache: &str, options: Options) -> Result<Layers, Box<dyn Error>> {
