@@ -1,153 +1,161 @@
-//! Decoded blocks of all layers, bounded in bytes; what was not read for the longest time goes first.
+//! Decoded blocks of all layers, bounded in bytes; what was decoded first goes first.
+//!
+//! The kernel caches what is read, so few blocks are read again; most are read once, soon after they were decoded ahead.
+//! To keep blocks because they were read costs those that are still to be read. One that is wanted again and again is
+//! decoded once in as many bytes as the cache holds.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
-use memmap2::MmapMut;
-
-use super::block::{Block, Buffer, Decoded};
-
-/// Emptied buffers kept for the next decode: fresh memory from the system costs a tenth of decoding into it.
-const SPARE: usize = 8;
 /// A layer's id and the number of a piece in it.
 pub(crate) type Key = (u64, usize);
 
-/// The cache.
-pub(crate) struct Cache {
-    limit: usize,
-    size: usize,
-    /// By the first piece of each block.
-    entries: BTreeMap<Key, (Decoded, u64)>,
-    /// First pieces by the time their block was last read.
-    order: BTreeMap<u64, Key>,
-    clock: u64,
-    spare: Vec<MmapMut>,
+/// A block on its way into the cache.
+pub(super) struct Decoded<B> {
+    /// The numbers of its pieces.
+    pub(super) pieces: Range<usize>,
+    /// Bytes of memory.
+    pub(super) weight: usize,
+    /// What is handed out.
+    pub(super) block: B,
 }
 
-impl Cache {
-    /// A cache of at most `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, size: 0, entries: BTreeMap::new(), order: BTreeMap::new(), clock: 0, spare: Vec::new() }
+/// A block that is kept.
+struct Entry<B> {
+    /// Behind its last piece.
+    end: usize,
+    weight: usize,
+    block: B,
+}
+
+/// The cache.
+pub(super) struct Cache<B> {
+    size: usize,
+    /// By the first piece of each block.
+    entries: BTreeMap<Key, Entry<B>>,
+    /// The keys of all entries, in the order in which they came.
+    order: VecDeque<Key>,
+}
+
+impl<B: Clone> Cache<B> {
+    /// An empty cache.
+    pub(super) const fn new() -> Self {
+        Self { size: 0, entries: BTreeMap::new(), order: VecDeque::new() }
+    }
+
+    /// Bytes of memory of all blocks.
+    pub(super) const fn size(&self) -> usize {
+        self.size
     }
 
     /// The block that holds a piece, if it is here.
-    pub(crate) fn lookup(&mut self, key: Key) -> Option<Decoded> {
-        let (first, (block, time)) = self.entries.range_mut(..=key).next_back()?;
-        if !holds(block, *first, key) {
-            return None;
-        }
-        self.clock += 1;
-        self.order.remove(time);
-        *time = self.clock;
-        self.order.insert(self.clock, *first);
-        Some(block.clone())
+    pub(super) fn lookup(&self, key: Key) -> Option<B> {
+        self.find(key).map(|entry| entry.block.clone())
     }
 
-    /// Whether the piece is here; does not count as reading it.
-    pub(crate) fn holds(&self, key: Key) -> bool {
-        self.entries.range(..=key).next_back().is_some_and(|(first, (block, _))| holds(block, *first, key))
+    /// Whether the piece is here.
+    pub(super) fn holds(&self, key: Key) -> bool {
+        self.find(key).is_some()
     }
 
-    /// Keeps a block of a layer, as long as there is room.
-    pub(crate) fn insert(&mut self, layer: u64, block: Decoded) {
-        let key = (layer, block.pieces().start);
-        if self.entries.get(&key).is_some_and(|(old, _)| old.pieces().end >= block.pieces().end) {
-            return self.reclaim(block);
+    fn find(&self, key: Key) -> Option<&Entry<B>> {
+        let (_, entry) = self.entries.range((key.0, 0)..=key).next_back()?;
+        (key.1 < entry.end).then_some(entry)
+    }
+
+    /// Keeps a block of a layer, unless a longer one begins where it does. Puts the block that has to go for it into
+    /// `gone`.
+    pub(super) fn insert(&mut self, layer: u64, new: Decoded<B>, gone: &mut Vec<B>) {
+        let key = (layer, new.pieces.start);
+        let entry = Entry { end: new.pieces.end, weight: new.weight, block: new.block };
+        if self.entries.get(&key).is_some_and(|old| old.end >= entry.end) {
+            return gone.push(entry.block);
         }
-        self.remove(key);
-        self.clock += 1;
-        self.size += block.weight();
-        self.order.insert(self.clock, key);
-        self.entries.insert(key, (block, self.clock));
-        while self.size > self.limit
-            && let Some((_, oldest)) = self.order.first_key_value()
+        self.size += entry.weight;
+        match self.entries.insert(key, entry) {
+            Some(old) => {
+                self.size -= old.weight;
+                gone.push(old.block);
+            }
+            None => self.order.push_back(key),
+        }
+    }
+
+    /// Drops blocks until they have at most `limit` bytes, and puts them into `gone`.
+    pub(super) fn shrink(&mut self, limit: usize, gone: &mut Vec<B>) {
+        while self.size > limit
+            && let Some(key) = self.order.pop_front()
         {
-            self.remove(*oldest);
+            gone.extend(self.take(key));
         }
     }
 
     /// Drops the block with this first piece.
-    pub(crate) fn remove(&mut self, first: Key) {
-        if let Some((block, time)) = self.entries.remove(&first) {
-            self.size -= block.weight();
-            self.order.remove(&time);
-            self.reclaim(block);
-        }
+    pub(super) fn remove(&mut self, first: Key, gone: &mut Vec<B>) {
+        self.order.retain(|key| *key != first);
+        gone.extend(self.take(first));
     }
 
-    /// A buffer for a block of `len` bytes, with whatever in it.
-    pub(crate) fn buffer(&mut self, len: usize) -> Buffer {
-        Buffer::new(len, &mut self.spare)
+    /// Drops all blocks of a layer.
+    pub(super) fn remove_layer(&mut self, layer: u64, gone: &mut Vec<B>) {
+        self.order.retain(|key| key.0 != layer);
+        let keys: Vec<Key> = self.entries.range((layer, 0)..=(layer, usize::MAX)).map(|(key, _)| *key).collect();
+        gone.extend(keys.into_iter().filter_map(|key| self.take(key)));
     }
 
-    fn reclaim(&mut self, block: Decoded) {
-        if let Some(Buffer::Mapped(memory, _)) = Arc::into_inner(block).map(Block::into_buffer)
-            && self.spare.len() < SPARE
-        {
-            self.spare.push(memory);
-        }
+    fn take(&mut self, key: Key) -> Option<B> {
+        let entry = self.entries.remove(&key)?;
+        self.size -= entry.weight;
+        Some(entry.block)
     }
-}
-
-/// Whether a block holds a piece, when it begins as `first` says.
-fn holds(block: &Block, first: Key, key: Key) -> bool {
-    first.0 == key.0 && block.pieces().contains(&key.1)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use super::*;
-    use crate::layer::read::block::USUAL;
 
-    fn block(pieces: Range<usize>, len: usize) -> Decoded {
-        Arc::new(Block::new(pieces, Buffer::Owned(vec![0; len]), (Arc::new([]), 0)))
+    fn insert(cache: &mut Cache<usize>, layer: u64, pieces: Range<usize>, weight: usize) -> Vec<usize> {
+        let mut gone = Vec::new();
+        cache.insert(layer, Decoded { block: pieces.end, pieces, weight }, &mut gone);
+        cache.shrink(30, &mut gone);
+        gone
     }
 
     #[test]
-    fn what_was_not_read_for_the_longest_time_goes_first() {
-        let mut cache = Cache::new(30);
+    fn what_was_decoded_first_goes_first() {
+        let mut cache = Cache::new();
         for piece in 0..3 {
-            cache.insert(0, block(piece * 2..piece * 2 + 2, 10));
+            assert_eq!(insert(&mut cache, 0, piece * 2..piece * 2 + 2, 10), [0; 0]);
         }
-        assert!(cache.lookup((0, 1)).is_some());
-        cache.insert(1, block(0..1, 10));
-        let held: Vec<bool> = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)].map(|key| cache.holds(key)).to_vec();
-        assert_eq!((held, cache.size), (vec![true, true, false, false, true, true], 30));
-        assert!(cache.lookup((1, 1)).is_none() && cache.lookup((2, 0)).is_none());
-        cache.insert(1, block(1..2, 31));
-        assert_eq!((cache.size, cache.entries.len(), cache.order.len()), (0, 0, 0));
+        assert_eq!(cache.lookup((0, 1)), Some(2));
+        assert_eq!(insert(&mut cache, 1, 0..1, 10), [2]);
+        let held = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)].map(|key| cache.holds(key));
+        assert_eq!((held, cache.size()), ([false, false, true, true, true, true], 30));
+        assert_eq!((cache.lookup((1, 1)), cache.lookup((2, 0))), (None, None));
+        assert_eq!(insert(&mut cache, 1, 1..2, 31), [4, 6, 1, 2]);
+        assert_eq!((cache.size(), cache.entries.len(), cache.order.len()), (0, 0, 0));
     }
 
     #[test]
     fn of_blocks_with_one_start_the_longest_is_kept() {
-        let mut cache = Cache::new(100);
-        for end in [3, 2, 4] {
-            cache.insert(0, block(0..end, end * 10));
+        let mut cache = Cache::new();
+        for (end, gone) in [(3, vec![]), (2, vec![2]), (4, vec![3])] {
+            assert_eq!(insert(&mut cache, 0, 0..end, end), gone);
             assert!(cache.holds((0, end - 1)));
         }
-        assert_eq!((cache.size, cache.entries.len(), cache.order.len()), (40, 1, 1));
+        assert_eq!((cache.size(), cache.entries.len(), cache.order.len()), (4, 1, 1));
     }
 
     #[test]
-    fn mapped_memory_is_used_again() {
-        let mut cache = Cache::new(USUAL);
-        for len in [USUAL / 2, USUAL / 2 + 1, USUAL + 1] {
-            let buffer = cache.buffer(len);
-            assert_eq!(buffer.len(), len);
-            cache.insert(0, Arc::new(Block::new(len..len + 1, buffer, (Arc::new([]), 0))));
+    fn a_layer_that_goes_takes_its_blocks_with_it() {
+        let mut cache = Cache::new();
+        for layer in 0..3 {
+            insert(&mut cache, layer, 0..1, 5);
+            insert(&mut cache, layer, 7..8, 5);
         }
-        assert_eq!((cache.size, cache.spare.len()), (0, 1));
-        let at = cache.spare[0].as_ptr();
-        let again = cache.buffer(USUAL - 1);
-        assert_eq!((again.as_ptr(), again.len(), cache.spare.len()), (at, USUAL - 1, 0));
-        for piece in 0..2 * SPARE {
-            cache.insert(
-                0,
-                Arc::new(Block::new(piece..piece + 1, Buffer::new(USUAL, &mut Vec::new()), (Arc::new([]), 0))),
-            );
-        }
-        assert_eq!((cache.size, cache.spare.len()), (USUAL, SPARE));
+        let mut gone = Vec::new();
+        cache.remove_layer(1, &mut gone);
+        assert_eq!((gone, cache.size(), cache.order.len()), (vec![1, 8], 20, 4));
+        assert_eq!([(0, 7), (1, 0), (1, 7), (2, 0)].map(|key| cache.holds(key)), [true, false, false, true]);
     }
 }

@@ -13,7 +13,7 @@ use crate::layer::index::{BlobOffset, Codec, Digests, Index, ResumePoint, WINDOW
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
 /// Pieces decoded in one go, counted from the start of a span.
-const BLOCK: usize = 4;
+pub(super) const BLOCK: usize = 4;
 /// Steps without a byte read or written after which a decoder is stuck.
 const IDLE: u32 = 3;
 
@@ -113,16 +113,6 @@ impl Cursor {
     /// Its memory, for the next.
     pub(crate) fn into_input(self) -> Vec<u8> {
         self.input
-    }
-
-    /// The piece it stands before.
-    pub(crate) const fn next(&self) -> usize {
-        self.next
-    }
-
-    /// Whether it is through its span.
-    pub(crate) const fn is_done(&self) -> bool {
-        self.next == self.span.end
     }
 
     /// The blob it decodes.

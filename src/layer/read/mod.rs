@@ -4,7 +4,18 @@ mod block;
 mod cache;
 mod content;
 mod cursor;
+#[cfg(test)]
+mod fixture;
+mod gate;
+#[cfg(test)]
+mod interleavings;
 mod pool;
+mod resting;
+mod runs;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod ticket;
 
 pub(crate) use content::DiffSource;
 pub(crate) use cursor::{Damaged, IndexedBlob};
