@@ -334,11 +334,18 @@ impl Shared {
         let buffer = self.memory.buffer(cursor.len_of(&pieces));
         let block = cursor.advance(pieces, buffer)?;
         self.decoded.fetch_add(block.len() as u64, Ordering::Relaxed);
-        if task == Task::Ahead {
-            // It will be read, and is still near the processor.
+        // It will be read, and is still near the processor. A worker that is alone leaves it to the readers, which have the
+        // other processors.
+        if task == Task::Ahead && self.is_crowded() {
             block.verify(&cursor.layer().index);
         }
         Ok(Arc::new(block))
+    }
+
+    /// Whether several workers are at work, and none is idle.
+    fn is_crowded(&self) -> bool {
+        let crew = &self.lock().crew;
+        crew.count > 1 && crew.idle == 0
     }
 
     fn input(&self) -> Vec<u8> {
