@@ -58,14 +58,20 @@ pub(super) fn run(
 /// Whether the processor can cut bits out of a word in one instruction. Tests may say that it cannot.
 #[cfg(target_arch = "x86_64")]
 fn has_bmi2() -> bool {
-    #[cfg(test)]
-    if tests::PORTABLE.get() {
+    #[cfg(any(test, fuzzing))]
+    if PORTABLE.get() {
         return false;
     }
     std::arch::is_x86_feature_detected!("bmi1")
         && std::arch::is_x86_feature_detected!("bmi2")
         && std::arch::is_x86_feature_detected!("lzcnt")
         && std::arch::is_x86_feature_detected!("popcnt")
+}
+
+#[cfg(any(test, fuzzing))]
+thread_local! {
+    /// Makes this thread decode as on a processor without BMI2.
+    pub(super) static PORTABLE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// # Safety
@@ -400,15 +406,8 @@ unsafe fn copy_8(from: *const u8, to: *mut u8) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::cell::Cell;
-
+mod tests {
     use super::*;
-
-    thread_local! {
-        /// Makes this thread decode as on a processor without BMI2.
-        pub(in super::super) static PORTABLE: Cell<bool> = const { Cell::new(false) };
-    }
 
     #[test]
     fn copies_repeat_what_they_write() {

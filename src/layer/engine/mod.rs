@@ -13,6 +13,8 @@ mod codes;
 mod decoder;
 mod gzip;
 mod inflate;
+#[cfg(any(test, fuzzing))]
+mod judge;
 mod member;
 mod problem;
 mod room;

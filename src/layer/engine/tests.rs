@@ -3,37 +3,13 @@
 
 use std::io::Read as _;
 
-use super::codes::tests::PORTABLE;
+use super::codes::PORTABLE;
 use super::inflate::Inflate;
+use super::judge::{End, Numbers, Split, by_engine, by_zlib, from_place, places, watched};
 use super::problem::Problem;
-use super::room::{Flow, MARGIN, Room};
+use super::room::{Flow, Room};
 use super::{Checks, Decoder};
-use crate::layer::index::{BitOffset, BlobOffset, Codec, ResumePoint, UsedBytes, WINDOW};
-
-/// Numbers that are the same in every run (xorshift64*).
-pub(super) struct Numbers(u64);
-
-impl Numbers {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 20
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.below(256) as u8
-    }
-}
+use crate::layer::index::{BitOffset, BlobOffset, Codec, ResumePoint, WINDOW};
 
 /// Words, noise and repetitions of all lengths and distances.
 fn content(numbers: &mut Numbers) -> Vec<u8> {
@@ -92,76 +68,6 @@ fn damage(stream: &mut Vec<u8>, numbers: &mut Numbers) {
     }
 }
 
-/// How a stream ends.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// Whole, with so many bytes of input.
-    Whole(usize),
-    Cut,
-    Wrong,
-}
-
-fn by_zlib(stream: &[u8], most: usize) -> (End, Vec<u8>) {
-    let mut content = Vec::with_capacity(most);
-    let mut decoder = flate2::Decompress::new(false);
-    let end = match decoder.decompress_vec(stream, &mut content, flate2::FlushDecompress::None) {
-        Ok(flate2::Status::StreamEnd) => End::Whole(decoder.total_in() as usize),
-        Ok(_) => End::Cut,
-        Err(_) => End::Wrong,
-    };
-    (end, content)
-}
-
-/// How a stream is handed to the engine.
-struct Split {
-    /// Bytes of input, and of output, at a time.
-    input: usize,
-    output: usize,
-    /// Bytes of history that stand in the buffer; the others are in the window.
-    near: usize,
-    /// Bytes of the buffer behind what is wanted.
-    margin: usize,
-}
-
-impl Split {
-    fn any(numbers: &mut Numbers) -> Self {
-        let (input, output) = (numbers.below(18), numbers.below(18));
-        Self {
-            input: 1 + numbers.below(1 << input),
-            output: 1 + numbers.below(1 << output),
-            near: [0, WINDOW, numbers.below(WINDOW)][numbers.below(3)],
-            margin: [0, 100, MARGIN, 700][numbers.below(4)],
-        }
-    }
-}
-
-fn by_engine(stream: &[u8], split: &Split, most: usize) -> (End, Vec<u8>) {
-    let mut inflate = Inflate::new();
-    let (mut content, mut from) = (Vec::new(), 0);
-    while content.len() < most {
-        let input = &stream[from..stream.len().min(from + split.input)];
-        let near = content.len() - split.near.min(content.len());
-        let window = content[near.saturating_sub(WINDOW)..near].to_vec();
-        let mut buffer = content[near..].to_vec();
-        let (at, enough) = (buffer.len(), buffer.len() + split.output);
-        buffer.resize(enough + split.margin, 0xa5);
-        let room = Room { buffer: &mut buffer, at, enough, window: &window };
-        let Ok(step) = inflate.inflate(input, room) else { return (End::Wrong, content) };
-        assert!(step.consumed <= input.len() && at + step.produced <= buffer.len());
-        content.truncate(near);
-        content.extend_from_slice(&buffer[..at + step.produced]);
-        from += step.consumed;
-        match step.flow {
-            Flow::Input if from == stream.len() => return (End::Cut, content),
-            Flow::Input => assert_eq!(step.consumed, input.len()),
-            Flow::End => return (End::Whole(from), content),
-            Flow::Full => assert_eq!(at + step.produced, buffer.len()),
-            Flow::Enough => assert!(at + step.produced >= enough && at + step.produced < enough + 261),
-        }
-    }
-    (End::Cut, content)
-}
-
 #[test]
 fn oracle_zlib_and_libdeflate_take_the_same_streams() {
     const MOST: usize = 400_000;
@@ -212,55 +118,6 @@ fn prop_any_split_of_input_and_output_gives_the_same() {
             }
         }
     }
-}
-
-/// All places between codes of a stream, with the bytes before each.
-fn places(stream: &[u8], size: usize) -> Vec<(BitOffset, BitOffset, usize)> {
-    let mut inflate = Inflate::new();
-    let mut buffer = vec![0; size + MARGIN];
-    let (mut places, mut from, mut at) = (Vec::new(), 0, 0);
-    loop {
-        let room = Room { buffer: &mut buffer, at, enough: at + 1, window: &[] };
-        let step = inflate.inflate(&stream[from..], room).unwrap();
-        (from, at) = (from + step.consumed, at + step.produced);
-        if step.flow == Flow::End {
-            return places;
-        }
-        let (position, block) = inflate.position().unwrap();
-        places.push((position, block, at));
-    }
-}
-
-/// What comes out behind a place, over a window with nothing in it but what was used.
-fn from_place(stream: &[u8], place: (BitOffset, BitOffset), window: &[u8], size: usize) -> Vec<u8> {
-    let (position, block) = place;
-    let mut inflate = Inflate::new();
-    let header = &stream[(block.0 / 8) as usize..];
-    inflate.start_within(block, header, position, window.len()).unwrap();
-    assert_eq!(inflate.position(), Some((position, block)));
-    let mut buffer = vec![0; size + MARGIN];
-    let room = Room { buffer: &mut buffer, at: 0, enough: usize::MAX, window };
-    let step = inflate.inflate(&stream[(position.0 / 8) as usize..], room).unwrap();
-    assert_eq!(step.flow, Flow::End);
-    buffer.truncate(step.produced);
-    buffer
-}
-
-/// What is used of the window before a place, and what comes out.
-fn watched(stream: &[u8], content: &[u8], place: (BitOffset, BitOffset, usize)) -> (UsedBytes, Vec<u8>) {
-    let (position, block, at) = place;
-    let mut window = vec![0; WINDOW.saturating_sub(at)];
-    window.extend_from_slice(&content[at.saturating_sub(WINDOW)..at]);
-    let mut inflate = Inflate::new();
-    inflate.start_within(block, &stream[(block.0 / 8) as usize..], position, WINDOW).unwrap();
-    inflate.watch();
-    let mut buffer = vec![0; content.len() - at + MARGIN];
-    let room = Room { buffer: &mut buffer, at: 0, enough: usize::MAX, window: &window };
-    inflate.inflate(&stream[(position.0 / 8) as usize..], room).unwrap();
-    let used = inflate.watched().unwrap();
-    let window: &[u8; WINDOW] = window.as_slice().try_into().unwrap();
-    let sparse = crate::layer::index::spread(&used.keep(window)).unwrap();
-    (used, sparse.to_vec())
 }
 
 #[test]

@@ -22,6 +22,6 @@ pub(crate) use part::Digests;
 pub(crate) use resume::ResumePoint;
 pub use toc::Toc;
 pub(crate) use toc::TocBuilder;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use window::spread;
 pub(crate) use window::{UsedBytes, WINDOW};
