@@ -46,7 +46,7 @@
 //!    indexed; what is decoded later is checked against the digests of its pieces, and so is an index whenever a part of
 //!    it is used. Kept by the `damage_` tests.
 //! 5. **Parsers never panic and never trust a length; what they take is in proportion to what they are given.** Kept by
-//!    the tables of hostile input beside each parser, by `tests/hostile`, and by the fuzz targets in `tests/fuzz`.
+//!    the tables of hostile input beside each parser, by `tests/hostile`, and by the targets of `tools/fuzz`.
 //! 6. **Memory does not grow with content.** It grows with the number of files and with a cache of fixed size. Kept by
 //!    the counting tests and shown by the benchmarks.
 //! 7. **Nothing is written but the blob store and its indexes.** Kept by the mount tests, which look at the disk.
@@ -80,3 +80,7 @@ pub mod serve;
 pub mod vm;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;

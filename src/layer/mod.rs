@@ -26,6 +26,8 @@
 
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gunzip;
 mod index;
 mod layers;

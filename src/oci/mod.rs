@@ -17,6 +17,8 @@ mod closure;
 mod config;
 mod credentials;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod image;
 mod manifest;
 mod media_type;

@@ -92,7 +92,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const HEADER: usize = 0x250;
 
 /// The gzip stream of a kernel: all of it, or the payload of a bzImage (Linux x86 boot protocol, 2.08 and later).
-fn payload(kernel: &Content) -> Result<Result<Content, &'static str>, ReadError> {
+pub(super) fn payload(kernel: &Content) -> Result<Result<Content, &'static str>, ReadError> {
     let source = kernel.source()?;
     let mut header = [0; HEADER];
     let len = usize::try_from(source.size()).map_or(HEADER, |size| size.min(HEADER));

@@ -22,6 +22,8 @@ mod devices;
 mod error;
 mod files;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host_file;
 mod init;
 mod json;

@@ -12,6 +12,13 @@ impl Numbers {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
+    /// Numbers that the first four bytes of `data` choose, and the other bytes.
+    pub(crate) fn of(data: &[u8]) -> (Self, &[u8]) {
+        let (seed, rest) = data.split_at(data.len().min(4));
+        let seed = seed.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        (Self::new(seed), rest)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

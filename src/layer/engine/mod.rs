@@ -11,6 +11,8 @@
 mod bits;
 mod codes;
 mod decoder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gzip;
 mod inflate;
 #[cfg(any(test, fuzzing))]
@@ -23,6 +25,8 @@ mod zstd;
 
 pub(crate) use decoder::{Decoder, sniff};
 pub(crate) use inflate::HEADER_MAX;
+#[cfg(any(test, fuzzing))]
+pub(crate) use judge::Numbers;
 pub(crate) use member::Checks;
 pub(crate) use problem::Problem;
 pub(crate) use room::{Flow, MARGIN, Room};

@@ -6,6 +6,8 @@ mod columns;
 mod draft;
 mod entry;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 mod offset;
 mod part;

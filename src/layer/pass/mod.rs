@@ -2,6 +2,8 @@
 
 mod build;
 mod cut;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod header;
 mod pax;
 mod sparse;

@@ -1,0 +1,53 @@
+//! Fuzz target of a whole layer: whatever a blob is, reads of it equal what it decodes to.
+
+use std::sync::Arc;
+
+use super::engine::Numbers;
+use super::engine::fuzz::{MOST, whole};
+pub use super::engine::fuzz::{gzip, inflate, zstd};
+use super::engine::sniff;
+pub use super::index::fuzz::{index, toc};
+use super::index::{Index, IndexBytes};
+pub use super::pass::fuzz::tar;
+use super::pass::{Expected, Plan, Scanner, Transfer, pass};
+use super::read::{DiffSource, IndexedBlob, Pool};
+use crate::base::Digest;
+use crate::extent::{Bytes, Source as _};
+
+/// Reads of one diff.
+const READS: usize = 12;
+
+/// A blob of any compression, with or without a tar in it.
+///
+/// Inputs start with four bytes that choose span size, cache and reads, see [`Numbers::of`].
+pub fn blob(data: &[u8]) {
+    let (mut numbers, blob) = Numbers::of(data);
+    let Ok(codec) = sniff(blob) else { return };
+    let decoded = whole(codec, blob, &mut numbers);
+    if decoded.out.len() >= MOST {
+        return;
+    }
+    let span_size = 1 << (8 + numbers.below(10));
+    let scanner = (numbers.below(4) == 0).then(|| Scanner::new(0));
+    let has_scanner = scanner.is_some();
+    let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
+    let transfer = Transfer { input: &mut &*blob, copy: None, progress: &|_| {} };
+    let draft = match pass(transfer, &expected, Plan { span_size, scanner }) {
+        Ok(draft) => draft,
+        Err(_) if has_scanner || blob.is_empty() => return,
+        Err(error) => return assert!(decoded.end != Ok(true), "{error}"),
+    };
+    assert_eq!((draft.diff_size, draft.diff_id), (decoded.out.len() as u64, Digest::of(&decoded.out)));
+    let subject = Digest::of(b"");
+    let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject).expect("it was just encoded");
+    let pool = Arc::new(Pool::new(numbers.below(2 * MOST), 0));
+    let layer =
+        IndexedBlob { id: pool.new_id(), name: String::new(), blob: Arc::new(Bytes(blob.into())), index, forget: None };
+    let diff = DiffSource { layer: Arc::new(layer), pool };
+    for _ in 0..READS {
+        let start = numbers.below(decoded.out.len() + 1);
+        let mut bytes = vec![0; numbers.below(decoded.out.len() - start + 1)];
+        diff.read_at(&mut bytes, start as u64).expect("what was indexed can be read");
+        assert!(bytes == decoded.out[start..start + bytes.len()], "other bytes at {start}");
+    }
+}

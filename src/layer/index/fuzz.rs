@@ -1,0 +1,89 @@
+//! Fuzz targets of an index file: whatever its bytes are, what it answers lies within its bounds.
+
+use super::file::{Index, IndexBytes, PIECE_MAX};
+use super::layout::{HEAD, SPAN, long};
+use super::offset::DiffOffset;
+use super::toc::Toc;
+use crate::base::Digest;
+
+/// Where the head keeps the digest of what it is about, the digests of what follows it, and its own.
+const SUBJECT: usize = 32;
+const DIGESTS: usize = 128;
+const OWN_DIGEST: usize = 224;
+/// Where the record of a span keeps the offset of its part, and the digest of that.
+const PART: usize = 24;
+const PART_DIGEST: usize = 32;
+
+/// An index file, as it is and with right digests.
+pub fn index(data: &[u8]) {
+    look(data.to_vec());
+    if let Some(sealed) = sealed(data) {
+        look(sealed);
+    }
+}
+
+/// The columns of a table of contents, before they are packed.
+pub fn toc(data: &[u8]) {
+    let packed = zstd::bulk::compress(data, 1).expect("compressing to memory fails only without memory");
+    if let Some(toc) = Toc::decode(&packed, data.len() as u64) {
+        walk(&toc);
+    }
+}
+
+fn walk(toc: &Toc) {
+    let mut count = 0;
+    let each = toc.each(|_| {
+        count += 1;
+        Ok::<_, ()>(())
+    });
+    assert!(each.is_ok() && count <= toc.len());
+}
+
+/// Opens an index and asks for everything it knows.
+fn look(bytes: Vec<u8>) {
+    let Some(subject) = bytes.get(SUBJECT..SUBJECT + 32).and_then(|subject| subject.try_into().ok()) else { return };
+    let subject = Digest::from_bytes(subject);
+    let Some((index, toc)) = Index::open(IndexBytes::Memory(bytes), &subject) else { return };
+    walk(&toc);
+    let mut at = 0;
+    while at < index.diff_size() {
+        let piece = index.piece_at(DiffOffset(at));
+        let range = index.piece(piece);
+        assert!(range.start == at && range.end > at && range.end - at <= PIECE_MAX as u64, "piece {piece}: {range:?}");
+        assert_eq!(index.piece_at(DiffOffset(range.end - 1)), piece);
+        let span = index.span_of(piece);
+        let pieces = index.pieces_of(span);
+        assert!(pieces.contains(&piece) && index.start(span).byte() <= index.blob_end(span), "span {span}");
+        if piece == pieces.start {
+            let part = index.part(span);
+            assert!(part.is_none_or(|part| part.digests.len() == pieces.len()));
+        }
+        at = range.end;
+    }
+}
+
+/// The same file with right digests, as far as its lengths allow.
+fn sealed(data: &[u8]) -> Option<Vec<u8>> {
+    let mut file = data.to_vec();
+    let field = |at| usize::try_from(long(data, at)).ok();
+    data.get(..HEAD)?;
+    let [spans, pieces, toc] = [field(96)?, field(104)?, field(112)?];
+    let spans_len = spans.checked_mul(SPAN)?;
+    let toc_at = pieces.checked_mul(8)?.checked_add(spans_len)?.checked_add(HEAD)?;
+    let parts_at = toc_at.checked_add(toc)?;
+    data.get(parts_at..)?;
+    for span in 0..spans {
+        let record = HEAD + span * SPAN;
+        let end = if span + 1 < spans { long(data, record + SPAN + PART) } else { (data.len() - parts_at) as u64 };
+        let part = usize::try_from(long(data, record + PART)).ok()?..usize::try_from(end).ok()?;
+        let digest = data[parts_at..].get(part).map(blake3::hash)?;
+        file[record + PART_DIGEST..][..32].copy_from_slice(digest.as_bytes());
+    }
+    for (at, range) in [HEAD..toc_at, toc_at..parts_at, parts_at..data.len()].into_iter().enumerate() {
+        let digest = blake3::hash(&file[range]);
+        file[DIGESTS + 32 * at..][..32].copy_from_slice(digest.as_bytes());
+    }
+    let digest = blake3::hash(&file[..OWN_DIGEST]);
+    file[OWN_DIGEST..HEAD].copy_from_slice(digest.as_bytes());
+    Some(file)
+}

@@ -1,0 +1,4 @@
+//! Image configs.
+#![no_main]
+
+lkit_fuzz::target!(config);

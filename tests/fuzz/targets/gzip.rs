@@ -1,0 +1,4 @@
+//! Members of gzip.
+#![no_main]
+
+lkit_fuzz::target!(gzip);

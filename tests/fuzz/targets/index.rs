@@ -1,0 +1,4 @@
+//! Index files.
+#![no_main]
+
+lkit_fuzz::target!(index);

@@ -1,0 +1,4 @@
+//! Deflate streams.
+#![no_main]
+
+lkit_fuzz::target!(inflate);

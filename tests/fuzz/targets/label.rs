@@ -1,0 +1,4 @@
+//! The labels of images.
+#![no_main]
+
+lkit_fuzz::target!(label);

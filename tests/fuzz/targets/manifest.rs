@@ -1,0 +1,4 @@
+//! Manifests and image indexes.
+#![no_main]
+
+lkit_fuzz::target!(manifest);

@@ -1,0 +1,4 @@
+//! Heads of kernel files.
+#![no_main]
+
+lkit_fuzz::target!(pe);

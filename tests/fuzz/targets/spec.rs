@@ -1,0 +1,4 @@
+//! Specs.
+#![no_main]
+
+lkit_fuzz::target!(spec);

@@ -1,0 +1,4 @@
+//! Tars.
+#![no_main]
+
+lkit_fuzz::target!(tar);

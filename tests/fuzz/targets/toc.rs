@@ -1,0 +1,4 @@
+//! Columns of tables of contents.
+#![no_main]
+
+lkit_fuzz::target!(toc);

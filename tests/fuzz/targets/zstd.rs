@@ -1,0 +1,4 @@
+//! Frames of zstd.
+#![no_main]
+
+lkit_fuzz::target!(zstd);
