@@ -4,5 +4,8 @@ mod damage;
 mod fixture;
 mod lazy;
 mod nested;
+#[path = "../common/properties.rs"]
+mod properties;
+mod props;
 mod reads;
 mod tars;

@@ -6,5 +6,8 @@ mod golden;
 #[path = "../common/layout.rs"]
 mod layout;
 mod lazy;
+#[path = "../common/properties.rs"]
+mod properties;
 mod system;
 mod tree_model;
+mod tree_props;

@@ -3,12 +3,16 @@
 
 use std::io::Read as _;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::codes::PORTABLE;
 use super::inflate::Inflate;
 use super::judge::{End, Numbers, Split, by_engine, by_zlib, from_place, places, watched};
 use super::problem::Problem;
 use super::room::{Flow, Room};
 use super::{Checks, Decoder};
+use crate::layer::index::tests::cases;
 use crate::layer::index::{BitOffset, BlobOffset, Codec, ResumePoint, WINDOW};
 
 /// Words, noise and repetitions of all lengths and distances.
@@ -215,5 +219,68 @@ fn damage_to_the_frame_of_a_member_is_told() {
     assert_eq!(with(file.len() - 1, 1), Problem::Size);
     for len in 1..file.len() {
         assert_eq!(gunzip(&file[..len], 7).unwrap_err(), Problem::Start, "{len}");
+    }
+}
+
+/// A part of what is compressed.
+#[derive(Clone, Debug)]
+enum Part {
+    Bytes(Vec<u8>),
+    Run(u8, usize),
+    /// So many bytes again, from so far back.
+    Again(usize, usize),
+}
+
+fn whole(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        match part {
+            Part::Bytes(more) => bytes.extend_from_slice(more),
+            Part::Run(byte, len) => bytes.resize(bytes.len() + len, *byte),
+            Part::Again(back, len) => {
+                let start = bytes.len().saturating_sub(*back);
+                let len = (*len).min(bytes.len() - start);
+                bytes.extend_from_within(start..start + len);
+            }
+        }
+    }
+    bytes
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        vec(any::<u8>(), 0..300).prop_map(Part::Bytes),
+        (any::<u8>(), 0..2000_usize).prop_map(|(byte, len)| Part::Run(byte, len)),
+        (1..33_000_usize, 3..600_usize).prop_map(|(back, len)| Part::Again(back, len)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn prop_any_stream_of_any_writer_decodes_in_any_pieces_and_from_any_code(
+        parts in vec(part(), 0..60),
+        seed in any::<u32>(),
+    ) {
+        let content = whole(&parts);
+        let stream = compressed(&content, &mut Numbers::new(seed.into()));
+        let split = Split { input: stream.len().max(1), output: content.len() + 1, near: WINDOW, margin: 0 };
+        prop_assert_eq!(by_engine(&stream, &split, usize::MAX), (End::Whole(stream.len()), content));
+        super::fuzz::inflate(&[&seed.to_be_bytes()[..], &stream].concat());
+    }
+
+    #[test]
+    fn prop_a_damaged_stream_is_judged_as_zlib_judges_it(
+        parts in vec(part(), 0..20),
+        seed in any::<u32>(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut stream = compressed(&whole(&parts), &mut Numbers::new(seed.into()));
+        for (at, byte) in damage {
+            let at = at.index(stream.len());
+            stream[at] = byte;
+        }
+        super::fuzz::inflate(&[&seed.to_be_bytes()[..], &stream].concat());
     }
 }

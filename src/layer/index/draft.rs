@@ -28,6 +28,7 @@ pub(crate) struct Piece {
 }
 
 /// What one pass over a blob finds out.
+#[derive(Debug)]
 pub(crate) struct Draft {
     /// How the blob is compressed.
     pub(crate) codec: Codec,

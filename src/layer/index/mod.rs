@@ -12,6 +12,8 @@ mod layout;
 mod offset;
 mod part;
 mod resume;
+#[cfg(test)]
+pub(crate) mod tests;
 mod toc;
 mod window;
 
