@@ -13,23 +13,6 @@ use crate::extent::Bytes;
 use crate::format::{Section, uki};
 use crate::spec::{self, Input, MetadataFormat};
 
-/// All targets by name; those of `tests/fuzz/targets`, and folders of `tests/fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
-    ("blob", blob),
-    ("config", config),
-    ("gzip", gzip),
-    ("index", index),
-    ("inflate", inflate),
-    ("kernel", kernel),
-    ("label", label),
-    ("manifest", manifest),
-    ("pe", pe),
-    ("spec", spec),
-    ("tar", tar),
-    ("toc", toc),
-    ("zstd", zstd),
-];
-
 /// Texts of a spec, with a NUL between one and the next.
 pub fn spec(data: &[u8]) {
     let texts = data.split(|byte| *byte == 0).enumerate();
@@ -81,6 +64,25 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+
+    type Target = fn(&[u8]);
+
+    /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
+    const TARGETS: [(&str, Target); 13] = [
+        ("blob", blob),
+        ("config", config),
+        ("gzip", gzip),
+        ("index", index),
+        ("inflate", inflate),
+        ("kernel", kernel),
+        ("label", label),
+        ("manifest", manifest),
+        ("pe", pe),
+        ("spec", spec),
+        ("tar", tar),
+        ("toc", toc),
+        ("zstd", zstd),
+    ];
 
     fn files(below: &str) -> Vec<PathBuf> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(below);

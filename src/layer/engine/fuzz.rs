@@ -113,8 +113,9 @@ fn decode(mut decoder: Decoder, file: &[u8], numbers: &mut Numbers) -> Decoded {
     let mut decoded = Decoded { out: Vec::new(), frames: Vec::new(), end: Ok(true) };
     let (mut at, mut idle) = (0, 0);
     while idle < IDLE && decoded.out.len() < MOST {
-        let piece = &file[at..file.len().min(at + input)];
+        let piece = &file[at..file.len().min(at + input.max(file.len() / PIECES))];
         let start = decoded.out.len();
+        let output = output.max(start / PIECES);
         decoded.out.resize(start + output, 0);
         let room = Room { buffer: &mut decoded.out, at: start, enough: usize::MAX, window: &[] };
         let step = decoder.step(piece, room);

@@ -13,6 +13,8 @@ const OWN_DIGEST: usize = 224;
 /// Where the record of a span keeps the offset of its part, and the digest of that.
 const PART: usize = 24;
 const PART_DIGEST: usize = 32;
+/// Bytes of blob and diff that are no longer a small example.
+const LARGE: u64 = 4 << 20;
 
 /// An index file, as it is and with right digests.
 pub fn index(data: &[u8]) {
@@ -39,8 +41,11 @@ fn walk(toc: &Toc) {
     assert!(each.is_ok() && count <= toc.len());
 }
 
-/// Opens an index and asks for everything it knows.
+/// Opens an index and asks for everything it knows. One of a large layer is let be: its table may be as large.
 fn look(bytes: Vec<u8>) {
+    if bytes.get(..HEAD).is_none_or(|head| long(head, 16).max(long(head, 24)) > LARGE) {
+        return;
+    }
     let Some(subject) = bytes.get(SUBJECT..SUBJECT + 32).and_then(|subject| subject.try_into().ok()) else { return };
     let subject = Digest::from_bytes(subject);
     let Some((index, toc)) = Index::open(IndexBytes::Memory(bytes), &subject) else { return };
