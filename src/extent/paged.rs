@@ -9,7 +9,7 @@ use super::slice::check_range;
 use super::{ExtentMap, MapBuilder, Measure, ReadError, Sink, Source};
 
 /// A layout in pages of a few entries, each of which can be laid out by itself once its offset is known.
-pub trait PagedLayout: Send + Sync {
+pub trait PagedLayout: Send + Sync + 'static {
     /// Number of pages.
     fn pages(&self) -> usize;
 

@@ -1,5 +1,6 @@
 //! The one way bytes are read: a size, and any range of it.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use crate::base::{ErrorKind, Fault};
 
 /// Bytes at offsets. Immutable: the same range always reads the same, or fails.
-pub trait Source: Send + Sync {
+pub trait Source: Any + Send + Sync {
     /// Size in bytes.
     fn size(&self) -> u64;
 

@@ -18,7 +18,7 @@ where
     Arc::new(Table { entries, entry })
 }
 
-impl<const N: usize, F: Fn(u64) -> [u8; N] + Send + Sync> Source for Table<N, F> {
+impl<const N: usize, F: Fn(u64) -> [u8; N] + Send + Sync + 'static> Source for Table<N, F> {
     fn size(&self) -> u64 {
         self.entries * N as u64
     }

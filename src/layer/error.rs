@@ -93,6 +93,9 @@ pub enum Error {
     /// An index that was right when it was opened no longer is.
     #[error("its index was damaged since it was opened")]
     DamagedIndex,
+    /// The index of a layer would be larger than any that lkit opens.
+    #[error("it has more files than the index of a layer can hold")]
+    IndexTooLarge,
     /// The bytes could not be read.
     #[error("cannot read the blob")]
     Read(#[source] std::io::Error),
@@ -152,7 +155,7 @@ impl Fault for Error {
             | Self::TrailerSize { .. }
             | Self::Damaged(_)
             | Self::DamagedIndex => ErrorKind::Corrupt,
-            Self::Compression(_) | Self::Window => ErrorKind::Unsupported,
+            Self::Compression(_) | Self::Window | Self::IndexTooLarge => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Read(_) | Self::Store(_) => ErrorKind::Io,
@@ -179,6 +182,7 @@ impl Fault for Error {
             | Self::Cut(_)
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
+            | Self::IndexTooLarge
             | Self::Read(_)
             | Self::Store(_) => None,
         }

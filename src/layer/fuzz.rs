@@ -10,7 +10,7 @@ pub use super::index::fuzz::{index, toc};
 use super::index::{Index, IndexBytes};
 pub use super::pass::fuzz::tar;
 use super::pass::{Expected, Plan, Scanner, Transfer, pass};
-use super::read::{DiffSource, IndexedBlob, Pool};
+use super::read::{Diff, IndexedBlob, Pool};
 use crate::base::Digest;
 use crate::extent::{Bytes, Source as _};
 
@@ -43,7 +43,7 @@ pub fn blob(data: &[u8]) {
     let pool = Arc::new(Pool::new(numbers.below(2 * MOST), 0));
     let layer =
         IndexedBlob { id: pool.new_id(), name: String::new(), blob: Arc::new(Bytes(blob.into())), index, forget: None };
-    let diff = DiffSource { layer: Arc::new(layer), pool };
+    let diff = Diff::new(Digest::of(b""), Arc::new(layer), pool);
     for _ in 0..READS {
         let start = numbers.below(decoded.out.len() + 1);
         let mut bytes = vec![0; numbers.below(decoded.out.len() - start + 1)];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use super::error::Error;
 use super::index::{Draft, Index, IndexBytes, Toc};
 use super::pass::{self, Expected, Plan, Scanner, Transfer};
-use super::read::{Damaged, DiffSource, IndexedBlob, Pool};
+use super::read::{Damaged, Diff, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, give_back};
 use crate::blob::{Blob, Fetch, Store};
 use crate::extent::SharedSource;
@@ -71,7 +71,7 @@ impl Layer {
     }
 }
 
-type OpenDiffs = Vec<(Digest, Weak<DiffSource>)>;
+type OpenDiffs = Vec<(Digest, Weak<Diff>)>;
 
 /// Opens layers over a store. All layers it opens share one cache of decoded content.
 pub struct Layers {
@@ -203,13 +203,16 @@ impl Layers {
         match self.kept(key, subject)? {
             Some(kept) => Ok(kept),
             // Somebody cleans the cache just now.
-            None => Ok(Self::in_memory(bytes, subject)),
+            None => Self::in_memory(bytes, subject),
         }
     }
 
     /// Opens an index that is not kept.
-    pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest) -> (Index, Toc) {
-        Index::open(IndexBytes::Memory(bytes), subject).expect("what was just encoded is sound")
+    ///
+    /// # Errors
+    /// When it is larger than lkit takes.
+    pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest) -> Result<(Index, Toc), Error> {
+        Index::open(IndexBytes::Memory(bytes), subject).ok_or(Error::IndexTooLarge)
     }
 
     /// The diff of an indexed blob: the one in use, if there is one, so that its content is cached once.
@@ -218,17 +221,10 @@ impl Layers {
         open.retain(|(_, diff)| diff.strong_count() > 0);
         let in_use = open.iter().filter(|(of, _)| *of == subject).find_map(|(_, diff)| diff.upgrade());
         in_use.unwrap_or_else(|| {
-            let diff = Arc::new(DiffSource { layer: Arc::new(open_blob()), pool: self.pool.clone() });
+            let diff = Arc::new(Diff::new(subject, Arc::new(open_blob()), self.pool.clone()));
             open.push((subject, Arc::downgrade(&diff)));
             diff
         })
-    }
-
-    /// What the index of a diff is about, if `source` is one that is open.
-    pub(super) fn subject_of(&self, source: &SharedSource) -> Option<Digest> {
-        let open = self.open_diffs();
-        let found = open.iter().find(|(_, diff)| std::ptr::addr_eq(diff.as_ptr(), Arc::as_ptr(source)));
-        found.map(|(subject, _)| *subject)
     }
 
     fn open_diffs(&self) -> MutexGuard<'_, OpenDiffs> {

@@ -12,7 +12,7 @@ use super::gunzip::Gunzip;
 use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
 use super::pass::{self, Expected, Plan, Scanner, Transfer};
-use super::read::IndexedBlob;
+use super::read::{Diff, IndexedBlob};
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource, Slice, Source};
 
@@ -76,7 +76,7 @@ impl Layers {
 
     /// The index of a file in a layer: kept, or made now.
     fn index_nested(&self, file: &Inner, content: Content) -> Result<(Digest, Index, Toc), Error> {
-        let outer = self.subject_of(&file.source);
+        let outer = Diff::subject_of(&*file.source);
         let subject = file.subject(outer.as_ref(), content == Content::Tar);
         let key = outer.map(|outer| format!("{}-{}", outer.hex(), &subject.hex()[..32]));
         let _guard = key.iter().map(|_| self.store.lock(&subject)).next().transpose()?;
@@ -84,7 +84,7 @@ impl Layers {
         let (index, toc) = match (kept, key) {
             (Some(kept), _) => kept,
             (None, Some(key)) => self.keep(&key, &subject, &self.pass_nested(file, content)?)?,
-            (None, None) => Self::in_memory(self.pass_nested(file, content)?.encode(&subject), &subject),
+            (None, None) => Self::in_memory(self.pass_nested(file, content)?.encode(&subject), &subject)?,
         };
         Ok((subject, index, toc))
     }

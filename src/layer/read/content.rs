@@ -1,25 +1,42 @@
 //! The diff of a layer as a source: any range, verified, decoding only the spans it touches.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
+use crate::base::Digest;
 use crate::extent::{ReadError, Source};
 use crate::layer::index::DiffOffset;
 
 /// The uncompressed bytes of an indexed blob.
-pub(crate) struct DiffSource {
-    pub(crate) layer: Arc<IndexedBlob>,
-    pub(crate) pool: Arc<Pool>,
+pub(crate) struct Diff {
+    /// What the index is about.
+    subject: Digest,
+    pub(super) layer: Arc<IndexedBlob>,
+    pub(super) pool: Arc<Pool>,
 }
 
-impl Drop for DiffSource {
+impl Diff {
+    /// The diff of a blob whose index is about `subject`.
+    pub(crate) const fn new(subject: Digest, layer: Arc<IndexedBlob>, pool: Arc<Pool>) -> Self {
+        Self { subject, layer, pool }
+    }
+
+    /// What the index of a source is about, if it is a diff.
+    pub(crate) fn subject_of(source: &dyn Source) -> Option<Digest> {
+        let source: &dyn Any = source;
+        source.downcast_ref::<Self>().map(|diff| diff.subject)
+    }
+}
+
+impl Drop for Diff {
     fn drop(&mut self) {
         self.pool.forget(self.layer.id);
     }
 }
 
-impl Source for DiffSource {
+impl Source for Diff {
     fn size(&self) -> u64 {
         self.layer.index.diff_size()
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 
-use self::content::DiffSource;
+use self::content::Diff;
 use self::pool::{Bounds, Pool};
 use super::fixture::{Blob, PIECE, SPAN, Trouble, layer};
 use super::runs::Limits;
 use super::{block, cache, cursor, runs};
-use crate::base::{ErrorKind, Fault as _};
+use crate::base::{Digest, ErrorKind, Fault as _};
 use crate::extent::{SharedSource, Source as _};
 
 /// The scheduler's threads in the place of the system's.
@@ -61,18 +61,18 @@ fn run(scheduler: impl Scheduler + 'static, scene: impl Fn() + Send + Sync + 'st
 }
 
 /// A layer over a blob in memory.
-fn over(pool: &Arc<Pool>, blob: Blob) -> Arc<DiffSource> {
+fn over(pool: &Arc<Pool>, blob: Blob) -> Arc<Diff> {
     let bytes = blob.bytes.clone();
     nested(pool, Arc::new(blob.with_pause(thread::yield_now)), &bytes)
 }
 
 /// A layer that lies in a source.
-fn nested(pool: &Arc<Pool>, blob: SharedSource, bytes: &[u8]) -> Arc<DiffSource> {
-    Arc::new(DiffSource { layer: layer(pool.new_id(), blob, bytes), pool: pool.clone() })
+fn nested(pool: &Arc<Pool>, blob: SharedSource, bytes: &[u8]) -> Arc<Diff> {
+    Arc::new(Diff::new(Digest::of(b""), layer(pool.new_id(), blob, bytes), pool.clone()))
 }
 
 /// Reads pieces in order, each by a read of its own. Returns how many failed; the others gave what they should.
-fn read(diff: &DiffSource, pieces: &[usize]) -> usize {
+fn read(diff: &Diff, pieces: &[usize]) -> usize {
     let mut failed = 0;
     for piece in pieces {
         let mut bytes = [0; PIECE];
@@ -90,7 +90,7 @@ fn read(diff: &DiffSource, pieces: &[usize]) -> usize {
 }
 
 /// Starts readers of these pieces, and a guess of what they will want. Returns how many reads failed.
-fn read_together(diff: &Arc<DiffSource>, readers: &[&'static [usize]]) -> usize {
+fn read_together(diff: &Arc<Diff>, readers: &[&'static [usize]]) -> usize {
     let start = |pieces: &&'static [usize]| {
         let (diff, pieces) = (diff.clone(), *pieces);
         thread::spawn(move || read(&diff, pieces))

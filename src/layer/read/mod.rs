@@ -17,6 +17,6 @@ mod sync;
 mod tests;
 mod ticket;
 
-pub(crate) use content::DiffSource;
+pub(crate) use content::Diff;
 pub(crate) use cursor::{Damaged, IndexedBlob};
 pub(crate) use pool::Pool;

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::content::DiffSource;
+use super::content::Diff;
 use super::fixture::{Blob, PIECE, SPAN, Trouble, layer};
 use super::pool::{Bounds, Pool};
 use super::runs::Limits;
-use crate::base::{ErrorKind, Fault as _};
+use crate::base::{Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, Source as _};
 
 const BOUNDS: Bounds = Bounds { limits: Limits { cache: 1 << 20, permits: 1 }, workers: 0, readers: 4 };
 
-fn over(blob: Blob, bounds: Bounds) -> DiffSource {
+fn over(blob: Blob, bounds: Bounds) -> Diff {
     let pool = Arc::new(Pool::with(bounds));
     let (id, bytes) = (pool.new_id(), blob.bytes.clone());
-    DiffSource { layer: layer(id, Arc::new(blob), &bytes), pool }
+    Diff::new(Digest::of(b""), layer(id, Arc::new(blob), &bytes), pool)
 }
 
 /// Whether a read of this piece gives what it should.
-fn read(diff: &DiffSource, piece: usize) -> Result<bool, ReadError> {
+fn read(diff: &Diff, piece: usize) -> Result<bool, ReadError> {
     let mut bytes = [0; PIECE];
     let start = piece * PIECE;
     diff.read_at(&mut bytes, start as u64)?;
