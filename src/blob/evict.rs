@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::write::{remove, sweep};
+use super::regular::remove;
+use super::write::sweep;
 use super::{Error, Store};
 use crate::base::Digest;
 

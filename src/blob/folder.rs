@@ -7,9 +7,8 @@ use std::path::Path;
 
 use super::layout::{INDEX, MARK, check_mark};
 use super::refs::{cached_index, write_index};
-use super::regular::Unusable;
-use super::store::unless_read_only;
-use super::write::{Temporary, sweep};
+use super::regular::{Unusable, unless_read_only};
+use super::write::{TEMPORARY, Temporary, sweep};
 use super::{Error, Guard, Layout};
 
 /// Where blobs are, relative to the cache.
@@ -18,8 +17,6 @@ const BLOBS: &str = "blobs/sha256";
 pub(super) const INDEXES: &str = "lkit/index";
 /// Where locks are.
 pub(super) const LOCKS: &str = "lkit/lock";
-/// Where files are made.
-pub(super) const TEMPORARY: &str = "lkit/tmp";
 /// Held while `index.json` or `oci-layout` are changed.
 pub(super) const INDEX_LOCK: &str = "lkit/lock/index.json";
 

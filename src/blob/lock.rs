@@ -16,8 +16,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Error;
-use super::regular::name_of;
-use super::write::remove;
+use super::regular::{name_of, remove};
 
 /// How often something in the place of a lock file is removed before that is an error: another process that puts it
 /// there again and again must not keep us busy.

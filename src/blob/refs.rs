@@ -6,10 +6,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::folder::TEMPORARY;
 use super::layout::{MAX_INDEX, NAME_ANNOTATIONS, named, names};
 use super::regular::{self, Unusable};
-use super::write::Temporary;
+use super::write::{TEMPORARY, Temporary};
 use super::{Descriptor, Error, Layout, Named, Store};
 
 impl Store {

@@ -87,3 +87,27 @@ pub(super) fn name_of(file_type: FileType) -> &'static str {
         _ => "not a regular file",
     }
 }
+
+/// Lets what a read-only cache does not allow be undone.
+pub(super) fn unless_read_only(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::ReadOnly { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a file or an empty directory of the cache; whether there was one.
+///
+/// # Errors
+/// `InTheWay` for a directory with something in it; when the file system fails.
+pub(super) fn remove(path: &Path) -> Result<bool, Error> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    match if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Err(Error::InTheWay { path: path.to_owned(), what: "a directory that is not empty" })
+        }
+        Err(error) => Err(Error::write("remove", path)(error)),
+    }
+}

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, TEMPORARY};
-use super::regular::{self, Opened};
-use super::write::{Temporary, remove};
+use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS};
+use super::regular::{self, Opened, remove, unless_read_only};
+use super::write::{TEMPORARY, Temporary};
 use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
 use crate::base::Digest;
 
@@ -233,14 +233,6 @@ impl Store {
         let mut temporary = Temporary::create(&self.temporary_dir())?;
         temporary.write_all(bytes)?;
         temporary.rename(path)
-    }
-}
-
-/// Lets what a read-only cache does not allow be undone.
-pub(super) fn unless_read_only(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::ReadOnly { .. }) => Ok(()),
-        other => other,
     }
 }
 

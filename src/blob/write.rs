@@ -15,9 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lock::still_named;
-use super::regular::{self, Opened};
+use super::regular::{self, Opened, remove};
 use super::{Blob, Error, Store};
 use crate::base::Digest;
+
+/// Where files are written before they get their name, relative to the cache.
+pub(super) const TEMPORARY: &str = "lkit/tmp";
 
 /// Receives the bytes of one blob; dropped before [`commit`](Self::commit), it leaves nothing.
 #[derive(Debug)]
@@ -160,20 +163,4 @@ fn is_left(path: &Path) -> Result<bool, Error> {
     // One that cannot be opened is someone else's.
     let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(false) };
     Ok(file.try_lock().is_ok() && still_named(&file, path)?)
-}
-
-/// Removes a file or an empty directory of the cache; whether there was one.
-///
-/// # Errors
-/// `InTheWay` for a directory with something in it; when the file system fails.
-pub(super) fn remove(path: &Path) -> Result<bool, Error> {
-    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-    match if is_directory { fs::remove_dir(path) } else { fs::remove_file(path) } {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            Err(Error::InTheWay { path: path.to_owned(), what: "a directory that is not empty" })
-        }
-        Err(error) => Err(Error::write("remove", path)(error)),
-    }
 }

@@ -24,6 +24,7 @@ mod sync {
 // The same files as outside of here.
 #[path = "content.rs"]
 #[expect(clippy::duplicate_mod, reason = "over other threads")]
+#[expect(dead_code, reason = "what nested layers use")]
 mod content;
 #[path = "gate.rs"]
 #[expect(clippy::duplicate_mod, reason = "over other threads")]

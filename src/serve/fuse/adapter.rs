@@ -12,7 +12,8 @@ use fuser::{
 };
 
 use super::ahead::Ahead;
-use super::readers::{self, Read, Readers, Task};
+use super::readers::{self, Readers, Task};
+use super::request::Read;
 use super::{attr, errno};
 use crate::serve::{FileError, Files};
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use fuser::{INodeNo, Notifier, ReplyData};
 
-use super::readers::{Read, paged};
+use super::request::{Read, paged};
 use crate::base::MIB;
 use crate::extent::Streams;
 use crate::serve::Files;

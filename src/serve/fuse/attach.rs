@@ -19,9 +19,9 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
 };
 
-use super::session::DEVICE;
 use crate::serve::mountpoint;
 
+pub(super) const DEVICE: &str = "/dev/fuse";
 /// Source of our mounts in mount tables, and what their type `fuse` is called after.
 const NAME: &str = "lkit";
 

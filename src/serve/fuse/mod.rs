@@ -12,6 +12,7 @@ mod attach;
 mod attr;
 mod errno;
 mod readers;
+mod request;
 mod session;
 
 pub use session::{MountOptions, Session, mount};

@@ -13,22 +13,12 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 
 use super::ahead::Ahead;
+use super::request::{Read, paged};
 use super::{attr, errno};
 use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
 const SPARE: usize = 2;
-/// Bytes of a page, or of several.
-const PAGE: usize = 4096;
-
-/// A range that is asked for.
-pub(super) struct Read {
-    pub(super) inode: u64,
-    pub(super) offset: u64,
-    /// In bytes; what goes beyond the end of the file is left out of the answer.
-    pub(super) size: u32,
-}
-
 /// A request that is handed over with its reply.
 pub(super) enum Task {
     /// A read, and how many bytes behind it are worth giving too.
@@ -120,16 +110,6 @@ fn try_answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
         Task::Lookup { directory, name, reply } => entry(files, directory, &name, reply),
         Task::Attributes { inode, reply } => attributes(files, inode, reply),
     }
-}
-
-/// The first `len` bytes of a page and those behind it: out of whole pages the kernel fills each page of its cache in one
-/// go, else in two.
-pub(super) fn paged(buf: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buf.len() < len + PAGE {
-        buf.resize(len + PAGE, 0);
-    }
-    let start = buf.as_ptr().align_offset(PAGE);
-    &mut buf[start..start + len]
 }
 
 /// Answers a lookup.

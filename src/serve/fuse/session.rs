@@ -11,7 +11,7 @@ use std::time::Duration;
 use fuser::{Config, SessionACL};
 
 use super::adapter::Adapter;
-use super::attach::attach;
+use super::attach::{DEVICE, attach};
 use crate::serve::mountpoint::{self, DeviceNumber};
 use crate::serve::{Error, Files, Interrupts, holders};
 
@@ -21,7 +21,6 @@ const SESSION_THREADS: usize = 2;
 const READ_AHEAD_KIB: &str = "2048";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
-pub(super) const DEVICE: &str = "/dev/fuse";
 /// Its number on Linux (`Documentation/admin-guide/devices.txt`).
 const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
