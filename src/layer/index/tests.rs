@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::toc::TocBuilder;
+use super::toc::{KINDS, TocBuilder};
 use super::*;
 use crate::base::{Digest, FileKind, Metadata, Xattr};
 
@@ -45,17 +45,8 @@ impl Owned {
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
-    let kinds = [
-        FileKind::File,
-        FileKind::Directory,
-        FileKind::Symlink,
-        FileKind::CharDevice,
-        FileKind::BlockDevice,
-        FileKind::Fifo,
-        FileKind::Socket,
-    ];
     let fields = (any::<u16>(), any::<u32>(), any::<u32>(), any::<i64>(), any::<(u32, u32)>());
-    (prop::sample::select(kinds.to_vec()), fields).prop_map(|(kind, (mode, uid, gid, mtime, rdev))| {
+    (prop::sample::select(KINDS.to_vec()), fields).prop_map(|(kind, (mode, uid, gid, mtime, rdev))| {
         let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
         Metadata { kind, mode, uid, gid, mtime, rdev: if is_device { rdev } else { (0, 0) } }
     })

@@ -33,7 +33,7 @@ const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// zstd's level: past it an index gets hardly smaller.
 const LEVEL: i32 = 6;
 /// Kinds of file as a tag numbers them.
-const KINDS: [FileKind; 7] = [
+pub(super) const KINDS: [FileKind; 7] = [
     FileKind::File,
     FileKind::Directory,
     FileKind::Symlink,
