@@ -204,8 +204,7 @@ impl Toc {
     /// Unpacks the table of a tar of `tar_size` bytes; `None` when it is damaged.
     pub(crate) fn decode(packed: &[u8], tar_size: u64) -> Option<Self> {
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-        // What the table says of an entry, the headers of the tar say in about as many bytes or more.
-        if size > tar_size.saturating_mul(2).saturating_add(HEAD_MAX) {
+        if size > size_max(packed, tar_size) {
             return None;
         }
         let mut bytes = Vec::new();
@@ -264,6 +263,14 @@ impl<'a> FromIterator<Entry<'a>> for Toc {
         entries.into_iter().for_each(|entry| builder.push(&entry));
         Self::decode(&builder.finish(), u64::MAX).expect("a table that was just written is sound")
     }
+}
+
+/// Most bytes that a packed table of a tar of `tar_size` bytes can have. What the table says of an entry, the headers of the
+/// tar say in about as many bytes or more; and whatever the frame claims, a block of zstd has four bytes at least, and
+/// becomes 128 KiB at most (RFC 8878, section 3.1.1.2).
+const fn size_max(packed: &[u8], tar_size: u64) -> u64 {
+    let (by_tar, by_blocks) = (tar_size.saturating_mul(2).saturating_add(HEAD_MAX), (packed.len() as u64 / 4) << 17);
+    if by_tar < by_blocks { by_tar } else { by_blocks }
 }
 
 /// A walk over the columns; every step is checked.
@@ -426,6 +433,14 @@ mod tests {
         .unwrap();
         assert_eq!((toc.sets.len(), addresses.len()), (2, 3));
         assert!(addresses[0] == addresses[2] && addresses[0] != addresses[1]);
+    }
+
+    #[test]
+    fn a_table_is_no_longer_than_its_tar_allows_and_its_blocks_hold() {
+        assert_eq!(size_max(&[0; 40], 500), 1000 + HEAD_MAX);
+        assert_eq!(size_max(&[0; 40], u64::MAX), 10 * (128 << 10));
+        let zeros = zstd::bulk::compress(&vec![0; 50 << 20], 1).unwrap();
+        assert!(size_max(&zeros, u64::MAX) >= 50 << 20, "{}", zeros.len());
     }
 
     #[test]
