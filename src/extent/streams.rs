@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// Readers remembered.
-const STREAMS: usize = 16;
+/// Readers remembered: looking through them takes no time beside a read.
+const STREAMS: usize = 64;
 /// A read may start so many bytes before or behind the end of the one before: small files lie between tar headers, and
 /// a kernel that reads ahead asks for several ranges at once.
 const SLACK: u64 = 1 << 20;

@@ -170,7 +170,7 @@ impl Pool {
             Some(Answer::Block(block)) => Ok(block),
             Some(Answer::Failed(error)) => Err(error),
             Some(Answer::Lead(lead)) => {
-                let block = self.0.execute(lead)?;
+                let block = self.0.execute(lead, last)?;
                 if block.pieces().contains(&piece) { Ok(block) } else { Err(interrupted(layer)) }
             }
             None => Err(interrupted(layer)),
@@ -259,7 +259,7 @@ impl Shared {
             if let Some(lead) = state.runs.lead_ahead() {
                 drop(state);
                 // An error is found again by the reader that wants the piece.
-                let _ = self.execute(lead);
+                let _ = self.execute(lead, usize::MAX);
                 return true;
             }
             state.crew.idle += 1;
@@ -291,25 +291,26 @@ impl Shared {
         });
     }
 
-    /// Executes a run. Returns the last block that it decoded.
-    fn execute(self: &Arc<Self>, lead: Lead<Layers>) -> Result<Arc<Block>, ReadError> {
+    /// Executes a run. Its blocks hold no pieces behind `last`, unless these are wanted by themselves. Returns the last
+    /// block that it decoded.
+    fn execute(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Arc<Block>, ReadError> {
         let (run, layer) = (lead.run, lead.layer.clone());
         // What a panic leaves half done is dropped with the cursor.
         let result = catch_unwind(AssertUnwindSafe(|| {
             let _decoding = Decoding::start();
-            self.decode(lead)
+            self.decode(lead, last)
         }));
         result.unwrap_or_else(|_| Err(interrupted(&layer))).inspect_err(|error| {
             self.event(|runs| runs.failed(run, error));
         })
     }
 
-    fn decode(self: &Arc<Self>, lead: Lead<Layers>) -> Result<Arc<Block>, ReadError> {
+    fn decode(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Arc<Block>, ReadError> {
         let Lead { run, layer, span, cursor, task } = lead;
         let start = || Cursor::start(layer, span, self.input());
         let mut cursor = cursor.map_or_else(start, Ok)?;
         loop {
-            let block = self.advance(&mut cursor, task)?;
+            let block = self.advance(&mut cursor, task, last)?;
             let new = Decoded { pieces: block.pieces().clone(), weight: block.weight(), block: block.clone() };
             let in_use = self.memory.in_use();
             let going_on = self.event(|runs| match runs.decoded(run, new, in_use) {
@@ -328,8 +329,7 @@ impl Shared {
     }
 
     /// Decodes the next block.
-    fn advance(&self, cursor: &mut Cursor, task: Task) -> Result<Arc<Block>, ReadError> {
-        let last = if let Task::Piece(piece) = task { piece } else { usize::MAX };
+    fn advance(&self, cursor: &mut Cursor, task: Task, last: usize) -> Result<Arc<Block>, ReadError> {
         let pieces = cursor.block(last);
         let buffer = self.memory.buffer(cursor.len_of(&pieces));
         let block = cursor.advance(pieces, buffer)?;
