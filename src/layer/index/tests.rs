@@ -1,5 +1,8 @@
 //! What is written of a layer reads back as it was, whatever it is.
 
+use std::fs;
+use std::path::Path;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -116,6 +119,30 @@ fn packed(positions: Vec<usize>) -> Vec<u8> {
     let mut used = UsedBytes::default();
     positions.iter().for_each(|position| used.add(*position..position + 1));
     zstd::bulk::compress(&used.keep(&[1; WINDOW]), 1).unwrap()
+}
+
+/// How many entries can be walked.
+fn walked(toc: &Toc) -> u64 {
+    let mut count = 0;
+    let each = toc.each(|_| {
+        count += 1;
+        Ok::<_, ()>(())
+    });
+    each.map(|()| count).unwrap()
+}
+
+#[test]
+fn examples_for_fuzzing_are_of_this_version() {
+    let again = "made by another version: tests/fuzz/seeds.py makes them again";
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    for (name, entries) in [("gzip", 6), ("long", 7), ("plain", 6)] {
+        let index = fs::read(corpus.join("index").join(name)).unwrap();
+        let subject = Digest::from_bytes(index[32..64].try_into().unwrap());
+        let (_, toc) = Index::open(IndexBytes::Memory(index), &subject).expect(again);
+        let columns = fs::read(corpus.join("toc").join(name)).unwrap();
+        let columns = Toc::decode(&zstd::bulk::compress(&columns, 1).unwrap(), u64::MAX).expect(again);
+        assert_eq!((walked(&toc), walked(&columns)), (entries, entries), "{name} was {again}");
+    }
 }
 
 proptest! {
