@@ -115,12 +115,26 @@ fn attributes_for_all_entries_are_kept_once_and_bounded() {
 }
 
 #[test]
+fn what_compresses_to_nothing_is_kept_up_to_a_size() {
+    if !can_measure() {
+        return;
+    }
+    let value = "v".repeat(65_000);
+    let attributes = |n| [pax(b'x', "SCHILY.xattr.user.a", &format!("{n}{value}")), file(&format!("f{n}"))].concat();
+    let said = look("many large attributes", &[layer(600, attributes)], 5);
+    assert!(said.contains("which is too much for a layer of this size"), "{said}");
+}
+
+#[test]
 fn paths_for_all_entries_are_bounded() {
     if !can_measure() {
         return;
     }
     let long = "p/".repeat(2000);
-    look("one path for all", &[[pax(b'g', "path", &long), layer(20_000, |_| file("f"))].concat()], 0);
+    for key in ["path", "linkpath"] {
+        let said = look("one path for all", &[[pax(b'g', key, &long), layer(20_000, |_| file("f"))].concat()], 5);
+        assert!(said.contains("a global extended header names a file"), "{said}");
+    }
     let said = look("a path that is too long", &[pax(b'g', "path", &"p/".repeat(3000))], 5);
     assert!(said.contains("the name has 6000 bytes, over 4095"), "{said}");
     let deep = layer(300, |n| [with_content("L", b'L', format!("{n}/{long}").as_bytes()), file("f")].concat());

@@ -104,6 +104,11 @@ impl TocBuilder {
         }
     }
 
+    /// Bytes of the table so far, before it is packed.
+    pub(crate) fn len(&self) -> u64 {
+        self.columns.iter().map(|column| column.as_slice().len() as u64).sum()
+    }
+
     /// The number of a set of attributes, which is written when it is a new one.
     fn set_number(&mut self, set: &Xattrs) -> u64 {
         // Those that share a set mostly follow each other, and need not look at what is in it.

@@ -76,7 +76,7 @@ pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, plan: Plan) -> Resul
         let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
         let checks = if expected.diff_id.is_some() { Checks::Left } else { Checks::Made };
-        let to = Cutting { scanner: plan.scanner, stretches: cut, unused };
+        let to = Cutting { scanner: plan.scanner.map(|scanner| scanner.within(expected.size)), stretches: cut, unused };
         let decoded = decode(&chunks, &emptied, (checks, plan.span_size), to);
         let decoded = decoded.map(|(codec, toc)| (codec, toc.finish()));
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.

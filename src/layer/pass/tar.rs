@@ -21,6 +21,9 @@ use crate::layer::index::{Body, Entry};
 
 /// Bytes in a block; headers and content start at multiples of it.
 const BLOCK: usize = 512;
+/// Bytes of table of contents that any layer may have, which is enough for a million files, and for each byte of it.
+const TOC_FREE: u64 = 32 << 20;
+const TOC_SHARE: u64 = 16;
 /// Most bytes of one extended header or long name; they are held in memory.
 const EXTENDED_MAX: u64 = 1 << 20;
 
@@ -40,6 +43,8 @@ pub(crate) struct Scanner {
     global_xattrs: Xattrs,
     local: Extended,
     toc: TocBuilder,
+    /// Most bytes that the table of contents may have.
+    toc_max: u64,
 }
 
 /// What the next bytes are.
@@ -87,6 +92,25 @@ impl Scanner {
             global_xattrs: Xattrs::default(),
             local: Extended::default(),
             toc: TocBuilder::default(),
+            toc_max: u64::MAX,
+        }
+    }
+
+    /// The same for a tar that is stored as `blob_size` bytes: names, links and attributes that compress to nothing are
+    /// taken only up to a size.
+    pub(crate) fn within(self, blob_size: u64) -> Self {
+        Self { toc_max: blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE), ..self }
+    }
+
+    /// Adds an entry to the table of contents.
+    fn keep(&mut self, entry: &Entry<'_>) -> Result<(), String> {
+        self.toc.push(entry);
+        match self.toc.len() {
+            len if len > self.toc_max => Err(format!(
+                "names, links and attributes take more than {} bytes, which is too much for a layer of this size",
+                self.toc_max
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -195,6 +219,10 @@ impl Scanner {
         match kind {
             b'g' => {
                 self.global.apply(bytes, GLOBAL_MAX)?;
+                // Container runtimes apply neither, and a few bytes of them would be part of every entry.
+                if self.global.path.is_some() || self.global.link.is_some() || self.global.sparse.is_sparse() {
+                    return Err("a global extended header names a file".to_owned());
+                }
                 self.global_xattrs = self.global.xattrs.share();
             }
             b'L' => self.local.path = Some(long(bytes, "name")?),
@@ -223,7 +251,7 @@ impl Scanner {
             b'2' => Body::Symlink(named(&link)?),
             _ => Body::Empty,
         };
-        self.toc.push(&Entry { path: &path, metadata, body, xattrs });
+        self.keep(&Entry { path: &path, metadata, body, xattrs })?;
         // GNU's dumped directories list their names as content.
         self.content(if kind == b'D' { unsigned(&block[124..136])? } else { 0 }, end)
     }
@@ -247,7 +275,7 @@ impl Scanner {
         if !extended.sparse.is_sparse() {
             let next = self.content(file.stored, end)?;
             let body = Body::Content { offset: self.base + end, size: file.stored };
-            self.toc.push(&file.entry(body));
+            self.keep(&file.entry(body))?;
             return Ok(next);
         }
         file.size = extended.sparse.size.ok_or("the sparse file has no size")?;
@@ -272,7 +300,7 @@ impl Scanner {
         let stored = file.stored.checked_sub(map).ok_or("the sparse map is longer than the entry")?;
         let next = self.content(stored, end)?;
         let body = sparse::body(pairs, file.size, self.base + end, stored)?;
-        self.toc.push(&file.entry(body));
+        self.keep(&file.entry(body))?;
         Ok(next)
     }
 
@@ -323,8 +351,6 @@ fn named(target: &[u8]) -> Result<&[u8], String> {
 
 /// Fills in what global headers say and the entry's own do not.
 fn inherit(local: &mut Extended, global: &Extended) {
-    local.path = local.path.take().or_else(|| global.path.clone());
-    local.link = local.link.take().or_else(|| global.link.clone());
     local.size = local.size.or(global.size);
     local.uid = local.uid.or(global.uid);
     local.gid = local.gid.or(global.gid);
