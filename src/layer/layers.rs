@@ -8,7 +8,7 @@ use super::index::{Draft, Index, IndexBytes, Toc};
 use super::pass::{self, Expected, Plan, Scanner, Transfer};
 use super::read::{Damaged, Diff, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, give_back};
-use crate::blob::{Blob, Fetch, Store};
+use crate::blob::{self, Blob, Fetch, Store};
 use crate::extent::SharedSource;
 
 /// How layers are indexed and read.
@@ -191,7 +191,10 @@ impl Layers {
         let Some(file) = self.store.index(key)? else { return Ok(None) };
         let opened = Index::open(IndexBytes::File(file), subject);
         if opened.is_none() {
-            self.store.drop_index(key)?;
+            match self.store.drop_index(key) {
+                Ok(_) | Err(blob::Error::ReadOnly { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(opened)
     }
@@ -199,7 +202,13 @@ impl Layers {
     /// Keeps a new index, and opens what was kept.
     pub(super) fn keep(&self, key: &str, subject: &Digest, draft: &Draft) -> Result<(Index, Toc), Error> {
         let bytes = draft.encode(subject);
-        self.store.keep_index(key, &bytes)?;
+        match self.store.keep_index(key, &bytes) {
+            // A damaged one that cannot be replaced; this process gets one of its own.
+            Err(blob::Error::ReadOnly { .. }) if self.store.index(key)?.is_some() => {
+                return Self::in_memory(bytes, subject);
+            }
+            result => result?,
+        }
         match self.kept(key, subject)? {
             Some(kept) => Ok(kept),
             // Somebody cleans the cache just now.

@@ -86,6 +86,23 @@ fn fuse_a_complete_cache_on_a_read_only_medium_is_enough() {
 }
 
 #[test]
+fn damage_to_the_indexes_of_a_read_only_cache_costs_a_pass_and_nothing_else() {
+    if !is_root() || !have(&["unshare"]) {
+        return;
+    }
+    let system = furnished();
+    let digests = system.good("build --digest a.yml");
+    for (index, _) in files_below(&system.cache().join("lkit/index")) {
+        let mut bytes = fs::read(&index).unwrap();
+        bytes[300] ^= 1;
+        fs::write(&index, bytes).unwrap();
+    }
+    let before = files_below(&system.cache());
+    assert_eq!(stdout("build", &read_only(&system, &system.command("build --digest a.yml"))), digests);
+    assert_eq!(files_below(&system.cache()), before);
+}
+
+#[test]
 fn what_must_be_added_to_a_read_only_cache_is_an_error_that_says_so() {
     if !is_root() || !have(&["unshare"]) {
         return;
