@@ -40,5 +40,6 @@ pub use layout::{Layout, Named};
 pub use lock::Guard;
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
+pub use regular::open_regular;
 pub use store::Store;
 pub use write::BlobWriter;

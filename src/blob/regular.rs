@@ -47,6 +47,18 @@ pub(super) fn open(path: &Path) -> Result<Opened, Error> {
     })
 }
 
+/// Opens a regular file that the user keeps, such as a state or a login; never waits for a fifo.
+///
+/// # Errors
+/// When it is missing or something else; what the file system says.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    match attempt(path)? {
+        Opened::File(file, _) => Ok(file),
+        Opened::Missing => Err(io::ErrorKind::NotFound.into()),
+        Opened::Other(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}"))),
+    }
+}
+
 fn attempt(path: &Path) -> io::Result<Opened> {
     // Looked at first: opening a device can do something.
     let found = fs::metadata(path)?;

@@ -1,12 +1,13 @@
 //! What a machine can start from: files by the names that LinuxKit gives them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::report::Failure;
 use crate::base::{ErrorKind, KIB};
+use crate::blob::open_regular;
 use crate::boot::{Kernel, KernelKind, Machine};
 use crate::vm::{Boot, Disk, DiskFormat};
 
@@ -178,7 +179,7 @@ const LONGEST_CMDLINE: u64 = 64 * KIB;
 /// The command line in a file, which may not be there.
 fn read_cmdline(path: &Path) -> Result<String, Failure> {
     let mut text = Vec::new();
-    match File::open(path).and_then(|file| file.take(LONGEST_CMDLINE + 1).read_to_end(&mut text)) {
+    match open_regular(path).and_then(|file| file.take(LONGEST_CMDLINE + 1).read_to_end(&mut text)) {
         Ok(read) if read as u64 > LONGEST_CMDLINE => {
             let message =
                 format!("the kernel command line in `{}` is over {} KiB", path.display(), LONGEST_CMDLINE / KIB);
@@ -200,7 +201,7 @@ fn shortest_iso(dir: &Path) -> Option<PathBuf> {
 /// The processor that a kernel, or another EFI program, is for; nothing where it cannot be read or tells nothing.
 fn architecture(kernel: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
-    File::open(kernel).ok()?.take(Kernel::HEAD as u64).read_to_end(&mut head).ok()?;
+    open_regular(kernel).ok()?.take(Kernel::HEAD as u64).read_to_end(&mut head).ok()?;
     match Kernel::inspect(&head).kind {
         KernelKind::Efi { machine: Machine::X64, .. } | KernelKind::BzImage => Some("amd64"),
         KernelKind::Efi { machine: Machine::Arm64, .. } => Some("arm64"),
@@ -211,7 +212,7 @@ fn architecture(kernel: &Path) -> Option<&'static str> {
 /// Whether an ISO has El Torito's boot record volume descriptor (El Torito 1.0, figure 7), in block 17.
 fn has_boot_record(iso: &Path) -> bool {
     let mut record = [0; 30];
-    let read = File::open(iso).and_then(|file| file.read_exact_at(&mut record, 17 * 2048));
+    let read = open_regular(iso).and_then(|file| file.read_exact_at(&mut record, 17 * 2048));
     read.is_ok() && record.starts_with(b"\0CD001\x01EL TORITO SPECIFICATION")
 }
 

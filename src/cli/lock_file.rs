@@ -5,7 +5,6 @@
 //! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Failure;
 use crate::base::{Digest, ErrorKind, MIB, Platform};
+use crate::blob::open_regular;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -49,7 +49,7 @@ impl LockFile {
     /// # Errors
     /// When it cannot be read or is no lock.
     pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let read = File::open(path).and_then(|file| {
+        let read = open_regular(path).and_then(|file| {
             let mut text = Vec::new();
             file.take(LARGEST + 1).read_to_end(&mut text).map(|_| text)
         });
@@ -132,8 +132,10 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert_eq!(LockFile::read(&path).unwrap_err().kind, ErrorKind::Spec, "{text}");
         }
-        let endless = LockFile::read(Path::new("/dev/zero")).unwrap_err();
-        assert!(endless.rendered().contains("it has over 16 MiB"), "{}", endless.rendered());
+        std::fs::File::create(&path).unwrap().set_len(17 << 20).unwrap();
+        let refused = |path: &Path| LockFile::read(path).unwrap_err().rendered();
+        assert!(refused(&path).contains("it has over 16 MiB"), "{}", refused(&path));
+        assert!(refused(Path::new("/dev/zero")).contains("it is a device"));
         assert!(path_of(&[PathBuf::from("-")]).is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! What `docker login` left: user names and passwords by registry, from docker's `config.json` or its helpers.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use super::reference::DOCKER_HUB;
+use crate::blob::open_regular;
 
 /// Where credentials come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Credentials {
     /// public, and a registry that is not satisfied says so.
     pub(super) fn lookup(&self, host: &str) -> (Login, Option<String>) {
         let Self::DockerConfig(path) = self else { return (Login::Anonymous, None) };
-        let Ok(file) = File::open(path) else { return (Login::Anonymous, None) };
+        let Ok(file) = open_regular(path) else { return (Login::Anonymous, None) };
         // The name that docker keeps its own registry under.
         let server = if host == DOCKER_HUB { "https://index.docker.io/v1/" } else { host };
         match docker_credential::get_credential_from_reader(BufReader::new(file.take(MAX_CONFIG)), server) {
