@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Cursors that rest at most: one for each of many readers, which would else begin their span again with each read. And
 /// bytes of memory they may hold together: those of gzip hold a fifth of a mebibyte, the windows of zstd frames are large.
 const COUNT: usize = 64;
-const BYTES: usize = 16 << 20;
+const BYTES: usize = 8 << 20;
 
 /// A cursor and where it stands.
 pub(super) struct Rest<C> {
