@@ -132,8 +132,7 @@ fn paths_for_all_entries_are_bounded() {
     }
     let long = "p/".repeat(2000);
     for key in ["path", "linkpath"] {
-        let said = look("one path for all", &[[pax(b'g', key, &long), layer(20_000, |_| file("f"))].concat()], 5);
-        assert!(said.contains("a global extended header names a file"), "{said}");
+        look("one path for all", &[[pax(b'g', key, &long), layer(20_000, |n| file(&format!("f{n}")))].concat()], 0);
     }
     let said = look("a path that is too long", &[pax(b'g', "path", &"p/".repeat(3000))], 5);
     assert!(said.contains("the name has 6000 bytes, over 4095"), "{said}");

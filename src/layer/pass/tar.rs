@@ -219,10 +219,8 @@ impl Scanner {
         match kind {
             b'g' => {
                 self.global.apply(bytes, GLOBAL_MAX)?;
-                // Container runtimes apply neither, and a few bytes of them would be part of every entry.
-                if self.global.path.is_some() || self.global.link.is_some() || self.global.sparse.is_sparse() {
-                    return Err("a global extended header names a file".to_owned());
-                }
+                // As container runtimes have it, one name for all files is none; kept, it would be part of every entry.
+                (self.global.path, self.global.link) = (None, None);
                 self.global_xattrs = self.global.xattrs.share();
             }
             b'L' => self.local.path = Some(long(bytes, "name")?),
