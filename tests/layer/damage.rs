@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
 use lkit::blob::Fetch;
-use lkit::layer::{Options, Wanted};
+use lkit::layer::{Layer, Options, Wanted};
 
 use crate::fixture::{Numbers, OneBlob, Place, big_tar, gzip, read, wanted, zstd as compressed};
 
@@ -135,6 +135,22 @@ fn damage_to_an_index_is_mended_without_a_word() {
     }
 }
 
+/// Reads a whole layer in parts: each gives the right bytes or is an error about damage. How many are errors.
+fn corrupt_reads(layer: &Layer, diff: &[u8], what: &str) -> usize {
+    let mut errors = 0;
+    for (start, right) in (0_u64..).step_by(50_000).zip(diff.chunks(50_000)) {
+        let mut bytes = vec![0; right.len()];
+        match layer.diff().read_at(&mut bytes, start) {
+            Ok(()) => assert!(bytes == right, "{what}: other bytes at {start}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error:?}");
+                errors += 1;
+            }
+        }
+    }
+    errors
+}
+
 /// What happens to a file while it is open.
 fn damages_in_place(sound: &[u8], numbers: &mut Numbers) -> Vec<(&'static str, Vec<u8>)> {
     let mut damages = vec![
@@ -169,16 +185,7 @@ fn damage_to_an_index_in_place_under_a_live_layer_never_gives_other_bytes_or_a_p
             place = place.reopened();
             let layer = place.open(&wanted, &OneBlob::new(&blob)).unwrap();
             fs::write(&index, &damaged).unwrap();
-            for (start, right) in (0_u64..).step_by(50_000).zip(diff.chunks(50_000)) {
-                let mut bytes = vec![0; right.len()];
-                match layer.diff().read_at(&mut bytes, start) {
-                    Ok(()) => assert!(bytes == right, "{name}, {how}: other bytes at {start}"),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}, {how}: {error:?}");
-                        told += 1;
-                    }
-                }
-            }
+            told += corrupt_reads(&layer, &diff, &format!("{name}, {how}"));
             // A layer that is opened now makes a new index, and finds the blob where it was.
             drop(layer);
             place = place.reopened();
@@ -240,17 +247,7 @@ fn damage_to_an_indexed_blob_never_gives_other_bytes_and_is_mended_by_the_next_r
             fs::write(&path, damaged).unwrap();
             place = place.reopened();
             let layer = place.open(&wanted, &OneBlob::new(&blob)).unwrap();
-            let mut told = false;
-            for (start, right) in (0_u64..).step_by(50_000).zip(diff.chunks(50_000)) {
-                let mut bytes = vec![0; right.len()];
-                match layer.diff().read_at(&mut bytes, start) {
-                    Ok(()) => assert!(bytes == right, "{name}: flipped byte {at} gave other bytes at {start}"),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}: {error:?}");
-                        told = true;
-                    }
-                }
-            }
+            let told = corrupt_reads(&layer, &diff, &format!("{name}: flipped byte {at}")) > 0;
             drop(layer);
             place = place.reopened();
             let fetch = OneBlob::new(&blob);
