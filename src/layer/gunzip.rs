@@ -2,13 +2,11 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::engine::{Checks, Decoder, Flow, MARGIN, Room};
+use super::engine::{Checks, Decoder, Flow, OVERHANG, Room};
 use super::index::{BlobOffset, Codec, WINDOW};
 
 /// Bytes that are decoded at a time.
 const STEP: usize = 256 << 10;
-/// Bytes of the buffer behind a step: the engine decodes fastest with these, and ends up to 260 bytes late.
-const OVERHANG: usize = MARGIN + 260;
 
 /// Reads what is in a gzip file of one or more members. Their checksums are compared.
 ///

@@ -29,7 +29,7 @@ pub(crate) use inflate::HEADER_MAX;
 pub(crate) use judge::Numbers;
 pub(crate) use member::Checks;
 pub(crate) use problem::Problem;
-pub(crate) use room::{Flow, MARGIN, Room};
+pub(crate) use room::{Flow, OVERHANG, Room};
 
 #[cfg(test)]
 mod tests;

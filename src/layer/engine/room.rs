@@ -20,6 +20,9 @@ pub(crate) struct Room<'a> {
 /// it.
 pub(crate) const MARGIN: usize = 3 + 258 + 64;
 
+/// Bytes that a buffer should have behind [`Room::enough`]: the margin, and what a code that begins just before it writes.
+pub(crate) const OVERHANG: usize = MARGIN + 260;
+
 /// What a step of a decoder did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {

@@ -13,7 +13,7 @@
 //! The engine can start at any code, so a span starts where the one before is long enough; at the start of a frame, which
 //! needs no window, when it is half as long.
 
-use crate::layer::engine::{Checks, Decoder, Flow, MARGIN, Problem, Room};
+use crate::layer::engine::{Checks, Decoder, Flow, OVERHANG, Problem, Room};
 use crate::layer::error::Error;
 use crate::layer::index::{BlobOffset, Codec, DiffOffset, PIECE_MAX, ResumePoint, UsedBytes, WINDOW};
 
@@ -26,8 +26,6 @@ const PIECE_BLOB: u64 = 8 << 10;
 const STRETCH: usize = 256 << 10;
 /// The longest stretch, so that it can be one piece: a decoder may write some hundred bytes more.
 const STRETCH_MAX: usize = PIECE_MAX - 1024;
-/// Bytes of a buffer behind a stretch: the engine decodes fastest with these, and ends up to 260 bytes late.
-const OVERHANG: usize = MARGIN + 260;
 /// Stretch and span where nothing is compressed: starting anywhere costs nothing.
 const PLAIN: usize = 128 << 10;
 /// Inflating takes as long for a byte of blob as for so many bytes of diff; usual layers have a quarter as many, and cost
