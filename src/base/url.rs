@@ -1,4 +1,4 @@
-//! URLs as texts: told apart from file names, and shown without what must stay secret.
+//! URLs in what a user types: whether a text is a URL or a file name, and how messages show it without its secrets.
 
 /// Whether a text is a URL that lkit fetches, by its scheme.
 pub fn is_url(text: &str) -> bool {

@@ -3,7 +3,8 @@
 //! # Invariants
 //! - A temporary file is locked by its writer for as long as that lives; the sweep takes only what it can lock, and what
 //!   is not a regular file.
-//! - A temporary file is its writer's alone; what it becomes can be read by whoever may read the cache's own folders.
+//! - Only its owner can read a temporary file (mode 0600). When it gets its name, it gets the read permissions of the
+//!   folders of the cache, so that users who share a cache can read what others put there.
 //! - Blobs are not synced to the medium: a power cut can leave a blob with wrong bytes, but never wrong content in an
 //!   artifact, since decoded spans are checked, and a damaged blob is discarded and fetched again. Waiting for the
 //!   medium would double the time of a first mount on slow disks.

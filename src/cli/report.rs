@@ -44,7 +44,7 @@ pub fn say(text: &str) {
     write_error(&legible_lines(text));
 }
 
-/// When nobody reads standard error, nobody can be told.
+/// Writes to standard error. When that is closed, the text is lost and the program goes on.
 fn write_error(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

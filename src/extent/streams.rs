@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Readers remembered: looking through them takes no time beside a read.
+/// Most readers that are told apart at a time. Each read looks through all of them, which takes far less than the read.
 const STREAMS: usize = 64;
 /// A read may start so many bytes before or behind the end of the one before: small files lie between tar headers, and
 /// a kernel that reads ahead asks for several ranges at once.

@@ -47,13 +47,13 @@ impl Room {
         Ok(())
     }
 
-    /// The error for a file of so many bytes.
+    /// The error for a file of `size` bytes.
     pub fn too_large(&self, path: String, size: u64) -> Error {
         Error::FileTooLarge { path, size, format: self.format, limit: self.file, instead: holders(size) }
     }
 }
 
-/// The artifacts that can hold a file of so many bytes.
+/// The artifacts that can hold a file of `size` bytes.
 const fn holders(size: u64) -> &'static str {
     const TIB: u64 = 1024 * GIB;
     if size < 8 * TIB {

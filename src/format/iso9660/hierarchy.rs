@@ -166,8 +166,8 @@ fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
     names
 }
 
-/// The least number that makes a name which is not taken. All names that are cut to the same letters in front of a
-/// number of so many digits have one counter in `next`, so that they do not try each other's numbers again.
+/// The least number that makes a name which is not taken. Names that are cut to the same letters share a counter in `next`
+/// for each number of digits: the next of them starts where the last one ended, and tries no number twice.
 fn free_number(
     named: &impl Fn(Option<u32>) -> Vec<u8>,
     taken: &HashSet<Vec<u8>>,

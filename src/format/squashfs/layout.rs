@@ -21,7 +21,7 @@ const PAGE: usize = 64;
 const END_ALIGNMENT: u64 = 4096;
 /// Largest stream of inodes or listings: blocks in it are named with 32 bits.
 const LARGEST_TABLE: u64 = u32::MAX as u64 / 8194 * 8192;
-/// So much content has a list of blocks, four bytes for each, that fits such a stream.
+/// Most bytes of a file: its list of blocks has four bytes for each block, and must fit such a stream.
 const LARGEST: u64 = LARGEST_TABLE / 4 * DATA_BLOCK;
 const ROOM: Room = Room { format: NAME, file: LARGEST, image: LARGEST };
 
