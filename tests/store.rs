@@ -186,6 +186,19 @@ fn many_at_once_make_a_blob_only_once() {
     assert_eq!(names(&dir.path().join("lkit/lock")), [""; 0]);
 }
 
+/// An opener sweeps the temporary folder: it once took a file whose writer had just made it and waited for its lock.
+#[test]
+fn regression_a_sweep_takes_no_file_from_a_writer() {
+    for _ in 0..1000 {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| drop(Store::open(dir.path(), &[]).unwrap()));
+            }
+        });
+    }
+}
+
 #[test]
 fn no_name_is_lost_when_many_are_recorded_at_once() {
     let dir = tempfile::tempdir().unwrap();

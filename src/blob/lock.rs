@@ -81,7 +81,7 @@ fn open(path: &Path) -> Result<Option<File>, Error> {
 }
 
 /// Removes what is in the place of a lock file and is not a regular file.
-fn clear(path: &Path, tries: u32) -> Result<(), Error> {
+pub(super) fn clear(path: &Path, tries: u32) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(path);
     let held = File::open(folder).map_err(Error::io("open", folder))?;
     held.lock().map_err(Error::io("lock", folder))?;

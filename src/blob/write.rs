@@ -15,7 +15,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::lock::still_named;
+use super::lock::{clear, still_named};
 use super::regular::{self, Opened, remove};
 use super::{Blob, Error, Store};
 use crate::base::Digest;
@@ -147,21 +147,26 @@ impl Drop for Temporary {
 /// Removes the files of writers and holders of locks that are gone, and what only pretends to be such a file.
 pub(super) fn sweep(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
-        let path = entry.map_err(Error::io("read", dir))?.path();
-        if is_left(&path)? {
-            // Best effort: another sweep may be faster, the cache may be someone else's.
-            let _ = remove(&path);
-        }
+        sweep_one(&entry.map_err(Error::io("read", dir))?.path())?;
     }
     Ok(())
 }
 
-/// Whether nobody works on a file any more.
-fn is_left(path: &Path) -> Result<bool, Error> {
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Ok(true);
+/// Removes one file if nobody works on it any more. Best effort: another sweep may be faster, the cache someone else's.
+fn sweep_one(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => {
+            // One that cannot be opened is someone else's.
+            let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(()) };
+            if file.try_lock().is_ok() && still_named(&file, path)? {
+                let _ = remove(path);
+            }
+            // `file` keeps its lock until here, so a writer who waited for it sees that its file lost its name.
+        }
+        Ok(_) => {
+            let _ = clear(path, 0);
+        }
+        Err(_) => {}
     }
-    // One that cannot be opened is someone else's.
-    let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(false) };
-    Ok(file.try_lock().is_ok() && still_named(&file, path)?)
+    Ok(())
 }
