@@ -61,9 +61,13 @@ impl Fault for Error {
     }
 }
 
-/// A path for a message.
+/// Most bytes of a path that a message shows.
+const LONGEST_SHOWN: usize = 200;
+
+/// A path for a message; a long one is cut.
 pub(super) fn shown(path: &[u8]) -> String {
-    printable(path).to_string()
+    let start = &path[..path.len().min(LONGEST_SHOWN)];
+    format!("{}{}", printable(start), if start.len() < path.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

@@ -99,8 +99,8 @@ impl TreeBuilder {
             }
             Step::Link(target) => target.to_vec(),
             Step::Missing => {
-                self.unnamed_left =
-                    self.unnamed_left.checked_sub(1).ok_or_else(|| Error::TooManyParents(shown(path)))?;
+                let left = self.unnamed_left.checked_sub(cost_of_parent(path));
+                self.unnamed_left = left.ok_or_else(|| Error::TooManyParents(shown(path)))?;
                 at.dir = self.insert_at(at.dir, component, Inode::new(Metadata::directory()))?;
                 return Ok(());
             }
@@ -232,6 +232,12 @@ enum Step<'a> {
     Link(&'a [u8]),
     Missing,
     Blocked,
+}
+
+/// What a directory costs that only `path` names: itself, and its own path, which formats write out. On average that is half
+/// of `path`.
+const fn cost_of_parent(path: &[u8]) -> usize {
+    64 + path.len() / 2
 }
 
 /// A path in two, where its last component is a plain name: what stands before it, and that name.
