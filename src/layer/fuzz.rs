@@ -39,7 +39,8 @@ pub fn blob(data: &[u8]) {
     };
     assert_eq!((draft.diff_size, draft.diff_id), (decoded.out.len() as u64, Digest::of(&decoded.out)));
     let subject = Digest::of(b"");
-    let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject).expect("it was just encoded");
+    let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size)
+        .expect("it was just encoded");
     let pool = Arc::new(Pool::new(numbers.below(2 * MOST), 0));
     let layer =
         IndexedBlob { id: pool.new_id(), name: String::new(), blob: Arc::new(Bytes(blob.into())), index, forget: None };

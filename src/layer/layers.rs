@@ -124,7 +124,7 @@ impl Layers {
 
     /// The layer, if its blob and a sound index are here.
     fn indexed(&self, wanted: &Wanted) -> Result<Option<Layer>, Error> {
-        let Some((index, toc)) = self.kept(&wanted.digest.hex(), &wanted.digest)? else { return Ok(None) };
+        let Some((index, toc)) = self.kept(&wanted.digest.hex(), &wanted.digest, wanted.size)? else { return Ok(None) };
         let Some(blob) = self.store.lookup(&wanted.digest, wanted.size)? else { return Ok(None) };
         self.layer(wanted, blob, index, toc).map(Some)
     }
@@ -187,9 +187,9 @@ impl Layers {
     }
 
     /// An index that was kept, with its table of contents; a damaged one is dropped.
-    pub(super) fn kept(&self, key: &str, subject: &Digest) -> Result<Option<(Index, Toc)>, Error> {
+    pub(super) fn kept(&self, key: &str, subject: &Digest, size: u64) -> Result<Option<(Index, Toc)>, Error> {
         let Some(file) = self.store.index(key)? else { return Ok(None) };
-        let opened = Index::open(IndexBytes::File(file), subject);
+        let opened = Index::open(IndexBytes::File(file), subject, size);
         if opened.is_none() {
             match self.store.drop_index(key) {
                 Ok(_) | Err(blob::Error::ReadOnly { .. }) => {}
@@ -205,14 +205,14 @@ impl Layers {
         match self.store.keep_index(key, &bytes) {
             // A damaged one that cannot be replaced; this process gets one of its own.
             Err(blob::Error::ReadOnly { .. }) if self.store.index(key)?.is_some() => {
-                return Self::in_memory(bytes, subject);
+                return Self::in_memory(bytes, subject, draft.blob_size);
             }
             result => result?,
         }
-        match self.kept(key, subject)? {
+        match self.kept(key, subject, draft.blob_size)? {
             Some(kept) => Ok(kept),
             // Somebody cleans the cache just now.
-            None => Self::in_memory(bytes, subject),
+            None => Self::in_memory(bytes, subject, draft.blob_size),
         }
     }
 
@@ -220,8 +220,8 @@ impl Layers {
     ///
     /// # Errors
     /// When it is larger than lkit takes.
-    pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest) -> Result<(Index, Toc), Error> {
-        Index::open(IndexBytes::Memory(bytes), subject).ok_or(Error::IndexTooLarge)
+    pub(super) fn in_memory(bytes: Vec<u8>, subject: &Digest, size: u64) -> Result<(Index, Toc), Error> {
+        Index::open(IndexBytes::Memory(bytes), subject, size).ok_or(Error::IndexTooLarge)
     }
 
     /// The diff of an indexed blob: the one in use, if there is one, so that its content is cached once.

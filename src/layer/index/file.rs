@@ -94,13 +94,13 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Opens an index about `subject`, with its table of contents; `None` when it is damaged, of another version, or about
-    /// something else. All of it is verified.
-    pub(crate) fn open(bytes: IndexBytes, subject: &Digest) -> Option<(Self, Toc)> {
+    /// Opens an index about `subject`, a blob of `blob_size` bytes, with its table of contents; `None` when it is damaged, of
+    /// another version, or about something else. All of it is verified.
+    pub(crate) fn open(bytes: IndexBytes, subject: &Digest, blob_size: u64) -> Option<(Self, Toc)> {
         let size = bytes.size().ok()?;
         let mut head = [0; HEAD];
         bytes.read_at(&mut head, 0).ok()?;
-        let head = Head::decode(&head).filter(|head| head.subject == *subject)?;
+        let head = Head::decode(&head).filter(|head| (head.subject, head.blob_size) == (*subject, blob_size))?;
         let [directory, toc, parts] = head.lengths()?;
         let toc_at = directory.checked_add(HEAD as u64)?;
         let parts_at = toc_at.checked_add(toc)?;
@@ -109,7 +109,7 @@ impl Index {
         }
         let read = || {
             let toc = bytes.verified(toc_at..parts_at, &head.digests[1])?;
-            Toc::decode(&toc, head.diff_size.max(head.blob_size))
+            Toc::decode(&toc, blob_size)
         };
         let (is_whole, toc) = match size {
             // Either takes about a millisecond for three megabytes.

@@ -6,6 +6,8 @@ use super::offset::DiffOffset;
 use super::toc::Toc;
 use crate::base::Digest;
 
+/// Where the head keeps the size of the blob.
+const BLOB_SIZE: usize = 16;
 /// Where the head keeps the digest of what it is about, the digests of what follows it, and its own.
 const SUBJECT: usize = 32;
 const DIGESTS: usize = 128;
@@ -48,7 +50,8 @@ fn look(bytes: Vec<u8>) {
     }
     let Some(subject) = bytes.get(SUBJECT..SUBJECT + 32).and_then(|subject| subject.try_into().ok()) else { return };
     let subject = Digest::from_bytes(subject);
-    let Some((index, toc)) = Index::open(IndexBytes::Memory(bytes), &subject) else { return };
+    let size = long(&bytes, BLOB_SIZE);
+    let Some((index, toc)) = Index::open(IndexBytes::Memory(bytes), &subject, size) else { return };
     walk(&toc);
     let mut at = 0;
     while at < index.diff_size() {

@@ -25,7 +25,7 @@ pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
 pub(crate) use part::Digests;
 pub(crate) use resume::ResumePoint;
 pub use toc::Toc;
-pub(crate) use toc::TocBuilder;
+pub(crate) use toc::{TocBuilder, toc_max};
 #[cfg(any(test, fuzzing))]
 pub(crate) use window::spread;
 pub(crate) use window::{UsedBytes, WINDOW};

@@ -138,7 +138,8 @@ fn examples_for_fuzzing_are_of_this_version() {
     for (name, entries) in [("gzip", 6), ("long", 7), ("plain", 6)] {
         let index = fs::read(corpus.join("index").join(name)).unwrap();
         let subject = Digest::from_bytes(index[32..64].try_into().unwrap());
-        let (_, toc) = Index::open(IndexBytes::Memory(index), &subject).expect(again);
+        let size = u64::from_le_bytes(index[16..24].try_into().unwrap());
+        let (_, toc) = Index::open(IndexBytes::Memory(index), &subject, size).expect(again);
         let columns = fs::read(corpus.join("toc").join(name)).unwrap();
         let columns = Toc::decode(&zstd::bulk::compress(&columns, 1).unwrap(), u64::MAX).expect(again);
         assert_eq!((walked(&toc), walked(&columns)), (entries, entries), "{name} was {again}");
@@ -162,7 +163,7 @@ proptest! {
     #[test]
     fn prop_an_index_reads_back_as_it_was_written(draft in draft()) {
         let subject = Digest::of(b"subject");
-        let (index, toc) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject).unwrap();
+        let (index, toc) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size).unwrap();
         prop_assert_eq!((index.codec(), index.diff_size(), index.diff_id()), (draft.codec, draft.diff_size, &draft.diff_id));
         prop_assert_eq!(toc.len(), Toc::decode(&draft.toc, u64::MAX).unwrap().len());
         let ends = draft.spans.iter().skip(1).map(|next| next.first_piece).chain([draft.pieces.len()]);
@@ -187,6 +188,6 @@ proptest! {
         let mut bytes = draft.encode(&subject);
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        prop_assert!(Index::open(IndexBytes::Memory(bytes), &subject).is_none());
+        prop_assert!(Index::open(IndexBytes::Memory(bytes), &subject, draft.blob_size).is_none());
     }
 }

@@ -30,6 +30,9 @@ use crate::base::{FileKind, Metadata, Xattr, Xattrs};
 const COLUMNS: usize = 11;
 /// Longest head of a table: the number of entries and the lengths of the columns, in bytes.
 const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
+/// Bytes of table that any blob may have, enough for a hundred thousand files, and for each byte of it.
+const TOC_FREE: u64 = 4 << 20;
+const TOC_SHARE: u64 = 16;
 /// zstd's level: past it an index gets hardly smaller.
 const LEVEL: i32 = 6;
 /// Kinds of file as a tag numbers them.
@@ -207,9 +210,9 @@ pub struct Toc {
 
 impl Toc {
     /// Unpacks the table of a tar of `tar_size` bytes; `None` when it is damaged.
-    pub(crate) fn decode(packed: &[u8], tar_size: u64) -> Option<Self> {
+    pub(crate) fn decode(packed: &[u8], blob_size: u64) -> Option<Self> {
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-        if size > size_max(packed, tar_size) {
+        if size > size_max(packed, blob_size) {
             return None;
         }
         let mut bytes = Vec::new();
@@ -270,12 +273,17 @@ impl<'a> FromIterator<Entry<'a>> for Toc {
     }
 }
 
-/// Most bytes that a packed table of a tar of `tar_size` bytes can have. What the table says of an entry, the headers of the
-/// tar say in about as many bytes or more; and whatever the frame claims, a block of zstd has four bytes at least, and
-/// becomes 128 KiB at most (RFC 8878, section 3.1.1.2).
-const fn size_max(packed: &[u8], tar_size: u64) -> u64 {
-    let (by_tar, by_blocks) = (tar_size.saturating_mul(2).saturating_add(HEAD_MAX), (packed.len() as u64 / 4) << 17);
-    if by_tar < by_blocks { by_tar } else { by_blocks }
+/// Most bytes that the table of contents of a blob of `blob_size` bytes may have before it is packed: what compresses to
+/// nothing is taken only up to a size.
+pub(crate) const fn toc_max(blob_size: u64) -> u64 {
+    blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE)
+}
+
+/// Most bytes that a packed table can have. Whatever its frame claims, a block of zstd has four bytes at least, and becomes
+/// 128 KiB at most (RFC 8878, section 3.1.1.2).
+const fn size_max(packed: &[u8], blob_size: u64) -> u64 {
+    let (by_blob, by_blocks) = (toc_max(blob_size).saturating_add(HEAD_MAX), (packed.len() as u64 / 4) << 17);
+    if by_blob < by_blocks { by_blob } else { by_blocks }
 }
 
 /// A walk over the columns; every step is checked.
@@ -442,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_table_is_no_longer_than_its_tar_allows_and_its_blocks_hold() {
-        assert_eq!(size_max(&[0; 40], 500), 1000 + HEAD_MAX);
+        assert_eq!(size_max(&[0; 400], 500), 8000 + TOC_FREE + HEAD_MAX);
         assert_eq!(size_max(&[0; 40], u64::MAX), 10 * (128 << 10));
         let zeros = zstd::bulk::compress(&vec![0; 50 << 20], 1).unwrap();
         assert!(size_max(&zeros, u64::MAX) >= 50 << 20, "{}", zeros.len());

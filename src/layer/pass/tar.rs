@@ -16,14 +16,10 @@ use super::pax::{Attributes, Extended, GLOBAL_MAX, LOCAL_MAX};
 use super::sparse::{self, LeadingMap, check_map};
 use crate::base::{FileKind, Metadata, Xattrs};
 use crate::layer::error::Error;
-use crate::layer::index::TocBuilder;
-use crate::layer::index::{Body, Entry};
+use crate::layer::index::{Body, Entry, TocBuilder, toc_max};
 
 /// Bytes in a block; headers and content start at multiples of it.
 const BLOCK: usize = 512;
-/// Bytes of table of contents that any layer may have, which is enough for a million files, and for each byte of it.
-const TOC_FREE: u64 = 32 << 20;
-const TOC_SHARE: u64 = 16;
 /// Most bytes of one extended header or long name; they are held in memory.
 const EXTENDED_MAX: u64 = 1 << 20;
 
@@ -99,7 +95,7 @@ impl Scanner {
     /// The same for a tar that is stored as `blob_size` bytes: names, links and attributes that compress to nothing are
     /// taken only up to a size.
     pub(crate) fn within(self, blob_size: u64) -> Self {
-        Self { toc_max: blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE), ..self }
+        Self { toc_max: toc_max(blob_size), ..self }
     }
 
     /// Adds an entry to the table of contents.
