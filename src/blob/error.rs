@@ -136,6 +136,14 @@ impl Error {
         }
     }
 
+    /// Nothing, where a file of the cache may not be read: it can be made again and take the place of that one.
+    pub(super) fn unless_forbidden<T>(self) -> Result<Option<T>, Self> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            other => Err(other),
+        }
+    }
+
     /// The error behind a failed read or write of a stream of this module: errors of this module travel inside
     /// [`io::Error`] and come out again here, others are the system's and about `digest`.
     pub fn from_stream(digest: &Digest, error: io::Error) -> Self {

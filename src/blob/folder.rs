@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::layout::{INDEX, MARK, check_mark};
 use super::refs::{cached_index, write_index};
-use super::regular::{Unusable, unless_read_only};
+use super::regular::{Unusable, name_of, unless_read_only};
 use super::write::{TEMPORARY, Temporary, sweep};
 use super::{Error, Guard, Layout};
 
@@ -33,8 +33,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     private.recursive(true).mode(0o700).create(dir).map_err(Error::io("create", dir))?;
     // What is only ours comes first: it tells the folder for a cache, however early we are killed.
     for part in [TEMPORARY, LOCKS, INDEXES, BLOBS] {
-        let part = dir.join(part);
-        unless_read_only(fs::create_dir_all(&part).map_err(Error::write("create", &part)))?;
+        unless_read_only(make_folder(dir, Path::new(part)))?;
     }
     match sweep(&dir.join(TEMPORARY)) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -42,6 +41,20 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     }
     unless_read_only(mend_index(dir))?;
     unless_read_only(mend_mark(dir))
+}
+
+/// Makes a folder of the cache and those above it.
+fn make_folder(dir: &Path, part: &Path) -> Result<(), Error> {
+    let path = dir.join(part);
+    fs::create_dir_all(&path).map_err(|error| {
+        let above = part.ancestors().map(|above| dir.join(above));
+        let found = above.filter_map(|path| Some((fs::symlink_metadata(&path).ok()?, path)));
+        match found.into_iter().find(|(_, path)| !path.is_dir()) {
+            Some((found, path)) if found.is_file() => Error::InTheWay { path, what: "a file" },
+            Some((found, path)) => Error::InTheWay { path, what: name_of(found.file_type()) },
+            None => Error::write("create", &path)(error),
+        }
+    })
 }
 
 /// Fails when the folder holds files of others: it is neither a cache, however damaged, nor a layout.

@@ -142,16 +142,17 @@ impl Store {
         Guard::acquire_to_make(&self.lock_dir().join(digest.hex()))
     }
 
-    /// The index file `key`, open; `None` when there is none. What it holds is checked by who wrote it.
+    /// The index file `key`, open; `None` when there is none that may be read. What it holds is checked by who wrote it.
     ///
     /// # Errors
     /// When the file system fails.
     pub fn index(&self, key: &str) -> Result<Option<fs::File>, Error> {
         let path = self.index_path(key)?;
-        match regular::open(&path)? {
-            Opened::File(file, _) => Ok(Some(file)),
-            Opened::Missing => Ok(None),
-            Opened::Other(_) => unless_read_only(remove(&path).map(drop)).map(|()| None),
+        match regular::open(&path) {
+            Ok(Opened::File(file, _)) => Ok(Some(file)),
+            Ok(Opened::Missing) => Ok(None),
+            Ok(Opened::Other(_)) => unless_read_only(remove(&path).map(drop)).map(|()| None),
+            Err(error) => error.unless_forbidden(),
         }
     }
 
@@ -212,11 +213,13 @@ impl Store {
         Blob { digest: *digest, size, file: Arc::new(file), record: self.record.clone() }
     }
 
-    /// Like [`Layout::open_blob`] in the cache; what has the name of a blob and is no file counts as none.
+    /// Like [`Layout::open_blob`] in the cache; what has the name of a blob and is no file, or may not be read, counts as
+    /// none.
     fn cached(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
         match self.cache.open_blob(digest) {
             Err(Error::Damaged { .. }) => Ok(None),
-            other => other,
+            Err(error) => error.unless_forbidden(),
+            found => found,
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::common::{have, skip_unless, stdout};
+use crate::common::{have, run, skip_unless, stdout};
 use crate::measuring::{can_measure, measured, measuring};
 use crate::system::{System, assert_says, can_mount, image, refused, tar};
 
@@ -137,6 +137,11 @@ fn an_ordinary_user_uses_a_cache_of_root() {
     assert_says(&locked, &["Permission denied", &system.cache().display().to_string()]);
     everybody(&system.cache());
     assert_eq!(stdout("build", &as_nobody("build --digest a.yml")), digests);
+    // In a cache of one's own, files that may not be read are made again.
+    run("cp", ["-r", system.cache().to_str().unwrap(), system.path("own").to_str().unwrap()]);
+    run("chmod", ["-R", "a=,u=w,+X", system.path("own/lkit/index").to_str().unwrap()]);
+    run("chown", ["-R", "65534", system.path("own").to_str().unwrap()]);
+    assert_eq!(stdout("build", &as_nobody("build --cache own --digest a.yml")), digests);
     let said = refused("build", &as_nobody("build --digest b.yml"), 1);
     assert_says(&said, &["the cache is read-only", "Permission denied", "hint: name a cache that you may write to"]);
 }
@@ -148,10 +153,10 @@ fn a_full_cache_is_an_error_and_leaves_no_part_of_a_file() {
     }
     let system = System::new();
     fs::create_dir(system.cache()).unwrap();
-    crate::common::run("mount", ["-t", "tmpfs", "-o", "size=12k", "tmpfs", system.cache().to_str().unwrap()]);
+    run("mount", ["-t", "tmpfs", "-o", "size=12k", "tmpfs", system.cache().to_str().unwrap()]);
     let said = system.bad("build --digest a.yml", 1);
     let left: Vec<String> = files_below(&system.cache()).into_iter().map(|(name, _)| name).collect();
-    crate::common::run("umount", [system.cache()]);
+    run("umount", [system.cache()]);
     assert_says(&said, &["No space left on device", "hint: make room where"]);
     assert!(left.iter().all(|name| !name.contains("/lkit/tmp/") && !name.contains("/lkit/lock/")), "{left:?}");
 }

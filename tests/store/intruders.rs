@@ -146,6 +146,25 @@ fn damage_a_full_directory_in_the_place_of_a_cache_file_is_an_error_that_names_i
 }
 
 #[test]
+fn damage_what_is_in_the_place_of_a_folder_of_the_cache_is_an_error_that_names_it() {
+    for place in ["lkit", "lkit/tmp", "lkit/lock", "lkit/index", "blobs", "blobs/sha256"] {
+        for intruder in ["fifo", "socket", "dangling", "circle", "file"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if intruder == "file" {
+                fs::write(&path, "").unwrap()
+            } else {
+                put(&path, intruder)
+            }
+            let cache = dir.path().to_owned();
+            let error = at_once(format!("a {intruder} as {place}"), move || Store::open(&cache, &[])).unwrap_err();
+            assert!(matches!(&error, Error::InTheWay { path: named, .. } if *named == path), "{intruder}: {error}");
+        }
+    }
+}
+
+#[test]
 fn damage_a_huge_file_in_the_place_of_a_cache_file_is_replaced_unread() {
     let dir = tempfile::tempdir().unwrap();
     use_all(dir.path());
