@@ -94,9 +94,6 @@ impl Manifest {
                 compression,
                 diff_id,
             }),
-            LayerType::Foreign => {
-                Err(Flaw::Unsupported("a layer of it is not in the registry (a foreign layer)".into()))
-            }
             LayerType::Other => {
                 Err(Flaw::Unsupported(format!("a layer of it has media type `{}`", descriptor.media_type)))
             }
@@ -125,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn ambiguous_old_and_foreign_documents_are_refused() {
+    fn ambiguous_old_and_unknown_documents_are_refused() {
         let config = descriptor("application/vnd.oci.image.config.v1+json");
         let both = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"manifests":[]}}"#);
         assert!(matches!(Document::parse(both.as_bytes()), Err(Flaw::Malformed(_))));
@@ -153,8 +150,6 @@ mod tests {
         let plain = manifest("application/vnd.oci.image.layer.v1.tar");
         assert_eq!(plain.layers(&config(1)).unwrap()[0].diff_id, Digest::of(b""));
         assert!(matches!(plain.layers(&config(2)), Err(Flaw::Malformed(_))));
-        for media_type in ["application/vnd.oci.image.layer.nondistributable.v1.tar", "text/plain"] {
-            assert!(matches!(manifest(media_type).layers(&config(1)), Err(Flaw::Unsupported(_))));
-        }
+        assert!(matches!(manifest("text/plain").layers(&config(1)), Err(Flaw::Unsupported(_))));
     }
 }

@@ -14,6 +14,14 @@ pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.ma
 /// What lkit can make an image of; sent to registries.
 pub(super) const ACCEPTED: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
 
+/// Tars, and those that registries need not hold: where one does, or a layout has it, it is a layer as any other.
+const TARS: [&str; 4] = [
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+];
+
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
@@ -33,8 +41,6 @@ pub enum Compression {
 pub(super) enum LayerType {
     /// A tar of the diff.
     Tar(Compression),
-    /// A tar that registries must not hold, to be had from its author's server.
-    Foreign,
     /// Anything else, such as an attestation.
     Other,
 }
@@ -56,12 +62,7 @@ pub(super) fn is_manifest(media_type: &str) -> bool {
 
 /// What a layer of this type is.
 pub(super) fn layer_type(media_type: &str) -> LayerType {
-    let foreign = ["application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign."];
-    if foreign.iter().any(|prefix| media_type.starts_with(prefix)) {
-        return LayerType::Foreign;
-    }
-    let tars = ["application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"];
-    match tars.iter().find_map(|tar| media_type.strip_prefix(tar)) {
+    match TARS.iter().find_map(|tar| media_type.strip_prefix(tar)) {
         Some("") => LayerType::Tar(Compression::None),
         Some("+gzip" | ".gzip") => LayerType::Tar(Compression::Gzip),
         Some("+zstd" | ".zstd") => LayerType::Tar(Compression::Zstd),
@@ -81,8 +82,8 @@ mod tests {
             ("application/vnd.oci.image.layer.v1.tar+zstd", LayerType::Tar(Compression::Zstd)),
             ("application/vnd.docker.image.rootfs.diff.tar", LayerType::Tar(Compression::None)),
             ("application/vnd.docker.image.rootfs.diff.tar.gzip", LayerType::Tar(Compression::Gzip)),
-            ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", LayerType::Foreign),
-            ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", LayerType::Foreign),
+            ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", LayerType::Tar(Compression::Gzip)),
+            ("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", LayerType::Tar(Compression::Zstd)),
             ("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", LayerType::Other),
             ("application/vnd.in-toto+json", LayerType::Other),
         ];
