@@ -11,7 +11,7 @@ use crate::base::{Digest, Monitor, Platform};
 use crate::blob::Store;
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
-use crate::oci::{Closure, Credentials, Descriptor, Image, Options, Pull, Reference, Resolver};
+use crate::oci::{Closure, CredentialPlace, Credentials, Descriptor, Image, Options, Pull, Reference, Resolver};
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
@@ -122,11 +122,20 @@ pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Failure> {
     opened.map_err(|failure| failure.or_hint(|| "choose a folder you may write to with `--cache DIR`".to_owned()))
 }
 
-/// What `docker login` keeps.
+/// What `docker login` and `podman login` keep, where both look for it; what a variable names comes first.
 fn credentials() -> Credentials {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let dir = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
-    dir.map_or(Credentials::None, |dir| Credentials::DockerConfig(dir.join("config.json")))
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let path = |name, below: &str| set(name).map(|dir| CredentialPlace::File(Path::new(&dir).join(below)));
+    let text = set("DOCKER_AUTH_CONFIG").and_then(|text| text.into_string().ok());
+    let places = [
+        text.map(|text| CredentialPlace::Text("DOCKER_AUTH_CONFIG", text)),
+        set("REGISTRY_AUTH_FILE").map(|file| CredentialPlace::File(file.into())),
+        path("DOCKER_CONFIG", "config.json"),
+        path("XDG_RUNTIME_DIR", "containers/auth.json"),
+        path("XDG_CONFIG_HOME", "containers/auth.json").or_else(|| path("HOME", ".config/containers/auth.json")),
+        path("HOME", ".docker/config.json").filter(|_| set("DOCKER_CONFIG").is_none()),
+    ];
+    Credentials::of(places.into_iter().flatten().collect())
 }
 
 /// A layer as an image names it; two images may name one blob with different diff ids, of which one is wrong.

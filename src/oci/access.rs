@@ -3,7 +3,7 @@
 //!
 //! # Format
 //! RFC 9110 section 11 (challenges), RFC 7617 (Basic); docker's token authentication
-//! (<https://distribution.github.io/distribution/spec/auth/token/>).
+//! (<https://distribution.github.io/distribution/spec/auth/token/>, and `oauth` beside it for identity tokens).
 
 use std::fmt;
 
@@ -66,12 +66,12 @@ impl Access {
         let of_scheme =
             |scheme: &str| challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case(scheme));
         if let Some(challenge) = of_scheme("Bearer") {
-            let url = token_url(challenge, repository)?;
-            if origin.scheme() == "https" && url.scheme() != "https" && *login != Login::Anonymous {
+            let server = TokenServer::named_by(challenge, repository)?;
+            if origin.scheme() == "https" && server.url.scheme() != "https" && *login != Login::Anonymous {
                 let reason = "its token server speaks plain http, over which no password is sent".to_owned();
                 return Err(Setback::Denied(reason));
             }
-            return token(url, login, transport).await;
+            return server.token(login, transport).await;
         }
         match (of_scheme("Basic"), login.basic()) {
             (Some(_), Some(text)) => header(&text),
@@ -97,27 +97,62 @@ impl Access {
     }
 }
 
-/// Where a token for pulling from `repository` is to be had.
-fn token_url(challenge: &ChallengeRef<'_>, repository: &str) -> Result<Url, Setback> {
-    let parameter = |wanted: &str| {
-        let found = challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        found.map(|(_, value)| value.to_unescaped())
-    };
-    let url = parameter("realm").and_then(|realm| Url::parse(&realm).ok());
-    let mut url = url
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| Setback::Unusable("it does not say where its token server is".to_owned()))?;
-    url.query_pairs_mut().append_pair("scope", &format!("repository:{repository}:pull"));
-    if let Some(service) = parameter("service") {
-        url.query_pairs_mut().append_pair("service", &service);
-    }
-    Ok(url)
+/// Where a token for pulling from a repository is to be had, and what is to be asked.
+struct TokenServer {
+    url: Url,
+    question: Vec<(&'static str, String)>,
 }
 
-async fn token(url: Url, login: &Login, transport: &Transport) -> Result<Access, Setback> {
-    let login = login.basic().map(|text| header(&text)).transpose()?.unwrap_or(Access::Anybody);
-    let question = transport.get(url, |request| login.furnish(request));
-    let (body, _) = transport.document(question, MAX_TOKEN_ANSWER).await.map_err(|setback| match setback {
+impl TokenServer {
+    fn named_by(challenge: &ChallengeRef<'_>, repository: &str) -> Result<Self, Setback> {
+        let parameter = |wanted: &str| {
+            let found = challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.to_unescaped())
+        };
+        let url = parameter("realm").and_then(|realm| Url::parse(&realm).ok());
+        let url = url
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| Setback::Unusable("it does not say where its token server is".to_owned()))?;
+        let mut question = vec![("scope", format!("repository:{repository}:pull"))];
+        question.extend(parameter("service").map(|service| ("service", service)));
+        Ok(Self { url, question })
+    }
+
+    async fn token(self, login: &Login, transport: &Transport) -> Result<Access, Setback> {
+        if let Login::IdentityToken(identity) = login {
+            match self.exchanged(identity, transport).await {
+                // It takes no forms, so perhaps passwords.
+                Err(Setback::Status(complaint)) if matches!(complaint.status.as_u16(), 404 | 405) => {}
+                body => return token_in(body, login),
+            }
+        }
+        let furnished = login.basic().map(|text| header(&text)).transpose()?.unwrap_or(Access::Anybody);
+        let question = transport.get(with_query(self.url, &self.question), |request| furnished.furnish(request));
+        token_in(transport.document(question, MAX_TOKEN_ANSWER).await.map(|(body, _)| body), login)
+    }
+
+    /// What it answers to an identity token, which is a refresh token to OAuth (RFC 6749, section 6).
+    async fn exchanged(&self, identity: &str, transport: &Transport) -> Result<Vec<u8>, Setback> {
+        let mut form = self.question.clone();
+        form.extend([("grant_type", "refresh_token".to_owned()), ("client_id", "lkit".to_owned())]);
+        form.push(("refresh_token", identity.to_owned()));
+        let mut form_url = self.url.clone();
+        form_url.set_query(None);
+        // A form is written as a query is.
+        let form = with_query(form_url, &form).query().unwrap_or_default().to_owned();
+        let question = transport.send_form(self.url.clone(), form);
+        Ok(transport.document(question, MAX_TOKEN_ANSWER).await?.0)
+    }
+}
+
+fn with_query(mut url: Url, pairs: &[(&str, String)]) -> Url {
+    url.query_pairs_mut().extend_pairs(pairs);
+    url
+}
+
+/// The token in an answer of a token server.
+fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Access, Setback> {
+    let body = answer.map_err(|setback| match setback {
         // To try again may help. Else it is we who are not let in.
         Setback::Status(complaint)
             if complaint.status.is_client_error() && complaint.status != StatusCode::TOO_MANY_REQUESTS =>

@@ -32,7 +32,7 @@ mod transport;
 
 pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
-pub use credentials::Credentials;
+pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use media_type::Compression;

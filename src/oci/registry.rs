@@ -82,7 +82,7 @@ impl Registry {
     /// The repository of `reference` on `endpoint`.
     pub(super) fn repository(&self, endpoint: &Endpoint, reference: &Reference) -> Result<Repository, RegistryError> {
         let running = self.running(&endpoint.host)?;
-        let (login, complaint) = self.credentials.lookup(&endpoint.host);
+        let (login, complaint) = self.credentials.lookup(&endpoint.host, reference.repository());
         let scheme = if endpoint.plain { "http" } else { "https" };
         let host = if endpoint.host == DOCKER_HUB { DOCKER_HUB_HOST } else { &endpoint.host };
         let origin = Url::parse(&format!("{scheme}://{host}/v2/"))

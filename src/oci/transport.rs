@@ -10,10 +10,10 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
@@ -114,6 +114,13 @@ impl Transport {
         answer.map_err(Setback::from)
     }
 
+    /// The answer to a form that is sent, which is a success.
+    pub async fn send_form(&self, url: Url, form: String) -> Result<Response, Setback> {
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let response = self.in_time(request.send()).await?.map_err(Setback::from)?;
+        self.success(response).await
+    }
+
     /// The answer to a question, which is a success.
     pub async fn get(
         &self,
@@ -121,6 +128,10 @@ impl Transport {
         furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Setback> {
         let response = self.ask(url, furnish).await?;
+        self.success(response).await
+    }
+
+    async fn success(&self, response: Response) -> Result<Response, Setback> {
         if response.status().is_success() { Ok(response) } else { Err(Setback::Status(self.complaint(response).await)) }
     }
 
@@ -178,11 +189,11 @@ impl Transport {
         let _ = tokio::time::timeout(self.timeouts.silence, read).await;
         let headers = response.headers();
         let challenges = headers.get_all(WWW_AUTHENTICATE).into_iter();
-        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?.trim()));
         Complaint {
             status: response.status(),
             text: String::from_utf8_lossy(&text).into_owned(),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after,
             challenges: challenges.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect(),
         }
     }
@@ -195,6 +206,13 @@ impl Transport {
     pub fn pace(&self) -> Pace {
         Pace { limit: self.timeouts.progress, waited: Duration::ZERO, received: 0, since: Instant::now() }
     }
+}
+
+/// The wait that a `Retry-After` asks for: in seconds, or until a date (RFC 9110, section 10.2.3).
+fn wait_of(text: &str) -> Option<Duration> {
+    let until =
+        || httpdate::parse_http_date(text).ok().map(|date| date.duration_since(SystemTime::now()).unwrap_or_default());
+    text.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
 /// Counts what comes in the time that a transfer is waited for.

@@ -7,7 +7,7 @@ use std::path::Path;
 use lkit::base::{Digest, ErrorKind, Event, Fault as _, Platform, Silent};
 use lkit::blob::{self, Store};
 use lkit::extent::Source as _;
-use lkit::oci::{Credentials, Descriptor, Options, Pull};
+use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Pull};
 
 use super::common::run;
 use super::layout::{LayoutMaker, digest_of};
@@ -154,10 +154,10 @@ fn a_locked_registry_opens_to_what_docker_login_left() {
     // user:secret and user:wrong
     let rows = [(None, false), (Some("dXNlcjpzZWNyZXQ="), true), (Some("dXNlcjp3cm9uZw=="), false)];
     for (number, (auth, opens)) in rows.into_iter().enumerate() {
-        let credentials = auth.map_or(Credentials::None, |auth| {
+        let credentials = auth.map_or(Credentials::default(), |auth| {
             let path = dir.path().join("config.json");
             fs::write(&path, format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, registry.host())).unwrap();
-            Credentials::DockerConfig(path)
+            Credentials::of(vec![CredentialPlace::File(path)])
         });
         let here = resolver(&dir.path().join(number.to_string()), &[], with(credentials));
         match resolve(&here, &name) {

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
 use lkit::blob::{self, Store};
-use lkit::oci::{Credentials, Descriptor, Options, Resolver};
+use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Resolver};
 use serde_json::json;
 
 use super::scripted::{Answer, Request, Scripted};
@@ -172,7 +172,7 @@ fn a_token_is_got_with_the_credentials_and_renewed_when_it_is_refused() {
     let path = dir.path().join("config.json");
     std::fs::write(&path, format!(r#"{{"auths":{{"{}":{{"auth":"dXNlcjpzZWNyZXQ="}}}}}}"#, server.host)).unwrap();
     let name = reference(&format!("{}/a/b", server.host));
-    let known = Options { credentials: Credentials::DockerConfig(path), ..Options::default() };
+    let known = Options { credentials: Credentials::of(vec![CredentialPlace::File(path)]), ..Options::default() };
     let mut bytes = Vec::new();
     let here = resolver(&dir.path().join("known"), &[], known);
     here.fetcher(&name).fetch(&Digest::of(b""), 0..100).unwrap().read_to_end(&mut bytes).unwrap();

@@ -4,10 +4,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
-use lkit::oci::{Credentials, Options, RegistryError};
+use lkit::oci::{CredentialPlace, Credentials, Options, RegistryError};
 
 use super::registry::free_port;
 use super::scripted::{Answer, Request, Scripted};
@@ -21,7 +21,7 @@ fn login(dir: &Path, server: &Scripted) -> Options {
     let path = dir.join("config.json");
     let auth = r#""auth":"dXNlcjpodXNoL2h1c2g=""#;
     std::fs::write(&path, format!(r#"{{"auths":{{"{}":{{{auth}}}}}}}"#, server.host)).unwrap();
-    Options { credentials: Credentials::DockerConfig(path), ..Options::default() }
+    Options { credentials: Credentials::of(vec![CredentialPlace::File(path)]), ..Options::default() }
 }
 
 /// The digest that the server's `a/b` has.
@@ -94,6 +94,40 @@ fn a_user_with_a_password_is_introduced_before_anything_is_asked() {
     assert_eq!(digest(dir.path(), &server, Options::default()).unwrap_err().kind(), ErrorKind::ImageNotFound);
 }
 
+/// A token server may take identity tokens as OAuth's refresh tokens, or only as passwords.
+#[test]
+fn an_identity_token_is_exchanged_for_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    for takes_forms in [true, false] {
+        let server = Scripted::start(move |request, _| {
+            let authorization = request.headers.get("authorization").map(String::as_str);
+            let form =
+                "scope=repository%3Aa%2Fb%3Apull&service=s&grant_type=refresh_token&client_id=lkit&refresh_token=id";
+            match (request.path.as_str(), request.body.as_str(), authorization) {
+                ("/v2/", ..) => Answer::new(401, "").header("WWW-Authenticate", challenge(request)),
+                ("/token", body, None) if takes_forms && body == form => Answer::new(200, r#"{"access_token":"good"}"#),
+                ("/token", ..) => Answer::new(405, ""),
+                // The convention of Azure's registry: `00000000-0000-0000-0000-000000000000:id`.
+                (
+                    "/token?scope=repository%3Aa%2Fb%3Apull&service=s",
+                    "",
+                    Some("Basic MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOmlk"),
+                ) => Answer::new(200, r#"{"token":"good"}"#),
+                ("/v2/a/b/manifests/latest", "", Some("Bearer good")) => Answer::new(200, INDEX),
+                _ => Answer::new(400, request.path.clone()),
+            }
+        });
+        let text = format!(r#"{{"auths":{{"{}/a":{{"identitytoken":"id"}}}}}}"#, server.host);
+        let credentials = Credentials::of(vec![CredentialPlace::Text("text", text)]);
+        let found = digest(dir.path(), &server, Options { credentials, ..Options::default() });
+        assert_eq!(found.unwrap_or_else(|error| panic!("{}", told(&error))), Digest::of(INDEX.as_bytes()));
+    }
+}
+
+fn challenge(request: &Request) -> String {
+    format!(r#"Bearer realm="http://{}/token",service="s""#, request.headers["host"])
+}
+
 #[test]
 fn a_server_that_repeats_secrets_tells_them_to_nobody_through_lkit() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,10 +168,22 @@ fn a_registry_is_asked_again_when_it_says_so() {
     digest(dir.path(), &server, Options::default()).unwrap();
     assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
     assert_eq!(server.asked("").len(), 3);
-    let later = Scripted::start(|_, _| Answer::new(429, "").header("Retry-After", "86400"));
-    let error = digest(dir.path(), &later, Options::default()).unwrap_err();
-    assert!(told(&error).contains("429 Too Many Requests; it wants to be asked again in 86400 s"), "{}", told(&error));
-    assert_eq!((error.kind(), later.asked("").len()), (ErrorKind::Unreachable, 1));
+    let date = |seconds| httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
+    for date in [date(0), date(2)] {
+        let server = Scripted::start(move |_, before| match before {
+            0 => Answer::new(429, "").header("Retry-After", date.clone()),
+            _ => Answer::new(200, INDEX),
+        });
+        let begin = Instant::now();
+        digest(dir.path(), &server, Options::default()).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    }
+    for late in ["86399".to_owned(), date(86_400)] {
+        let later = Scripted::start(move |_, _| Answer::new(429, "").header("Retry-After", late.clone()));
+        let error = digest(dir.path(), &later, Options::default()).unwrap_err();
+        assert!(told(&error).contains("429 Too Many Requests; it wants to be asked again in 863"), "{}", told(&error));
+        assert_eq!((error.kind(), later.asked("").len()), (ErrorKind::Unreachable, 1));
+    }
 }
 
 #[test]

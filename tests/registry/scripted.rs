@@ -1,7 +1,7 @@
 //! A server that answers as a test says: the faults that a real registry does not show when it is asked to.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +12,8 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: HashMap<String, String>,
+    /// The form that was sent, if there is one.
+    pub body: String,
 }
 
 impl Request {
@@ -113,14 +115,21 @@ impl Scripted {
 }
 
 fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines().map_while(Result::ok);
     let Some(path) = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)) else { return };
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
         Some((name.to_lowercase(), value.to_owned()))
     });
-    let request = Request { path, headers: headers.collect() };
+    let headers: HashMap<_, _> = headers.collect();
+    let mut body = vec![0; headers.get("content-length").map_or(0, |length: &String| length.parse().unwrap())];
+    // A client that goes before it has sent its form gets no answer.
+    if reader.read_exact(&mut body).is_err() {
+        return;
+    }
+    let request = Request { path, headers, body: String::from_utf8(body).unwrap() };
     let before = {
         let mut seen = seen.lock().unwrap();
         seen.push(request.clone());
