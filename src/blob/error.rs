@@ -45,10 +45,10 @@ pub enum Error {
         /// The name of a file in it.
         found: String,
     },
-    /// A folder that should be an OCI image layout is none.
+    /// A folder or archive that should be an OCI image layout is none.
     #[error("`{}` is not an OCI image layout: {reason}", path.display())]
     NotALayout {
-        /// The folder.
+        /// The folder or archive.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -195,9 +195,10 @@ impl Fault for Error {
             ),
             Self::InTheWay { .. } => Some("remove it, or name another cache with `--cache DIR`".to_owned()),
             Self::NotACache { .. } => Some("name an empty or a new folder with `--cache DIR`".to_owned()),
-            Self::NotALayout { .. } => {
-                Some("name the folder that holds `oci-layout`, `index.json` and `blobs`".to_owned())
-            }
+            Self::NotALayout { .. } => Some(
+                "name the folder that holds `oci-layout`, `index.json` and `blobs`, or what `docker save` writes"
+                    .to_owned(),
+            ),
             Self::Damaged { path, .. } => {
                 Some(format!("copy the image into its layout again, `{}` is bad", path.display()))
             }

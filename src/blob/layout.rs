@@ -1,4 +1,4 @@
-//! An OCI image layout: a folder of blobs, and names for some of them.
+//! An OCI image layout: a folder of blobs, and names for some of them; or an archive of images, which is used as one.
 //!
 //! # Format
 //! OCI image specification 1.1, image-layout.md.
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::archive::{Archive, Member};
 use super::regular::{self, Opened, Unusable};
 use super::{Descriptor, Descriptors, Error};
 use crate::base::Digest;
@@ -29,14 +30,25 @@ pub(super) const INDEX: &str = "index.json";
 
 /// What is read of an `index.json`.
 #[derive(Deserialize)]
-struct Entries {
-    manifests: Option<Descriptors>,
+pub(super) struct Entries {
+    pub(super) manifests: Option<Descriptors>,
 }
 
-/// A folder with `oci-layout`, `index.json` and `blobs`.
+/// A folder with `oci-layout`, `index.json` and `blobs`, or an archive of images.
 #[derive(Debug)]
 pub struct Layout {
     dir: PathBuf,
+    archive: Option<Archive>,
+}
+
+/// The bytes of a blob: a file, or a part of one.
+#[derive(Debug)]
+pub(super) struct BlobBytes {
+    pub(super) file: fs::File,
+    /// Offset of the first one in the file.
+    pub(super) start: u64,
+    /// How many there are.
+    pub(super) size: u64,
 }
 
 /// An entry of `index.json`.
@@ -49,23 +61,27 @@ pub struct Named {
 }
 
 impl Layout {
-    /// The layout at `dir`.
+    /// The layout at `path`: a folder, or an archive as [`archive`](super::archive) has it.
     ///
     /// # Errors
-    /// When the folder is missing or no layout.
-    pub fn open(dir: &Path) -> Result<Self, Error> {
-        match check_mark(dir) {
-            Ok(()) => Ok(Self::at(dir)),
-            Err(unusable) => Err(unusable.of(dir, MARK)),
+    /// When it is missing or no layout.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if let Opened::File(file, _) = regular::open(path)? {
+            let archive = Archive::open(file).map_err(|reason| Error::NotALayout { path: path.to_owned(), reason })?;
+            return Ok(Self { archive: Some(archive), ..Self::at(path) });
+        }
+        match check_mark(path) {
+            Ok(()) => Ok(Self::at(path)),
+            Err(unusable) => Err(unusable.of(path, MARK)),
         }
     }
 
     /// The layout at `dir`, whatever there is.
     pub(super) fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self { dir: dir.to_owned(), archive: None }
     }
 
-    /// The folder.
+    /// The folder, or the archive.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -76,6 +92,9 @@ impl Layout {
     /// # Errors
     /// When `index.json` is missing or no image index.
     pub fn entries(&self) -> Result<Vec<Named>, Error> {
+        if let Some(archive) = &self.archive {
+            return Ok(archive.entries().to_vec());
+        }
         let index: Entries = self.index()?;
         Ok(index.manifests.unwrap_or_default().0.into_iter().map(named).collect())
     }
@@ -99,12 +118,22 @@ impl Layout {
         self.blobs_dir().join(digest.hex())
     }
 
-    /// The file of a blob and its size in bytes, opened; `None` when there is none.
-    pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
+    /// A manifest that the layout does not have as a blob, but says what is in it.
+    pub(super) fn manifest(&self, digest: &Digest) -> Option<&[u8]> {
+        self.archive.as_ref()?.manifest(digest)
+    }
+
+    /// The bytes of a blob; `None` when there is none.
+    pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<BlobBytes>, Error> {
         let path = self.blob_path(digest);
+        if let Some(archive) = &self.archive {
+            let Some((file, Member { start, size })) = archive.blob(digest) else { return Ok(None) };
+            let file = file.try_clone().map_err(Error::io("open", &path))?;
+            return Ok(Some(BlobBytes { file, start, size }));
+        }
         match regular::open(&path)? {
             Opened::Missing => Ok(None),
-            Opened::File(file, size) => Ok(Some((file, size))),
+            Opened::File(file, size) => Ok(Some(BlobBytes { file, start: 0, size })),
             Opened::Other(what) => Err(Error::Damaged { digest: *digest, reason: format!("it is {what}"), path }),
         }
     }
@@ -123,10 +152,15 @@ impl Unusable {
 /// Whether the `oci-layout` of a folder says that it is a layout of a version that lkit knows.
 pub(super) fn check_mark(dir: &Path) -> Result<(), Unusable> {
     let text = regular::read(&dir.join(MARK), MAX_MARK)?;
-    let mark: Value = serde_json::from_slice(&text).map_err(|error| Unusable::Flaw(error.to_string()))?;
-    match mark["imageLayoutVersion"].as_str() {
-        Some(version) if version.starts_with("1.") => Ok(()),
-        _ => Err(Unusable::Flaw("it does not say version 1".to_owned())),
+    mark_flaw(&text).map_or(Ok(()), |flaw| Err(Unusable::Flaw(flaw)))
+}
+
+/// What is wrong with the content of an `oci-layout`.
+pub(super) fn mark_flaw(text: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Value>(text) {
+        Ok(mark) if mark["imageLayoutVersion"].as_str().is_some_and(|version| version.starts_with("1.")) => None,
+        Ok(_) => Some("it does not say version 1".to_owned()),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -18,6 +18,7 @@
 //! - Which blobs are *right* is settled by whoever computes their digest: [`Store::put`] and [`Store::small`] for small
 //!   ones, the layer pass for layers. A size that is wrong is noticed here.
 
+mod archive;
 mod descriptor;
 mod error;
 mod evict;

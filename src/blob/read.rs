@@ -16,6 +16,8 @@ pub struct Blob {
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) file: Arc<File>,
+    /// Offset of its first byte in the file.
+    pub(super) start: u64,
     pub(super) record: Option<Arc<Record>>,
 }
 
@@ -47,7 +49,7 @@ impl Source for Blob {
             return Err(ReadError::out_of_range(offset, buf.len() as u64, self.size));
         }
         self.note(offset, buf.len());
-        self.file.read_exact_at(buf, offset).map_err(|error| {
+        self.file.read_exact_at(buf, self.start + offset).map_err(|error| {
             let message = format!("cannot read blob `{}` at offset {offset}", self.digest);
             match error.kind() {
                 io::ErrorKind::UnexpectedEof => ReadError::new(ErrorKind::Corrupt, format!("{message}: it was cut")),
@@ -74,7 +76,7 @@ impl io::Read for BlobReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.blob.size - self.offset).unwrap_or(usize::MAX);
         let wanted = buf.len().min(left);
-        let read = self.blob.file.read_at(&mut buf[..wanted], self.offset)?;
+        let read = self.blob.file.read_at(&mut buf[..wanted], self.blob.start + self.offset)?;
         if read == 0 && wanted != 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -1,11 +1,12 @@
 //! The store: a cache that blobs are kept in, and read-only layouts beside it.
 
 use std::fs;
-use std::io::Read;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS};
+use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
 use super::write::{TEMPORARY, Temporary};
 use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
@@ -52,18 +53,18 @@ impl Store {
     /// # Errors
     /// `Corrupt` when a layout has it in another size. In the cache such a blob is removed, as if it was never there.
     pub fn lookup(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, Error> {
-        if let Some((file, found)) = self.cached(digest)? {
-            if found == size {
-                return Ok(Some(self.blob(digest, file, size)));
+        if let Some(bytes) = self.cached(digest)? {
+            if bytes.size == size {
+                return Ok(Some(self.blob(digest, bytes)));
             }
             self.pass_over(digest)?;
         }
         for layout in &self.layouts {
-            if let Some((file, found)) = layout.open_blob(digest)? {
-                if found == size {
-                    return Ok(Some(self.blob(digest, file, size)));
+            if let Some(bytes) = layout.open_blob(digest)? {
+                if bytes.size == size {
+                    return Ok(Some(self.blob(digest, bytes)));
                 }
-                let reason = format!("it has {found} bytes, its descriptor says {size}");
+                let reason = format!("it has {} bytes, its descriptor says {size}", bytes.size);
                 return Err(Error::Damaged { digest: *digest, path: layout.blob_path(digest), reason });
             }
         }
@@ -76,7 +77,7 @@ impl Store {
     /// `Unsupported` above `limit` bytes, `Corrupt` when a layout has other bytes. In the cache such a blob is as if it
     /// was never there; it is removed, unless it is above the limit and may be a layer.
     pub fn small(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(opened) = self.cached(digest)?.filter(|(_, size)| *size <= limit) {
+        if let Some(opened) = self.cached(digest)?.filter(|bytes| bytes.size <= limit) {
             let bytes = read_small(digest, opened, limit, &self.blob_path(digest))?;
             if Digest::of(&bytes) == *digest {
                 return Ok(Some(bytes));
@@ -84,6 +85,9 @@ impl Store {
             self.pass_over(digest)?;
         }
         for layout in &self.layouts {
+            if let Some(manifest) = layout.manifest(digest) {
+                return Ok(Some(manifest.to_vec()));
+            }
             if let Some(opened) = layout.open_blob(digest)? {
                 let path = layout.blob_path(digest);
                 let bytes = read_small(digest, opened, limit, &path)?;
@@ -103,11 +107,11 @@ impl Store {
     /// When the file system fails.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
-        let here = self.cached(&digest)?.filter(|(_, size)| *size == bytes.len() as u64);
+        let here = self.cached(&digest)?.filter(|here| here.size == bytes.len() as u64);
         // Read again rather than trusted, so that a damaged one is mended.
-        if let Some((file, size)) = here {
-            let path = self.blob_path(&digest);
-            if read_small(&digest, (file, size), size, &path)? == bytes {
+        if let Some(here) = here {
+            let (path, limit) = (self.blob_path(&digest), here.size);
+            if read_small(&digest, here, limit, &path)? == bytes {
                 return Ok(digest);
             }
         }
@@ -196,7 +200,7 @@ impl Store {
     /// The blob that was just put at `path`.
     pub(super) fn opened(&self, digest: &Digest, path: &Path, size: u64) -> Result<Blob, Error> {
         match regular::open(path)? {
-            Opened::File(file, found) if found == size => Ok(self.blob(digest, file, size)),
+            Opened::File(file, found) if found == size => Ok(self.blob(digest, BlobBytes { file, start: 0, size })),
             _ => {
                 let reason = "it was changed while it was put into the cache".to_owned();
                 Err(Error::Damaged { digest: *digest, path: path.to_owned(), reason })
@@ -209,13 +213,14 @@ impl Store {
         unless_read_only(self.discard(digest).map(drop))
     }
 
-    fn blob(&self, digest: &Digest, file: fs::File, size: u64) -> Blob {
-        Blob { digest: *digest, size, file: Arc::new(file), record: self.record.clone() }
+    fn blob(&self, digest: &Digest, bytes: BlobBytes) -> Blob {
+        let BlobBytes { file, start, size } = bytes;
+        Blob { digest: *digest, size, file: Arc::new(file), start, record: self.record.clone() }
     }
 
     /// Like [`Layout::open_blob`] in the cache; what has the name of a blob and is no file, or may not be read, counts as
     /// none.
-    fn cached(&self, digest: &Digest) -> Result<Option<(fs::File, u64)>, Error> {
+    fn cached(&self, digest: &Digest) -> Result<Option<BlobBytes>, Error> {
         match self.cache.open_blob(digest) {
             Err(Error::Damaged { .. }) => Ok(None),
             Err(error) => error.unless_forbidden(),
@@ -239,12 +244,12 @@ impl Store {
     }
 }
 
-fn read_small(digest: &Digest, opened: (fs::File, u64), limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
-    let (file, size) = opened;
+fn read_small(digest: &Digest, opened: BlobBytes, limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
+    let BlobBytes { file, start, size } = opened;
     if size > limit {
         return Err(Error::TooLarge { digest: *digest, size, limit });
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, start).map_err(Error::io("read", path))?;
     Ok(bytes)
 }

@@ -46,8 +46,8 @@ pub struct Sources {
     /// Architecture of the system, such as amd64 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
-    /// OCI layout to look references up in, before cache and registry (repeatable)
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// OCI layout, or archive of images, to look references up in before cache and registry (repeatable)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub layout: Vec<PathBuf>,
     /// Cache of blobs and indexes [default: lkit in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "LKIT_CACHE", value_hint = ValueHint::DirPath)]

@@ -9,6 +9,7 @@ mod measuring;
 #[path = "../common/registry.rs"]
 mod registry;
 
+mod archives;
 mod bounds;
 mod docker;
 mod faults;
