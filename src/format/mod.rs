@@ -24,6 +24,8 @@ mod qcow2;
 mod squashfs;
 mod table;
 mod tar;
+#[cfg(test)]
+mod tests;
 mod uki;
 mod used;
 mod vhd;
