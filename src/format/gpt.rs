@@ -8,9 +8,12 @@
 //! # Format
 //! UEFI specification 2.10, section 5.3.
 
+use std::mem::offset_of;
 use std::ops::Range;
 
-use super::field::put;
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
 use super::{Error, Guid};
 use crate::base::SECTOR;
 
@@ -21,12 +24,47 @@ pub const BIOS_BOOT: Guid = Guid(0x21686148_6449_6E6F_744E_656564454649);
 
 /// Number of entries; the specification asks for at least 16 KiB of them.
 const ENTRIES: u32 = 128;
-/// Size of an entry in bytes.
-const ENTRY: usize = 128;
 /// Sectors of the entry array.
-const ARRAY: u64 = ENTRIES as u64 * ENTRY as u64 / SECTOR;
+const ARRAY: u64 = size_of::<[Entry; ENTRIES as usize]>() as u64 / SECTOR;
+
+/// "GPT Header", section 5.3.2, and what follows it in its sector.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Header {
+    signature: [u8; 8],
+    revision: U32,
+    header_size: U32,
+    header_crc32: U32,
+    reserved: U32,
+    my_lba: U64,
+    alternate_lba: U64,
+    first_usable_lba: U64,
+    last_usable_lba: U64,
+    disk_guid: [u8; 16],
+    partition_entry_lba: U64,
+    number_of_partition_entries: U32,
+    size_of_partition_entry: U32,
+    partition_entry_array_crc32: U32,
+    rest: [u8; 420],
+}
+
 /// Size of the header's fields in bytes.
-const HEADER: usize = 92;
+const HEADER: usize = offset_of!(Header, rest);
+const _: () = assert!(HEADER == 92 && size_of::<Header>() as u64 == SECTOR);
+
+/// "GPT Partition Entry", section 5.3.3.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Entry {
+    partition_type_guid: [u8; 16],
+    unique_partition_guid: [u8; 16],
+    starting_lba: U64,
+    ending_lba: U64,
+    attributes: U64,
+    partition_name: [U16; 36],
+}
+
+const _: () = assert!(size_of::<Entry>() == 128);
 
 /// A partition.
 #[derive(Clone, Debug)]
@@ -77,47 +115,49 @@ impl Gpt {
     /// Sectors 1 to 33: the header, then the entries.
     pub fn primary(&self) -> Vec<u8> {
         let entries = self.entries();
-        [&self.header(1, self.sectors - 1, 2, &entries), &*entries].concat()
+        let header = self.header(1, self.sectors - 1, 2, entries.as_bytes());
+        [header.as_bytes(), entries.as_bytes()].concat()
     }
 
     /// The last 33 sectors: the entries, then the header.
     pub fn backup(&self) -> Vec<u8> {
         let entries = self.entries();
-        let header = self.header(self.sectors - 1, 1, self.sectors - Self::BACK, &entries);
-        [&*entries, &header].concat()
+        let header = self.header(self.sectors - 1, 1, self.sectors - Self::BACK, entries.as_bytes());
+        [entries.as_bytes(), header.as_bytes()].concat()
     }
 
-    fn entries(&self) -> Vec<u8> {
-        let mut array = vec![0; ENTRIES as usize * ENTRY];
-        for (partition, entry) in self.partitions.iter().zip(array.chunks_exact_mut(ENTRY)) {
-            put(entry, 0, &partition.kind.to_mixed_endian());
-            put(entry, 16, &partition.guid.to_mixed_endian());
-            put(entry, 32, &partition.sectors.start.to_le_bytes());
-            put(entry, 40, &(partition.sectors.end - 1).to_le_bytes());
-            for (unit, slot) in partition.name.encode_utf16().zip(0..36) {
-                put(entry, 56 + 2 * slot, &unit.to_le_bytes());
+    fn entries(&self) -> [Entry; ENTRIES as usize] {
+        let mut entries: [Entry; ENTRIES as usize] = FromZeros::new_zeroed();
+        for (partition, entry) in self.partitions.iter().zip(&mut entries) {
+            entry.partition_type_guid = partition.kind.to_mixed_endian();
+            entry.unique_partition_guid = partition.guid.to_mixed_endian();
+            entry.starting_lba = partition.sectors.start.into();
+            entry.ending_lba = (partition.sectors.end - 1).into();
+            for (unit, slot) in partition.name.encode_utf16().zip(&mut entry.partition_name) {
+                *slot = unit.into();
             }
         }
-        array
+        entries
     }
 
     /// The header that stands at sector `own`, with its twin at `other` and its entries from sector `array`.
-    fn header(&self, own: u64, other: u64, array: u64, entries: &[u8]) -> [u8; SECTOR as usize] {
-        let mut header = [0; SECTOR as usize];
-        put(&mut header, 0, b"EFI PART");
-        put(&mut header, 8, &0x0001_0000_u32.to_le_bytes());
-        put(&mut header, 12, &(HEADER as u32).to_le_bytes());
-        put(&mut header, 24, &own.to_le_bytes());
-        put(&mut header, 32, &other.to_le_bytes());
-        put(&mut header, 40, &Self::FRONT.to_le_bytes());
-        put(&mut header, 48, &(self.sectors - Self::BACK - 1).to_le_bytes());
-        put(&mut header, 56, &self.guid.to_mixed_endian());
-        put(&mut header, 72, &array.to_le_bytes());
-        put(&mut header, 80, &ENTRIES.to_le_bytes());
-        put(&mut header, 84, &(ENTRY as u32).to_le_bytes());
-        put(&mut header, 88, &crc32fast::hash(entries).to_le_bytes());
-        let checksum = crc32fast::hash(&header[..HEADER]);
-        put(&mut header, 16, &checksum.to_le_bytes());
+    fn header(&self, own: u64, other: u64, array: u64, entries: &[u8]) -> Header {
+        let mut header = Header {
+            signature: *b"EFI PART",
+            revision: 0x0001_0000.into(),
+            header_size: (HEADER as u32).into(),
+            my_lba: own.into(),
+            alternate_lba: other.into(),
+            first_usable_lba: Self::FRONT.into(),
+            last_usable_lba: (self.sectors - Self::BACK - 1).into(),
+            disk_guid: self.guid.to_mixed_endian(),
+            partition_entry_lba: array.into(),
+            number_of_partition_entries: ENTRIES.into(),
+            size_of_partition_entry: (size_of::<Entry>() as u32).into(),
+            partition_entry_array_crc32: crc32fast::hash(entries).into(),
+            ..FromZeros::new_zeroed()
+        };
+        header.header_crc32 = crc32fast::hash(&header.as_bytes()[..HEADER]).into();
         header
     }
 }

@@ -5,14 +5,43 @@
 
 use std::ops::Range;
 
-use super::field::put;
-use crate::base::SECTOR;
+use zerocopy::little_endian::U32;
+use zerocopy::{FromZeros, Immutable, IntoBytes, transmute};
+
+use super::field::padded;
 
 /// Bytes the boot code may have; the disk signature and the table follow.
 pub const BOOT_CODE: usize = 440;
 
 /// Largest sector number and count of an entry.
 const MAX_SECTOR: u64 = u32::MAX as u64;
+
+/// "Legacy MBR", section 5.2.1.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Mbr {
+    boot_code: [u8; BOOT_CODE],
+    unique_mbr_disk_signature: U32,
+    unknown: [u8; 2],
+    partition_record: [PartitionRecord; 4],
+    signature: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Mbr>() == 512);
+
+/// "Legacy MBR Partition Record", section 5.2.1.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct PartitionRecord {
+    boot_indicator: u8,
+    starting_chs: [u8; 3],
+    os_type: u8,
+    ending_chs: [u8; 3],
+    starting_lba: U32,
+    size_in_lba: U32,
+}
+
+const _: () = assert!(size_of::<PartitionRecord>() == 16);
 
 /// One of the four entries.
 #[derive(Clone, Debug)]
@@ -36,27 +65,29 @@ pub fn protective_mbr(code: &[u8], disk_signature: u32, sectors: u64) -> [u8; 51
 
 /// A sector with `code`, of which the first [`BOOT_CODE`] bytes count, and at most four `entries`.
 pub fn mbr(code: &[u8], disk_signature: u32, entries: &[MbrEntry]) -> [u8; 512] {
-    let mut sector = [0; SECTOR as usize];
-    put(&mut sector, 0, &code[..code.len().min(BOOT_CODE)]);
-    put(&mut sector, 440, &disk_signature.to_le_bytes());
-    for (entry, slot) in entries.iter().zip(0..4) {
-        put(&mut sector, 446 + 16 * slot, &entry.encode());
+    let mut sector = Mbr {
+        boot_code: padded(code, 0),
+        unique_mbr_disk_signature: disk_signature.into(),
+        signature: [0x55, 0xaa],
+        ..FromZeros::new_zeroed()
+    };
+    for (entry, record) in entries.iter().zip(&mut sector.partition_record) {
+        *record = entry.record();
     }
-    put(&mut sector, 510, &[0x55, 0xaa]);
-    sector
+    transmute!(sector)
 }
 
 impl MbrEntry {
-    fn encode(&self) -> [u8; 16] {
-        let mut entry = [0; 16];
+    fn record(&self) -> PartitionRecord {
         let count = (self.sectors.end - self.sectors.start).min(MAX_SECTOR);
-        put(&mut entry, 0, &[if self.active { 0x80 } else { 0 }]);
-        put(&mut entry, 1, &chs(self.sectors.start));
-        put(&mut entry, 4, &[self.kind]);
-        put(&mut entry, 5, &chs(self.sectors.start + count.max(1) - 1));
-        put(&mut entry, 8, &low_word(self.sectors.start).to_le_bytes());
-        put(&mut entry, 12, &low_word(count).to_le_bytes());
-        entry
+        PartitionRecord {
+            boot_indicator: if self.active { 0x80 } else { 0 },
+            starting_chs: chs(self.sectors.start),
+            os_type: self.kind,
+            ending_chs: chs(self.sectors.start + count.max(1) - 1),
+            starting_lba: low_word(self.sectors.start).into(),
+            size_in_lba: low_word(count).into(),
+        }
     }
 }
 
