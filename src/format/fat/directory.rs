@@ -3,15 +3,37 @@
 //! # Format
 //! FAT32 File System Specification, "FAT Directory Structure".
 
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{Immutable, IntoBytes, transmute};
+
 use super::name::{RawEntry, ShortName, is_valid, label, long_entries, long_entry_count, short_name};
 use super::{FatFile, FatOptions};
 use crate::format::Error;
 use crate::format::calendar::Civil;
-use crate::format::field::put;
 
 const ATTRIBUTE_LABEL: u8 = 0x08;
 const ATTRIBUTE_DIRECTORY: u8 = 0x10;
 const ATTRIBUTE_ARCHIVE: u8 = 0x20;
+
+/// "FAT 32 Byte Directory Entry Structure".
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct Entry {
+    name: ShortName,
+    attr: u8,
+    nt_res: u8,
+    crt_time_tenth: u8,
+    crt_time: U16,
+    crt_date: U16,
+    lst_acc_date: U16,
+    fst_clus_hi: U16,
+    wrt_time: U16,
+    wrt_date: U16,
+    fst_clus_lo: U16,
+    file_size: U32,
+}
+
+const _: () = assert!(size_of::<Entry>() == size_of::<RawEntry>());
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,28 +147,30 @@ impl Directory {
 
 fn entry(name: &ShortName, attribute: u8, placed: Placed, mtime: i64) -> RawEntry {
     let (date, time) = stamp(mtime);
-    let cluster = placed.cluster.to_le_bytes();
-    let mut entry = [0; 32];
-    put(&mut entry, 0, name);
-    entry[11] = attribute;
-    put(&mut entry, 14, &time);
-    put(&mut entry, 16, &date);
-    put(&mut entry, 18, &date);
-    put(&mut entry, 20, &cluster[2..]);
-    put(&mut entry, 22, &time);
-    put(&mut entry, 24, &date);
-    put(&mut entry, 26, &cluster[..2]);
-    put(&mut entry, 28, &placed.size.to_le_bytes());
-    entry
+    let [fst_clus_lo, fst_clus_hi]: [U16; 2] = transmute!(U32::new(placed.cluster));
+    transmute!(Entry {
+        name: *name,
+        attr: attribute,
+        nt_res: 0,
+        crt_time_tenth: 0,
+        crt_time: time,
+        crt_date: date,
+        lst_acc_date: date,
+        fst_clus_hi,
+        wrt_time: time,
+        wrt_date: date,
+        fst_clus_lo,
+        file_size: placed.size.into(),
+    })
 }
 
 /// Date and time as FAT packs them, in steps of two seconds, from 1980 to 2107.
-fn stamp(mtime: i64) -> ([u8; 2], [u8; 2]) {
+fn stamp(mtime: i64) -> (U16, U16) {
     let civil = Civil::within(mtime, 1980..=2107);
     let year = u16::try_from(civil.year - 1980).expect("the year is within 1980 and 2107");
     let date = year << 9 | u16::from(civil.month) << 5 | u16::from(civil.day);
     let time = u16::from(civil.hour) << 11 | u16::from(civil.minute) << 5 | u16::from(civil.second / 2);
-    (date.to_le_bytes(), time.to_le_bytes())
+    (date.into(), time.into())
 }
 
 #[cfg(test)]
@@ -175,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_time_is_packed_in_local_fields() {
-        assert_eq!(stamp(1_492_533_000), ([0x92, 0x4a], [0xc0, 0x83]));
-        assert_eq!(stamp(0), ([0x21, 0], [0, 0]));
+        assert_eq!(stamp(1_492_533_000), (0x4a92.into(), 0x83c0.into()));
+        assert_eq!(stamp(0), (0x0021.into(), 0.into()));
     }
 }

@@ -3,13 +3,32 @@
 //! # Format
 //! FAT32 File System Specification, "Long Directory Entry Structure" and "Name Limits and Character Sets".
 
-use crate::format::field::put;
+use zerocopy::little_endian::U16;
+use zerocopy::{Immutable, IntoBytes, transmute};
+
+use crate::format::field::padded;
 
 /// Name and extension, padded with spaces.
 pub(super) type ShortName = [u8; 11];
 
 /// A directory entry.
 pub(super) type RawEntry = [u8; 32];
+
+/// "FAT Long Directory Entry Structure".
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct LongEntry {
+    ord: u8,
+    name1: [U16; 5],
+    attr: u8,
+    kind: u8,
+    chksum: u8,
+    name2: [U16; 6],
+    fst_clus_lo: U16,
+    name3: [U16; 2],
+}
+
+const _: () = assert!(size_of::<LongEntry>() == size_of::<RawEntry>());
 
 /// The entry's attribute byte that marks a part of a long name.
 const LONG_NAME: u8 = 0x0f;
@@ -27,7 +46,7 @@ pub(super) fn is_valid(name: &str) -> bool {
 
 /// A volume label, cut to its 11 bytes.
 pub(super) fn label(text: &str) -> ShortName {
-    padded(text.as_bytes(), b"")
+    padded(text.as_bytes(), b' ')
 }
 
 /// The short name for `name` that none of `taken` has.
@@ -42,7 +61,7 @@ pub(super) fn short_name(name: &str, taken: &[ShortName]) -> ShortName {
     let free = (1_u32..).map(|number| {
         let tail = format!("~{number}");
         let stem = &stem[..stem.len().min(8 - tail.len())];
-        padded(&[stem, tail.as_bytes()].concat(), &extension)
+        with_extension(&[stem, tail.as_bytes()].concat(), &extension)
     });
     free.into_iter().find(|n| !taken.contains(n)).expect("a directory has fewer names than numbers of seven digits")
 }
@@ -52,7 +71,8 @@ fn exact_short_name(name: &str) -> Option<ShortName> {
     let upper = name.to_ascii_uppercase();
     let (stem, extension) = upper.rsplit_once('.').unwrap_or((&upper, ""));
     let fits = (1..=8).contains(&stem.len()) && extension.len() <= 3;
-    (fits && stem.bytes().chain(extension.bytes()).all(is_short)).then(|| padded(stem.as_bytes(), extension.as_bytes()))
+    (fits && stem.bytes().chain(extension.bytes()).all(is_short))
+        .then(|| with_extension(stem.as_bytes(), extension.as_bytes()))
 }
 
 const fn is_short(byte: u8) -> bool {
@@ -61,10 +81,9 @@ const fn is_short(byte: u8) -> bool {
         || matches!(byte, b'!' | b'#'..=b')' | b'-' | b'@' | b'^'..=b'`' | b'{' | b'}' | b'~')
 }
 
-fn padded(stem: &[u8], extension: &[u8]) -> ShortName {
-    let mut name = [b' '; 11];
-    put(&mut name, 0, &stem[..stem.len().min(11)]);
-    put(&mut name, 8, extension);
+fn with_extension(stem: &[u8], extension: &[u8]) -> ShortName {
+    let mut name: ShortName = padded(stem, b' ');
+    name[8..].copy_from_slice(&padded::<3>(extension, b' '));
     name
 }
 
@@ -87,16 +106,18 @@ pub(super) fn long_entries(name: &str, short: &ShortName) -> Vec<RawEntry> {
 }
 
 fn long_entry(units: &[u16], index: usize, is_last: bool, checksum: u8) -> RawEntry {
-    let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
     let number = u8::try_from(index + 1).expect("a name has at most 20 parts");
-    let mut entry = [0; 32];
-    entry[0] = if is_last { number | 0x40 } else { number };
-    put(&mut entry, 1, &bytes[..10]);
-    entry[11] = LONG_NAME;
-    entry[13] = checksum;
-    put(&mut entry, 14, &bytes[10..22]);
-    put(&mut entry, 28, &bytes[22..]);
-    entry
+    let unit = |at: usize| U16::new(units[at]);
+    transmute!(LongEntry {
+        ord: if is_last { number | 0x40 } else { number },
+        name1: std::array::from_fn(unit),
+        attr: LONG_NAME,
+        kind: 0,
+        chksum: checksum,
+        name2: std::array::from_fn(|at| unit(5 + at)),
+        fst_clus_lo: 0.into(),
+        name3: std::array::from_fn(|at| unit(11 + at)),
+    })
 }
 
 fn checksum(short: &ShortName) -> u8 {
