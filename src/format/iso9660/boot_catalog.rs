@@ -3,7 +3,51 @@
 //! # Format
 //! El Torito 1.0 section 2; UEFI 2.10 section 13.3.2.1 (platform 0xEF).
 
-use crate::format::field::put;
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromZeros, Immutable, IntoBytes, transmute};
+
+/// An entry of the catalog.
+type Entry = [u8; 32];
+
+/// "Validation Entry", section 2.1.
+#[derive(Clone, Copy, FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct ValidationEntry {
+    header_id: u8,
+    platform_id: u8,
+    reserved: U16,
+    id_string: [u8; 24],
+    checksum: U16,
+    key: [u8; 2],
+}
+
+/// "Initial/Default Entry", section 2.2, and "Section Entry", section 2.4.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct SectionEntry {
+    boot_indicator: u8,
+    boot_media_type: u8,
+    load_segment: U16,
+    system_type: u8,
+    unused: u8,
+    sector_count: U16,
+    load_rba: U32,
+    selection_criteria: [u8; 20],
+}
+
+/// "Section Header", section 2.3.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct SectionHeader {
+    header_indicator: u8,
+    platform_id: u8,
+    section_entries: U16,
+    id_string: [u8; 28],
+}
+
+const _: () = assert!(size_of::<ValidationEntry>() == size_of::<Entry>());
+const _: () = assert!(size_of::<SectionEntry>() == size_of::<Entry>());
+const _: () = assert!(size_of::<SectionHeader>() == size_of::<Entry>());
 
 /// A boot image that emulates no disk.
 #[derive(Clone, Copy)]
@@ -32,30 +76,33 @@ pub(super) fn boot_catalog(images: &[BootImage]) -> Vec<u8> {
     let Some((default, others)) = images.split_first() else { return Vec::new() };
     let mut catalog = vec![validation(default.platform), image_entry(default)];
     for (number, image) in others.iter().enumerate() {
-        let mut header = [0; 32];
-        let indicator = if number + 1 == others.len() { LAST_HEADER } else { MORE_HEADERS };
-        put(&mut header, 0, &[indicator, image.platform as u8, 1, 0]);
-        catalog.extend([header, image_entry(image)]);
+        let header = SectionHeader {
+            header_indicator: if number + 1 == others.len() { LAST_HEADER } else { MORE_HEADERS },
+            platform_id: image.platform as u8,
+            section_entries: 1.into(),
+            id_string: [0; 28],
+        };
+        catalog.extend([transmute!(header), image_entry(image)]);
     }
     catalog.concat()
 }
 
-fn validation(platform: Platform) -> [u8; 32] {
-    let mut entry = [0; 32];
-    put(&mut entry, 0, &[1, platform as u8]);
-    put(&mut entry, 30, &[0x55, 0xaa]);
-    let words = entry.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]]));
-    let sum = words.fold(0, u16::wrapping_add);
-    put(&mut entry, 28, &sum.wrapping_neg().to_le_bytes());
-    entry
+fn validation(platform: Platform) -> Entry {
+    let mut entry =
+        ValidationEntry { header_id: 1, platform_id: platform as u8, key: [0x55, 0xaa], ..FromZeros::new_zeroed() };
+    let words: [U16; 16] = transmute!(entry);
+    let sum = words.into_iter().map(U16::get).fold(0, u16::wrapping_add);
+    entry.checksum = sum.wrapping_neg().into();
+    transmute!(entry)
 }
 
-fn image_entry(image: &BootImage) -> [u8; 32] {
-    let mut entry = [0; 32];
-    entry[0] = BOOTABLE;
-    put(&mut entry, 6, &image.sectors.to_le_bytes());
-    put(&mut entry, 8, &image.block.to_le_bytes());
-    entry
+fn image_entry(image: &BootImage) -> Entry {
+    transmute!(SectionEntry {
+        boot_indicator: BOOTABLE,
+        sector_count: image.sectors.into(),
+        load_rba: image.block.into(),
+        ..FromZeros::new_zeroed()
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! # Format
 //! ECMA-119 sections 7.2.3, 7.3.3 (numbers in both byte orders), 9.1 (directory record), 9.4 (path table record).
 
+use zerocopy::{FromZeros, Immutable, IntoBytes, big_endian, little_endian};
+
 use super::BLOCK;
 use crate::extent::Sink;
 use crate::format::calendar::Civil;
@@ -17,8 +19,26 @@ pub(super) const DOT_DOT: &[u8] = &[1];
 
 /// Most bytes of a record: its length is one byte, and it is even.
 pub(super) const LONGEST: usize = 254;
+
+/// "Directory Record", section 9.1, before the name.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct DirectoryRecord {
+    length: u8,
+    extended_attribute_length: u8,
+    location_of_extent: Both32,
+    data_length: Both32,
+    recording_date: Date,
+    file_flags: u8,
+    file_unit_size: u8,
+    interleave_gap_size: u8,
+    volume_sequence_number: Both16,
+    length_of_file_identifier: u8,
+}
+
 /// Bytes of a record before the name.
-const HEAD: usize = 33;
+const HEAD: usize = size_of::<DirectoryRecord>();
+const _: () = assert!(HEAD == 33);
 
 /// Where something lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,20 +65,30 @@ impl Record<'_> {
     /// The record with its system use part.
     pub fn encode(&self, system_use: &[u8]) -> Vec<u8> {
         let len = (head_len(self.name.len()) + system_use.len()).next_multiple_of(2);
+        let head = DirectoryRecord {
+            length: byte(len),
+            extended_attribute_length: 0,
+            location_of_extent: self.place.block.into(),
+            data_length: self.place.size.into(),
+            recording_date: date(self.mtime),
+            file_flags: self.flags,
+            file_unit_size: 0,
+            interleave_gap_size: 0,
+            volume_sequence_number: 1.into(),
+            length_of_file_identifier: byte(self.name.len()),
+        };
         let mut record = Vec::with_capacity(len);
-        record.extend([u8::try_from(len).expect("names and system use are cut to fit a record"), 0]);
-        record.extend(both32(self.place.block));
-        record.extend(both32(self.place.size));
-        record.extend(date(self.mtime));
-        record.extend([self.flags, 0, 0]);
-        record.extend(both16(1));
-        record.push(u8::try_from(self.name.len()).expect("names are cut to fit a record"));
+        record.extend(head.as_bytes());
         record.extend(self.name);
         record.resize(head_len(self.name.len()), 0);
         record.extend(system_use);
         record.resize(len, 0);
         record
     }
+}
+
+fn byte(len: usize) -> u8 {
+    u8::try_from(len).expect("names and system use are cut to fit a record")
 }
 
 /// Adds what must not cross a block boundary.
@@ -84,8 +114,7 @@ pub(super) fn path_record(name: &[u8], block: u32, parent: u16, order: ByteOrder
         ByteOrder::Little => (block.to_le_bytes(), parent.to_le_bytes()),
         ByteOrder::Big => (block.to_be_bytes(), parent.to_be_bytes()),
     };
-    let len = u8::try_from(name.len()).expect("names are cut to fit a record");
-    let mut record = vec![len, 0];
+    let mut record = vec![byte(name.len()), 0];
     record.extend(block);
     record.extend(parent);
     record.extend(name);
@@ -93,20 +122,33 @@ pub(super) fn path_record(name: &[u8], block: u32, parent: u16, order: ByteOrder
     record
 }
 
-/// A number in both byte orders.
-pub(super) fn both16(value: u16) -> [u8; 4] {
-    let [a, b] = value.to_le_bytes();
-    [a, b, b, a]
+/// A number in both byte orders, section 7.2.3.
+#[derive(Clone, Copy, FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+pub(super) struct Both16(little_endian::U16, big_endian::U16);
+
+/// A number in both byte orders, section 7.3.3.
+#[derive(Clone, Copy, FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+pub(super) struct Both32(little_endian::U32, big_endian::U32);
+
+impl From<u16> for Both16 {
+    fn from(value: u16) -> Self {
+        Self(value.into(), value.into())
+    }
 }
 
-/// A number in both byte orders.
-pub(super) fn both32(value: u32) -> [u8; 8] {
-    let [a, b, c, d] = value.to_le_bytes();
-    [a, b, c, d, d, c, b, a]
+impl From<u32> for Both32 {
+    fn from(value: u32) -> Self {
+        Self(value.into(), value.into())
+    }
 }
 
-/// A date as records have it: years since 1900 in one byte.
-pub(super) fn date(time: i64) -> [u8; 7] {
+/// "Recording Date and Time", section 9.1.5: years since 1900, month, day, hour, minute, second, offset from UTC.
+pub(super) type Date = [u8; 7];
+
+/// A date as records have it.
+pub(super) fn date(time: i64) -> Date {
     let civil = Civil::within(time, 1900..=2155);
     let year = u8::try_from(civil.year - 1900).expect("the year is within 1900 and 2155");
     [year, civil.month, civil.day, civil.hour, civil.minute, civil.second, 0]

@@ -4,8 +4,10 @@
 //! SUSP 1.10 sections 5.1 (CE), 5.3 (SP), 5.5 (ER); RRIP 1.09 sections 4.1.1 (PX), 4.1.2 (PN), 4.1.3 (SL), 4.1.4 (NM),
 //! 4.1.6 (TF). An entry is a signature, its length, version 1, and fields.
 
+use zerocopy::IntoBytes as _;
+
 use super::BLOCK;
-use super::record::{LONGEST, Place, both32, date, emit_within_block};
+use super::record::{Both32, LONGEST, Place, date, emit_within_block};
 use crate::base::FileKind;
 use crate::extent::{Measure, Sink};
 use crate::tree::{InodeId, Tree};
@@ -39,14 +41,14 @@ pub(super) fn entries(tree: &Tree, id: InodeId, name: Option<&[u8]>) -> Entries 
     let metadata = &inode.metadata;
     let mut entries = name.map_or_else(Vec::new, name_entries);
     let mode = metadata.kind.mode_bits() | u32::from(metadata.mode);
-    let numbers = [mode, inode.nlink, metadata.uid, metadata.gid].map(both32);
-    entries.push(entry(*b"PX", numbers.as_flattened()));
+    let numbers = [mode, inode.nlink, metadata.uid, metadata.gid].map(Both32::from);
+    entries.push(entry(*b"PX", numbers.as_bytes()));
     // Three dates: of modification, access, attribute change.
     entries.push(entry(*b"TF", &[&[0x0e], [date(metadata.mtime); 3].as_flattened()].concat()));
     match metadata.kind {
         FileKind::Symlink => entries.extend(link_entries(tree.link_target(id))),
         FileKind::CharDevice | FileKind::BlockDevice => {
-            entries.push(entry(*b"PN", device(metadata.rdev).map(both32).as_flattened()));
+            entries.push(entry(*b"PN", device(metadata.rdev).map(Both32::from).as_bytes()));
         }
         _ => {}
     }
@@ -182,7 +184,7 @@ fn places(pieces: &[Vec<u8>], first_block: u32, start: u64) -> Vec<(u32, Place)>
 }
 
 fn continuation(offset: u32, place: Place) -> Vec<u8> {
-    entry(*b"CE", [place.block, offset, place.size].map(both32).as_flattened())
+    entry(*b"CE", [place.block, offset, place.size].map(Both32::from).as_bytes())
 }
 
 #[cfg(test)]
