@@ -3,6 +3,9 @@
 //! # Format
 //! `squashfs_fs.h`: `squashfs_dir_header`, `squashfs_dir_entry`. Names are sorted by their bytes.
 
+use zerocopy::little_endian::{I16, U16, U32};
+use zerocopy::{Immutable, IntoBytes};
+
 use super::inode::{Inodes, basic_type, number};
 use super::metadata::{block_start, offset_in_block};
 use crate::extent::{PagedLayout, Sink};
@@ -10,6 +13,27 @@ use crate::tree::{InodeId, Tree};
 
 /// Most names behind one header.
 const LONGEST_RUN: usize = 256;
+
+/// `squashfs_dir_header`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct DirHeader {
+    count: U32,
+    start_block: U32,
+    inode_number: U32,
+}
+
+/// `squashfs_dir_entry`; the name follows.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct DirEntry {
+    offset: U16,
+    inode_number: I16,
+    kind: U16,
+    size: U16,
+}
+
+const _: () = assert!(size_of::<DirHeader>() == 12 && size_of::<DirEntry>() == 8);
 
 /// A run of names of one directory.
 pub(super) struct Run {
@@ -51,15 +75,18 @@ impl Run {
             let place = inodes.places[id.index()];
             let head = *head.get_or_insert_with(|| {
                 let block = u32::try_from(block_start(place)).expect("larger tables are refused");
-                sink.bytes([self.len - 1, block, number(id)].map(u32::to_le_bytes).as_flattened());
+                let (count, start_block, inode_number) = ((self.len - 1).into(), block.into(), number(id).into());
+                sink.bytes(DirHeader { count, start_block, inode_number }.as_bytes());
                 id
             });
             let distance = i16::try_from(distance(head, id)).expect("a run ends before the distance is too large");
-            let last = u16::try_from(name.len() - 1).expect("a tree's names have at most 255 bytes");
-            let kind = basic_type(tree.inode(id).metadata.kind);
-            sink.bytes(&offset_in_block(place).to_le_bytes());
-            sink.bytes(&distance.to_le_bytes());
-            sink.bytes([kind, last].map(u16::to_le_bytes).as_flattened());
+            let entry = DirEntry {
+                offset: offset_in_block(place).into(),
+                inode_number: distance.into(),
+                kind: basic_type(tree.inode(id).metadata.kind).into(),
+                size: u16::try_from(name.len() - 1).expect("a tree's names have at most 255 bytes").into(),
+            };
+            sink.bytes(entry.as_bytes());
             sink.bytes(name);
         }
     }

@@ -5,6 +5,9 @@
 //! `squashfs_ipc_inode`; the extended types have an attribute set too. Files and directories are always extended: it
 //! costs a few bytes and makes their sizes alike.
 
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{Immutable, IntoBytes};
+
 use super::metadata::{block_start, offset_in_block};
 use super::owner::Owners;
 use super::xattr::{NONE, Xattrs};
@@ -18,10 +21,53 @@ use crate::tree::{InodeId, Tree};
 /// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
 /// a page fault read more.
 pub(super) const DATA_BLOCK: u64 = 128 * 1024;
+/// Stands for no fragment.
+const NO_FRAGMENT: u32 = u32::MAX;
 /// In a block's length: stored as it is.
 const STORED: u32 = 1 << 24;
 /// Blocks of a file whose list is made at once: 4 KiB of it.
 const LONG_LIST: usize = 1024;
+
+/// `squashfs_base_inode`, which begins them all.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct BaseInode {
+    inode_type: U16,
+    mode: U16,
+    uid: U16,
+    guid: U16,
+    mtime: U32,
+    inode_number: U32,
+}
+
+/// `squashfs_lreg_inode` behind the base; a list of block lengths follows.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct LregInode {
+    start_block: U64,
+    file_size: U64,
+    sparse: U64,
+    nlink: U32,
+    fragment: U32,
+    offset: U32,
+    xattr: U32,
+}
+
+/// `squashfs_ldir_inode` behind the base.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct LdirInode {
+    nlink: U32,
+    file_size: U32,
+    start_block: U32,
+    parent_inode: U32,
+    i_count: U16,
+    offset: U16,
+    xattr: U32,
+}
+
+const _: () = assert!(size_of::<BaseInode>() == 16);
+const _: () = assert!(size_of::<LregInode>() == 40 && size_of::<LdirInode>() == 24);
 
 /// Where a directory's listing is in the stream of all listings, in bytes.
 #[derive(Clone, Copy, Default)]
@@ -66,7 +112,7 @@ impl Inodes {
         let xattrs = self.xattrs.number(id);
         let kind = tree.inode(id).metadata.kind;
         let is_extended = xattrs != NONE || matches!(kind, FileKind::File | FileKind::Directory);
-        sink.bytes(&self.head(tree, id, if is_extended { basic_type(kind) + 7 } else { basic_type(kind) }));
+        sink.bytes(self.base(tree, id, if is_extended { basic_type(kind) + 7 } else { basic_type(kind) }).as_bytes());
         let nlink = tree.inode(id).nlink.to_le_bytes();
         match kind {
             FileKind::File => self.emit_file(tree, id, sink),
@@ -87,19 +133,30 @@ impl Inodes {
         }
     }
 
-    fn head(&self, tree: &Tree, id: InodeId, kind: u16) -> Vec<u8> {
+    fn base(&self, tree: &Tree, id: InodeId, kind: u16) -> BaseInode {
         let metadata = &tree.inode(id).metadata;
-        let fields = [kind, metadata.mode, self.owners.number(metadata.uid), self.owners.number(metadata.gid)];
-        let numbers = [seconds(metadata.mtime), number(id)];
-        [fields.map(u16::to_le_bytes).as_flattened(), numbers.map(u32::to_le_bytes).as_flattened()].concat()
+        BaseInode {
+            inode_type: kind.into(),
+            mode: metadata.mode.into(),
+            uid: self.owners.number(metadata.uid).into(),
+            guid: self.owners.number(metadata.gid).into(),
+            mtime: seconds(metadata.mtime).into(),
+            inode_number: number(id).into(),
+        }
     }
 
     fn emit_file(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
         let inode = tree.inode(id);
-        let wide = [self.starts[id.index()], inode.size, 0].map(u64::to_le_bytes);
-        // No fragment.
-        let narrow = [inode.nlink, u32::MAX, 0, self.xattrs.number(id)].map(u32::to_le_bytes);
-        sink.bytes(&[wide.as_flattened(), narrow.as_flattened()].concat());
+        let file = LregInode {
+            start_block: self.starts[id.index()].into(),
+            file_size: inode.size.into(),
+            sparse: 0.into(),
+            nlink: inode.nlink.into(),
+            fragment: NO_FRAGMENT.into(),
+            offset: 0.into(),
+            xattr: self.xattrs.number(id).into(),
+        };
+        sink.bytes(file.as_bytes());
         emit_block_list(inode.size, sink);
     }
 
@@ -107,14 +164,19 @@ impl Inodes {
         let Listing { offset, size } = self.listings[self.directory(id)];
         // The root's parent does not exist: its number is the first that no inode has.
         let none = u32::try_from(tree.inode_count() + 1).expect("a tree has fewer than 2^32 inodes");
-        let parent = if id == InodeId::ROOT { none } else { number(tree.parent(id)) };
         let small = |n: u64| u32::try_from(n).expect("larger tables are refused");
-        // The size counts "." and ".." as three bytes that are not there.
-        let numbers = [tree.inode(id).nlink, small(size + 3), small(block_start(offset)), parent];
-        sink.bytes(numbers.map(u32::to_le_bytes).as_flattened());
-        // No index.
-        sink.bytes([0, offset_in_block(offset)].map(u16::to_le_bytes).as_flattened());
-        sink.bytes(&self.xattrs.number(id).to_le_bytes());
+        let directory = LdirInode {
+            nlink: tree.inode(id).nlink.into(),
+            // Counts "." and ".." as three bytes that are not there.
+            file_size: small(size + 3).into(),
+            start_block: small(block_start(offset)).into(),
+            parent_inode: if id == InodeId::ROOT { none } else { number(tree.parent(id)) }.into(),
+            // No index.
+            i_count: 0.into(),
+            offset: offset_in_block(offset).into(),
+            xattr: self.xattrs.number(id).into(),
+        };
+        sink.bytes(directory.as_bytes());
     }
 }
 

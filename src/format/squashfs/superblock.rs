@@ -3,11 +3,39 @@
 //! # Format
 //! `squashfs_fs.h`: `squashfs_super_block`.
 
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{Immutable, IntoBytes, transmute};
+
 use super::inode::DATA_BLOCK;
-use crate::format::field::put;
+
+/// `squashfs_super_block`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct SuperBlock {
+    s_magic: [u8; 4],
+    inodes: U32,
+    mkfs_time: U32,
+    block_size: U32,
+    fragments: U32,
+    compression: U16,
+    block_log: U16,
+    flags: U16,
+    no_ids: U16,
+    s_major: U16,
+    s_minor: U16,
+    root_inode: U64,
+    bytes_used: U64,
+    id_table_start: U64,
+    xattr_id_table_start: U64,
+    inode_table_start: U64,
+    directory_table_start: U64,
+    fragment_table_start: U64,
+    lookup_table_start: U64,
+}
 
 /// Size in bytes.
-pub(super) const SIZE: usize = 96;
+pub(super) const SIZE: usize = size_of::<SuperBlock>();
+const _: () = assert!(SIZE == 96);
 
 /// Stands for a table that is not there.
 const NO_TABLE: u64 = u64::MAX;
@@ -38,26 +66,28 @@ pub(super) struct Superblock {
 
 impl Superblock {
     pub fn encode(&self) -> [u8; SIZE] {
-        let block_log = u16::try_from(DATA_BLOCK.trailing_zeros()).expect("a logarithm is small");
         let flags = FLAGS | if self.xattr_table.is_some() { UNCOMPRESSED_XATTRS } else { NO_XATTRS };
-        // Compressor 1, which nothing uses, but which a kernel must have been built with: all have zlib.
-        let shorts = [1, block_log, flags, self.owners, 4, 0];
-        let places = [
-            self.root,
-            self.end,
-            self.id_table,
-            self.xattr_table.unwrap_or(NO_TABLE),
-            self.inode_table,
-            self.directory_table,
-            NO_TABLE,
-            NO_TABLE,
-        ];
-        let data_block = u32::try_from(DATA_BLOCK).expect("a block is small");
-        let mut block = [0; SIZE];
-        put(&mut block, 0, b"hsqs");
-        put(&mut block, 4, [self.inodes, self.mtime, data_block, 0].map(u32::to_le_bytes).as_flattened());
-        put(&mut block, 20, shorts.map(u16::to_le_bytes).as_flattened());
-        put(&mut block, 32, places.map(u64::to_le_bytes).as_flattened());
-        block
+        transmute!(SuperBlock {
+            s_magic: *b"hsqs",
+            inodes: self.inodes.into(),
+            mkfs_time: self.mtime.into(),
+            block_size: u32::try_from(DATA_BLOCK).expect("a block is small").into(),
+            fragments: 0.into(),
+            // Nothing uses it, but a kernel must have been built with it: all have zlib.
+            compression: 1.into(),
+            block_log: u16::try_from(DATA_BLOCK.trailing_zeros()).expect("a logarithm is small").into(),
+            flags: flags.into(),
+            no_ids: self.owners.into(),
+            s_major: 4.into(),
+            s_minor: 0.into(),
+            root_inode: self.root.into(),
+            bytes_used: self.end.into(),
+            id_table_start: self.id_table.into(),
+            xattr_id_table_start: self.xattr_table.unwrap_or(NO_TABLE).into(),
+            inode_table_start: self.inode_table.into(),
+            directory_table_start: self.directory_table.into(),
+            fragment_table_start: NO_TABLE.into(),
+            lookup_table_start: NO_TABLE.into(),
+        })
     }
 }

@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{Immutable, IntoBytes};
+
 use super::metadata::{MetadataBlocks, emit_indexed, reference};
 use crate::base::Xattr;
 use crate::extent::{Bytes, SharedSource, Sink};
@@ -17,6 +20,35 @@ use crate::tree::{InodeId, Tree};
 pub(super) const NONE: u32 = u32::MAX;
 
 const NAMESPACES: [(&[u8], u16); 3] = [(b"user.", 0), (b"trusted.", 1), (b"security.", 2)];
+
+/// `squashfs_xattr_entry`; the name follows.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct XattrEntry {
+    kind: U16,
+    size: U16,
+}
+
+/// `squashfs_xattr_id`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct XattrId {
+    xattr: U64,
+    count: U32,
+    size: U32,
+}
+
+/// `squashfs_xattr_id_table`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct XattrIdTable {
+    xattr_table_start: U64,
+    xattr_ids: U32,
+    unused: U32,
+}
+
+const _: () = assert!(size_of::<XattrEntry>() == 4);
+const _: () = assert!(size_of::<XattrId>() == 16 && size_of::<XattrIdTable>() == 16);
 
 /// The attribute sets of a tree.
 pub(super) struct Xattrs {
@@ -71,14 +103,12 @@ impl Xattrs {
     pub fn emit(&self, sink: &mut dyn Sink) -> u64 {
         let pairs = sink.position();
         sink.whole(&self.pairs);
-        let mut table = Vec::with_capacity(self.sets.len() * 16);
-        for set in &self.sets {
-            table.extend(reference(set.offset).to_le_bytes());
-            table.extend(set.count.to_le_bytes());
-            table.extend(set.size.to_le_bytes());
-        }
-        let head = [pairs.to_le_bytes(), (self.sets.len() as u64).to_le_bytes()].concat();
-        emit_indexed(&table, &head, sink)
+        let id =
+            |set: &Set| XattrId { xattr: reference(set.offset).into(), count: set.count.into(), size: set.size.into() };
+        let ids: Vec<XattrId> = self.sets.iter().map(id).collect();
+        let count = u32::try_from(ids.len()).expect("there are no more sets than inodes");
+        let head = XattrIdTable { xattr_table_start: pairs.into(), xattr_ids: count.into(), unused: 0.into() };
+        emit_indexed(ids.as_bytes(), head.as_bytes(), sink)
     }
 }
 
@@ -86,12 +116,11 @@ fn encode_pairs(xattrs: &[Xattr]) -> (Vec<u8>, u32) {
     let (mut pairs, mut count) = (Vec::new(), 0);
     for xattr in xattrs {
         let namespace =
-            NAMESPACES.iter().find_map(|(prefix, number)| Some((xattr.name.strip_prefix(*prefix)?, number)));
+            NAMESPACES.iter().find_map(|(prefix, number)| Some((xattr.name.strip_prefix(*prefix)?, *number)));
         let Some((name, number)) = namespace else { continue };
         let name_len = u16::try_from(name.len()).expect("longer names are refused");
         let value_len = u32::try_from(xattr.value.len()).expect("larger values are refused");
-        pairs.extend(number.to_le_bytes());
-        pairs.extend(name_len.to_le_bytes());
+        pairs.extend(XattrEntry { kind: number.into(), size: name_len.into() }.as_bytes());
         pairs.extend(name);
         pairs.extend(value_len.to_le_bytes());
         pairs.extend(&xattr.value);
