@@ -4,13 +4,27 @@
 //! `erofs_fs.h`: `erofs_dirent`. A block has its entries first, then their names; the first entry's name offset tells
 //! how many there are.
 
+use zerocopy::little_endian::{U16, U64};
+use zerocopy::{Immutable, IntoBytes};
+
 use super::BLOCK;
 use crate::base::FileKind;
 use crate::extent::Sink;
 use crate::tree::{InodeId, Tree};
 
+/// `erofs_dirent`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct Dirent {
+    nid: U64,
+    nameoff: U16,
+    file_type: u8,
+    reserved: u8,
+}
+
 /// Bytes of an entry without its name.
-const ENTRY: u64 = 12;
+const ENTRY: u64 = size_of::<Dirent>() as u64;
+const _: () = assert!(ENTRY == 12);
 
 /// A directory's names in the order they are stored.
 pub(super) struct Names<'a> {
@@ -87,9 +101,13 @@ impl Listing {
         let mut name_at = ENTRY * places.len() as u64;
         for place in places.clone() {
             let (name, id) = names.at(place);
-            sink.bytes(&u64::from(nids[id.index()]).to_le_bytes());
-            sink.bytes(&u16::try_from(name_at).expect("a name starts within its block").to_le_bytes());
-            sink.bytes(&[file_type(tree.inode(id).metadata.kind), 0]);
+            let entry = Dirent {
+                nid: u64::from(nids[id.index()]).into(),
+                nameoff: u16::try_from(name_at).expect("a name starts within its block").into(),
+                file_type: file_type(tree.inode(id).metadata.kind),
+                reserved: 0,
+            };
+            sink.bytes(entry.as_bytes());
             name_at += name.len() as u64;
         }
         places.for_each(|place| sink.bytes(names.at(place).0));

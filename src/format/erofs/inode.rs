@@ -4,23 +4,46 @@
 //! `erofs_fs.h`: `erofs_inode_extended`; `EROFS_INODE_FLAT_PLAIN` and `EROFS_INODE_FLAT_INLINE`. What stands behind an
 //! inode must not leave the inode's block.
 
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::{Immutable, IntoBytes};
+
 use super::directory::Listing;
 use super::{BLOCK, xattr};
 use crate::base::{FileKind, align_up};
 use crate::extent::Sink;
-use crate::format::field::put;
 use crate::format::limits::linux_device;
 use crate::tree::{InodeId, Tree};
 
 /// The unit of inode numbers in bytes.
 pub(super) const SLOT: u64 = 32;
-/// Size of an extended inode.
-const SIZE: u64 = 64;
+/// Size of an inode.
+const SIZE: u64 = size_of::<InodeExtended>() as u64;
+const _: () = assert!(SIZE == 64);
 /// Formats: extended, and where the content's end is.
 const PLAIN: u16 = 1;
 const INLINE: u16 = 1 | 2 << 1;
 /// The first block of what has none.
 const NO_BLOCK: u32 = u32::MAX;
+
+/// `erofs_inode_extended`.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct InodeExtended {
+    i_format: U16,
+    i_xattr_icount: U16,
+    i_mode: U16,
+    i_reserved: U16,
+    i_size: U64,
+    /// Of a device its numbers, else the first block of what has blocks.
+    i_u: U32,
+    i_ino: U32,
+    i_uid: U32,
+    i_gid: U32,
+    i_mtime: I64,
+    i_mtime_nsec: U32,
+    i_nlink: U32,
+    i_reserved2: [u8; 16],
+}
 
 /// What inodes are made of.
 pub(super) struct Inodes {
@@ -81,7 +104,8 @@ impl Inodes {
     /// Adds an inode and what stands behind it, up to the next slot.
     pub fn emit(&self, tree: &Tree, id: InodeId, shape: &Shape, sink: &mut dyn Sink) {
         let xattrs = xattr::encode(tree.xattrs(id));
-        sink.bytes(&self.encode(tree, id, shape, xattr::count(xattrs.len()).expect("larger attributes are refused")));
+        let count = xattr::count(xattrs.len()).expect("larger attributes are refused");
+        sink.bytes(self.inode(tree, id, shape, count).as_bytes());
         sink.bytes(&xattrs);
         if shape.tail > 0 {
             self.emit_tail(tree, id, shape, sink);
@@ -99,7 +123,7 @@ impl Inodes {
         }
     }
 
-    fn encode(&self, tree: &Tree, id: InodeId, shape: &Shape, xattrs: u16) -> [u8; SIZE as usize] {
+    fn inode(&self, tree: &Tree, id: InodeId, shape: &Shape, xattrs: u16) -> InodeExtended {
         let inode = tree.inode(id);
         let metadata = &inode.metadata;
         let mode = u16::try_from(metadata.kind.mode_bits() | u32::from(metadata.mode)).expect("modes have 16 bits");
@@ -110,14 +134,21 @@ impl Inodes {
             _ => 0,
         };
         let number = u32::try_from(id.index() + 1).expect("a tree has fewer than 2^32 inodes");
-        let format = if shape.tail > 0 { INLINE } else { PLAIN };
-        let mut bytes = [0; SIZE as usize];
-        put(&mut bytes, 0, [format, xattrs, mode, 0].map(u16::to_le_bytes).as_flattened());
-        put(&mut bytes, 8, &shape.size.to_le_bytes());
-        put(&mut bytes, 16, [union, number, metadata.uid, metadata.gid].map(u32::to_le_bytes).as_flattened());
-        put(&mut bytes, 32, &metadata.mtime.to_le_bytes());
-        put(&mut bytes, 44, &inode.nlink.to_le_bytes());
-        bytes
+        InodeExtended {
+            i_format: if shape.tail > 0 { INLINE } else { PLAIN }.into(),
+            i_xattr_icount: xattrs.into(),
+            i_mode: mode.into(),
+            i_reserved: 0.into(),
+            i_size: shape.size.into(),
+            i_u: union.into(),
+            i_ino: number.into(),
+            i_uid: metadata.uid.into(),
+            i_gid: metadata.gid.into(),
+            i_mtime: metadata.mtime.into(),
+            i_mtime_nsec: 0.into(),
+            i_nlink: inode.nlink.into(),
+            i_reserved2: [0; 16],
+        }
     }
 
     /// Adds one block of a listing or of a link's target, behind all inodes.

@@ -4,7 +4,28 @@
 //! `erofs_fs.h`: `erofs_xattr_ibody_header`, `erofs_xattr_entry`. Names lose a prefix that has a number; attributes of
 //! other namespaces are left out, as mkfs.erofs does.
 
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
 use crate::base::Xattr;
+
+/// `erofs_xattr_ibody_header`; no attribute is shared.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct IbodyHeader {
+    h_name_filter: U32,
+    h_shared_count: u8,
+    h_reserved2: [u8; 7],
+}
+
+/// `erofs_xattr_entry`; name and value follow.
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct XattrEntry {
+    e_name_len: u8,
+    e_name_index: u8,
+    e_value_size: U16,
+}
 
 /// Prefixes and their numbers; those of POSIX ACLs are whole names.
 const PREFIXES: [(&[u8], u8); 5] = [
@@ -15,19 +36,23 @@ const PREFIXES: [(&[u8], u8); 5] = [
     (b"security.", 6),
 ];
 /// Bytes before the first attribute.
-const HEAD: usize = 12;
+const HEAD: usize = size_of::<IbodyHeader>();
+const _: () = assert!(HEAD == 12 && size_of::<XattrEntry>() == 4);
 /// The unit of an attribute's size, and of the count in the inode.
 const UNIT: usize = 4;
 
 /// The attributes of an inode as they are stored; nothing when it has none.
 pub(super) fn encode(xattrs: &[Xattr]) -> Vec<u8> {
-    let mut bytes = vec![0; HEAD];
+    let mut bytes = IbodyHeader::new_zeroed().as_bytes().to_vec();
     for xattr in xattrs {
         let found = PREFIXES.iter().find_map(|(prefix, number)| Some((xattr.name.strip_prefix(*prefix)?, *number)));
         let Some((name, number)) = found else { continue };
-        bytes.push(u8::try_from(name.len()).expect("longer names are refused"));
-        bytes.push(number);
-        bytes.extend(u16::try_from(xattr.value.len()).expect("larger values are refused").to_le_bytes());
+        let entry = XattrEntry {
+            e_name_len: u8::try_from(name.len()).expect("longer names are refused"),
+            e_name_index: number,
+            e_value_size: u16::try_from(xattr.value.len()).expect("larger values are refused").into(),
+        };
+        bytes.extend(entry.as_bytes());
         bytes.extend(name);
         bytes.extend(&xattr.value);
         bytes.resize(bytes.len().next_multiple_of(UNIT), 0);
