@@ -10,12 +10,67 @@
 
 use std::sync::Arc;
 
-use super::field::{byte_sum, put};
+use zerocopy::big_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
+use super::field::byte_sum;
 use super::table::table;
 use super::used::Used;
 use super::{Error, Guid};
 use crate::base::{Digest, GIB, MIB, SECTOR, align_up};
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
+
+/// "Hard Disk Footer Format".
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Footer {
+    cookie: [u8; 8],
+    features: U32,
+    file_format_version: U32,
+    data_offset: U64,
+    time_stamp: U32,
+    creator_application: [u8; 4],
+    creator_version: U32,
+    creator_host_os: [u8; 4],
+    original_size: U64,
+    current_size: U64,
+    disk_geometry: Geometry,
+    disk_type: U32,
+    checksum: U32,
+    unique_id: [u8; 16],
+    saved_state: u8,
+    reserved: [u8; 427],
+}
+
+/// "Disk Geometry" of the footer.
+#[derive(Debug, FromZeros, Immutable, IntoBytes, PartialEq)]
+#[repr(C)]
+struct Geometry {
+    cylinders: U16,
+    heads: u8,
+    sectors_per_track: u8,
+}
+
+/// "Dynamic Disk Header Format".
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct DynamicHeader {
+    cookie: [u8; 8],
+    data_offset: U64,
+    table_offset: U64,
+    header_version: U32,
+    max_table_entries: U32,
+    block_size: U32,
+    checksum: U32,
+    parent_unique_id: [u8; 16],
+    parent_time_stamp: U32,
+    reserved: U32,
+    parent_unicode_name: [u8; 512],
+    parent_locator_entries: [[u8; 24]; 8],
+    reserved2: [u8; 256],
+}
+
+const _: () = assert!(size_of::<Footer>() as u64 == SECTOR && size_of::<DynamicHeader>() == 1024);
 
 /// The specification's default block size.
 const BLOCK: u64 = 2 * MIB;
@@ -33,11 +88,11 @@ const PAGE: u64 = 64;
 /// # Errors
 /// When `disk` is larger than 2040 GiB.
 pub fn fixed_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
-    let size = size_of(disk)?;
+    let size = disk_size(disk)?;
     let mut map = MapBuilder::default();
     map.whole(disk);
     map.pad_to(size);
-    map.bytes(&footer(size, Kind::Fixed, seed));
+    map.bytes(footer(size, Kind::Fixed, seed).as_bytes());
     Ok(map.share())
 }
 
@@ -46,13 +101,13 @@ pub fn fixed_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Err
 /// # Errors
 /// When `disk` is larger than 2040 GiB.
 pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
-    let size = size_of(disk)?;
+    let size = disk_size(disk)?;
     let (blocks, used) = (size.div_ceil(BLOCK), Used::of(&**disk, BLOCK));
     let footer = footer(size, Kind::Dynamic, seed);
     let mut map = MapBuilder::default();
-    map.bytes(&footer);
-    let table_offset = map.position() + HEADER as u64;
-    map.bytes(&dynamic_header(table_offset, blocks));
+    map.bytes(footer.as_bytes());
+    let table_offset = map.position() + size_of::<DynamicHeader>() as u64;
+    map.bytes(dynamic_header(table_offset, blocks).as_bytes());
     let data = align_up(table_offset + blocks * 4, SECTOR);
     let ranks = used.clone();
     map.whole(&table(blocks, move |block| {
@@ -62,7 +117,7 @@ pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, E
     let gap = data - map.position();
     map.bytes(&vec![0xff; usize::try_from(gap).expect("less than a sector")]);
     map.whole(&(Arc::new(PagedMap::new(Blocks { disk: disk.clone(), used })) as SharedSource));
-    map.bytes(&footer);
+    map.bytes(footer.as_bytes());
     Ok(map.share())
 }
 
@@ -73,7 +128,7 @@ struct Blocks {
 }
 
 /// Size of the virtual disk in bytes.
-fn size_of(disk: &SharedSource) -> Result<u64, Error> {
+fn disk_size(disk: &SharedSource) -> Result<u64, Error> {
     let size = align_up(disk.size(), MIB);
     if size > MAX_DISK {
         return Err(Error::DiskTooLarge { size, format: "a VHD", limit: MAX_DISK });
@@ -101,49 +156,47 @@ enum Kind {
     Dynamic = 3,
 }
 
-/// "Hard Disk Footer Format" of a disk of `size` bytes.
-fn footer(size: u64, kind: Kind, seed: &Digest) -> [u8; SECTOR as usize] {
-    let mut footer = [0; SECTOR as usize];
-    let header_offset = match kind {
+/// The footer of a disk of `size` bytes.
+fn footer(size: u64, kind: Kind, seed: &Digest) -> Footer {
+    let data_offset = match kind {
         Kind::Fixed => NONE,
         Kind::Dynamic => SECTOR,
     };
-    put(&mut footer, 0, b"conectix");
-    put(&mut footer, 8, &2_u32.to_be_bytes()); // features: the reserved bit is always set
-    put(&mut footer, 12, &0x0001_0000_u32.to_be_bytes());
-    put(&mut footer, 16, &header_offset.to_be_bytes());
-    put(&mut footer, 28, b"qem2"); // the creators that readers know to mean the exact size, not the rounded geometry
-    put(&mut footer, 32, &0x0001_0000_u32.to_be_bytes());
-    put(&mut footer, 36, b"Wi2k");
-    put(&mut footer, 40, &size.to_be_bytes());
-    put(&mut footer, 48, &size.to_be_bytes());
-    put(&mut footer, 56, &geometry(size / SECTOR));
-    put(&mut footer, 60, &(kind as u32).to_be_bytes());
-    put(&mut footer, 68, &Guid::derive(seed, "vhd").to_big_endian());
-    let checksum = !byte_sum(&footer);
-    put(&mut footer, 64, &checksum.to_be_bytes());
+    let mut footer = Footer {
+        cookie: *b"conectix",
+        features: 2.into(), // the reserved bit is always set
+        file_format_version: 0x0001_0000.into(),
+        data_offset: data_offset.into(),
+        creator_application: *b"qem2", // the creators that readers know to mean the exact size, not the rounded geometry
+        creator_version: 0x0001_0000.into(),
+        creator_host_os: *b"Wi2k",
+        original_size: size.into(),
+        current_size: size.into(),
+        disk_geometry: geometry(size / SECTOR),
+        disk_type: (kind as u32).into(),
+        unique_id: Guid::derive(seed, "vhd").to_big_endian(),
+        ..FromZeros::new_zeroed()
+    };
+    footer.checksum = (!byte_sum(footer.as_bytes())).into();
     footer
 }
 
-/// Size of the dynamic disk header in bytes.
-const HEADER: usize = 1024;
-
-/// "Dynamic Disk Header Format".
-fn dynamic_header(table_offset: u64, blocks: u64) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    put(&mut header, 0, b"cxsparse");
-    put(&mut header, 8, &NONE.to_be_bytes());
-    put(&mut header, 16, &table_offset.to_be_bytes());
-    put(&mut header, 24, &0x0001_0000_u32.to_be_bytes());
-    put(&mut header, 28, &small(blocks).to_be_bytes());
-    put(&mut header, 32, &small(BLOCK).to_be_bytes());
-    let checksum = !byte_sum(&header);
-    put(&mut header, 36, &checksum.to_be_bytes());
+fn dynamic_header(table_offset: u64, blocks: u64) -> DynamicHeader {
+    let mut header = DynamicHeader {
+        cookie: *b"cxsparse",
+        data_offset: NONE.into(),
+        table_offset: table_offset.into(),
+        header_version: 0x0001_0000.into(),
+        max_table_entries: small(blocks).into(),
+        block_size: small(BLOCK).into(),
+        ..FromZeros::new_zeroed()
+    };
+    header.checksum = (!byte_sum(header.as_bytes())).into();
     header
 }
 
 /// Cylinders, heads and sectors a track, by the specification's appendix "CHS Calculation".
-fn geometry(sectors: u64) -> [u8; 4] {
+fn geometry(sectors: u64) -> Geometry {
     let sectors = sectors.min(65535 * 16 * 255);
     let fits = |heads: u64, track: u64| sectors / track < heads * 1024;
     let (heads, track) = match (sectors / 17).div_ceil(1024).max(4) {
@@ -152,9 +205,9 @@ fn geometry(sectors: u64) -> [u8; 4] {
         _ if fits(16, 31) => (16, 31),
         _ => (16, 63),
     };
-    let [_, _, _, _, _, _, high, low] = (sectors / track / heads).to_be_bytes();
     let byte = |value: u64| u8::try_from(value).expect("one of a few small numbers");
-    [high, low, byte(heads), byte(track)]
+    let cylinders = u16::try_from(sectors / track / heads).expect("the sectors are cut to what the cylinders count");
+    Geometry { cylinders: cylinders.into(), heads: byte(heads), sectors_per_track: byte(track) }
 }
 
 fn small(count: u64) -> u32 {
@@ -169,20 +222,18 @@ mod tests {
     #[test]
     fn geometries_are_those_of_the_specification() {
         let rows =
-            [(2048, [0, 30, 4, 17]), (262_144, [3, 195, 16, 17]), (1 << 21, [8, 32, 16, 63]), (1 << 40, [255; 4])];
-        for (sectors, chs) in rows {
-            let expected = if chs == [255; 4] { [255, 255, 16, 255] } else { chs };
+            [(2048, (30, 4, 17)), (262_144, (963, 16, 17)), (1 << 21, (2080, 16, 63)), (1 << 40, (65_535, 16, 255))];
+        for (sectors, (cylinders, heads, sectors_per_track)) in rows {
+            let expected = Geometry { cylinders: cylinders.into(), heads, sectors_per_track };
             assert_eq!(geometry(sectors), expected, "{sectors}");
         }
     }
 
     #[test]
     fn a_footer_sums_to_its_checksum() {
-        let footer = footer(MIB, Kind::Fixed, &Digest::of(b""));
-        let stored = u32::from_be_bytes(footer[64..68].try_into().unwrap());
-        let mut rest = footer;
-        rest[64..68].fill(0);
-        assert_eq!(!stored, rest.iter().map(|b| u32::from(*b)).sum::<u32>());
+        let mut footer = footer(MIB, Kind::Fixed, &Digest::of(b""));
+        let stored = std::mem::take(&mut footer.checksum).get();
+        assert_eq!(!stored, footer.as_bytes().iter().map(|b| u32::from(*b)).sum::<u32>());
     }
 
     #[test]
