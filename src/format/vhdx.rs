@@ -8,7 +8,9 @@
 //! # Format
 //! Microsoft MS-VHDX, version 7.0; numbers are little-endian.
 
-use super::field::put;
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
 use super::table::table;
 use super::used::Used;
 use super::{Error, Guid};
@@ -25,6 +27,70 @@ const CHUNK: u64 = (1 << 23) * LOGICAL_SECTOR / BLOCK;
 const PRESENT: u64 = 6;
 /// Largest disk, section 2.6.2.2.
 const MAX_DISK: u64 = 64 * 1024 * GIB;
+
+/// "Header", section 2.2.2.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Header {
+    signature: [u8; 4],
+    checksum: U32,
+    sequence_number: U64,
+    file_write_guid: [u8; 16],
+    data_write_guid: [u8; 16],
+    log_guid: [u8; 16],
+    log_version: U16,
+    version: U16,
+    log_length: U32,
+    log_offset: U64,
+    reserved: [u8; 4016],
+}
+
+/// "Region Table Header" and "Region Table Entry", section 2.2.3.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct RegionTable {
+    signature: [u8; 4],
+    checksum: U32,
+    entry_count: U32,
+    reserved: U32,
+    entries: [RegionTableEntry; 2],
+    rest: [u8; 65_456],
+}
+
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct RegionTableEntry {
+    guid: [u8; 16],
+    file_offset: U64,
+    length: U32,
+    required: U32,
+}
+
+/// "Metadata Table Header" and "Metadata Table Entry", section 2.6.1.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct MetadataTable {
+    signature: [u8; 8],
+    reserved: U16,
+    entry_count: U16,
+    reserved2: [u8; 20],
+    entries: [MetadataTableEntry; 5],
+    rest: [u8; 65_344],
+}
+
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct MetadataTableEntry {
+    item_id: [u8; 16],
+    offset: U32,
+    length: U32,
+    flags: U32,
+    reserved: U32,
+}
+
+const _: () = assert!(size_of::<Header>() as u64 == 4 * KIB);
+const _: () = assert!(size_of::<RegionTable>() as u64 == 64 * KIB && size_of::<RegionTableEntry>() == 32);
+const _: () = assert!(size_of::<MetadataTable>() as u64 == 64 * KIB && size_of::<MetadataTableEntry>() == 32);
 
 const REGION_BAT: Guid = Guid(0x2DC27766_F623_4200_9D64_115E9BFD4A08);
 const REGION_METADATA: Guid = Guid(0x8B7CA206_4790_4B9A_B8FE_575F050F886E);
@@ -68,11 +134,11 @@ impl Vhdx<'_> {
         sink.bytes(&"lkit".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
         for sequence in 1..=2 {
             sink.pad_to(sequence * 64 * KIB);
-            sink.bytes(&self.header(sequence, places));
+            sink.bytes(self.header(sequence, places).as_bytes());
         }
         for copy in 3..=4 {
             sink.pad_to(copy * 64 * KIB);
-            sink.bytes(&regions(places));
+            sink.bytes(regions(places).as_bytes());
         }
         let log = next_mebibyte(sink);
         sink.zeros(MIB);
@@ -92,20 +158,24 @@ impl Vhdx<'_> {
         blocks + blocks.saturating_sub(1) / CHUNK
     }
 
-    /// Section 2.2.2; two of them, of which the higher sequence number holds.
-    fn header(&self, sequence: u64, places: &Places) -> Vec<u8> {
-        let mut header = vec![0; 4096];
-        put(&mut header, 0, b"head");
-        put(&mut header, 8, &sequence.to_le_bytes());
-        put(&mut header, 16, &self.guid.to_mixed_endian());
-        put(&mut header, 32, &self.guid.to_mixed_endian());
-        put(&mut header, 66, &1_u16.to_le_bytes()); // version; the log GUID before it is 0: nothing to replay
-        put(&mut header, 68, &small(MIB).to_le_bytes());
-        put(&mut header, 72, &places.log.to_le_bytes());
-        sealed(header)
+    /// One of the two, of which that with the higher sequence number holds.
+    fn header(&self, sequence: u64, places: &Places) -> Header {
+        let mut header = Header {
+            signature: *b"head",
+            sequence_number: sequence.into(),
+            file_write_guid: self.guid.to_mixed_endian(),
+            data_write_guid: self.guid.to_mixed_endian(),
+            log_guid: [0; 16], // nothing to replay
+            version: 1.into(),
+            log_length: small(MIB).into(),
+            log_offset: places.log.into(),
+            ..FromZeros::new_zeroed()
+        };
+        header.checksum = crc32c::crc32c(header.as_bytes()).into();
+        header
     }
 
-    /// Section 2.6: a table of items, whose values stand from 64 KiB on.
+    /// Section 2.6: a table of items, whose values follow it.
     fn metadata(&self) -> Vec<u8> {
         let items: [(Guid, u32, &[u8]); 5] = [
             // File parameters, required: block size, no parent.
@@ -118,35 +188,41 @@ impl Vhdx<'_> {
             (Guid(0x8141BF1D_A96F_4709_BA47_F233A8FAAB5F), 6, &small(LOGICAL_SECTOR).to_le_bytes()),
             (Guid(0xCDA348C7_445D_4471_9CC9_E9885251C556), 6, &4096_u32.to_le_bytes()),
         ];
-        let mut region = vec![0; 64 * 1024];
-        put(&mut region, 0, b"metadata");
-        put(&mut region, 10, &5_u16.to_le_bytes());
-        for (slot, (item, flags, value)) in items.into_iter().enumerate() {
-            let (entry, offset) = (32 + 32 * slot, region.len() as u64);
-            put(&mut region, entry, &item.to_mixed_endian());
-            put(&mut region, entry + 16, &small(offset).to_le_bytes());
-            put(&mut region, entry + 20, &small(value.len() as u64).to_le_bytes());
-            put(&mut region, entry + 24, &flags.to_le_bytes());
-            region.extend_from_slice(value);
-        }
-        region
+        let mut values = Vec::new();
+        let entries = items.map(|(item, flags, value)| {
+            let offset = small((size_of::<MetadataTable>() + values.len()) as u64);
+            values.extend_from_slice(value);
+            MetadataTableEntry {
+                item_id: item.to_mixed_endian(),
+                offset: offset.into(),
+                length: small(value.len() as u64).into(),
+                flags: flags.into(),
+                reserved: 0.into(),
+            }
+        });
+        let table =
+            MetadataTable { signature: *b"metadata", entry_count: 5.into(), entries, ..FromZeros::new_zeroed() };
+        [table.as_bytes(), &values].concat()
     }
 }
 
-/// Section 2.2.3: where the block allocation table and the metadata are.
-fn regions(places: &Places) -> Vec<u8> {
-    let mut region = vec![0; 64 * 1024];
-    put(&mut region, 0, b"regi");
-    put(&mut region, 8, &2_u32.to_le_bytes());
-    let bat = (REGION_BAT, places.bat, places.data.saturating_sub(places.bat));
-    for (slot, (kind, offset, len)) in [bat, (REGION_METADATA, places.metadata, MIB)].into_iter().enumerate() {
-        let entry = 16 + 32 * slot;
-        put(&mut region, entry, &kind.to_mixed_endian());
-        put(&mut region, entry + 16, &offset.to_le_bytes());
-        put(&mut region, entry + 24, &small(len).to_le_bytes());
-        put(&mut region, entry + 28, &1_u32.to_le_bytes()); // required
-    }
-    sealed(region)
+/// Where the block allocation table and the metadata are.
+fn regions(places: &Places) -> RegionTable {
+    let region = |guid: Guid, offset: u64, len| RegionTableEntry {
+        guid: guid.to_mixed_endian(),
+        file_offset: offset.into(),
+        length: small(len).into(),
+        required: 1.into(),
+    };
+    let bat = region(REGION_BAT, places.bat, places.data.saturating_sub(places.bat));
+    let mut table = RegionTable {
+        signature: *b"regi",
+        entry_count: 2.into(),
+        entries: [bat, region(REGION_METADATA, places.metadata, MIB)],
+        ..FromZeros::new_zeroed()
+    };
+    table.checksum = crc32c::crc32c(table.as_bytes()).into();
+    table
 }
 
 /// Section 2.5.1: offset in MiB and state; bitmap entries and unused blocks are 0 ("not present").
@@ -154,13 +230,6 @@ fn bat_entry(used: &Used, index: u64, data: u64) -> [u8; 8] {
     let (chunk, slot) = (index / (CHUNK + 1), index % (CHUNK + 1));
     let rank = if slot == CHUNK { None } else { used.rank(chunk * CHUNK + slot) };
     rank.map_or(0, |rank| (data + rank * BLOCK) | PRESENT).to_le_bytes()
-}
-
-/// Puts the CRC-32C of the whole structure at offset 4, which counts as 0.
-fn sealed(mut structure: Vec<u8>) -> Vec<u8> {
-    let checksum = crc32c::crc32c(&structure);
-    put(&mut structure, 4, &checksum.to_le_bytes());
-    structure
 }
 
 fn next_mebibyte(sink: &mut dyn Sink) -> u64 {
