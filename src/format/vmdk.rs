@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use super::field::put;
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
 use super::table::table;
 use super::used::{Used, emit_range};
 use super::{Error, Guid};
@@ -32,13 +34,57 @@ const MAX_DISK: u64 = 2000 * GIB;
 const BLOCK: u64 = 65535;
 /// A grain's zlib stream in bytes: zlib header, block header, block, block header, block, Adler-32.
 const STREAM: u64 = 2 + 5 + BLOCK + 5 + (GRAIN - BLOCK) + 4;
-/// A grain in the file, in sectors: its marker (12 bytes) and its stream, padded.
-const STORED_GRAIN: u64 = (12 + STREAM).div_ceil(SECTOR);
+/// A grain in the file, in sectors: its marker and its stream, padded.
+const STORED_GRAIN: u64 = (size_of::<GrainMarker>() as u64 + STREAM).div_ceil(SECTOR);
 /// A grain table in the file, in sectors: its marker and 512 entries.
 const STORED_TABLE: u64 = 1 + TABLE * 4 / SECTOR;
 /// Grains laid out together; 32 such pages and one for the table belong to a grain table.
 const PAGE: u64 = 16;
 const PAGES: u64 = TABLE / PAGE + 1;
+
+/// "SparseExtentHeader", section "Hosted Sparse Extents".
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct SparseExtentHeader {
+    magic_number: [u8; 4],
+    version: U32,
+    flags: U32,
+    capacity: U64,
+    grain_size: U64,
+    descriptor_offset: U64,
+    descriptor_size: U64,
+    num_gtes_per_gt: U32,
+    rgd_offset: U64,
+    gd_offset: U64,
+    over_head: U64,
+    unclean_shutdown: u8,
+    single_end_line_char: u8,
+    non_end_line_char: u8,
+    double_end_line_chars: [u8; 2],
+    compress_algorithm: U16,
+    pad: [u8; 433],
+}
+
+/// "Metadata Marker": says what the next sectors are.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct MetadataMarker {
+    num_sectors: U64,
+    size: U32,
+    kind: U32,
+    pad: [u8; 496],
+}
+
+/// "Grain Marker".
+#[derive(Immutable, IntoBytes)]
+#[repr(C)]
+struct GrainMarker {
+    lba: U64,
+    size: U32,
+}
+
+const _: () = assert!(size_of::<SparseExtentHeader>() as u64 == SECTOR && size_of::<MetadataMarker>() as u64 == SECTOR);
+const _: () = assert!(size_of::<GrainMarker>() == 12);
 
 /// Lays out `disk` as the VMDK file called `name`.
 ///
@@ -54,19 +100,19 @@ pub fn vmdk(disk: &SharedSource, name: &str, seed: &Digest) -> Result<SharedSour
         Grains { disk: disk.clone(), grains: Used::of(&**disk, GRAIN), tables: Used::of(&**disk, TABLE * GRAIN) };
     let places = Grains { disk: disk.clone(), grains: grains.grains.clone(), tables: grains.tables.clone() };
     let mut map = MapBuilder::default();
-    map.bytes(&header(size, u64::MAX)); // the real offset of the directory stands in the footer
+    map.bytes(header(size, u64::MAX).as_bytes()); // the real offset of the directory stands in the footer
     map.bytes(descriptor(size, name, Guid::derive(seed, "vmdk").short()).as_bytes());
     map.pad_to(OVERHEAD * SECTOR);
     map.whole(&(Arc::new(PagedMap::new(grains)) as SharedSource));
-    map.bytes(&marker(Marker::Directory, (tables * 4).div_ceil(SECTOR)));
+    map.bytes(marker(Marker::Directory, (tables * 4).div_ceil(SECTOR)).as_bytes());
     let directory = map.position() / SECTOR;
     map.whole(&table(tables, move |table| {
         places.tables.rank(table).map_or(0, |rank| small(places.table_sector(table, rank))).to_le_bytes()
     }));
     map.align(SECTOR);
-    map.bytes(&marker(Marker::Footer, 1));
-    map.bytes(&header(size, directory));
-    map.bytes(&marker(Marker::End, 0));
+    map.bytes(marker(Marker::Footer, 1).as_bytes());
+    map.bytes(header(size, directory).as_bytes());
+    map.bytes(marker(Marker::End, 0).as_bytes());
     Ok(map.share())
 }
 
@@ -108,7 +154,7 @@ impl Grains {
     }
 
     fn emit_table(&self, table: u64, table_rank: u64, sink: &mut dyn Sink) {
-        sink.bytes(&marker(Marker::Table, TABLE * 4 / SECTOR));
+        sink.bytes(marker(Marker::Table, TABLE * 4 / SECTOR).as_bytes());
         for grain in table * TABLE..(table + 1) * TABLE {
             let sector = self.grains.rank(grain).map_or(0, |rank| small(self.grain_sector(rank, table_rank)));
             sink.bytes(&sector.to_le_bytes());
@@ -117,12 +163,9 @@ impl Grains {
 
     fn emit_grain(&self, grain: u64, sink: &mut dyn Sink) {
         let (start, end) = (grain * GRAIN, (grain + 1) * GRAIN);
-        let mut head = [0; 12 + 2 + 5];
-        put(&mut head, 0, &(start / SECTOR).to_le_bytes());
-        put(&mut head, 8, &small(STREAM).to_le_bytes());
-        put(&mut head, 12, &[0x78, 0x01]); // deflate with a 32 KiB window, fastest
-        put(&mut head, 14, &[0, 0xff, 0xff, 0, 0]); // a stored block of 65535 bytes: length and its complement
-        sink.bytes(&head);
+        sink.bytes(GrainMarker { lba: (start / SECTOR).into(), size: small(STREAM).into() }.as_bytes());
+        sink.bytes(&[0x78, 0x01]); // deflate with a 32 KiB window, fastest
+        sink.bytes(&[0, 0xff, 0xff, 0, 0]); // a stored block of 65535 bytes: length and its complement
         emit_range(start..start + BLOCK, &self.disk, sink);
         sink.bytes(&[1, 1, 0, 0xfe, 0xff]); // the last block: one byte
         emit_range(start + BLOCK..end, &self.disk, sink);
@@ -155,22 +198,25 @@ impl Source for Adler32 {
     }
 }
 
-/// "SparseExtentHeader", at the front and again as footer.
-fn header(size: u64, directory: u64) -> [u8; SECTOR as usize] {
-    let mut header = [0; SECTOR as usize];
-    put(&mut header, 0, b"KDMV");
-    put(&mut header, 4, &3_u32.to_le_bytes());
-    put(&mut header, 8, &0x0003_0001_u32.to_le_bytes()); // newline test, compressed grains, markers
-    put(&mut header, 12, &(size / SECTOR).to_le_bytes());
-    put(&mut header, 20, &(GRAIN / SECTOR).to_le_bytes());
-    put(&mut header, 28, &1_u64.to_le_bytes()); // the descriptor's sector
-    put(&mut header, 36, &DESCRIPTOR.to_le_bytes());
-    put(&mut header, 44, &small(TABLE).to_le_bytes());
-    put(&mut header, 56, &directory.to_le_bytes());
-    put(&mut header, 64, &OVERHEAD.to_le_bytes());
-    put(&mut header, 73, b"\n \r\n");
-    put(&mut header, 77, &1_u16.to_le_bytes()); // deflate
-    header
+/// The header, at the front and again as footer.
+fn header(size: u64, directory: u64) -> SparseExtentHeader {
+    SparseExtentHeader {
+        magic_number: *b"KDMV",
+        version: 3.into(),
+        flags: 0x0003_0001.into(), // newline test, compressed grains, markers
+        capacity: (size / SECTOR).into(),
+        grain_size: (GRAIN / SECTOR).into(),
+        descriptor_offset: 1.into(),
+        descriptor_size: DESCRIPTOR.into(),
+        num_gtes_per_gt: small(TABLE).into(),
+        gd_offset: directory.into(),
+        over_head: OVERHEAD.into(),
+        single_end_line_char: b'\n',
+        non_end_line_char: b' ',
+        double_end_line_chars: *b"\r\n",
+        compress_algorithm: 1.into(), // deflate
+        ..FromZeros::new_zeroed()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -181,12 +227,8 @@ enum Marker {
     Footer = 3,
 }
 
-/// Says what the next `sectors` sectors are.
-fn marker(kind: Marker, sectors: u64) -> [u8; SECTOR as usize] {
-    let mut marker = [0; SECTOR as usize];
-    put(&mut marker, 0, &sectors.to_le_bytes());
-    put(&mut marker, 12, &(kind as u32).to_le_bytes());
-    marker
+fn marker(kind: Marker, sectors: u64) -> MetadataMarker {
+    MetadataMarker { num_sectors: sectors.into(), kind: (kind as u32).into(), ..FromZeros::new_zeroed() }
 }
 
 /// The descriptor of a disk on an LSI Logic adapter, as LinuxKit's disks have it.
