@@ -7,8 +7,12 @@
 //! # Format
 //! QEMU's `docs/interop/qcow2.txt`, version 3, without snapshots, backing file or extensions.
 
+use std::mem::offset_of;
+
+use zerocopy::big_endian::{U32, U64};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
 use super::Error;
-use super::field::put;
 use super::table::table;
 use super::used::Used;
 use crate::base::{SECTOR, align_up};
@@ -25,6 +29,37 @@ const REFCOUNTS: u64 = CLUSTER / 2;
 const COPIED: u64 = 1 << 63;
 /// Largest disk: QEMU's limit of 32 MiB for the L1 table.
 const MAX_DISK: u64 = (32 << 20) / 8 * TABLE * CLUSTER;
+
+/// The header, section "Header", and the header extension that ends the list of them.
+#[derive(FromZeros, Immutable, IntoBytes)]
+#[repr(C)]
+struct Header {
+    magic: [u8; 4],
+    version: U32,
+    backing_file_offset: U64,
+    backing_file_size: U32,
+    cluster_bits: U32,
+    size: U64,
+    crypt_method: U32,
+    l1_size: U32,
+    l1_table_offset: U64,
+    refcount_table_offset: U64,
+    refcount_table_clusters: U32,
+    nb_snapshots: U32,
+    snapshots_offset: U64,
+    incompatible_features: U64,
+    compatible_features: U64,
+    autoclear_features: U64,
+    refcount_order: U32,
+    header_length: U32,
+    compression_type: u8,
+    padding: [u8; 7],
+    end_of_extensions: [u8; 8],
+}
+
+/// Bytes of the header alone.
+const HEADER: u32 = offset_of!(Header, end_of_extensions) as u32;
+const _: () = assert!(HEADER == 112 && size_of::<Header>() == 120);
 
 /// Lays out `disk` as qcow2.
 ///
@@ -77,7 +112,7 @@ struct Places {
 impl Qcow2<'_> {
     /// Writes the disk with the offsets of `places`; returns where the parts came to stand.
     fn emit(&self, sink: &mut dyn Sink, places: &Places) -> Places {
-        sink.bytes(&self.header(places));
+        sink.bytes(self.header(places).as_bytes());
         let refcount_table = next_cluster(sink);
         let blocks = places.refcount_blocks;
         sink.whole(&table(self.blocks, move |index| (blocks + index * CLUSTER).to_be_bytes()));
@@ -103,20 +138,21 @@ impl Qcow2<'_> {
         self.size.div_ceil(TABLE * CLUSTER)
     }
 
-    fn header(&self, places: &Places) -> [u8; 120] {
+    fn header(&self, places: &Places) -> Header {
         let table_clusters = (places.refcount_blocks - places.refcount_table) / CLUSTER;
-        let mut header = [0; 120];
-        put(&mut header, 0, b"QFI\xfb");
-        put(&mut header, 4, &3_u32.to_be_bytes());
-        put(&mut header, 20, &CLUSTER_BITS.to_be_bytes());
-        put(&mut header, 24, &self.size.to_be_bytes());
-        put(&mut header, 36, &small(self.l1_entries()).to_be_bytes());
-        put(&mut header, 40, &places.l1.to_be_bytes());
-        put(&mut header, 48, &places.refcount_table.to_be_bytes());
-        put(&mut header, 56, &small(table_clusters).to_be_bytes());
-        put(&mut header, 96, &4_u32.to_be_bytes()); // reference counts have 2^4 bits
-        put(&mut header, 100, &112_u32.to_be_bytes()); // length of the header; eight zeros behind it end the extensions
-        header
+        Header {
+            magic: *b"QFI\xfb",
+            version: 3.into(),
+            cluster_bits: CLUSTER_BITS.into(),
+            size: self.size.into(),
+            l1_size: small(self.l1_entries()).into(),
+            l1_table_offset: places.l1.into(),
+            refcount_table_offset: places.refcount_table.into(),
+            refcount_table_clusters: small(table_clusters).into(),
+            refcount_order: 4.into(), // reference counts have 2^4 bits
+            header_length: HEADER.into(),
+            ..FromZeros::new_zeroed()
+        }
     }
 }
 
