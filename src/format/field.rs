@@ -1,9 +1,4 @@
-//! Fields of on-disk structures, written where their standard's table says.
-
-/// Writes `field` at offset `at` of a structure.
-pub(super) fn put(structure: &mut [u8], at: usize, field: &[u8]) {
-    structure[at..at + field.len()].copy_from_slice(field);
-}
+//! Fields of on-disk structures.
 
 /// Bytes as a field of a fixed size holds them: cut to it, or with `fill` up to its end.
 pub(super) fn padded<const N: usize>(bytes: &[u8], fill: u8) -> [u8; N] {

@@ -20,6 +20,7 @@ mod iso9660;
 mod limits;
 mod mbr;
 mod order;
+mod pe;
 mod qcow2;
 mod squashfs;
 mod table;

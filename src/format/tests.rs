@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+use super::pe::{CoffHeader, Headers, OptionalHeader, PE32_PLUS, SIGNATURE, SIGNATURE_OFFSET, SectionHeader};
 use super::*;
 use crate::base::{Digest, FileKind, MIB, Metadata, Xattr};
 use crate::extent::{Bytes, MapBuilder, SharedSource, Sink as _, Source as _, Zeros};
 use crate::tree::{Content, Node, Tree, TreeBuilder};
 
 /// What each format's digest must be.
-const DIGESTS: [(&str, &str); 17] = [
+const DIGESTS: [(&str, &str); 18] = [
     ("cpio", "80ff217db02a9154299c87537180ebee"),
     ("tar", "c5f5b978c963a54a60f5227ab1888680"),
     ("squashfs", "67f02a1fbc7559443c53f2b9074c6a50"),
@@ -23,6 +26,7 @@ const DIGESTS: [(&str, &str); 17] = [
     ("vhdx", "4333127f544c9d07ececb613a7eb6776"),
     ("vmdk", "46b185e4f3a4bcd422511fba13c39c81"),
     ("gzip", "365d685041f6fdea9b2b7374c3710e8b"),
+    ("uki", "455047135812c60dfdbb81ec061c05a1"),
     ("hybrid disk", "0f9ccbe6ffe347d07e54a8b3d721b357"),
     ("iso that boots", "e385628adc659522aecfa2f9ae6ec5d8"),
     ("mbr", "840da138cb752bd73a206aa31ee59b69"),
@@ -104,6 +108,47 @@ fn disk() -> SharedSource {
     disk.share()
 }
 
+/// An EFI program of one section, as small as can be.
+pub(super) fn stub(size_of_headers: u32) -> Vec<u8> {
+    let headers = Headers {
+        signature: SIGNATURE,
+        coff: CoffHeader {
+            machine: 0x8664.into(),
+            number_of_sections: 1.into(),
+            size_of_optional_header: 240.into(),
+            ..CoffHeader::new_zeroed()
+        },
+        optional: OptionalHeader {
+            magic: PE32_PLUS.into(),
+            section_alignment: 4096.into(),
+            file_alignment: 512.into(),
+            size_of_headers: size_of_headers.into(),
+            ..OptionalHeader::new_zeroed()
+        },
+    };
+    let section = SectionHeader {
+        name: *b".text\0\0\0",
+        virtual_size: 9.into(),
+        virtual_address: 0x1000.into(),
+        size_of_raw_data: 512.into(),
+        pointer_to_raw_data: size_of_headers.into(),
+        ..SectionHeader::new_zeroed()
+    };
+    let mut file = MapBuilder::default();
+    file.bytes(b"MZ");
+    file.pad_to(SIGNATURE_OFFSET as u64);
+    file.bytes(&0x40_u32.to_le_bytes());
+    file.bytes(headers.as_bytes());
+    file.pad_to(0x58 + 240);
+    file.bytes(section.as_bytes());
+    file.pad_to(size_of_headers.into());
+    file.bytes(b"code");
+    file.align(512);
+    let mut bytes = vec![0; size_of_headers as usize + 512];
+    file.finish().read_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
 fn media() -> Vec<(&'static str, SharedSource)> {
     let (seed, volume) = (Digest::of(b"seed"), volume(None, None));
     let hybrid = HybridDisk { boot_code: &[9; 500], stage2: &[8; 3000], esp: volume.image().clone(), size: 0, seed };
@@ -131,6 +176,7 @@ fn media() -> Vec<(&'static str, SharedSource)> {
 #[test]
 fn the_bytes_of_every_format_stay_what_they_are() {
     let (seed, sample, disk) = (Digest::of(b"seed"), sample((1 << 32) + 5), disk());
+    let section = |name, len| Section { memory: 70_000, code: true, ..Section::data(name, bytes(len)) };
     let mut found = vec![
         ("cpio", cpio(self::sample(70_000)).unwrap()),
         ("tar", tar(Vec::new(), sample.clone()).unwrap()),
@@ -146,6 +192,7 @@ fn the_bytes_of_every_format_stay_what_they_are() {
         ("vhdx", vhdx(&disk, &seed).unwrap()),
         ("vmdk", vmdk(&disk, "a.vmdk", &seed).unwrap()),
         ("gzip", gzip_stored(bytes(200_000))),
+        ("uki", uki(&stub(512), &[section(".linux", 5000), section(".initrd", 3)]).unwrap()),
     ];
     found.extend(media());
     let found: Vec<(&str, String)> = found.iter().map(|(name, artifact)| (*name, digest(artifact))).collect();

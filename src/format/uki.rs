@@ -7,13 +7,17 @@
 //! # Format
 //! Microsoft "PE Format" (PE32+); UAPI Group "Unified Kernel Image".
 
+use std::mem::offset_of;
+
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, FromZeros};
+
 use super::Error;
-use super::field::put;
+use super::field::padded;
+use super::pe::{Headers, PE32_PLUS, SIGNATURE, SIGNATURE_OFFSET, SectionHeader};
 use crate::base::align_up;
 use crate::extent::{MapBuilder, Measure, SharedSource, Sink};
 
-/// Size of a section header in bytes.
-const SECTION_HEADER: usize = 40;
 /// Pages of the processor: sections must not share one.
 const PAGE: u64 = 4096;
 /// Largest image: its addresses are signed in many loaders.
@@ -101,31 +105,38 @@ impl Uki<'_> {
     }
 
     fn headers(&self, places: &[Place]) -> Vec<u8> {
-        let Stub { pe, table, count, .. } = self.stub;
-        let mut headers = self.stub.headers.clone();
-        for (slot, (section, place)) in self.sections.iter().zip(places).enumerate() {
-            let at = table + SECTION_HEADER * (count + slot);
-            put(&mut headers, at, section.name.as_bytes());
-            put(&mut headers, at + 8, &word(place.address_end - place.address));
-            put(&mut headers, at + 12, &word(place.address));
-            put(&mut headers, at + 16, &word(place.raw_size));
-            put(&mut headers, at + 20, &word(place.raw));
-            put(&mut headers, at + 36, &section.characteristics().to_le_bytes());
+        let mut stub = self.stub.clone();
+        let total = stub.count + self.sections.len();
+        let added = stub.section_headers(total).iter_mut().skip(self.stub.count);
+        for (header, (section, place)) in added.zip(self.sections.iter().zip(places)) {
+            *header = section.header(place);
         }
         let initialized: u64 = places.iter().map(|place| place.raw_size).sum();
-        let end = places.last().map_or(self.stub.end, |last| last.address_end);
-        let optional = pe + 24;
-        let total = u16::try_from(count + self.sections.len()).expect("a handful of sections");
-        put(&mut headers, pe + 6, &total.to_le_bytes());
-        put(&mut headers, optional + 8, &word(self.stub.initialized + initialized));
-        put(&mut headers, optional + 56, &word(align_up(end, self.stub.section_alignment)));
-        put(&mut headers, optional + 60, &word(self.stub.headers.len() as u64));
-        put(&mut headers, optional + 64, &[0; 4]); // no checksum
-        headers
+        let end = places.last().map_or(stub.end, |last| last.address_end);
+        let (size, alignment) = (stub.headers.len() as u64, stub.section_alignment);
+        let Headers { coff, optional, .. } = stub.pe_headers();
+        coff.number_of_sections = u16::try_from(total).expect("a handful of sections").into();
+        optional.size_of_initialized_data = word(u64::from(optional.size_of_initialized_data.get()) + initialized);
+        optional.size_of_image = word(align_up(end, alignment));
+        optional.size_of_headers = word(size);
+        optional.check_sum = 0.into();
+        stub.headers
     }
 }
 
 impl Section {
+    fn header(&self, place: &Place) -> SectionHeader {
+        SectionHeader {
+            name: padded(self.name.as_bytes(), 0),
+            virtual_size: word(place.address_end - place.address),
+            virtual_address: word(place.address),
+            size_of_raw_data: word(place.raw_size),
+            pointer_to_raw_data: word(place.raw),
+            characteristics: self.characteristics().into(),
+            ..FromZeros::new_zeroed()
+        }
+    }
+
     /// "Section Flags": code that may be executed, or data; readable both.
     const fn characteristics(&self) -> u32 {
         if self.code { 0x6000_0020 } else { 0x4000_0040 }
@@ -133,19 +144,18 @@ impl Section {
 }
 
 /// What of a PE32+ file matters for adding sections.
+#[derive(Clone)]
 struct Stub {
     headers: Vec<u8>,
     /// The rest of the file.
     body: Vec<u8>,
-    /// Offset of the signature `PE\0\0`.
+    /// Offset of the signature.
     pe: usize,
     /// Offset of the section table, and its entries.
     table: usize,
     count: usize,
     section_alignment: u64,
     file_alignment: u64,
-    /// "SizeOfInitializedData".
-    initialized: u64,
     /// Address of the first section and end of the last, relative to the image.
     first_address: u64,
     end: u64,
@@ -153,30 +163,30 @@ struct Stub {
 
 impl Stub {
     fn parse(file: &[u8]) -> Option<Self> {
-        let pe = usize::try_from(u32_at(file, 0x3c)?).ok()?;
-        let optional = pe.checked_add(24)?;
-        let magic = (file.get(..2)?, file.get(pe..pe + 4)?, u16_at(file, optional)?);
-        if magic != (b"MZ", b"PE\0\0", 0x20b) {
+        let (pe, _) = U32::read_from_prefix(file.get(SIGNATURE_OFFSET..)?).ok()?;
+        let pe = usize::try_from(pe.get()).ok()?;
+        let (Headers { signature, coff, optional }, _) = Headers::read_from_prefix(file.get(pe..)?).ok()?;
+        if (&file[..2], signature, optional.magic.get()) != (b"MZ", SIGNATURE, PE32_PLUS) {
             return None;
         }
-        let count = usize::from(u16_at(file, pe + 6)?);
-        let table = optional + usize::from(u16_at(file, pe + 20)?);
-        let section_alignment = u64::from(u32_at(file, optional + 32)?).max(PAGE);
-        let file_alignment = u64::from(u32_at(file, optional + 36)?);
-        let size_of_headers = usize::try_from(u32_at(file, optional + 60)?).ok()?;
-        let (headers, body) = (file.get(..size_of_headers)?.to_vec(), file.get(size_of_headers..)?.to_vec());
-        let aligned = section_alignment.is_power_of_two() && file_alignment.is_power_of_two();
+        let count = usize::from(coff.number_of_sections.get());
+        let table = pe + offset_of!(Headers, optional) + usize::from(coff.size_of_optional_header.get());
+        let (headers, body) = file.split_at_checked(usize::try_from(optional.size_of_headers.get()).ok()?)?;
+        let (sections, _) = <[SectionHeader]>::ref_from_prefix_with_elems(headers.get(table..)?, count).ok()?;
         let (mut first_address, mut end) = (u64::MAX, 0);
-        for slot in 0..count {
-            let at = table + SECTION_HEADER * slot;
-            let (size, address) = (u64::from(u32_at(file, at + 8)?), u64::from(u32_at(file, at + 12)?));
-            let raw_size = u64::from(u32_at(file, at + 16)?);
+        for section in sections {
+            let address = u64::from(section.virtual_address.get());
+            let size = section.virtual_size.get().max(section.size_of_raw_data.get());
             first_address = first_address.min(address);
-            end = end.max(address + size.max(raw_size));
+            end = end.max(address + u64::from(size));
         }
-        let complete = aligned && table + SECTION_HEADER * count <= size_of_headers;
-        let initialized = u64::from(u32_at(file, optional + 8)?);
-        let stub = Self {
+        let section_alignment = u64::from(optional.section_alignment.get()).max(PAGE);
+        let file_alignment = u64::from(optional.file_alignment.get());
+        let is_sound = section_alignment.is_power_of_two()
+            && file_alignment.is_power_of_two()
+            && pe + size_of::<Headers>() <= headers.len();
+        let (headers, body) = (headers.to_vec(), body.to_vec());
+        is_sound.then_some(Self {
             headers,
             body,
             pe,
@@ -184,66 +194,50 @@ impl Stub {
             count,
             section_alignment,
             file_alignment,
-            initialized,
             first_address,
             end,
-        };
-        complete.then_some(stub)
+        })
+    }
+
+    fn pe_headers(&mut self) -> &mut Headers {
+        Headers::mut_from_prefix(&mut self.headers[self.pe..]).expect("the headers were read before").0
+    }
+
+    fn section_headers(&mut self, count: usize) -> &mut [SectionHeader] {
+        let table = <[SectionHeader]>::mut_from_prefix_with_elems(&mut self.headers[self.table..], count);
+        table.expect("the headers have room for the table").0
     }
 
     /// Makes room for more section headers, and moves what stands behind.
     fn insert_headers(&mut self, more: usize) {
-        let needed = (self.table + SECTION_HEADER * (self.count + more)) as u64;
+        let needed = (self.table + size_of::<SectionHeader>() * (self.count + more)) as u64;
         let needed = usize::try_from(align_up(needed, self.file_alignment)).expect("a handful of headers");
         let shift = needed.saturating_sub(self.headers.len());
         self.headers.resize(self.headers.len() + shift, 0);
-        for slot in 0..self.count {
-            let at = self.table + SECTION_HEADER * slot + 20;
-            let raw = u32_at(&self.headers, at).expect("the table was read before");
+        for section in self.section_headers(self.count) {
+            let raw = u64::from(section.pointer_to_raw_data.get());
             if raw != 0 {
-                put(&mut self.headers, at, &word(u64::from(raw) + shift as u64));
+                section.pointer_to_raw_data = word(raw + shift as u64);
             }
         }
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let field = bytes.get(at..at.checked_add(2)?)?;
-    Some(u16::from_le_bytes(field.try_into().expect("two bytes were asked for")))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(field.try_into().expect("four bytes were asked for")))
-}
-
 /// A 32-bit field; what passes it is refused before it is written, so that a measuring pass may hold anything.
-fn word(value: u64) -> [u8; 4] {
-    u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes()
+fn word(value: u64) -> U32 {
+    u32::try_from(value).unwrap_or(u32::MAX).into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use super::super::tests::stub;
     use super::*;
     use crate::extent::{Bytes, Zeros};
 
-    /// A program of one section, as small as can be.
-    fn stub(size_of_headers: u32) -> Vec<u8> {
-        let mut file = vec![0; size_of_headers as usize + 512];
-        put(&mut file, 0, b"MZ");
-        put(&mut file, 0x3c, &0x40_u32.to_le_bytes());
-        put(&mut file, 0x40, b"PE\0\0\x64\x86\x01\0");
-        put(&mut file, 0x40 + 20, &240_u16.to_le_bytes());
-        put(&mut file, 0x58, &0x20b_u16.to_le_bytes());
-        put(&mut file, 0x58 + 32, &[0, 16, 0, 0, 0, 2, 0, 0]);
-        put(&mut file, 0x58 + 60, &size_of_headers.to_le_bytes());
-        let section = 0x58 + 240;
-        put(&mut file, section, b".text");
-        put(&mut file, section + 8, &[9_u32, 0x1000, 512, size_of_headers].map(u32::to_le_bytes).concat());
-        put(&mut file, size_of_headers as usize, b"code");
-        file
+    fn u32_at(file: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes(file[at..at + 4].try_into().unwrap())
     }
 
     fn sample() -> [Section; 2] {
@@ -257,8 +251,8 @@ mod tests {
         let map = uki(&stub(1024), &sample()).unwrap();
         let mut file = vec![0; usize::try_from(map.size()).unwrap()];
         map.read_at(&mut file, 0).unwrap();
-        let field = |at| u32_at(&file, at).unwrap();
-        assert_eq!((u16_at(&file, 0x46), field(0x58 + 56), field(0x58 + 60)), (Some(3), 0x8000, 1024));
+        let field = |at| u32_at(&file, at);
+        assert_eq!((file[0x46], field(0x58 + 56), field(0x58 + 60)), (3, 0x8000, 1024));
         let cmdline = 0x58 + 240 + 40;
         assert_eq!(&file[cmdline..cmdline + 8], b".cmdline");
         assert_eq!([8, 12, 16, 20].map(|at| field(cmdline + at)), [5, 0x2000, 512, 1536]);
@@ -286,7 +280,7 @@ mod tests {
         let map = uki(&stub(512), &sections).unwrap();
         let mut file = vec![0; usize::try_from(map.size()).unwrap()];
         map.read_at(&mut file, 0).unwrap();
-        assert_eq!((u32_at(&file, 0x58 + 60), u32_at(&file, 0x58 + 240 + 20)), (Some(1024), Some(1024)));
+        assert_eq!((u32_at(&file, 0x58 + 60), u32_at(&file, 0x58 + 240 + 20)), (1024, 1024));
         assert_eq!(&file[1024..1028], b"code");
     }
 
