@@ -3,6 +3,9 @@
 //! # Format
 //! Linux `Documentation/arch/x86/boot.rst` and `Documentation/arch/arm64/booting.rst`; Microsoft "PE Format"; RFC 1952.
 
+use zerocopy::FromBytes;
+use zerocopy::little_endian::{U16, U32};
+
 /// A kernel, known by the head of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -82,13 +85,15 @@ fn efi_program(head: &[u8]) -> Option<(Machine, u64)> {
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let field = bytes.get(at..at.checked_add(2)?)?;
-    Some(u16::from_le_bytes(field.try_into().expect("two bytes were asked for")))
+    field_at(bytes, at).map(U16::get)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(field.try_into().expect("four bytes were asked for")))
+    field_at(bytes, at).map(U32::get)
+}
+
+fn field_at<T: FromBytes>(bytes: &[u8], at: usize) -> Option<T> {
+    T::read_from_prefix(bytes.get(at..)?).ok().map(|(field, _)| field)
 }
 
 #[cfg(test)]
