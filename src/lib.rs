@@ -39,18 +39,18 @@
 //! 1. **Listing and `stat` cost indexes; a read costs only the spans it touches.** A layer without an index costs one
 //!    full pass, once. Kept by the `lazy_` tests, which record every range of a blob that is read.
 //! 2. **`format` is a pure function.** Same tree and options, same extents, byte for byte. Kept by the digests in the
-//!    format tests and by `tests/tidy.rs`, which keeps everything that does I/O out of its imports.
+//!    format tests and by `tests/all/tidy.rs`, which keeps everything that does I/O out of its imports.
 //! 3. **An offset is computed once.** A writer runs over two sinks, one that measures and one that keeps. Kept by the
 //!    `prop_` tests: any split of a read equals the whole.
 //! 4. **No unverified byte is served.** Blobs are checked against their digest and their diff id while they are
 //!    indexed; what is decoded later is checked against the digests of its pieces, and so is an index whenever a part of
 //!    it is used. Kept by the `damage_` tests.
 //! 5. **Parsers never panic and never trust a length; what they take is in proportion to what they are given.** Kept by
-//!    the tables of hostile input beside each parser, by `tests/hostile`, and by the targets of `tools/fuzz`.
+//!    the tables of hostile input beside each parser, by `tests/all/hostile`, and by the targets of `tools/fuzz`.
 //! 6. **Memory does not grow with content.** It grows with the number of files and with a cache of fixed size. Kept by
 //!    the counting tests and shown by the benchmarks.
 //! 7. **Nothing is written but the blob store and its indexes.** Kept by the mount tests, which look at the disk.
-//! 8. **Imports point down the table.** Kept by `tests/tidy.rs`.
+//! 8. **Imports point down the table.** Kept by `tests/all/tidy.rs`.
 //!
 //! # Words
 //! An *image* is an OCI image, never a disk file; an *artifact* is a file lkit shows. A *blob* is bytes known by their

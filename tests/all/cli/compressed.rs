@@ -1,0 +1,99 @@
+//! Initrds that are compressed while they are written, judged by gzip, zstd and cpio.
+
+use std::fs;
+use std::process::Command;
+
+use lkit::base::Digest;
+
+use super::system::{SPEC, System, assert_says, image, kernel, noise, tar};
+use crate::common::{have, run, stdout};
+
+/// What a program writes to standard output, byte for byte.
+fn output_of(program: &str, args: &[&str]) -> Vec<u8> {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn oracle_gzip_and_zstd_find_the_uncompressed_initrd() {
+    let system = System::new();
+    if !have(&["gzip", "zstd", "cpio"]) {
+        return;
+    }
+    system.good("build a.yml");
+    let plain = fs::read(system.path("a-initrd.img")).unwrap();
+    let path = system.path("a-initrd.img");
+    let path = path.to_str().unwrap();
+    for tool in ["gzip", "zstd"] {
+        for level in ["", ":1", ":9"] {
+            system.good(&format!("build --compress {tool}{level} a.yml"));
+            let test = format!("{tool} -q -t < '{path}'");
+            run("sh", ["-c", &test]);
+            let unpacked = output_of("sh", &["-c", &format!("{tool} -q -d -c < '{path}'")]);
+            assert!(unpacked == plain, "{tool}{level}");
+        }
+    }
+    // Nearly all of it is noise, so there is not much to gain.
+    assert!(fs::metadata(path).unwrap().len() < plain.len() as u64);
+    let listed = output_of("sh", &["-c", &format!("zstd -d -c < '{path}' | cpio -t --quiet")]);
+    assert_says(&String::from_utf8(listed).unwrap(), &["etc/motd", "usr/large", "lib/modules/1/a.ko"]);
+    // One frame, and a window that a booting machine has room for.
+    let told = run("sh", ["-c", &format!("zstd -l -v '{path}' 2>&1")]);
+    let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_says(&words, &["Frames: 1", "XXH64"]);
+}
+
+#[test]
+fn compressed_bytes_depend_on_the_spec_alone_and_their_digest_is_told() {
+    let system = System::new();
+    for compression in ["gzip", "zstd:5"] {
+        let line = format!("build --compress {compression} --digest a.yml");
+        let sums = system.good(&line);
+        let mut one = Command::new("taskset");
+        one.args(["-c", "0", env!("CARGO_BIN_EXE_lkit")]).args(line.split(' ').take(1));
+        one.args(["--offline", "--layout", "layout"]).args(line.split(' ').skip(1));
+        one.env("LKIT_CACHE", system.cache()).current_dir(system.dir.path());
+        assert_eq!(stdout("taskset", &one.output().unwrap()), sums, "one processor");
+        let told = system.good(&format!("build --compress {compression} --json a.yml"));
+        let built = fs::read(system.path("a-initrd.img")).unwrap();
+        assert_says(&sums, &[&format!("{}  a-initrd.img", Digest::of(&built).hex())]);
+        assert_says(&told, &[&format!("\"size\":{}", built.len())]);
+        // The kernel and the command line stay as they are.
+        assert!(fs::read(system.path("a-kernel")).unwrap() == kernel());
+        assert_eq!(fs::read(system.path("a-cmdline")).unwrap(), b"console=ttyS0");
+    }
+}
+
+#[test]
+fn microcode_stays_uncompressed_in_front() {
+    let mut system = System::new();
+    let microcode = noise(1001);
+    let layer = tar(&[("kernel", &kernel()), ("kernel.tar", &tar(&[])), ("ucode.cpio", &microcode)]);
+    let descriptor = image(&system.layout, &[&layer]);
+    system.layout.name("docker.io/test/kernel:2", &descriptor);
+    system.write("a.yml", SPEC.replace("kernel:1", "kernel:2\n  ucode: ucode.cpio"));
+    system.good("build a.yml");
+    let plain = fs::read(system.path("a-initrd.img")).unwrap();
+    system.good("build --compress zstd a.yml");
+    let packed = fs::read(system.path("a-initrd.img")).unwrap();
+    assert!(packed[..1001] == microcode && packed[1001..1004] == [0; 3] && packed[..1004] == plain[..1004]);
+    assert_eq!(packed[1004..1008], 0xfd2f_b528_u32.to_le_bytes());
+    assert!(zstd::decode_all(&packed[1004..]).unwrap() == plain[1004..]);
+}
+
+#[test]
+fn what_cannot_be_compressed_is_refused() {
+    let system = System::new();
+    for compression in ["xz", "gzip:10", "zstd:20", "zstd:x", ""] {
+        let said = system.bad(&format!("build --compress={compression} a.yml"), 2);
+        assert_says(&said, &[&format!("--compress: `{compression}` is no compression"), "hint: use `gzip` or `zstd`"]);
+    }
+    for format in ["iso-bios", "tar", "tar-kernel-initrd", "kernel+squashfs"] {
+        let said = system.bad(&format!("build --compress gzip -f kernel+initrd -f {format} a.yml"), 2);
+        let message = format!("`--compress` is for the initrd of `kernel+initrd`, not for `{format}`");
+        assert_says(&said, &[&message, &format!("hint: build `{format}` without `--compress`")]);
+    }
+    assert_says(&system.bad("build --compress gzip -o x a.yml", 2), &["not for `tar`"]);
+    assert_eq!(system.names(), ["a.yml", "cache", "layout", "mnt"]);
+}

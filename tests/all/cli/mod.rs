@@ -1,0 +1,20 @@
+//! The program as people use it: mounts, builds, refusals, its cache, and what is left when it is killed.
+
+mod agreement;
+mod caches;
+mod compressed;
+mod damage;
+mod ends;
+mod formats;
+mod inputs;
+mod judges;
+mod large;
+mod lazy;
+mod machines;
+mod memory;
+mod outputs;
+mod pulls;
+mod refusals;
+mod secrets;
+mod system;
+mod terminal;

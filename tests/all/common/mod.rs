@@ -1,0 +1,100 @@
+//! What the tests share: external judges, temporary directories, the program under test.
+
+pub mod artifact;
+pub mod entries;
+pub mod images;
+pub mod layout;
+pub mod measured;
+pub mod properties;
+pub mod qemu;
+pub mod registry;
+pub mod sample;
+pub mod scripted;
+pub mod source;
+pub mod workshop;
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program, ready for arguments; its cache is `cache`.
+pub fn lkit(cache: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lkit"));
+    command.env("LKIT_CACHE", cache).env_remove("LKIT_LOG");
+    command
+}
+
+/// Whether all `tools` are on the PATH. Without one the test is skipped aloud, and fails in CI.
+pub fn have(tools: &[&str]) -> bool {
+    let missing: Vec<&&str> = tools.iter().filter(|tool| !on_path(tool)).collect();
+    skip_unless(missing.is_empty(), &format!("missing tools: {missing:?}; run tools/install"))
+}
+
+/// Whether `condition` holds. Where it does not the test is skipped aloud, and fails in CI.
+pub fn skip_unless(condition: bool, reason: &str) -> bool {
+    if !condition {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+        eprintln!("SKIPPED: {reason}");
+    }
+    condition
+}
+
+fn on_path(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(tool).is_file())
+}
+
+/// Runs a command; standard output when it succeeds, else the test ends with what it said.
+pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> String {
+    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    stdout(program, &output)
+}
+
+/// Copies a program that anybody may run then.
+///
+/// Another process does it: what this one has open for writing is inherited by the children that other tests start at
+/// that moment, and the kernel runs no file that is open for writing.
+pub fn install(program: &Path, to: &Path) {
+    run("install", [OsStr::new("-m755"), program.as_ref(), to.as_ref()]);
+}
+
+/// Writes a script that anybody may run then.
+pub fn install_script(text: &str, to: &Path) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    install(file.path(), to);
+}
+
+/// Standard output of a command that succeeded.
+pub fn stdout(program: &str, output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The OCI layout of the example images, when `tools/images` has made it.
+pub fn example_images() -> Option<PathBuf> {
+    let dir = root().join("target/images");
+    skip_unless(dir.join("index.json").is_file(), "no example images; run tools/images").then_some(dir)
+}
+
+/// The golden cases beside the repository, where they are.
+pub fn golden() -> Option<PathBuf> {
+    let dir = root().join("../shared/golden");
+    let there = dir.join("run.py").is_file();
+    if !there {
+        eprintln!("SKIPPED: no golden cases at {}", dir.display());
+    }
+    there.then_some(dir)
+}

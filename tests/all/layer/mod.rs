@@ -1,0 +1,9 @@
+//! Tests of layers through their public interface: reads, damage, laziness, hostile tars.
+
+mod damage;
+mod fixture;
+mod lazy;
+mod nested;
+mod props;
+mod reads;
+mod tars;

@@ -1,0 +1,23 @@
+//! All integration tests: one program, a module for each thing under test, what they share in [`common`].
+
+mod boot;
+mod boots;
+mod catalog;
+mod cli;
+mod common;
+mod deviations;
+mod disks;
+mod every_field;
+mod expected;
+mod filesystems;
+mod fuse;
+mod golden;
+mod hostile;
+mod layer;
+mod loaders;
+mod media;
+mod registry;
+mod rootfs;
+mod spec;
+mod store;
+mod tidy;

@@ -1,0 +1,183 @@
+//! Registries that fail, lie, or want a token.
+
+use std::io::Read as _;
+
+use lkit::base::{Digest, ErrorKind, Fault as _};
+use lkit::blob::{self, Store};
+use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Resolver};
+use serde_json::json;
+
+use super::{reference, resolve, resolver, told};
+use crate::common::scripted::{Answer, Request, Scripted};
+
+/// A blob that is longer than a few reads of a socket.
+fn content() -> Vec<u8> {
+    (0..3_000_000_u32).flat_map(|n| n.to_le_bytes()).take(3_000_000).collect()
+}
+
+/// Reads `size` bytes of a blob through a resolver that knows only `server`.
+fn read(server: &Scripted, digest: &Digest, size: usize) -> Result<Vec<u8>, blob::Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let here = resolver(dir.path(), &[], Options::default());
+    let mut bytes = Vec::new();
+    let mut stream = here.fetcher(&reference(&format!("{}/a/b:c", server.host))).fetch(digest, 0..size as u64)?;
+    stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(digest, error))?;
+    Ok(bytes)
+}
+
+/// Serves `content` as the only blob, changed by `change`.
+fn blob_server(change: impl Fn(Answer, &Request, usize) -> Answer + Send + Sync + 'static) -> Scripted {
+    let bytes = content();
+    Scripted::start(move |request, before| match request.path.as_str() {
+        "/v2/" => Answer::new(200, "{}"),
+        _ => change(Answer::part_of(&bytes, request), request, before),
+    })
+}
+
+#[test]
+fn a_transfer_that_breaks_is_taken_up_where_it_broke() {
+    let server = blob_server(|answer, _, before| {
+        let length = answer.body.len();
+        let mut answer = answer.claiming(length);
+        if before < 3 {
+            answer.body.truncate(length / 2);
+        }
+        answer
+    });
+    assert_eq!(read(&server, &Digest::of(&content()), 3_000_000).unwrap(), content());
+    let starts: Vec<_> = server.asked("blobs").iter().map(|request| request.range().unwrap().0).collect();
+    assert_eq!(starts, [0, 1_500_000, 2_250_000, 2_625_000]);
+}
+
+#[test]
+fn a_registry_without_ranges_sends_the_start_again_and_it_is_passed_over() {
+    let server = blob_server(|_, _, before| {
+        let mut answer = Answer::new(200, content()).claiming(3_000_000);
+        if before == 0 {
+            answer.body.truncate(1_000_000);
+        }
+        answer
+    });
+    assert_eq!(read(&server, &Digest::of(&content()), 3_000_000).unwrap(), content());
+}
+
+#[test]
+fn faults_of_the_server_are_met_with_patience() {
+    let server = blob_server(|answer, _, before| if before < 2 { Answer::new(500, "oops") } else { answer });
+    assert_eq!(read(&server, &Digest::of(&content()), 3_000_000).unwrap(), content());
+    let server = blob_server(|_, _, _| Answer::new(502, "bad\ngateway"));
+    let error = read(&server, &Digest::of(b""), 7).unwrap_err();
+    assert_eq!((error.kind(), server.asked("blobs").len()), (ErrorKind::Unreachable, 5));
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, format!("registry `{}` answered: 502 bad gateway", server.host));
+}
+
+#[test]
+fn a_transfer_that_always_breaks_ends() {
+    let server = blob_server(|answer, _, before| {
+        let mut answer = answer.claiming(3_000_000);
+        answer.body.truncate(if before == 0 { 1000 } else { 0 });
+        if before > 0 {
+            answer.claims = Some(2_999_000);
+        }
+        answer
+    });
+    let error = read(&server, &Digest::of(&content()), 3_000_000).unwrap_err();
+    assert_eq!((error.kind(), server.asked("blobs").len()), (ErrorKind::Unreachable, 5));
+}
+
+#[test]
+fn a_blob_longer_or_shorter_than_its_descriptor_is_corrupt() {
+    let digest = Digest::of(&content());
+    let longer = blob_server(|_, _, _| Answer::new(200, content()));
+    let shorter = blob_server(|answer, _, _| answer);
+    for (server, size) in [(&longer, 2_999_999), (&shorter, 3_000_001)] {
+        let error = read(server, &digest, size).unwrap_err();
+        assert!(matches!(error, blob::Error::WrongSize { expected, .. } if expected == size as u64), "{error}");
+        assert_eq!(server.asked("blobs").len(), 1);
+    }
+}
+
+#[test]
+fn damage_other_bytes_under_a_digest_are_refused_and_not_kept() {
+    let server = blob_server(|mut answer, _, _| {
+        answer.body[5] ^= 1;
+        answer
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(Store::open(dir.path(), &[]).unwrap());
+    let resolver = Resolver::new(store.clone(), Options::default());
+    let wanted = Descriptor::new("", Digest::of(&content()), 3_000_000);
+    let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
+    let error = store.obtain(&wanted, &*fetch).unwrap_err();
+    assert!(matches!(error, blob::Error::WrongDigest { .. }), "{error}");
+    assert!(store.lookup(&wanted.digest, wanted.size).unwrap().is_none());
+}
+
+#[test]
+fn damage_a_manifest_that_is_none_or_another_is_refused() {
+    let rows: [(&str, ErrorKind); 4] = [
+        ("<html>log in</html>", ErrorKind::Corrupt),
+        (r#"{"schemaVersion":1}"#, ErrorKind::Unsupported),
+        (r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#, ErrorKind::Corrupt),
+        (r#"{"schemaVersion":2,"manifests":[]}"#, ErrorKind::ImageNotFound),
+    ];
+    for (text, kind) in rows {
+        let server = Scripted::start(move |_, _| Answer::new(200, text));
+        let dir = tempfile::tempdir().unwrap();
+        let here = resolver(dir.path(), &[], Options::default());
+        let error = resolve(&here, &format!("{}/a/b", server.host)).unwrap_err();
+        assert_eq!(error.kind(), kind, "{}", told(&error));
+        let error = resolve(&here, &format!("{}/a/b@{}", server.host, Digest::of(b"x"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", told(&error));
+    }
+    let server = Scripted::start(|_, _| Answer::new(200, vec![b' '; 9 << 20]));
+    let dir = tempfile::tempdir().unwrap();
+    let error = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn an_image_config_over_the_limit_is_not_fetched() {
+    let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": 9 << 20,
+                        "digest": Digest::of(b"config").to_string()});
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": []}).to_string();
+    let server = Scripted::start(move |_, _| Answer::new(200, manifest.clone()));
+    let dir = tempfile::tempdir().unwrap();
+    let error = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host)).unwrap_err();
+    assert_eq!((error.kind(), server.asked("blobs").len()), (ErrorKind::Unsupported, 0));
+}
+
+#[test]
+fn a_token_is_got_with_the_credentials_and_renewed_when_it_is_refused() {
+    let server = Scripted::start(|request, before| {
+        let host = &request.headers["host"];
+        let denied = || {
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"s\"");
+            Answer::new(401, "{}").header("WWW-Authenticate", challenge)
+        };
+        let token = request.headers.get("authorization").map(String::as_str);
+        match (request.path.as_str(), token) {
+            ("/v2/", _) => denied(),
+            // user:secret
+            (path, Some("Basic dXNlcjpzZWNyZXQ=")) if path.starts_with("/token?") => {
+                Answer::new(200, format!(r#"{{"token":"t{before}"}}"#))
+            }
+            // The first token is refused, as one that has expired is.
+            (_, Some("Bearer t1")) => Answer::part_of(&content(), request),
+            _ => denied(),
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, format!(r#"{{"auths":{{"{}":{{"auth":"dXNlcjpzZWNyZXQ="}}}}}}"#, server.host)).unwrap();
+    let name = reference(&format!("{}/a/b", server.host));
+    let known = Options { credentials: Credentials::of(vec![CredentialPlace::File(path)]), ..Options::default() };
+    let mut bytes = Vec::new();
+    let here = resolver(&dir.path().join("known"), &[], known);
+    here.fetcher(&name).fetch(&Digest::of(b""), 0..100).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, content()[..100]);
+    let anonymous = resolver(&dir.path().join("anonymous"), &[], Options::default());
+    let error = anonymous.fetcher(&name).fetch(&Digest::of(b""), 0..100).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+}

@@ -1,0 +1,7 @@
+//! Whole roots: golden ones, and what assembling one reads.
+
+mod golden;
+mod lazy;
+mod system;
+mod tree_model;
+mod tree_props;

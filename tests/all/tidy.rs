@@ -1,0 +1,208 @@
+//! House rules that a machine can check: layering, file length, module docs, forbidden words.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up. A module imports only from rows above it in this list; siblings do not know each other.
+const ROWS: [&[&str]; 11] = [
+    &["base"],
+    &["extent", "spec"],
+    &["blob"],
+    &["oci"],
+    &["layer"],
+    &["tree"],
+    &["rootfs", "format", "boot"],
+    &["output"],
+    &["serve", "vm"],
+    &["cli"],
+    &["fuzz"],
+];
+
+/// The same for the rooms of `layer`.
+const LAYER_ROWS: [&[&str]; 7] =
+    [&["error"], &["index"], &["engine"], &["gunzip", "pass", "read"], &["layers"], &["nested", "stored"], &["fuzz"]];
+
+/// Longest file, in lines.
+const LONGEST_FILE: usize = 600;
+/// Longest function, in lines.
+const LONGEST_FUNCTION: usize = 80;
+
+/// A line of a file, for a complaint.
+struct Line<'a> {
+    place: String,
+    text: &'a str,
+}
+
+fn rust_files(dir: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut todo = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string()
+}
+
+/// The text above the inline tests.
+fn code(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+/// Lines that are no comments.
+fn lines<'a>(path: &Path, text: &'a str) -> impl Iterator<Item = Line<'a>> {
+    let path = shown(path);
+    let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.map(move |(number, text)| Line { place: format!("{path}:{}", number + 1), text })
+}
+
+/// The modules that a line names behind `prefix`, such as `crate::`.
+fn imported<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    line.split(prefix).skip(1).map(|part| &part[..part.find(|c| !matches!(c, 'a'..='z' | '_')).unwrap_or(part.len())])
+}
+
+/// Imports below `dir`, a folder of modules, that do not point down the table `rows`.
+fn imports_that_point_up(dir: &str, prefix: &str, rows: &[&[&str]]) -> Vec<String> {
+    let row = |module: &str| rows.iter().position(|row| row.contains(&module));
+    let mut wrong = Vec::new();
+    for path in rust_files(dir) {
+        let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if ["lib", "main", "mod"].contains(&module) {
+            continue;
+        }
+        let here = row(module).unwrap_or_else(|| panic!("`{module}` has no row in the table"));
+        let text = fs::read_to_string(&path).unwrap();
+        // Beside the folder's own file, `super::` names a module of the table as well.
+        let prefixes = [prefix, "super::"];
+        let prefixes = if inside.iter().count() == 1 { &prefixes[..] } else { &prefixes[..1] };
+        for line in lines(&path, code(&text)) {
+            for name in prefixes.iter().flat_map(|prefix| imported(line.text, prefix)) {
+                let is_module = !name.is_empty() && name != module;
+                if is_module && row(name).is_none_or(|row| row >= here) {
+                    wrong.push(format!("{}: `{module}` imports `{name}`", line.place));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn imports_point_down_the_table() {
+    let mut wrong = imports_that_point_up("src", "crate::", &ROWS);
+    wrong.extend(imports_that_point_up("src/layer", "crate::layer::", &LAYER_ROWS));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_of_a_folder_import_in_no_circle() {
+    for dir in ["layer/index", "layer/engine", "layer/pass", "layer/read", "blob", "serve/fuse"] {
+        let dir = format!("src/{dir}");
+        let mut imports: Vec<(String, Vec<String>)> = rust_files(&dir)
+            .into_iter()
+            .filter(|path| !path.ends_with("mod.rs"))
+            .map(|path| {
+                let text = fs::read_to_string(&path).unwrap();
+                let names = lines(&path, code(&text))
+                    .flat_map(|line| imported(line.text, "super::").map(str::to_owned).collect::<Vec<_>>());
+                (path.file_stem().unwrap().to_str().unwrap().to_owned(), names.collect())
+            })
+            .collect();
+        // Whatever imports nothing that is left can go; a circle stays.
+        while let Some(at) = imports.iter().position(|(_, names)| imports.iter().all(|(name, _)| !names.contains(name)))
+        {
+            imports.swap_remove(at);
+        }
+        assert!(imports.is_empty(), "{dir}: a circle of imports among {imports:?}");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_short() {
+    let mut wrong = Vec::new();
+    for path in ["src", "tests", "examples", "benches"].into_iter().flat_map(rust_files) {
+        let text = fs::read_to_string(&path).unwrap();
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{} does not open with `//! `", shown(&path)));
+        }
+        let count = text.lines().count();
+        if count > LONGEST_FILE {
+            wrong.push(format!("{} has {count} lines, over {LONGEST_FILE}", shown(&path)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn functions_stay_short() {
+    let mut wrong = Vec::new();
+    for path in rust_files("src") {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut open: Option<(usize, &str, usize)> = None;
+        for (number, line) in code(&text).lines().enumerate() {
+            let trimmed = line.trim_start();
+            let indent = line.len() - trimmed.len();
+            match open {
+                Some((start, name, depth)) if indent == depth && trimmed.starts_with('}') => {
+                    let length = number - start + 1;
+                    if length > LONGEST_FUNCTION {
+                        wrong.push(format!("{}:{}: `{name}` has {length} lines", shown(&path), start + 1));
+                    }
+                    open = None;
+                }
+                None if line.contains("fn ") && !trimmed.starts_with("//") && !line.ends_with([';', '}', ',']) => {
+                    open = Some((number, trimmed, indent));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn forbidden_words_do_not_occur() {
+    let everywhere = ["todo!(", "unimplemented!(", "#[ignore", "dbg!("];
+    let in_code = [".unwrap()", "thread::sleep"];
+    let mut wrong = Vec::new();
+    for path in rust_files("src").into_iter().chain(rust_files("tests")).filter(|p| !p.ends_with("tests/all/tidy.rs")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_code = shown(&path).starts_with("src/") && !path.ends_with("tests.rs");
+        let strict = if is_code { code(&text) } else { "" };
+        let found = |text, words: &[&str]| -> Vec<String> {
+            let has = |line: &Line<'_>| words.iter().any(|word| line.text.contains(word));
+            lines(&path, text).filter(has).map(|line| format!("{}: {}", line.place, line.text.trim())).collect()
+        };
+        wrong.extend(found(&text, &everywhere));
+        wrong.extend(found(strict, &in_code));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_gives_its_reason() {
+    let mut wrong = Vec::new();
+    for path in rust_files("src") {
+        let text = fs::read_to_string(&path).unwrap();
+        let all: Vec<&str> = text.lines().collect();
+        for (number, line) in all.iter().enumerate() {
+            let reasons = &all[number.saturating_sub(6)..=number];
+            let is_unsafe = line.contains("unsafe {") || line.contains("unsafe impl");
+            if is_unsafe && !reasons.iter().any(|l| l.contains("SAFETY:")) {
+                wrong.push(format!("{}:{}: {}", shown(&path), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

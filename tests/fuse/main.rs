@@ -1,9 +1,0 @@
-//! Real mounts: what the kernel makes of the files, and every way a mount ends.
-
-#[path = "../common/mod.rs"]
-mod common;
-mod ends;
-mod mounted;
-mod ordinary_user;
-mod reads;
-mod shows;
