@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use lkit::spec::{self, Input};
 use serde_json::Value;
 
+use crate::common::golden;
+
 /// Mistakes that only show when the images are looked at, or files of the host.
 const NOT_OF_THE_SPEC: [&str; 18] = [
     "image-tag-not-found",
@@ -29,15 +31,6 @@ const NOT_OF_THE_SPEC: [&str; 18] = [
     "arch-index-missing",
     "digest-unknown",
 ];
-
-fn golden() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
-    if path.is_dir() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: the collection of specs is not at {}", path.display());
-    None
-}
 
 fn input(name: &str, text: &[u8]) -> Input {
     Input { name: name.to_owned(), text: text.to_vec() }

@@ -30,16 +30,20 @@ pub fn lkit(cache: &Path) -> Command {
     command
 }
 
-/// Whether all `tools` are on the PATH. Without one the test is skipped aloud, and fails in CI.
+/// Set to 1 where tests that lack something are skipped; elsewhere they fail.
+const MAY_SKIP: &str = "LKIT_TESTS_MAY_SKIP";
+
+/// Whether all `tools` are on the PATH. Without one the test fails, or is skipped where that is allowed.
 pub fn have(tools: &[&str]) -> bool {
     let missing: Vec<&&str> = tools.iter().filter(|tool| !on_path(tool)).collect();
     skip_unless(missing.is_empty(), &format!("missing tools: {missing:?}; run tools/install"))
 }
 
-/// Whether `condition` holds. Where it does not the test is skipped aloud, and fails in CI.
+/// Whether `condition` holds. Where it does not the test fails, or says that it is skipped where that is allowed.
 pub fn skip_unless(condition: bool, reason: &str) -> bool {
     if !condition {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+        let may_skip = std::env::var(MAY_SKIP).is_ok_and(|value| value == "1");
+        assert!(may_skip, "{reason}; with {MAY_SKIP}=1 such tests are skipped");
         eprintln!("SKIPPED: {reason}");
     }
     condition
@@ -97,4 +101,36 @@ pub fn golden() -> Option<PathBuf> {
         eprintln!("SKIPPED: no golden cases at {}", dir.display());
     }
     there.then_some(dir)
+}
+
+/// A run of this program for the test `role` alone, which does something when `variable` is set.
+pub fn role(role: &str, variable: &str, value: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", role, "--nocapture", "--test-threads=1"]).env(variable, value);
+    command
+}
+
+/// Names a tool to a run of this program that is to lack it.
+const LACKED: &str = "LKIT_TEST_LACKS";
+
+/// Not a test of its own: what the next one runs as another process.
+#[test]
+fn lacks_a_tool_when_asked() {
+    let Some(tool) = std::env::var_os(LACKED) else { return };
+    assert!(!have(&[tool.to_str().unwrap()]));
+}
+
+#[test]
+fn a_test_that_lacks_a_tool_fails_unless_it_may_be_skipped() {
+    let lacking = |may_skip: &str| {
+        let mut command = role("common::lacks_a_tool_when_asked", LACKED, "no-such-tool");
+        let output = command.env(MAY_SKIP, may_skip).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output))
+    };
+    let (code, said) = lacking("");
+    assert_eq!(code, Some(101), "{said}");
+    assert!(said.contains("missing tools: [\"no-such-tool\"]") && said.contains("LKIT_TESTS_MAY_SKIP=1"), "{said}");
+    let (code, said) = lacking("1");
+    assert!(code == Some(0) && said.contains("1 passed"), "{said}");
+    assert!(said.contains("SKIPPED: missing tools: [\"no-such-tool\"]"), "{said}");
 }

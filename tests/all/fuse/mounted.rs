@@ -11,7 +11,7 @@ use lkit::extent::{Bytes, ReadError, SharedSource, Source};
 use lkit::serve::{Artifact, Error, Files, Interrupts, MountOptions, Session, mount};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
-use crate::common::skip_unless;
+use crate::common::{self, skip_unless};
 
 /// Directory that a child mounts on; unset in a run of the tests themselves.
 pub const DIR: &str = "LKIT_TEST_DIR";
@@ -122,9 +122,7 @@ pub fn is_mounted(dir: &Path) -> bool {
 
 /// A run of this program that does what the test `role` does when it is asked to, on `dir`.
 pub fn role(role: &str, dir: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", role, "--nocapture", "--test-threads=1"]).env(DIR, dir);
-    command
+    common::role(role, DIR, dir)
 }
 
 /// The directory a child is asked to mount on; none in a run of the tests themselves.

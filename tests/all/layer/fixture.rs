@@ -11,6 +11,8 @@ use lkit::blob::{self, Fetch, Record, Store};
 use lkit::extent::Source;
 use lkit::layer::{Body, Entry, Error, Layer, Layers, Options, Wanted};
 
+use crate::common::have;
+
 /// A generator of numbers with a fixed seed (PCG's step, high bits out).
 pub struct Numbers(u64);
 
@@ -70,12 +72,11 @@ pub fn big_tar(len: usize) -> Vec<u8> {
 
 /// What a program of the system makes of `input`.
 pub fn piped(program: &str, arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
-    let child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let Ok(mut child) = child else {
-        eprintln!("SKIPPED: `{program}` is not installed");
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "`{program}` must be there in CI");
+    if !have(&[program]) {
         return None;
-    };
+    }
+    let mut command = Command::new(program);
+    let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|threads| {
         threads.spawn(move || stdin.write_all(input).unwrap());

@@ -231,9 +231,7 @@ fn half_a_blob() {
 #[test]
 fn a_killed_writer_leaves_nothing_that_the_next_open_does_not_mend() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::half_a_blob", "--nocapture"])
-        .env(HALF, dir.path())
+    let mut child = common::role("store::half_a_blob", HALF, dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
