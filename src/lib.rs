@@ -9,6 +9,7 @@
 //!                           ├─rootfs─▶ Tree ─format─▶ extent maps ─output─▶ artifacts ─┬─serve─▶ mount, files
 //!  registry ──oci───▶ Image ┘            ▲                                             └─vm────▶ QEMU, HyperKit
 //!      └─────blob──▶ layers ──layer──────┘ tables of contents now, content when it is read
+//!  └───────────────────────── system::load goes all this way ────────────────────────┘
 //! ```
 //!
 //! # Rooms
@@ -16,7 +17,8 @@
 //!
 //! | row | module | takes → gives | touches |
 //! |---|---|---|---|
-//! | 9 | `cli` | arguments → calls; errors → messages. Everything is wired together here and nowhere else | terminal, environment |
+//! | 9 | `cli` | arguments → calls; errors → messages; events → progress | terminal, environment |
+//! | 8 | `system` | specs → names → images → root → a catalog of artifacts. The rooms below are wired together here and nowhere else | network, disk |
 //! | 8 | `serve` | artifacts → FUSE mount, files | kernel, disk |
 //! | 8 | `vm` | paths → QEMU and HyperKit command lines, and running them | processes |
 //! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
@@ -77,6 +79,7 @@ pub mod rootfs;
 pub mod output;
 
 pub mod serve;
+pub mod system;
 pub mod vm;
 
 pub mod cli;

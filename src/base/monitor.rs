@@ -36,6 +36,13 @@ pub enum Event {
         /// Blob digest.
         digest: Digest,
     },
+    /// Something odd in a spec that is no error.
+    SpecWarning {
+        /// One line.
+        message: String,
+        /// The place in the spec, ready to be printed below the message.
+        excerpt: String,
+    },
     /// Something odd that is no error; one line.
     Warning(
         /// The line.

@@ -1,24 +1,18 @@
 //! The command line: arguments become calls, errors become messages, events become progress.
 //!
-//! This is the only place where the parts are wired together.
+//! Where the terminal and the environment are; everything else is a call of the library.
 
 mod args;
 mod bootable;
 mod commands;
 mod exit_code;
-mod images;
-mod input;
 mod loader;
-mod lock_file;
 mod log;
 mod machine;
 mod progress;
-mod references;
 mod report;
 mod settings;
-mod stored;
-mod template;
-mod wire;
+mod specs;
 
 use std::process::ExitCode;
 

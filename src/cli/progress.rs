@@ -65,7 +65,10 @@ impl Monitor for Progress {
             Event::LayerProgress { digest, done } => self.advance(digest, done),
             Event::LayerFinished { digest } => self.line(Loudness::Verbose, &format!("indexed layer {digest}")),
             Event::Warning(text) if self.loudness >= Loudness::Normal => self.bar.suspend(|| report::warn(&text)),
-            Event::Warning(_) => {}
+            Event::SpecWarning { message, excerpt } if self.loudness >= Loudness::Normal => {
+                self.bar.suspend(|| report::warn_at(&message, &excerpt));
+            }
+            Event::Warning(_) | Event::SpecWarning { .. } => {}
         }
     }
 }

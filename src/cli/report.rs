@@ -92,29 +92,9 @@ impl Failure {
         Self { causes: chain(Some(cause)), ..Self::new(kind, message) }
     }
 
-    /// The same as the cause of another message.
-    pub fn under(mut self, message: impl Into<String>) -> Self {
-        let cause = std::mem::replace(&mut self.message, message.into());
-        if cause != self.message {
-            self.causes.insert(0, cause);
-        }
-        self
-    }
-
     /// The same with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
-    }
-
-    /// The same with what to do next, unless it knows that better.
-    pub fn or_hint(self, hint: impl FnOnce() -> String) -> Self {
-        Self { hint: self.hint.or_else(|| Some(hint())), ..self }
-    }
-
-    /// The same with a place in the spec, above what it shows already.
-    pub fn at(self, excerpt: String) -> Self {
-        let excerpt = excerpt + self.excerpt.as_deref().unwrap_or_default();
-        Self { excerpt: Some(excerpt), ..self }
     }
 
     /// The text for the terminal, which nothing in it can harm.
@@ -169,9 +149,9 @@ mod tests {
     #[test]
     fn every_cause_is_told_once_and_the_hint_last() {
         let inner = std::io::Error::other("connection refused");
-        let failure = Failure::io("no answer", &inner).hint("start the registry").under("cannot resolve image `x`");
-        let failure = failure.at("  --> a.yml:1:2\n".to_owned());
-        let text = "error: cannot resolve image `x`\n  --> a.yml:1:2\n  cause: no answer\n  cause: connection refused\n\nhint: start the registry\n";
+        let failure = Failure::io("no answer", &inner).hint("start the registry");
+        let failure = Failure { excerpt: Some("  --> a.yml:1:2\n".to_owned()), ..failure };
+        let text = "error: no answer\n  --> a.yml:1:2\n  cause: connection refused\n\nhint: start the registry\n";
         assert_eq!((failure.rendered().as_str(), failure.kind), (text, ErrorKind::Io));
     }
 
@@ -190,11 +170,5 @@ mod tests {
         let text =
             "error: no file `x\\x0ahint: run this`\n  cause: a\\x0db\\u{009b}2J\n\nhint: use `\\u{202e}y\\x0a`\n";
         assert_eq!(failure.rendered(), text);
-    }
-
-    #[test]
-    fn a_message_is_no_cause_of_itself() {
-        let failure = Failure::usage("no").under("no").or_hint(|| "try".to_owned()).or_hint(|| "not this".to_owned());
-        assert_eq!(failure.rendered(), "error: no\n\nhint: try\n");
     }
 }

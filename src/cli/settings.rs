@@ -1,77 +1,84 @@
 //! Arguments as they are meant: defaults filled in, texts parsed, contradictions told.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::args;
-use super::loader::Loaders;
 use super::report::Failure;
-use crate::base::{MIB, Platform, is_url, parse_size, url_file_name};
+use super::{args, loader};
+use crate::base::{MIB, Platform, parse_size};
+use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
+use crate::system::{LocalSources, Options, Origins};
 
 /// Where specs and images come from, and how artifacts are made.
 pub struct Settings {
-    /// Platform of the system.
-    pub platform: Platform,
-    /// Layouts, in the order they are looked at.
-    pub layouts: Vec<PathBuf>,
-    /// Cache directory.
-    pub cache: PathBuf,
-    /// Nothing but layouts and cache.
-    pub offline: bool,
-    /// Resolve cached tags again.
-    pub pull: bool,
-    /// Mirrors as typed.
-    pub mirrors: Vec<String>,
-    /// Only what the lock records.
-    pub locked: bool,
-    /// Name of the system.
-    pub name: String,
-    /// The kernel is shown uncompressed.
-    pub decompress_kernel: bool,
-    /// Size of disks in bytes; as small as they can be without one.
-    pub disk_size: Option<u64>,
-    /// Boot loaders in the place of our own.
-    pub loaders: Loaders,
-    /// Which specs may name files of this machine.
-    pub local_sources: LocalSources,
-}
-
-/// Which specs may name files of this machine, to be read into the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalSources {
-    /// Those that are files or standard input.
-    OfLocalSpecs,
-    /// Those from URLs, too.
-    OfAllSpecs,
+    /// Where all of it comes from.
+    pub origins: Origins,
+    /// What is made of it.
+    pub options: Options,
 }
 
 impl Settings {
-    /// What `sources` mean for a system of these specs.
+    /// What `sources` mean.
     ///
     /// # Errors
     /// When a text does not parse, or no cache directory is known.
-    pub fn new(sources: args::Sources, specs: &[PathBuf]) -> Result<Self, Failure> {
+    pub fn new(sources: args::Sources) -> Result<Self, Failure> {
         let platform = match &sources.arch {
             None => Platform::host(),
             Some(text) => text.parse().map_err(|e| Failure::usage(format!("--arch: {e}")))?,
         };
-        Ok(Self {
+        let origins = Origins {
             platform,
             layouts: sources.layout,
-            cache: cache_dir(sources.cache)?,
-            offline: sources.offline,
-            pull: sources.pull,
-            mirrors: sources.mirror,
+            pull: match (sources.offline, sources.pull) {
+                (true, _) => Pull::Never,
+                (_, true) => Pull::Always,
+                _ => Pull::Missing,
+            },
+            mirrors: mirrors(&sources.mirror)?,
+            credentials: credentials(),
             locked: sources.locked,
-            name: sources.name.map_or_else(|| Ok(name_of(specs)), checked_name)?,
-            decompress_kernel: sources.decompress_kernel,
-            disk_size: sources.size.as_deref().map(disk_size).transpose()?,
-            loaders: Loaders::parse(&sources.loader)?,
             local_sources: match sources.allow_local_sources {
                 true => LocalSources::OfAllSpecs,
                 false => LocalSources::OfLocalSpecs,
             },
-        })
+            home: variable("HOME"),
+            ..Origins::new(cache_dir(sources.cache)?)
+        };
+        let options = Options {
+            name: sources.name.map(checked_name).transpose()?,
+            disk_size: sources.size.as_deref().map(disk_size).transpose()?,
+            decompress_kernel: sources.decompress_kernel,
+            loaders: loader::parse(&sources.loader)?,
+        };
+        Ok(Self { origins, options })
     }
+}
+
+/// A path in the environment, unless it is empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// What `docker login` and `podman login` keep, where both look for it; what a variable names comes first.
+fn credentials() -> Credentials {
+    let file = |dir: Option<PathBuf>, below: &str| dir.map(|dir| CredentialPlace::File(dir.join(below)));
+    let text = std::env::var("DOCKER_AUTH_CONFIG").ok();
+    let config_home = || variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
+    let docker_home = || variable("DOCKER_CONFIG").or_else(|| variable("HOME").map(|home| home.join(".docker")));
+    let places = [
+        text.map(|text| CredentialPlace::Text("DOCKER_AUTH_CONFIG", text)),
+        variable("REGISTRY_AUTH_FILE").map(CredentialPlace::File),
+        file(variable("DOCKER_CONFIG"), "config.json"),
+        file(variable("XDG_RUNTIME_DIR"), "containers/auth.json"),
+        file(config_home(), "containers/auth.json"),
+        file(docker_home(), "config.json"),
+    ];
+    Credentials::of(places.into_iter().flatten().collect())
+}
+
+fn mirrors(texts: &[String]) -> Result<Vec<Mirror>, Failure> {
+    let mirrors = texts.iter().map(|text| text.parse());
+    mirrors.collect::<Result<_, _>>().map_err(|error| Failure::usage(format!("--mirror: {error}")))
 }
 
 /// The cache: as given, else `lkit` in the user's cache folder (XDG Base Directory Specification).
@@ -82,15 +89,6 @@ pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     given.or_else(|| absolute("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("lkit"))).ok_or_else(|| {
         Failure::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`")
     })
-}
-
-/// The stem of the last spec, and `linuxkit` for standard input and URLs without a path.
-pub fn name_of(specs: &[PathBuf]) -> String {
-    let last = specs.last().map_or(Path::new("-"), |path| path.as_path());
-    let url = last.to_str().filter(|text| is_url(text));
-    let name = url.map_or(last, |url| Path::new(url_file_name(url)));
-    let stem = name.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    stem.filter(|stem| stem != "-").unwrap_or_else(|| "linuxkit".to_owned())
 }
 
 fn checked_name(name: String) -> Result<String, Failure> {
@@ -120,20 +118,6 @@ pub fn artifact_mode(text: &str) -> Result<u16, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_build_is_named_after_its_last_spec() {
-        let rows = [
-            (vec!["a.yml", "dir/b.c.yaml"], "b.c"),
-            (vec!["-"], "linuxkit"),
-            (vec!["http://host/x/y.yml"], "y"),
-            (vec!["https://user:pw@host/x/y.yml?sig=a/b"], "y"),
-            (vec!["https://user:pw@host"], "linuxkit"),
-        ];
-        for (specs, name) in rows {
-            assert_eq!(name_of(&specs.into_iter().map(PathBuf::from).collect::<Vec<_>>()), name);
-        }
-    }
 
     #[test]
     fn modes_are_octal_and_permissions_alone() {

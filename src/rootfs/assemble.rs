@@ -1,14 +1,14 @@
 //! The order in which a root is put together.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::boot::Boot;
+use super::images::Images;
 use super::supply::{SourceImage, Supply};
 use super::user::Ids;
 use super::{Error, boot};
 use crate::extent::SharedSource;
-use crate::spec::{Located, MetadataFormat, Place, Problem, Spec, VolumeFormat};
+use crate::spec::{MetadataFormat, Place, Problem, Spec};
 use crate::tree::{self, Tree, TreeBuilder};
 
 /// What a spec comes to.
@@ -32,14 +32,20 @@ pub struct Options {
     pub decompress_kernel: bool,
 }
 
-/// Puts the root of a spec together.
+/// Puts the root of a spec together from its images, which are in the order of [`references`](super::references).
 ///
 /// # Errors
 /// When an image cannot be had, values of the spec cannot be with these images, or entries cannot stand together.
-pub fn assemble(spec: &Spec, supply: &Supply<'_>, options: Options) -> Result<Assembly, Error> {
+pub fn assemble(
+    spec: &Spec,
+    images: Vec<SourceImage>,
+    supply: &mut dyn Supply,
+    options: Options,
+) -> Result<Assembly, Error> {
     let mut work = Work {
         spec,
-        supply: *supply,
+        images: Images::new(spec, images),
+        supply,
         options,
         ids: Ids::of(spec),
         root: TreeBuilder::new(),
@@ -60,37 +66,11 @@ pub fn assemble(spec: &Spec, supply: &Supply<'_>, options: Options) -> Result<As
     Ok(Assembly { kernel, cmdline, ucode, tree: work.root.finish(), warnings: work.warnings })
 }
 
-/// The references of all images whose files are laid out, each once, in the order they are asked for.
-pub fn references(spec: &Spec) -> Vec<&Located<String>> {
-    each_once(uses(spec))
-}
-
-/// The references of all images whose files are laid out, as often as they are asked for.
-pub fn uses(spec: &Spec) -> impl Iterator<Item = &Located<String>> {
-    let kernel = spec.kernel.iter().map(|kernel| &kernel.image).filter(|image| !image.value.is_empty());
-    let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Filesystem);
-    let containers = spec.onboot.iter().chain(&spec.onshutdown).chain(&spec.services);
-    kernel
-        .chain(&spec.init)
-        .chain(volumes.filter_map(|volume| volume.image.as_ref()))
-        .chain(containers.map(|container| &container.image))
-}
-
-/// The references of all images that volumes hold as they are stored, each once.
-pub fn stored_references(spec: &Spec) -> Vec<&Located<String>> {
-    let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Oci);
-    each_once(volumes.filter_map(|volume| volume.image.as_ref()))
-}
-
-fn each_once<'a>(references: impl Iterator<Item = &'a Located<String>>) -> Vec<&'a Located<String>> {
-    let mut seen = std::collections::HashSet::new();
-    references.filter(|reference| seen.insert(reference.value.as_str())).collect()
-}
-
 /// A root in the making.
 pub(super) struct Work<'a> {
     pub spec: &'a Spec,
-    pub supply: Supply<'a>,
+    pub images: Images<'a>,
+    pub supply: &'a mut dyn Supply,
     pub options: Options,
     pub ids: Ids<'a>,
     pub root: TreeBuilder,
@@ -100,14 +80,6 @@ pub(super) struct Work<'a> {
     pub metadata: Vec<(MetadataFormat, SharedSource)>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
-}
-
-impl Work<'_> {
-    /// The image that a reference means.
-    pub(super) fn image(&self, reference: &Located<String>) -> Result<Arc<SourceImage>, Error> {
-        let Located { value, place } = reference;
-        (self.supply.image)(value).map_err(|source| Error::Image { reference: value.clone(), place: *place, source })
-    }
 }
 
 /// Says what cannot be laid out.
@@ -120,7 +92,7 @@ pub(super) fn tree_error(what: impl Into<String>, place: Place) -> impl FnOnce(t
 mod tests {
     use super::*;
     use crate::base::Fault as _;
-    use crate::rootfs::sample::{assemble_with, image, spec, tree};
+    use crate::rootfs::sample::{assemble_with, image, tree};
 
     const KERNEL: &[&str] = &["kernel=K", "kernel.tar=T", "u=U", "sub/k->../kernel"];
 
@@ -160,16 +132,6 @@ mod tests {
         let all = assembled(text).unwrap();
         assert_eq!(all.cmdline.as_deref(), Some(&b"b"[..]));
         assert!(all.tree.find(b"boot").is_some() && all.tree.find(b"boot/x").is_none());
-    }
-
-    #[test]
-    fn each_image_is_referred_to_once_and_stored_ones_are_not() {
-        let text = "kernel: {image: k}\ninit: [a, b, a]\nservices: [{name: s, image: b}, {name: t, image: c}]\n\
-                    volumes: [{name: v, image: o, format: oci}, {name: w, image: d}, {name: x}]";
-        let spec = spec(text);
-        let names: Vec<&str> = references(&spec).into_iter().map(|reference| reference.value.as_str()).collect();
-        assert_eq!(names, ["k", "a", "b", "d", "c"]);
-        assert_eq!(stored_references(&spec).len(), 1);
     }
 
     #[test]

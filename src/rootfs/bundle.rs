@@ -32,7 +32,7 @@ impl Work<'_> {
     }
 
     fn add_container(&mut self, container: &Container, path: String) -> Result<(), Error> {
-        let image = self.image(&container.image)?;
+        let image = self.images.take(&container.image);
         let options = merged(label(&image, container)?, container.options.clone());
         let config = match config_json(&options, &image.config, &self.ids, &self.spec.volumes) {
             Ok(config) => config,

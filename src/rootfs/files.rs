@@ -37,7 +37,7 @@ impl Work<'_> {
             FileContent::Metadata(format) => {
                 Node::File(metadata(FileKind::File, mode), Content::whole(self.metadata_text(*format)))
             }
-            FileContent::Source { path, optional } => match (self.supply.host_file)(&path.value) {
+            FileContent::Source { path, optional } => match self.supply.host_file(&path.value) {
                 Ok(source) => Node::File(metadata(FileKind::File, mode), Content::whole(source)),
                 Err(error) if *optional && is_missing(&error) => return Ok(()),
                 Err(source) => {
@@ -53,7 +53,7 @@ impl Work<'_> {
         if let Some((_, text)) = self.metadata.iter().find(|(known, _)| *known == format) {
             return text.clone();
         }
-        let text: SharedSource = Arc::new(Bytes((self.supply.metadata)(format).into_bytes().into_boxed_slice()));
+        let text: SharedSource = Arc::new(Bytes(self.supply.metadata(format).into_bytes().into_boxed_slice()));
         self.metadata.push((format, text.clone()));
         text
     }

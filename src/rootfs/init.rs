@@ -19,7 +19,7 @@ impl Work<'_> {
     pub(super) fn add_init(&mut self) -> Result<(), Error> {
         let mut lists = Vec::new();
         for reference in &self.spec.init {
-            let image = self.image(reference)?;
+            let image = self.images.take(reference);
             let what = || format!("image `{}`", reference.value);
             let error = || tree_error(what(), reference.place);
             let tree = filtered(image, ResolvConf::Linked).map_err(error())?;

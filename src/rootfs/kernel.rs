@@ -16,7 +16,7 @@ impl Work<'_> {
         let Some(kernel) = self.spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty()) else {
             return Ok(());
         };
-        let image = self.image(&kernel.image)?;
+        let image = self.images.take(&kernel.image);
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");
         let ucode = file_in(&image, kernel, kernel.ucode.as_ref(), "ucode")?;
         let tar = file_in(&image, kernel, kernel.tar.as_ref(), "tar")?;
@@ -27,7 +27,7 @@ impl Work<'_> {
             self.put_boot_file(kernel, UCODE, Node::File(Metadata::file(), ucode))?;
         }
         let Some(tar) = tar else { return Ok(()) };
-        let entries = (self.supply.archive)(&tar);
+        let entries = self.supply.archive(&tar);
         let entries = entries.map_err(inside(kernel, named(kernel.tar.as_ref(), "tar").unwrap_or_default()))?;
         let what = format!("the modules of image `{}`", kernel.image.value);
         lay_over(&mut self.root, entries).map_err(tree_error(what, kernel.image.place))?;
@@ -45,7 +45,7 @@ impl Work<'_> {
             |reason| Error::Decompress { reference: kernel.image.value.clone(), reason, place: kernel.image.place };
         let name = || named(kernel.binary.as_ref(), "binary").unwrap_or_default();
         let payload = payload(&binary).map_err(|source| inside(kernel, name())(Cause::new(source)))?.map_err(error)?;
-        let plain: SharedSource = (self.supply.inflate)(&payload).map_err(inside(kernel, name()))?;
+        let plain: SharedSource = self.supply.inflate(&payload).map_err(inside(kernel, name()))?;
         Ok(Content::whole(plain))
     }
 }

@@ -25,6 +25,7 @@ mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod host_file;
+mod images;
 mod init;
 mod json;
 mod kernel;
@@ -41,7 +42,8 @@ mod supply;
 mod user;
 mod volumes;
 
-pub use assemble::{Assembly, Options, assemble, references, stored_references, uses};
+pub use assemble::{Assembly, Options, assemble};
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, host_path};
+pub use images::{references, stored_references};
 pub use supply::{SourceImage, StoredImage, Supply};

@@ -1,13 +1,16 @@
 //! Small trees, options and images for the tests of this module.
 
+use std::io;
 use std::sync::Arc;
 
-use super::{Assembly, Cause, Error, Options, SourceImage, StoredImage, Supply, assemble};
-use crate::base::{Digest, FileKind, Metadata, Platform};
-use crate::extent::{Bytes, SharedSource};
+use super::{
+    Assembly, Cause, Error, Options, SourceImage, StoredImage, Supply, assemble, references, stored_references,
+};
+use crate::base::{Digest, ErrorKind, FileKind, Metadata, Platform};
+use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::oci::{Descriptor, ImageConfig};
-use crate::spec::{ContainerOptions, Input, Spec, parse, parse_label};
-use crate::tree::{Node, Tree, TreeBuilder};
+use crate::spec::{ContainerOptions, Input, MetadataFormat, Spec, parse, parse_label};
+use crate::tree::{Content, Node, Tree, TreeBuilder};
 
 /// A tree from `path=content` and `path->target`.
 pub(super) fn tree(entries: &[&str]) -> TreeBuilder {
@@ -104,19 +107,36 @@ pub(super) fn text_in(tree: &Tree, path: &str) -> String {
     String::from_utf8(bytes).expect("samples are right")
 }
 
+/// A supply that has something of everything but files of the host.
+struct Sample<'a>(&'a Spec);
+
+impl Supply for Sample<'_> {
+    fn stored(&mut self, number: usize, _: &[Platform]) -> Result<StoredImage, Cause> {
+        Ok(stored(&stored_references(self.0)[number].value))
+    }
+
+    fn archive(&self, _: &Content) -> Result<TreeBuilder, Cause> {
+        Ok(tree(&["lib/modules/m=1"]))
+    }
+
+    fn inflate(&self, _: &Content) -> Result<SharedSource, Cause> {
+        Err(Cause::new(ReadError::new(ErrorKind::ImageNotFound, "not in this test")))
+    }
+
+    fn host_file(&self, _: &str) -> io::Result<SharedSource> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn metadata(&self, format: MetadataFormat) -> String {
+        format!("{format:?}")
+    }
+}
+
 /// Assembles a spec whose images come from `image`.
 pub(super) fn assemble_with(text: &str, image: &dyn Fn(&str) -> SourceImage) -> Result<Assembly, Error> {
-    let missing =
-        || Cause::new(crate::extent::ReadError::new(crate::base::ErrorKind::ImageNotFound, "not in this test"));
-    let supply = Supply {
-        image: &|reference| Ok(Arc::new(image(reference))),
-        stored: &|reference, _| Ok(stored(reference)),
-        archive: &|_| Ok(tree(&["lib/modules/m=1"])),
-        inflate: &|_| Err(missing()),
-        host_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        metadata: &|format| format!("{format:?}"),
-    };
-    assemble(&spec(text), &supply, Options::default())
+    let spec = spec(text);
+    let images = references(&spec).into_iter().map(|reference| image(&reference.value)).collect();
+    assemble(&spec, images, &mut Sample(&spec), Options::default())
 }
 
 /// The root of a spec without images.

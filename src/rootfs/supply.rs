@@ -1,7 +1,6 @@
 //! Where an assembly gets what it does not make: images, archives inside them, files of the host.
 
 use std::io;
-use std::sync::Arc;
 
 use super::Cause;
 use crate::base::{Digest, Platform};
@@ -30,22 +29,33 @@ pub struct StoredImage {
     pub blobs: Vec<(Digest, SharedSource)>,
 }
 
-/// Finds an image as it is stored.
-type Stored<'a> = dyn Fn(&str, &[Platform]) -> Result<StoredImage, Cause> + 'a;
+/// What an assembly asks for while it goes on.
+pub trait Supply {
+    /// The image with this number among [`stored_references`](super::stored_references) as it is stored, for these
+    /// platforms, or for all when there are none.
+    ///
+    /// # Errors
+    /// When the image or a blob of it cannot be had.
+    fn stored(&mut self, number: usize, platforms: &[Platform]) -> Result<StoredImage, Cause>;
 
-/// What an assembly asks for.
-#[derive(Clone, Copy)]
-pub struct Supply<'a> {
-    /// The image that a reference of the spec means; asked for as often as [`uses`](super::uses) says.
-    pub image: &'a dyn Fn(&str) -> Result<Arc<SourceImage>, Cause>,
-    /// The image that a reference means, as it is stored, for these platforms or for all when there are none.
-    pub stored: &'a Stored<'a>,
     /// The entries of a tar inside an image; their content stays where it is.
-    pub archive: &'a dyn Fn(&Content) -> Result<TreeBuilder, Cause>,
+    ///
+    /// # Errors
+    /// When it is no tar, or cannot be read.
+    fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause>;
+
     /// What a gzip stream inside an image decompresses to.
-    pub inflate: &'a dyn Fn(&Content) -> Result<SharedSource, Cause>,
+    ///
+    /// # Errors
+    /// When it is no gzip stream, or cannot be read.
+    fn inflate(&self, content: &Content) -> Result<SharedSource, Cause>;
+
     /// A file of the host by its path in the spec.
-    pub host_file: &'a dyn Fn(&str) -> io::Result<SharedSource>,
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn host_file(&self, path: &str) -> io::Result<SharedSource>;
+
     /// The spec itself with its references expanded.
-    pub metadata: &'a dyn Fn(MetadataFormat) -> String,
+    fn metadata(&self, format: MetadataFormat) -> String;
 }

@@ -27,7 +27,7 @@ impl Work<'_> {
         match &volume.image {
             Some(reference) if volume.format == VolumeFormat::Oci => self.add_layout(&lower, volume, reference)?,
             Some(reference) => {
-                let image = self.image(reference)?;
+                let image = self.images.take(reference);
                 let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
                 self.root.graft(lower.as_bytes(), tree).map_err(error())?;
             }
@@ -43,7 +43,7 @@ impl Work<'_> {
     /// The image itself as an OCI layout.
     fn add_layout(&mut self, lower: &str, volume: &Volume, reference: &Located<String>) -> Result<(), Error> {
         let Located { value, place } = reference;
-        let image = (self.supply.stored)(value, &volume.platforms);
+        let image = self.supply.stored(self.images.stored(reference), &volume.platforms);
         let image = image.map_err(|source| Error::Image { reference: value.clone(), place: *place, source })?;
         let old = |metadata| Metadata { mtime: 0, ..metadata };
         let mut put = |path: String, node: Node<'_>| {

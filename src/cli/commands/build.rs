@@ -12,10 +12,11 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
-use crate::cli::{args, wire};
+use crate::cli::{args, specs as given};
 use crate::output::{self, Catalog, Format, Product};
 use crate::serve::{Artifact, Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
 use crate::spec::{MetadataFormat, Spec};
+use crate::system;
 
 /// An artifact, laid out, and how it is compressed.
 struct Output {
@@ -44,12 +45,13 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     let compression = compress.as_deref().map(compression).transpose()?;
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
     if dry_run {
-        report::print(&wire::resolved_text(&wire::parse(&specs)?, MetadataFormat::Yaml))?;
+        let parsed = system::parse(&given::inputs(&specs), &Progress::new(loudness))?;
+        report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let settings = Settings::new(sources, &specs)?;
+    let settings = Settings::new(sources)?;
     let progress = Progress::new(loudness);
-    let loaded = wire::load(&specs, &settings, &progress)?;
+    let loaded = given::load(&specs, &settings, &progress)?;
     let formats = match (named.is_empty(), &output) {
         (false, _) => named,
         (true, Some(_)) => vec![Format::named("tar")?],

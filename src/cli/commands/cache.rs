@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use crate::base::printable;
 use crate::cli::args;
-use crate::cli::images;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::cache_dir;
+use crate::system;
 
 /// Lists or cleans the cache.
 pub fn run(args: args::Cache) -> Result<ExitCode, Failure> {
-    let store = images::store(&cache_dir(args.cache)?, &[])?;
+    let store = system::store(&cache_dir(args.cache)?, &[])?;
     match args.command {
         args::CacheCommand::Ls => {
             let mut text = String::new();

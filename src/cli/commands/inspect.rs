@@ -12,17 +12,16 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::stored::Stored;
-use crate::cli::wire::{self, Loaded};
-use crate::oci::Image;
+use crate::cli::specs;
 use crate::spec::{Spec, Volume, VolumeFormat};
+use crate::system::{Stored, System, UsedImage};
 use crate::tree::{EntryId, Tree};
 
 /// Prints images, artifacts and the tree as text or JSON.
 pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let settings = Settings::new(args.sources, &args.specs)?;
+    let settings = Settings::new(args.sources)?;
     let progress = Progress::new(loudness);
-    let loaded = wire::load(&args.specs, &settings, &progress)?;
+    let loaded = specs::load(&args.specs, &settings, &progress)?;
     let mut output = io::BufWriter::new(io::stdout().lock());
     let printed = match (args.json, args.tree) {
         (true, _) => writeln!(output, "{:#}", json_of(&loaded)),
@@ -57,26 +56,26 @@ fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
 }
 
 /// Name and size of each artifact that can be laid out.
-fn artifacts(loaded: &Loaded) -> Vec<(String, u64)> {
+fn artifacts(loaded: &System) -> Vec<(String, u64)> {
     let catalog = &loaded.catalog;
     let sized = |artifact: crate::output::Artifact| Some((catalog.open(&artifact).ok()?.size(), artifact.name));
     catalog.mounted().into_iter().filter_map(sized).map(|(size, name)| (name, size)).collect()
 }
 
-fn json_of(loaded: &Loaded) -> Value {
+fn json_of(loaded: &System) -> Value {
     let layer = |layer: &crate::oci::Layer| {
         json!({"digest": layer.digest.to_string(), "size": layer.size, "diffId": layer.diff_id.to_string(),
                "mediaType": layer.media_type})
     };
-    let image = |(text, image): &(String, Image)| {
+    let image = |UsedImage { name, image }: &UsedImage| {
         json!({"reference": image.reference.to_string(), "digest": image.digest().to_string(),
-               "platform": image.config.platform.to_string(), "usedBy": uses(&loaded.parsed.spec, text),
+               "platform": image.config.platform.to_string(), "usedBy": uses(&loaded.parsed.spec, &name.written.value),
                "layers": image.layers.iter().map(layer).collect::<Vec<_>>()})
     };
     let blob = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
     let stored = |image: &Stored| {
-        json!({"reference": image.reference, "digest": image.root.to_string(),
-               "usedBy": volumes(&loaded.parsed.spec, &image.text, VolumeFormat::Oci),
+        json!({"reference": image.name.completed(), "digest": image.root.to_string(),
+               "usedBy": volumes(&loaded.parsed.spec, &image.name.written.value, VolumeFormat::Oci),
                "blobs": image.blobs.iter().map(blob).collect::<Vec<_>>()})
     };
     let artifact = |(name, size): (String, u64)| json!({"name": name, "size": size});
@@ -89,11 +88,11 @@ fn json_of(loaded: &Loaded) -> Value {
     })
 }
 
-fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> {
+fn print_summary(loaded: &System, output: &mut dyn io::Write) -> io::Result<()> {
     writeln!(output, "images")?;
-    for (text, image) in &loaded.images {
+    for UsedImage { name, image } in &loaded.images {
         let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
-        let uses = uses(&loaded.parsed.spec, text).join(", ");
+        let uses = uses(&loaded.parsed.spec, &name.written.value).join(", ");
         writeln!(output, "  {}  {}", shown(&image.reference), shown(&uses))?;
         let (platform, count) = (shown(&image.config.platform), image.layers.len());
         writeln!(output, "    {}  {platform}, {count} layers, {size} bytes", image.digest())?;
@@ -103,8 +102,8 @@ fn print_summary(loaded: &Loaded, output: &mut dyn io::Write) -> io::Result<()> 
     }
     for image in &loaded.stored {
         let size: u64 = image.blobs.iter().map(|(_, size)| size).sum();
-        let uses = volumes(&loaded.parsed.spec, &image.text, VolumeFormat::Oci).join(", ");
-        writeln!(output, "  {}  {}", shown(&image.reference), shown(&uses))?;
+        let uses = volumes(&loaded.parsed.spec, &image.name.written.value, VolumeFormat::Oci).join(", ");
+        writeln!(output, "  {}  {}", shown(&image.name.completed()), shown(&uses))?;
         writeln!(output, "    {}  as it is stored, {} blobs, {size} bytes", image.root, image.blobs.len())?;
     }
     writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;

@@ -8,7 +8,7 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{Settings, artifact_mode};
-use crate::cli::{args, wire};
+use crate::cli::{args, specs};
 use crate::extent::ReadError;
 use crate::output::Catalog;
 use crate::serve::background::{self, Ready, Side, Started};
@@ -31,8 +31,8 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
-    let settings = Settings::new(sources, &paths)?;
-    let files = files_of(wire::load(&paths, &settings, &progress)?.catalog);
+    let settings = Settings::new(sources)?;
+    let files = files_of(specs::load(&paths, &settings, &progress)?.catalog);
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();

@@ -11,7 +11,7 @@ use crate::cli::machine::{self, Hardware};
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::{args, wire};
+use crate::cli::{args, specs as given};
 use crate::serve::{MountOptions, TemporaryMountPoint, mount, sweep};
 use crate::vm::{
     Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
@@ -88,9 +88,9 @@ fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result
 fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     let sources = std::mem::take(&mut wanted.args.sources);
     wanted.args.sources.arch.clone_from(&sources.arch);
-    let settings = Settings::new(sources, specs)?;
+    let settings = Settings::new(sources)?;
     let progress = Progress::new(wanted.loudness);
-    let loaded = wire::load(specs, &settings, &progress)?;
+    let loaded = given::load(specs, &settings, &progress)?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;

@@ -9,7 +9,7 @@ use lkit::extent::{Bytes, SharedSource};
 use lkit::layer::{Inner, Layers, Options as LayerOptions, Wanted};
 use lkit::oci::{Options, Pull, Reference, Resolver};
 use lkit::rootfs::{self, Assembly, Cause, HostFile, SourceImage, StoredImage, Supply};
-use lkit::spec::{Input, Spec, parse};
+use lkit::spec::{Input, Located, MetadataFormat, Spec, parse};
 use lkit::tree::{Content, TreeBuilder};
 
 /// Images of one layout, with a cache of their own.
@@ -34,15 +34,12 @@ impl Machine {
     }
 
     pub fn assemble(&self, spec: &Spec) -> Result<Assembly, rootfs::Error> {
-        let supply = Supply {
-            image: &|reference| self.image(reference).map(Arc::new),
-            stored: &|reference, platforms| self.stored(reference, platforms),
-            archive: &|content| self.archive(content),
-            inflate: &|content| self.layers.open_gzip(&inner(content)).map_err(Cause::new),
-            host_file: &|path| HostFile::open(&self.home.join(path.strip_prefix("~/").unwrap_or(path))),
-            metadata: &|format| spec.to_text(format, &expanded),
+        let image = |name: &Located<String>| {
+            let error = |source| rootfs::Error::Image { reference: name.value.clone(), place: name.place, source };
+            self.image(&name.value).map_err(error)
         };
-        rootfs::assemble(spec, &supply, rootfs::Options::default())
+        let images = rootfs::references(spec).into_iter().map(image).collect::<Result<_, _>>()?;
+        rootfs::assemble(spec, images, &mut Supplies { machine: self, spec }, rootfs::Options::default())
     }
 
     fn image(&self, reference: &str) -> Result<SourceImage, Cause> {
@@ -72,11 +69,39 @@ impl Machine {
         Ok(StoredImage { reference: reference.to_string(), root: closure.root, blobs })
     }
 
-    fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause> {
+    fn archive_of(&self, content: &Content) -> Result<TreeBuilder, Cause> {
         let layer = self.layers.open_nested(&inner(content)).map_err(Cause::new)?;
         let mut tree = TreeBuilder::new();
         tree.merge_layer(layer.toc(), layer.diff()).map_err(Cause::new)?;
         Ok(tree)
+    }
+}
+
+/// What one spec asks a machine for.
+struct Supplies<'a> {
+    machine: &'a Machine,
+    spec: &'a Spec,
+}
+
+impl Supply for Supplies<'_> {
+    fn stored(&mut self, number: usize, platforms: &[Platform]) -> Result<StoredImage, Cause> {
+        self.machine.stored(&rootfs::stored_references(self.spec)[number].value, platforms)
+    }
+
+    fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause> {
+        self.machine.archive_of(content)
+    }
+
+    fn inflate(&self, content: &Content) -> Result<SharedSource, Cause> {
+        self.machine.layers.open_gzip(&inner(content)).map_err(Cause::new)
+    }
+
+    fn host_file(&self, path: &str) -> std::io::Result<SharedSource> {
+        HostFile::open(&self.machine.home.join(path.strip_prefix("~/").unwrap_or(path)))
+    }
+
+    fn metadata(&self, format: MetadataFormat) -> String {
+        self.spec.to_text(format, &expanded)
     }
 }
 

@@ -13,6 +13,9 @@ use std::process::{Command, Output};
 use serde::Deserialize;
 use sha1::Digest as _;
 
+use super::Input;
+use crate::oci::expanded;
+
 /// The description of a package, next to its Dockerfile.
 const BUILD_YML: &str = "build.yml";
 
@@ -42,16 +45,14 @@ fn linuxkit() -> String {
     "linuxkit".to_owned()
 }
 
-/// The full reference of the package in `directory`, which is relative to the spec called `spec`.
+/// The full reference of the package in `directory`, which is relative to the one of `inputs` that is called `spec`.
 ///
 /// # Errors
 /// A message that says why there is none.
-pub fn find_package(spec: &str, directory: &str) -> Result<String, String> {
-    if spec == "<stdin>" || crate::base::is_url(spec) {
-        return Err("packages are only looked up for specs in files".to_owned());
-    }
-    let base = Path::new(spec).parent().unwrap_or(Path::new(""));
-    let path = base.join(directory);
+pub(super) fn find_package(inputs: &[Input], spec: &str, directory: &str) -> Result<String, String> {
+    let spec = inputs.iter().find(|input| input.name() == spec).and_then(Input::path);
+    let spec = spec.ok_or("packages are only looked up for specs in files")?;
+    let path = spec.parent().unwrap_or(Path::new("")).join(directory);
     let path = fs::canonicalize(&path).map_err(|error| format!("cannot open `{}`: {error}", path.display()))?;
     let package = read_package(&path.join(BUILD_YML))?;
     let tag = match Git::at(&path)? {
@@ -69,16 +70,6 @@ fn read_package(path: &Path) -> Result<Package, String> {
         format!("`{}` is not valid: {first}", path.display())
     })?;
     if package.image.is_empty() { Err(format!("`{}` has no `image`", path.display())) } else { Ok(package) }
-}
-
-/// Names on Docker Hub are written with their registry.
-fn expanded(reference: &str) -> String {
-    let mut parts = reference.split('/');
-    let first = parts.next().unwrap_or_default();
-    if parts.count() != 1 || first.contains(['.', ':']) || first == "localhost" {
-        return reference.to_owned();
-    }
-    format!("docker.io/{reference}")
 }
 
 /// The git work tree around a directory.
@@ -201,7 +192,8 @@ mod tests {
         }
 
         fn find(&self, directory: &str) -> Result<String, String> {
-            find_package(&self.0.join("spec.yml").display().to_string(), directory)
+            let spec = self.0.join("spec.yml");
+            find_package(&[Input::Stdin, Input::named(&spec)], &spec.display().to_string(), directory)
         }
     }
 
@@ -249,6 +241,7 @@ mod tests {
         assert_eq!(told("pkg/x"), "cannot read `/pkg/x/build.yml`: No such file or directory (os error 2)");
         scratch.write("pkg/x/build.yml", "org: o\nbogus: 1\n");
         assert!(told("pkg/x").starts_with("`/pkg/x/build.yml` is not valid: "), "{}", told("pkg/x"));
-        assert_eq!(find_package("<stdin>", "x"), Err("packages are only looked up for specs in files".to_owned()));
+        let refused = Err("packages are only looked up for specs in files".to_owned());
+        assert_eq!(find_package(&[Input::Stdin], "<stdin>", "x"), refused);
     }
 }

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::report::Failure;
-use super::settings::Settings;
+use super::{Error, Origins, Problem};
 use crate::base::{Digest, Monitor, Platform};
 use crate::blob::Store;
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
-use crate::oci::{Closure, CredentialPlace, Credentials, Descriptor, Image, Options, Pull, Reference, Resolver};
+use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver};
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
@@ -20,7 +19,7 @@ const RESOLVERS: usize = 8;
 const PASSES: usize = 3;
 
 /// Finds images and opens their layers.
-pub struct Images<'a> {
+pub(super) struct Images<'a> {
     /// Layers, all over one cache of decoded content.
     pub layers: Arc<Layers>,
     resolver: Resolver,
@@ -29,31 +28,23 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Images as the settings say.
+    /// Images from these origins.
     ///
     /// # Errors
-    /// When the cache or a layout cannot be opened, or a mirror is none.
-    pub fn new(settings: &'a Settings, monitor: &'a dyn Monitor) -> Result<Self, Failure> {
-        let store = Arc::new(store(&settings.cache, &settings.layouts)?);
-        let mirrors = settings.mirrors.iter().map(|text| text.parse());
-        let mirrors =
-            mirrors.collect::<Result<_, _>>().map_err(|error| Failure::usage(format!("--mirror: {error}")))?;
-        let pull = match (settings.offline, settings.pull) {
-            (true, _) => Pull::Never,
-            (_, true) => Pull::Always,
-            _ => Pull::Missing,
-        };
-        let options = Options { pull, mirrors, credentials: credentials(), ..Options::default() };
+    /// When the cache or a layout cannot be opened.
+    pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
+        let store = Arc::new(store(&origins.cache, &origins.layouts)?);
+        let Origins { pull, mirrors, credentials, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
-        let resolver = Resolver::new(store.clone(), options);
-        Ok(Self { layers, resolver, platform: &settings.platform, monitor })
+        let resolver = Resolver::new(store, Options { pull, mirrors, credentials, ..Options::default() });
+        Ok(Self { layers, resolver, platform: &origins.platform, monitor })
     }
 
     /// All blobs that a reference leads to on these platforms, or on all when there are none.
     ///
     /// # Errors
     /// When a manifest cannot be had.
-    pub fn closure(&self, reference: &Reference, platforms: &[Platform]) -> Result<Closure, crate::oci::Error> {
+    pub fn closure(&self, reference: &Reference, platforms: &[Platform]) -> Result<Closure, oci::Error> {
         self.resolver.closure(reference, platforms, self.monitor)
     }
 
@@ -61,24 +52,27 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When it cannot be found.
-    pub fn digest(&self, reference: &Reference) -> Result<Digest, crate::oci::Error> {
+    pub fn digest(&self, reference: &Reference) -> Result<Digest, oci::Error> {
         self.resolver.digest(reference, self.monitor)
     }
 
     /// Resolves references, each once; results in the order asked for.
-    pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, Failure>> {
+    pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, oci::Error>> {
         let is_near = |reference| self.resolver.is_near(reference);
         let threads = if references.iter().all(is_near) { 1 } else { RESOLVERS };
-        side_by_side(references, threads, |reference| {
-            Ok(self.resolver.resolve(reference, self.platform, self.monitor)?)
-        })
+        side_by_side(references, threads, |reference| self.resolve_one(reference))
+    }
+
+    /// Resolves one reference.
+    pub fn resolve_one(&self, reference: &Reference) -> Result<Image, oci::Error> {
+        self.resolver.resolve(reference, self.platform, self.monitor)
     }
 
     /// Makes all layers of `images` ready, then merges each image's layers into a tree.
     ///
     /// # Errors
     /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
-    pub fn trees(&self, images: &[&Image]) -> Result<Vec<TreeBuilder>, (usize, Failure)> {
+    pub fn trees(&self, images: &[Image]) -> Result<Vec<TreeBuilder>, (usize, Problem)> {
         let mut wanted: HashMap<Key, (Wanted, usize)> = HashMap::new();
         for (place, image) in images.iter().enumerate() {
             for layer in &image.layers {
@@ -106,10 +100,10 @@ impl<'a> Images<'a> {
         self.layers.stored(descriptor, &*fetch)
     }
 
-    fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Failure> {
+    fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
         let fetch = self.resolver.fetcher(reference);
         let layer = self.layers.open(wanted, &*fetch, self.monitor);
-        layer.map_err(|error| Failure::from(error).under(format!("cannot use image `{reference}`")))
+        layer.map_err(|source| Problem::Layer { reference: reference.clone(), source })
     }
 }
 
@@ -117,41 +111,24 @@ impl<'a> Images<'a> {
 ///
 /// # Errors
 /// When one of them cannot be opened.
-pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Failure> {
-    let opened = Store::open(cache, layouts).map_err(Failure::from);
-    opened.map_err(|failure| failure.or_hint(|| "choose a folder you may write to with `--cache DIR`".to_owned()))
-}
-
-/// What `docker login` and `podman login` keep, where both look for it; what a variable names comes first.
-fn credentials() -> Credentials {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let path = |name, below: &str| set(name).map(|dir| CredentialPlace::File(Path::new(&dir).join(below)));
-    let text = set("DOCKER_AUTH_CONFIG").and_then(|text| text.into_string().ok());
-    let places = [
-        text.map(|text| CredentialPlace::Text("DOCKER_AUTH_CONFIG", text)),
-        set("REGISTRY_AUTH_FILE").map(|file| CredentialPlace::File(file.into())),
-        path("DOCKER_CONFIG", "config.json"),
-        path("XDG_RUNTIME_DIR", "containers/auth.json"),
-        path("XDG_CONFIG_HOME", "containers/auth.json").or_else(|| path("HOME", ".config/containers/auth.json")),
-        path("HOME", ".docker/config.json").filter(|_| set("DOCKER_CONFIG").is_none()),
-    ];
-    Credentials::of(places.into_iter().flatten().collect())
+pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Error> {
+    Ok(Store::open(cache, layouts)?)
 }
 
 /// A layer as an image names it; two images may name one blob with different diff ids, of which one is wrong.
 type Key = (Digest, Digest);
 
-fn key(layer: &crate::oci::Layer) -> Key {
+fn key(layer: &oci::Layer) -> Key {
     (layer.digest, layer.diff_id)
 }
 
-fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Failure> {
+fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Problem> {
     let mut tree = TreeBuilder::new();
     for layer in &image.layers {
         let open = &layers[&key(layer)];
-        tree.merge_layer(open.toc(), open.diff()).map_err(|error| {
-            let message = format!("cannot use layer `{}` of image `{}`", layer.digest, image.reference);
-            Failure::from(error).under(message)
+        tree.merge_layer(open.toc(), open.diff()).map_err(|source| {
+            let (digest, reference) = (layer.digest, image.reference.clone());
+            Problem::Merge { digest, reference, source }
         })?;
     }
     Ok(tree)

@@ -5,13 +5,13 @@
 //! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Failure;
-use crate::base::{Digest, ErrorKind, MIB, Platform};
+use super::{Input, Problem};
+use crate::base::{Digest, MIB, Platform};
 use crate::blob::open_regular;
 
 /// The only version there is.
@@ -23,7 +23,7 @@ const LARGEST: u64 = 16 * MIB;
 /// What references mean.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct LockFile {
+pub(super) struct LockFile {
     version: u32,
     platforms: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -34,12 +34,9 @@ impl Default for LockFile {
     }
 }
 
-/// Where the lock of a spec is: beside it, `.lock` in place of its extension.
-pub fn path_of(specs: &[PathBuf]) -> Result<PathBuf, Failure> {
-    let local = |path: &&PathBuf| path.as_path() != Path::new("-") && !path.to_string_lossy().contains("://");
-    let last = specs.last().filter(local);
-    let last =
-        last.ok_or_else(|| Failure::usage("a lock stands beside a spec file, not beside standard input or a URL"))?;
+/// Where the lock of specs is: beside the last one, `.lock` in place of its extension.
+pub(super) fn path_of(inputs: &[Input]) -> Result<PathBuf, Problem> {
+    let last = inputs.last().and_then(Input::path).ok_or(Problem::NoPlaceForLock)?;
     Ok(last.with_extension("lock"))
 }
 
@@ -48,20 +45,17 @@ impl LockFile {
     ///
     /// # Errors
     /// When it cannot be read or is no lock.
-    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
+    pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let read = open_regular(path).and_then(|file| {
             let mut text = Vec::new();
             file.take(LARGEST + 1).read_to_end(&mut text).map(|_| text)
         });
         let text = match read {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(format!("cannot read lock `{}`", path.display()), &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Problem::ReadLock { path: path.to_owned(), source }),
         };
-        let bad = |reason: String| {
-            let message = format!("`{}` is no lock of lkit: {reason}", path.display());
-            Failure::new(ErrorKind::Spec, message).hint("make it again with `lkit lock`")
-        };
+        let bad = |reason: String| Problem::NotALock { path: path.to_owned(), reason };
         if text.len() as u64 > LARGEST {
             return Err(bad(format!("it has over {} MiB", LARGEST / MIB)));
         }
@@ -90,8 +84,8 @@ impl LockFile {
     ///
     /// # Errors
     /// When the file system fails.
-    pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        let cannot = |error| Failure::io(format!("cannot write lock `{}`", path.display()), &error);
+    pub fn write(&self, path: &Path) -> Result<(), Problem> {
+        let cannot = |source| Problem::WriteLock { path: path.to_owned(), source };
         let mut text = serde_json::to_string_pretty(self).expect("maps with text keys become JSON");
         text.push('\n');
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -108,11 +102,12 @@ impl LockFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{ErrorKind, Fault as _};
 
     #[test]
     fn a_lock_reads_back_and_keeps_other_platforms() {
         let dir = tempfile::tempdir().unwrap();
-        let path = path_of(&[dir.path().join("a.yml")]).unwrap();
+        let path = path_of(&[Input::named(dir.path().join("a.yml"))]).unwrap();
         assert!(LockFile::read(&path).unwrap().is_none());
         let (digest, arm) = (Digest::of(b"x"), Platform::linux("arm64"));
         let mut lock = LockFile::default();
@@ -130,12 +125,13 @@ mod tests {
         let path = dir.path().join("a.lock");
         for text in ["", "{}", r#"{"version":2,"platforms":{}}"#, r#"{"version":1,"platforms":{"p":{"r":"md5:0"}}}"#] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(LockFile::read(&path).unwrap_err().kind, ErrorKind::Spec, "{text}");
+            assert_eq!(LockFile::read(&path).unwrap_err().kind(), ErrorKind::Spec, "{text}");
         }
         std::fs::File::create(&path).unwrap().set_len(17 << 20).unwrap();
-        let refused = |path: &Path| LockFile::read(path).unwrap_err().rendered();
-        assert!(refused(&path).contains("it has over 16 MiB"), "{}", refused(&path));
-        assert!(refused(Path::new("/dev/zero")).contains("it is a device"));
-        assert!(path_of(&[PathBuf::from("-")]).is_err());
+        let refused = LockFile::read(&path).unwrap_err().to_string();
+        assert!(refused.ends_with(" is no lock of lkit: it has over 16 MiB"), "{refused}");
+        let device = LockFile::read(Path::new("/dev/zero")).unwrap_err();
+        assert!(std::error::Error::source(&device).unwrap().to_string().contains("it is a device"));
+        assert!(matches!(path_of(&[Input::named("a.yml"), Input::Stdin]), Err(Problem::NoPlaceForLock)));
     }
 }

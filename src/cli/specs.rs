@@ -1,0 +1,23 @@
+//! The specs of a command line, loaded as its settings say.
+
+use std::path::PathBuf;
+
+use super::progress::Progress;
+use super::report::Failure;
+use super::settings::Settings;
+use crate::system::{self, Input, System};
+
+/// The specs of these names.
+pub fn inputs(names: &[PathBuf]) -> Vec<Input> {
+    names.iter().map(Input::named).collect()
+}
+
+/// The system of these specs.
+///
+/// # Errors
+/// What is wrong with specs, images or layers.
+pub fn load(names: &[PathBuf], settings: &Settings, progress: &Progress) -> Result<System, Failure> {
+    let loaded = system::load(&inputs(names), &settings.origins, &settings.options, progress);
+    progress.clear();
+    Ok(loaded?)
+}

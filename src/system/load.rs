@@ -1,0 +1,170 @@
+//! Everything put together: specs in, a catalog of artifacts out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::images::Images;
+use super::lock_file::{self, LockFile};
+use super::names::Names;
+use super::package::find_package;
+use super::supply::Supplies;
+use super::{Error, ImageName, Input, LocalSources, Options, Origins, Problem, Stored, input};
+use crate::base::{Digest, Event, Monitor};
+use crate::extent::{ReadError, SharedSource};
+use crate::layer::{Inner, Layers};
+use crate::oci::{Image, expanded};
+use crate::output::{self, Catalog, Gunzip};
+use crate::rootfs::{self, Assembly, SourceImage};
+use crate::spec::{self, FileContent, MetadataFormat, Parsed};
+
+/// A system, ready to be shown.
+pub struct System {
+    /// The spec with its texts.
+    pub parsed: Parsed,
+    /// The images whose files are laid out, each once, in the order of the spec.
+    pub images: Vec<UsedImage>,
+    /// The images that volumes hold as they are stored.
+    pub stored: Vec<Stored>,
+    /// The artifacts.
+    pub catalog: Catalog,
+}
+
+/// An image whose files are laid out.
+#[derive(Clone, Debug)]
+pub struct UsedImage {
+    /// Its name in the spec.
+    pub name: ImageName,
+    /// What was found under that name.
+    pub image: Image,
+}
+
+/// Reads and checks specs. Where several are given they merge in order.
+///
+/// # Errors
+/// When a spec cannot be read or is not valid.
+pub fn parse(inputs: &[Input], monitor: &dyn Monitor) -> Result<Parsed, Error> {
+    let texts = inputs.iter().map(Input::read).collect::<Result<Vec<_>, _>>()?;
+    let parsed = spec::parse_with(&texts, &mut |spec, directory| find_package(inputs, spec, directory))?;
+    for warning in &parsed.warnings {
+        let excerpt = parsed.texts.excerpt(warning.place);
+        monitor.event(Event::SpecWarning { message: warning.message.clone(), excerpt });
+    }
+    Ok(parsed)
+}
+
+/// Makes a system of specs: images found, layers ready, the root put together. Reads no content of a layer that has an
+/// index.
+///
+/// # Errors
+/// What is wrong with specs, images or layers.
+pub fn load(inputs: &[Input], origins: &Origins, options: &Options, monitor: &dyn Monitor) -> Result<System, Error> {
+    let parsed = parse(inputs, monitor)?;
+    check_local_sources(&parsed, inputs, origins.local_sources)?;
+    let images = Images::new(origins, monitor)?;
+    let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
+    let names = Names::new(&parsed, origins, lock.as_ref())?;
+    let found = names.resolve(&images)?;
+    let sources = sources(&names, &found, &images)?;
+    let mut supplies = Supplies::new(&parsed.spec, &images, &names.stored, origins.home.as_deref());
+    let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel };
+    let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
+    let assembly = assembly.map_err(|error| Error::at(error.place(), &parsed.texts, error))?;
+    let stored = supplies.stored;
+    assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
+    let parts = parts(assembly, &images, origins, options, seed(&parsed, &found))?;
+    let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
+    let images = names.laid_out.into_iter().zip(found).map(|(name, image)| UsedImage { name, image }).collect();
+    Ok(System { parsed, images, stored, catalog })
+}
+
+/// Records what every reference of the specs means now in the lock beside the last of them, and gives its path. What the
+/// lock records for other platforms stays.
+///
+/// # Errors
+/// When an image cannot be found, or the lock cannot be written.
+pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Result<PathBuf, Error> {
+    let path = lock_file::path_of(inputs)?;
+    let parsed = parse(inputs, monitor)?;
+    let images = Images::new(origins, monitor)?;
+    let digests = Names::new(&parsed, origins, None)?.digests(&images)?;
+    let mut lock = LockFile::read(&path)?.unwrap_or_default();
+    lock.record(&origins.platform, digests);
+    lock.write(&path)?;
+    Ok(path)
+}
+
+/// The spec with its references expanded.
+pub fn resolved_text(parsed: &Parsed, format: MetadataFormat) -> String {
+    parsed.spec.to_text(format, &expanded)
+}
+
+/// The lock beside the specs.
+fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
+    let path = lock_file::path_of(inputs)?;
+    LockFile::read(&path)?.ok_or(Problem::NoLock(path))
+}
+
+/// Refuses specs from URLs that name files of this machine: who wrote them is not who runs lkit.
+fn check_local_sources(parsed: &Parsed, inputs: &[Input], allowed: LocalSources) -> Result<(), Error> {
+    let mut sources = parsed.spec.files.iter().filter_map(|file| match &file.content {
+        FileContent::Source { path, .. } => Some(path),
+        _ => None,
+    });
+    let is_remote = |file: u16| inputs.get(usize::from(file)).is_none_or(Input::is_remote);
+    match sources.find(|path| allowed == LocalSources::OfLocalSpecs && is_remote(path.place.file)) {
+        None => Ok(()),
+        Some(path) => {
+            let problem = Problem::LocalSource { path: path.value.clone() };
+            Err(Error::at(Some(path.place), &parsed.texts, problem))
+        }
+    }
+}
+
+/// The images by number, each with its layers merged.
+fn sources(names: &Names<'_>, found: &[Image], images: &Images<'_>) -> Result<Vec<SourceImage>, Error> {
+    let trees = images.trees(found).map_err(|(number, problem)| names.error(&names.laid_out[number], problem))?;
+    let sources = names.laid_out.iter().zip(found).zip(trees).map(|((name, image), tree)| SourceImage {
+        reference: name.completed(),
+        config: image.config.clone(),
+        tree,
+    });
+    Ok(sources.collect())
+}
+
+/// What artifacts are laid out from.
+fn parts(
+    assembly: Assembly,
+    images: &Images<'_>,
+    origins: &Origins,
+    options: &Options,
+    seed: Digest,
+) -> Result<output::System, Problem> {
+    Ok(output::System {
+        systemd_boot: options.loaders.systemd_boot(images, &origins.platform)?,
+        isolinux: options.loaders.isolinux(images)?,
+        gunzip: assembly.kernel.clone().map(|kernel| gunzip(images.layers.clone(), kernel)),
+        kernel: assembly.kernel,
+        cmdline: assembly.cmdline,
+        microcode: assembly.ucode,
+        tree: Arc::new(assembly.tree),
+        disk_size: options.disk_size.unwrap_or(0),
+        seed,
+    })
+}
+
+fn gunzip(layers: Arc<Layers>, kernel: SharedSource) -> Gunzip {
+    Box::new(move || {
+        let size = kernel.size();
+        let opened = layers.open_gzip(&Inner { source: kernel.clone(), offset: 0, size });
+        opened.map_err(|error| ReadError::wrap("cannot decompress the kernel", error))
+    })
+}
+
+/// What identifiers derive from: the spec as resolved, and the digests of its images.
+fn seed(parsed: &Parsed, found: &[Image]) -> Digest {
+    let mut text = resolved_text(parsed, MetadataFormat::Json);
+    for image in found {
+        text.push_str(&image.digest().to_string());
+    }
+    Digest::of(text.as_bytes())
+}

@@ -1,0 +1,34 @@
+//! Specs in, a system out: texts are read, images found, layers made ready, the root put together.
+//!
+//! ```text
+//! Input ──spec──▶ ImageName ──images──▶ trees ──rootfs──▶ root ──output──▶ System
+//! Origins: where all of it comes from      Options: what is made of it
+//! ```
+//!
+//! # Invariants
+//! - No environment variable is read and nothing is printed: callers say where things are with [`Origins`], and hear
+//!   what happens from a [`Monitor`](crate::base::Monitor).
+//! - No content of a layer that has an index is read.
+//! - An error about the spec knows its place there.
+
+mod error;
+mod images;
+mod input;
+mod load;
+mod loader;
+mod lock_file;
+mod names;
+mod origins;
+mod package;
+mod problem;
+mod stored;
+mod supply;
+
+pub use error::Error;
+pub use images::store;
+pub use input::Input;
+pub use load::{System, UsedImage, load, lock, parse, resolved_text};
+pub use names::ImageName;
+pub use origins::{LoaderOrigin, Loaders, LocalSources, Options, Origins};
+pub use problem::Problem;
+pub use stored::Stored;

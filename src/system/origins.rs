@@ -1,0 +1,97 @@
+//! What a system is made from, and what is asked of it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::base::Platform;
+use crate::oci::{Credentials, Mirror, Pull, Reference};
+
+/// Where specs, images and files come from.
+#[derive(Clone, Debug)]
+pub struct Origins {
+    /// Platform of the system; by default this machine's processor.
+    pub platform: Platform,
+    /// Directory of the cache, which is made where it is missing.
+    pub cache: PathBuf,
+    /// OCI layouts, in the order they are looked at, before the cache.
+    pub layouts: Vec<PathBuf>,
+    /// When registries are asked; by default for what is not here.
+    pub pull: Pull,
+    /// Asked before the registries they stand for, in this order; by default none.
+    pub mirrors: Vec<Mirror>,
+    /// What registries are told; by default nothing.
+    pub credentials: Credentials,
+    /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
+    pub locked: bool,
+    /// Which specs may name files of this machine; by default those that do not come from a URL.
+    pub local_sources: LocalSources,
+    /// The directory that `~/` means in a `source` of `files`; without one such a file is not found.
+    pub home: Option<PathBuf>,
+}
+
+impl Origins {
+    /// This machine's platform, this cache, and registries without a password.
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            platform: Platform::host(),
+            cache: cache.into(),
+            layouts: Vec::new(),
+            pull: Pull::default(),
+            mirrors: Vec::new(),
+            credentials: Credentials::default(),
+            locked: false,
+            local_sources: LocalSources::default(),
+            home: None,
+        }
+    }
+}
+
+/// Which specs may name files of this machine, to be read into the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalSources {
+    /// All but those from URLs.
+    #[default]
+    OfLocalSpecs,
+    /// Those from URLs, too.
+    OfAllSpecs,
+}
+
+/// How artifacts are made.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What their names begin with; by default the file name of the last spec without its extension.
+    pub name: Option<String>,
+    /// Size of disks in bytes; by default as small as they can be.
+    pub disk_size: Option<u64>,
+    /// The kernel is shown uncompressed.
+    pub decompress_kernel: bool,
+    /// Boot loaders in the place of lkit's own.
+    pub loaders: Loaders,
+}
+
+/// The boot loaders that take the place of lkit's own.
+#[derive(Clone, Debug, Default)]
+pub struct Loaders {
+    /// Where systemd-boot comes from, to start disks and ISOs by UEFI.
+    pub systemd_boot: Option<LoaderOrigin>,
+    /// Where ISOLINUX comes from, to start ISOs by BIOS.
+    pub isolinux: Option<LoaderOrigin>,
+}
+
+/// What has the files of a boot loader.
+#[derive(Clone, Debug)]
+pub enum LoaderOrigin {
+    /// A directory.
+    Directory(PathBuf),
+    /// An image.
+    Image(Box<Reference>),
+}
+
+impl fmt::Display for LoaderOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Image(reference) => reference.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Images as they are stored, for volumes that hold an OCI layout.
+
+use std::sync::Arc;
+
+use super::ImageName;
+use super::images::Images;
+use crate::base::{Digest, Platform};
+use crate::extent::{Bytes, SharedSource};
+use crate::rootfs::{Cause, StoredImage};
+
+/// An image that a volume holds as it is stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its name in the spec.
+    pub name: ImageName,
+    /// Digest of its manifest or image index.
+    pub root: Digest,
+    /// All blobs with their sizes in bytes.
+    pub blobs: Vec<(Digest, u64)>,
+}
+
+impl Stored {
+    /// What there is to tell of `image`.
+    pub(super) fn new(name: &ImageName, image: &StoredImage) -> Self {
+        let blobs = image.blobs.iter().map(|(digest, blob)| (*digest, blob.size())).collect();
+        Self { name: name.clone(), root: image.root.digest, blobs }
+    }
+}
+
+/// The image of a name with all its blobs, for `platforms`, or for all when there are none.
+///
+/// # Errors
+/// When the image or a blob cannot be had.
+pub(super) fn image(images: &Images<'_>, name: &ImageName, platforms: &[Platform]) -> Result<StoredImage, Cause> {
+    let asked = name.asked();
+    let closure = images.closure(&asked, platforms).map_err(Cause::new)?;
+    let documents = closure.documents.into_iter().map(|(descriptor, bytes)| {
+        let source: SharedSource = Arc::new(Bytes(bytes.into_boxed_slice()));
+        Ok((descriptor.digest, source))
+    });
+    let layers = closure.layers.iter().map(|descriptor| {
+        let blob = images.blob(&asked, descriptor).map_err(Cause::new)?;
+        Ok((descriptor.digest, blob))
+    });
+    let blobs = documents.chain(layers).collect::<Result<_, Cause>>()?;
+    Ok(StoredImage { reference: name.completed(), root: closure.root, blobs })
+}
