@@ -8,6 +8,7 @@
 
 mod map;
 mod paged;
+mod places;
 mod sink;
 mod slice;
 mod source;
@@ -15,6 +16,7 @@ mod streams;
 
 pub use map::{Extent, ExtentMap, MapBuilder};
 pub use paged::{PagedLayout, PagedMap};
+pub use places::{Label, Places, Placing};
 pub use sink::{Measure, Sink};
 pub use slice::{Bytes, Slice, Zeros};
 pub use source::{ReadError, SharedSource, Source};

@@ -16,7 +16,7 @@ use super::Error;
 use super::table::table;
 use super::used::Used;
 use crate::base::{SECTOR, align_up};
-use crate::extent::{MapBuilder, Measure, SharedSource, Sink};
+use crate::extent::{Label, Places, Placing, SharedSource, Sink};
 
 /// log2 of the cluster size: QEMU's default.
 const CLUSTER_BITS: u32 = 16;
@@ -74,16 +74,14 @@ pub fn qcow2(disk: &SharedSource) -> Result<SharedSource, Error> {
     let mut qcow2 = Qcow2 { disk, size, clusters, tables: Used::of(&**disk, TABLE * CLUSTER), blocks: 1 };
     // Refcount blocks count themselves: one more block may need one more.
     let places = loop {
-        let places = qcow2.emit(&mut Measure::default(), &Places::default());
-        let blocks = (places.end / CLUSTER).div_ceil(REFCOUNTS);
+        let places = Places::measure(0, |sink| qcow2.emit(sink));
+        let blocks = (places.end() / CLUSTER).div_ceil(REFCOUNTS);
         if blocks <= qcow2.blocks {
             break places;
         }
         qcow2.blocks = blocks;
     };
-    let mut map = MapBuilder::default();
-    qcow2.emit(&mut map, &places);
-    Ok(map.share())
+    Ok(places.lay_out(|sink| qcow2.emit(sink)))
 }
 
 struct Qcow2<'a> {
@@ -98,57 +96,64 @@ struct Qcow2<'a> {
     blocks: u64,
 }
 
-/// Offset of each part in bytes, found by measuring.
-#[derive(Default)]
-struct Places {
-    refcount_table: u64,
-    refcount_blocks: u64,
-    l1: u64,
-    l2: u64,
-    data: u64,
-    end: u64,
+/// What the header and tables name by its offset in bytes.
+#[derive(Clone, Copy)]
+enum Part {
+    RefcountTable,
+    RefcountBlocks,
+    L1,
+    L2,
+    Data,
+    End,
+}
+
+impl Label for Part {
+    type Number = u64;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self as usize)
+    }
 }
 
 impl Qcow2<'_> {
-    /// Writes the disk with the offsets of `places`; returns where the parts came to stand.
-    fn emit(&self, sink: &mut dyn Sink, places: &Places) -> Places {
-        sink.bytes(self.header(places).as_bytes());
-        let refcount_table = next_cluster(sink);
-        let blocks = places.refcount_blocks;
+    fn emit(&self, sink: &mut Placing<'_, Part>) {
+        sink.bytes(self.header(sink).as_bytes());
+        begin(Part::RefcountTable, sink);
+        let blocks = sink.place(Part::RefcountBlocks);
         sink.whole(&table(self.blocks, move |index| (blocks + index * CLUSTER).to_be_bytes()));
-        let refcount_blocks = next_cluster(sink);
-        let used = places.end / CLUSTER;
+        begin(Part::RefcountBlocks, sink);
+        let used = sink.place(Part::End) / CLUSTER;
         sink.whole(&table(self.blocks * REFCOUNTS, move |index| u16::from(index < used).to_be_bytes()));
-        let l1 = next_cluster(sink);
-        let (tables, first) = (self.tables.clone(), places.l2);
+        begin(Part::L1, sink);
+        let (tables, first) = (self.tables.clone(), sink.place(Part::L2));
         sink.whole(&table(self.l1_entries(), move |index| entry(tables.rank(index), first)));
-        let l2 = next_cluster(sink);
-        let (tables, clusters, first) = (self.tables.clone(), self.clusters.clone(), places.data);
+        begin(Part::L2, sink);
+        let (tables, clusters, first) = (self.tables.clone(), self.clusters.clone(), sink.place(Part::Data));
         sink.whole(&table(self.tables.count() * TABLE, move |index| {
             let table = tables.nth(index / TABLE);
             let cluster = table.and_then(|table| clusters.rank(table * TABLE + index % TABLE));
             entry(cluster, first)
         }));
-        let data = next_cluster(sink);
+        begin(Part::Data, sink);
         self.clusters.emit(self.disk, sink);
-        Places { refcount_table, refcount_blocks, l1, l2, data, end: sink.position() }
+        sink.note(Part::End);
     }
 
     fn l1_entries(&self) -> u64 {
         self.size.div_ceil(TABLE * CLUSTER)
     }
 
-    fn header(&self, places: &Places) -> Header {
-        let table_clusters = (places.refcount_blocks - places.refcount_table) / CLUSTER;
+    fn header(&self, sink: &Placing<'_, Part>) -> Header {
+        let table_size = sink.place(Part::RefcountBlocks) - sink.place(Part::RefcountTable);
         Header {
             magic: *b"QFI\xfb",
             version: 3.into(),
             cluster_bits: CLUSTER_BITS.into(),
             size: self.size.into(),
             l1_size: small(self.l1_entries()).into(),
-            l1_table_offset: places.l1.into(),
-            refcount_table_offset: places.refcount_table.into(),
-            refcount_table_clusters: small(table_clusters).into(),
+            l1_table_offset: sink.place(Part::L1).into(),
+            refcount_table_offset: sink.place(Part::RefcountTable).into(),
+            refcount_table_clusters: small(table_size / CLUSTER).into(),
             refcount_order: 4.into(), // reference counts have 2^4 bits
             header_length: HEADER.into(),
             ..FromZeros::new_zeroed()
@@ -161,9 +166,10 @@ fn entry(rank: Option<u64>, first: u64) -> [u8; 8] {
     rank.map_or(0, |rank| (first + rank * CLUSTER) | COPIED).to_be_bytes()
 }
 
-fn next_cluster(sink: &mut dyn Sink) -> u64 {
+/// Begins a part at the next cluster.
+fn begin(part: Part, sink: &mut Placing<'_, Part>) {
     sink.align(CLUSTER);
-    sink.position()
+    sink.note(part);
 }
 
 fn small(count: u64) -> u32 {

@@ -15,7 +15,7 @@ use super::table::table;
 use super::used::Used;
 use super::{Error, Guid};
 use crate::base::{Digest, GIB, KIB, MIB, align_up};
-use crate::extent::{MapBuilder, Measure, SharedSource, Sink};
+use crate::extent::{Label, Places, Placing, SharedSource, Sink};
 
 /// Size of a block in bytes: the least the specification allows, and what Microsoft recommends for Linux guests.
 const BLOCK: u64 = MIB;
@@ -105,10 +105,7 @@ pub fn vhdx(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
         return Err(Error::DiskTooLarge { size, format: "a VHDX disk", limit: MAX_DISK });
     }
     let vhdx = Vhdx { disk, size, used: Used::of(&**disk, BLOCK), guid: Guid::derive(seed, "vhdx") };
-    let places = vhdx.emit(&mut Measure::default(), &Places::default());
-    let mut map = MapBuilder::default();
-    vhdx.emit(&mut map, &places);
-    Ok(map.share())
+    Ok(Places::measure(0, |sink| vhdx.emit(sink)).lay_out(|sink| vhdx.emit(sink)))
 }
 
 struct Vhdx<'a> {
@@ -119,37 +116,44 @@ struct Vhdx<'a> {
     guid: Guid,
 }
 
-/// Offset of each part in bytes, found by measuring.
-#[derive(Default)]
-struct Places {
-    log: u64,
-    metadata: u64,
-    bat: u64,
-    data: u64,
+/// What headers and tables name by its offset in bytes.
+#[derive(Clone, Copy)]
+enum Part {
+    Log,
+    Metadata,
+    Bat,
+    Data,
+}
+
+impl Label for Part {
+    type Number = u64;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self as usize)
+    }
 }
 
 impl Vhdx<'_> {
-    fn emit(&self, sink: &mut dyn Sink, places: &Places) -> Places {
+    fn emit(&self, sink: &mut Placing<'_, Part>) {
         sink.bytes(b"vhdxfile");
         sink.bytes(&"lkit".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
         for sequence in 1..=2 {
             sink.pad_to(sequence * 64 * KIB);
-            sink.bytes(self.header(sequence, places).as_bytes());
+            sink.bytes(self.header(sequence, sink.place(Part::Log)).as_bytes());
         }
         for copy in 3..=4 {
             sink.pad_to(copy * 64 * KIB);
-            sink.bytes(regions(places).as_bytes());
+            sink.bytes(regions(sink).as_bytes());
         }
-        let log = next_mebibyte(sink);
+        begin(Part::Log, sink);
         sink.zeros(MIB);
-        let metadata = next_mebibyte(sink);
+        begin(Part::Metadata, sink);
         sink.bytes(&self.metadata());
-        let bat = next_mebibyte(sink);
-        let (used, data) = (self.used.clone(), places.data);
+        begin(Part::Bat, sink);
+        let (used, data) = (self.used.clone(), sink.place(Part::Data));
         sink.whole(&table(self.bat_entries(), move |index| bat_entry(&used, index, data)));
-        let data = next_mebibyte(sink);
+        begin(Part::Data, sink);
         self.used.emit(self.disk, sink);
-        Places { log, metadata, bat, data }
     }
 
     /// One entry a block, and one for a bitmap block behind each full chunk.
@@ -159,7 +163,7 @@ impl Vhdx<'_> {
     }
 
     /// One of the two, of which that with the higher sequence number holds.
-    fn header(&self, sequence: u64, places: &Places) -> Header {
+    fn header(&self, sequence: u64, log: u64) -> Header {
         let mut header = Header {
             signature: *b"head",
             sequence_number: sequence.into(),
@@ -168,7 +172,7 @@ impl Vhdx<'_> {
             log_guid: [0; 16], // nothing to replay
             version: 1.into(),
             log_length: small(MIB).into(),
-            log_offset: places.log.into(),
+            log_offset: log.into(),
             ..FromZeros::new_zeroed()
         };
         header.checksum = crc32c::crc32c(header.as_bytes()).into();
@@ -207,18 +211,18 @@ impl Vhdx<'_> {
 }
 
 /// Where the block allocation table and the metadata are.
-fn regions(places: &Places) -> RegionTable {
+fn regions(sink: &Placing<'_, Part>) -> RegionTable {
     let region = |guid: Guid, offset: u64, len| RegionTableEntry {
         guid: guid.to_mixed_endian(),
         file_offset: offset.into(),
         length: small(len).into(),
         required: 1.into(),
     };
-    let bat = region(REGION_BAT, places.bat, places.data.saturating_sub(places.bat));
+    let (bat, data) = (sink.place(Part::Bat), sink.place(Part::Data));
     let mut table = RegionTable {
         signature: *b"regi",
         entry_count: 2.into(),
-        entries: [bat, region(REGION_METADATA, places.metadata, MIB)],
+        entries: [region(REGION_BAT, bat, data - bat), region(REGION_METADATA, sink.place(Part::Metadata), MIB)],
         ..FromZeros::new_zeroed()
     };
     table.checksum = crc32c::crc32c(table.as_bytes()).into();
@@ -232,9 +236,10 @@ fn bat_entry(used: &Used, index: u64, data: u64) -> [u8; 8] {
     rank.map_or(0, |rank| (data + rank * BLOCK) | PRESENT).to_le_bytes()
 }
 
-fn next_mebibyte(sink: &mut dyn Sink) -> u64 {
+/// Begins a part at the next whole MiB.
+fn begin(part: Part, sink: &mut Placing<'_, Part>) {
     sink.align(MIB);
-    sink.position()
+    sink.note(part);
 }
 
 fn small(value: u64) -> u32 {
