@@ -8,6 +8,7 @@
 //! Microsoft "PE Format" (PE32+); UAPI Group "Unified Kernel Image".
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, FromZeros};
@@ -16,7 +17,7 @@ use super::Error;
 use super::field::padded;
 use super::pe::{Headers, PE32_PLUS, SIGNATURE, SIGNATURE_OFFSET, SectionHeader};
 use crate::base::align_up;
-use crate::extent::{MapBuilder, Measure, SharedSource, Sink};
+use crate::extent::{Label, Places, Placing, SharedSource, Sink};
 
 /// Pages of the processor: sections must not share one.
 const PAGE: u64 = 4096;
@@ -48,13 +49,13 @@ impl Section {
 /// When `stub` is no PE32+ program with aligned sections, or the image passes 2 GiB.
 pub fn uki(stub: &[u8], sections: &[Section]) -> Result<SharedSource, Error> {
     let sections: Vec<_> = sections.iter().filter(|section| section.content.size() > 0).collect();
-    let mut image = Uki { stub: Stub::parse(stub).ok_or(Error::StubMalformed)?, sections: &sections };
-    image.stub.insert_headers(sections.len());
-    if image.stub.headers.len() as u64 > image.stub.first_address {
+    let mut stub = Stub::parse(stub).ok_or(Error::StubMalformed)?;
+    stub.insert_headers(sections.len());
+    if stub.headers.len() as u64 > stub.first_address {
         return Err(Error::StubMalformed);
     }
-    let places = image.emit(&mut Measure::default(), &vec![Place::default(); sections.len()]);
-    let end = places.last().map_or(image.stub.end, |last| last.address_end);
+    let addresses = stub.addresses(&sections);
+    let end = addresses.last().map_or(stub.end, |last| last.end);
     if end > MAX_IMAGE {
         let largest = sections.iter().max_by_key(|s| s.content.size()).expect("something passed the limit");
         return Err(Error::FileTooLarge {
@@ -65,78 +66,79 @@ pub fn uki(stub: &[u8], sections: &[Section]) -> Result<SharedSource, Error> {
             instead: "the ISO and the disks",
         });
     }
-    let mut map = MapBuilder::default();
-    image.emit(&mut map, &places);
-    Ok(map.share())
+    let image = Uki { stub, sections: &sections, addresses, end };
+    Ok(Places::measure(0, |sink| image.emit(sink)).lay_out(|sink| image.emit(sink)))
 }
 
 struct Uki<'a> {
     stub: Stub,
     sections: &'a [&'a Section],
+    /// Addresses of each section in memory, relative to the image, and the end of the last.
+    addresses: Vec<Range<u64>>,
+    end: u64,
 }
 
-/// Where a section stands.
-#[derive(Clone, Default)]
-struct Place {
-    /// Offset in the file, and bytes there.
-    raw: u64,
-    raw_size: u64,
-    /// Address and end in memory, relative to the image.
-    address: u64,
-    address_end: u64,
+/// An added section, whose header names its offset in the file.
+#[derive(Clone, Copy)]
+struct Added(usize);
+
+impl Label for Added {
+    type Number = u64;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self.0)
+    }
 }
 
 impl Uki<'_> {
-    fn emit(&self, sink: &mut dyn Sink, places: &[Place]) -> Vec<Place> {
-        sink.bytes(&self.headers(places));
+    fn emit(&self, sink: &mut Placing<'_, Added>) {
+        sink.bytes(&self.headers(sink));
         sink.bytes(&self.stub.body);
         sink.align(self.stub.file_alignment);
-        let mut address_end = self.stub.end;
-        let mut found = Vec::new();
-        for section in self.sections {
-            let raw = sink.position();
+        for (number, section) in self.sections.iter().enumerate() {
+            sink.note(Added(number));
             sink.whole(&section.content);
             sink.align(self.stub.file_alignment);
-            let address = align_up(address_end, self.stub.section_alignment);
-            address_end = address.saturating_add(section.memory.max(section.content.size()));
-            found.push(Place { raw, raw_size: sink.position() - raw, address, address_end });
         }
-        found
     }
 
-    fn headers(&self, places: &[Place]) -> Vec<u8> {
+    fn headers(&self, sink: &Placing<'_, Added>) -> Vec<u8> {
         let mut stub = self.stub.clone();
         let total = stub.count + self.sections.len();
         let added = stub.section_headers(total).iter_mut().skip(self.stub.count);
-        for (header, (section, place)) in added.zip(self.sections.iter().zip(places)) {
-            *header = section.header(place);
+        for (number, header) in added.enumerate() {
+            *header = self.section_header(number, sink.place(Added(number)));
         }
-        let initialized: u64 = places.iter().map(|place| place.raw_size).sum();
-        let end = places.last().map_or(stub.end, |last| last.address_end);
-        let (size, alignment) = (stub.headers.len() as u64, stub.section_alignment);
+        let initialized: u64 = self.sections.iter().map(|section| self.size_in_file(section)).sum();
+        let (size, image) = (stub.headers.len() as u64, align_up(self.end, stub.section_alignment));
         let Headers { coff, optional, .. } = stub.pe_headers();
         coff.number_of_sections = u16::try_from(total).expect("a handful of sections").into();
         optional.size_of_initialized_data = word(u64::from(optional.size_of_initialized_data.get()) + initialized);
-        optional.size_of_image = word(align_up(end, alignment));
+        optional.size_of_image = word(image);
         optional.size_of_headers = word(size);
         optional.check_sum = 0.into();
         stub.headers
     }
-}
 
-impl Section {
-    fn header(&self, place: &Place) -> SectionHeader {
+    fn section_header(&self, number: usize, offset: u64) -> SectionHeader {
+        let (section, Range { start, end }) = (self.sections[number], self.addresses[number].clone());
         SectionHeader {
-            name: padded(self.name.as_bytes(), 0),
-            virtual_size: word(place.address_end - place.address),
-            virtual_address: word(place.address),
-            size_of_raw_data: word(place.raw_size),
-            pointer_to_raw_data: word(place.raw),
-            characteristics: self.characteristics().into(),
+            name: padded(section.name.as_bytes(), 0),
+            virtual_size: word(end - start),
+            virtual_address: word(start),
+            size_of_raw_data: word(self.size_in_file(section)),
+            pointer_to_raw_data: word(offset),
+            characteristics: section.characteristics().into(),
             ..FromZeros::new_zeroed()
         }
     }
 
+    fn size_in_file(&self, section: &Section) -> u64 {
+        align_up(section.content.size(), self.stub.file_alignment)
+    }
+}
+
+impl Section {
     /// "Section Flags": code that may be executed, or data; readable both.
     const fn characteristics(&self) -> u32 {
         if self.code { 0x6000_0020 } else { 0x4000_0040 }
@@ -208,6 +210,17 @@ impl Stub {
         table.expect("the headers have room for the table").0
     }
 
+    /// Where sections come to stand in memory, behind those of the stub.
+    fn addresses(&self, sections: &[&Section]) -> Vec<Range<u64>> {
+        let mut end = self.end;
+        let addresses = sections.iter().map(|section| {
+            let start = align_up(end, self.section_alignment);
+            end = start.saturating_add(section.memory.max(section.content.size()));
+            start..end
+        });
+        addresses.collect()
+    }
+
     /// Makes room for more section headers, and moves what stands behind.
     fn insert_headers(&mut self, more: usize) {
         let needed = (self.table + size_of::<SectionHeader>() * (self.count + more)) as u64;
@@ -223,7 +236,7 @@ impl Stub {
     }
 }
 
-/// A 32-bit field; what passes it is refused before it is written, so that a measuring pass may hold anything.
+/// A 32-bit field: everything in an image below 2 GiB fits it.
 fn word(value: u64) -> U32 {
     u32::try_from(value).unwrap_or(u32::MAX).into()
 }
@@ -282,6 +295,17 @@ mod tests {
         map.read_at(&mut file, 0).unwrap();
         assert_eq!((u32_at(&file, 0x58 + 60), u32_at(&file, 0x58 + 240 + 20)), (1024, 1024));
         assert_eq!(&file[1024..1028], b"code");
+    }
+
+    #[test]
+    fn a_stub_whose_headers_end_before_their_last_field_is_refused() {
+        for (size_of_headers, is_sound) in [(0x9b, false), (0x9c, true)] {
+            let mut file = stub(512);
+            let Headers { coff, optional, .. } = Headers::mut_from_prefix(&mut file[0x40..]).unwrap().0;
+            (coff.number_of_sections, coff.size_of_optional_header) = (0.into(), 0.into());
+            (optional.file_alignment, optional.size_of_headers) = (1.into(), size_of_headers.into());
+            assert_eq!(uki(&file, &[]).is_ok(), is_sound, "{size_of_headers:#x}");
+        }
     }
 
     #[test]
