@@ -9,7 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::BLOCK;
 use crate::base::FileKind;
-use crate::extent::Sink;
+use crate::extent::{Label, Places, Sink};
 use crate::tree::{InodeId, Tree};
 
 /// `erofs_dirent`.
@@ -25,6 +25,22 @@ struct Dirent {
 /// Bytes of an entry without its name.
 const ENTRY: u64 = size_of::<Dirent>() as u64;
 const _: () = assert!(ENTRY == 12);
+
+/// The number of an inode: its place among all inodes, in slots.
+#[derive(Clone, Copy)]
+pub(super) struct Nid(pub InodeId);
+
+/// The unit of inode numbers in bytes.
+pub(super) const SLOT: u64 = 32;
+
+impl Label for Nid {
+    type Number = u32;
+    const UNIT: u64 = SLOT;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self.0.index())
+    }
+}
 
 /// A directory's names in the order they are stored.
 pub(super) struct Names<'a> {
@@ -93,8 +109,8 @@ impl Listing {
         (self.starts.len() as u64 - 1) * BLOCK + self.last
     }
 
-    /// Adds one block's entries and names; `nids` tells inode numbers.
-    pub fn emit_block(&self, tree: &Tree, block: usize, nids: &[u32], sink: &mut dyn Sink) {
+    /// Adds one block's entries and names.
+    pub fn emit_block(&self, tree: &Tree, block: usize, nids: &Places<Nid>, sink: &mut dyn Sink) {
         let names = Names::of(tree, self.directory);
         let end = self.starts.get(block + 1).map_or(names.count, |start| *start as usize);
         let places = self.starts[block] as usize..end;
@@ -102,7 +118,7 @@ impl Listing {
         for place in places.clone() {
             let (name, id) = names.at(place);
             let entry = Dirent {
-                nid: u64::from(nids[id.index()]).into(),
+                nid: u64::from(nids.get(Nid(id))).into(),
                 nameoff: u16::try_from(name_at).expect("a name starts within its block").into(),
                 file_type: file_type(tree.inode(id).metadata.kind),
                 reserved: 0,

@@ -7,15 +7,13 @@
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::directory::Listing;
+use super::directory::{Listing, Nid, SLOT};
 use super::{BLOCK, xattr};
 use crate::base::{FileKind, align_up};
-use crate::extent::Sink;
-use crate::format::limits::linux_device;
+use crate::extent::{Label, Places, Sink};
+use crate::format::limits::{ids, linux_device};
 use crate::tree::{InodeId, Tree};
 
-/// The unit of inode numbers in bytes.
-pub(super) const SLOT: u64 = 32;
 /// Size of an inode.
 const SIZE: u64 = size_of::<InodeExtended>() as u64;
 const _: () = assert!(SIZE == 64);
@@ -45,14 +43,25 @@ struct InodeExtended {
     i_reserved2: [u8; 16],
 }
 
+/// The first block of an inode's content.
+#[derive(Clone, Copy)]
+pub(super) struct FirstBlock(pub InodeId);
+
+impl Label for FirstBlock {
+    type Number = u32;
+    const UNIT: u64 = BLOCK;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self.0.index())
+    }
+}
+
 /// What inodes are made of.
 pub(super) struct Inodes {
-    /// Number of each inode: its place in slots.
-    pub nids: Vec<u32>,
-    /// First block of its content.
-    pub blocks: Vec<u32>,
+    pub nids: Places<Nid>,
+    pub blocks: Places<FirstBlock>,
     /// Listings of the directories, ascending.
-    pub listings: Vec<Listing>,
+    listings: Vec<Listing>,
 }
 
 /// Sizes of an inode's parts.
@@ -76,6 +85,13 @@ impl Shape {
 }
 
 impl Inodes {
+    /// The inodes of a tree, whose places are not known.
+    pub fn of(tree: &Tree) -> Self {
+        let directories = ids(tree).filter(|id| tree.inode(*id).is_directory());
+        let listings = directories.map(|id| Listing::new(tree, id)).collect();
+        Self { nids: Places::default(), blocks: Places::default(), listings }
+    }
+
     /// The listing of a directory.
     fn listing(&self, id: InodeId) -> &Listing {
         let place = self.listings.binary_search_by_key(&id, |listing| listing.directory);
@@ -129,7 +145,7 @@ impl Inodes {
         let mode = u16::try_from(metadata.kind.mode_bits() | u32::from(metadata.mode)).expect("modes have 16 bits");
         let union = match metadata.kind {
             FileKind::CharDevice | FileKind::BlockDevice => linux_device(metadata.rdev),
-            _ if shape.blocks() > 0 => self.blocks[id.index()],
+            _ if shape.blocks() > 0 => self.blocks.get(FirstBlock(id)),
             _ if shape.tail > 0 => NO_BLOCK,
             _ => 0,
         };

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::directory::Listing;
-use super::inode::{Inodes, SLOT};
+use super::directory::Nid;
+use super::inode::{FirstBlock, Inodes};
 use super::superblock::{INODES_BLOCK, first_block};
 use super::{BLOCK, NAME, xattr};
 use crate::base::{FileKind, Metadata};
-use crate::extent::{MapBuilder, Measure, PagedLayout, PagedMap, SharedSource, Sink};
+use crate::extent::{MapBuilder, PagedLayout, PagedMap, Places, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
 use crate::format::limits::{Room, check_inodes, ids, path_of};
@@ -30,13 +30,14 @@ pub fn erofs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     check_attributes(&tree)?;
     ROOM.check(&tree)?;
     let contents = Contents::new(tree.clone(), BLOCK, |_| true);
-    let mut plan = Plan::new(tree);
-    plan.place_inodes()?;
-    let blocks = plan.own_blocks();
-    let total = plan.place_contents(&blocks, &contents)?;
+    let mut inodes = Inodes::of(&tree);
+    inodes.nids = place_inodes(&tree, &inodes)?;
+    let blocks = own_blocks(&tree, &inodes);
+    inodes.blocks = place_blocks(&tree, &inodes, &blocks, &contents)?;
+    let total = u32::try_from(inodes.blocks.end() / BLOCK).map_err(|_| too_large())?;
     let mut map = MapBuilder::default();
-    map.bytes(&first_block(plan.tree.inode_count() as u64, total, Metadata::GENERATED_MTIME));
-    let plan = Arc::new(plan);
+    map.bytes(&first_block(tree.inode_count() as u64, total, Metadata::GENERATED_MTIME));
+    let plan = Arc::new(Plan { tree, inodes });
     map.whole(&(Arc::new(PagedMap::new(InodePages(plan.clone()))) as SharedSource));
     map.whole(&(Arc::new(PagedMap::new(OwnBlocks { plan, blocks })) as SharedSource));
     map.whole(&(Arc::new(PagedMap::new(contents)) as SharedSource));
@@ -55,63 +56,54 @@ fn check_attributes(tree: &Tree) -> Result<(), Error> {
 struct Plan {
     tree: Arc<Tree>,
     inodes: Inodes,
-    /// Bytes of all inodes, whole blocks.
-    size: u64,
 }
 
-impl Plan {
-    fn new(tree: Arc<Tree>) -> Self {
-        let directories = ids(&tree).filter(|id| tree.inode(*id).is_directory());
-        let listings = directories.map(|id| Listing::new(&tree, id)).collect();
-        let unplaced = vec![0; tree.inode_count()];
-        Self { inodes: Inodes { nids: unplaced.clone(), blocks: unplaced, listings }, tree, size: 0 }
-    }
-
-    fn place_inodes(&mut self) -> Result<(), Error> {
-        let mut sink = Measure::default();
-        for id in ids(&self.tree) {
-            let shape = self.inodes.shape(&self.tree, id);
-            Inodes::align(&shape, &mut sink);
-            self.inodes.nids[id.index()] = u32::try_from(sink.position() / SLOT).map_err(|_| too_large())?;
-            self.inodes.emit(&self.tree, id, &shape, &mut sink);
+/// Gives inodes their numbers; together they take whole blocks.
+fn place_inodes(tree: &Tree, inodes: &Inodes) -> Result<Places<Nid>, Error> {
+    let nids = Places::measure(0, |sink| {
+        sink.reserve(0, tree.inode_count());
+        for id in ids(tree) {
+            let shape = inodes.shape(tree, id);
+            Inodes::align(&shape, sink);
+            sink.note(Nid(id));
+            inodes.emit(tree, id, &shape, sink);
         }
         sink.align(BLOCK);
-        self.size = sink.position();
-        Ok(())
-    }
-
-    /// The whole blocks of listings and long link targets, in the order of their inodes.
-    fn own_blocks(&self) -> Vec<OwnBlock> {
-        let has_blocks =
-            |id: &InodeId| matches!(self.tree.inode(*id).metadata.kind, FileKind::Directory | FileKind::Symlink);
-        let blocks_of = |id: InodeId| {
-            let blocks = self.inodes.shape(&self.tree, id).blocks();
-            (0..u32::try_from(blocks).expect("listings are in memory")).map(move |block| OwnBlock { id, block })
-        };
-        ids(&self.tree).filter(has_blocks).flat_map(blocks_of).collect()
-    }
-
-    /// Gives everything behind the inodes its blocks; the number of all blocks.
-    fn place_contents(&mut self, own: &[OwnBlock], contents: &Contents) -> Result<u32, Error> {
-        let mut sink = Measure::at(u64::from(INODES_BLOCK) * BLOCK + self.size);
-        for OwnBlock { id, block } in own {
-            if *block == 0 {
-                self.inodes.blocks[id.index()] = block_at(sink.position())?;
-            }
-            self.inodes.emit_block(&self.tree, *id, *block as usize, &mut sink);
-        }
-        for page in 0..contents.pages() {
-            for id in contents.page(page) {
-                self.inodes.blocks[id.index()] = block_at(sink.position())?;
-                contents.emit_file(*id, &mut sink);
-            }
-        }
-        block_at(sink.position())
-    }
+    });
+    nids.checked().ok_or_else(too_large)
 }
 
-fn block_at(position: u64) -> Result<u32, Error> {
-    u32::try_from(position / BLOCK).map_err(|_| too_large())
+/// The whole blocks of listings and long link targets, in the order of their inodes.
+fn own_blocks(tree: &Tree, inodes: &Inodes) -> Vec<OwnBlock> {
+    let has_blocks = |id: &InodeId| matches!(tree.inode(*id).metadata.kind, FileKind::Directory | FileKind::Symlink);
+    let blocks_of = |id: InodeId| {
+        let blocks = inodes.shape(tree, id).blocks();
+        (0..u32::try_from(blocks).expect("listings are in memory")).map(move |block| OwnBlock { id, block })
+    };
+    ids(tree).filter(has_blocks).flat_map(blocks_of).collect()
+}
+
+/// Gives everything behind the inodes its blocks.
+fn place_blocks(
+    tree: &Tree,
+    inodes: &Inodes,
+    own: &[OwnBlock],
+    contents: &Contents,
+) -> Result<Places<FirstBlock>, Error> {
+    let blocks = Places::measure(u64::from(INODES_BLOCK) * BLOCK + inodes.nids.end(), |sink| {
+        sink.reserve(0, tree.inode_count());
+        for OwnBlock { id, block } in own {
+            if *block == 0 {
+                sink.note(FirstBlock(*id));
+            }
+            inodes.emit_block(tree, *id, *block as usize, sink);
+        }
+        for id in (0..contents.pages()).flat_map(|page| contents.page(page)) {
+            sink.note(FirstBlock(*id));
+            contents.emit_file(*id, sink);
+        }
+    });
+    blocks.checked().ok_or_else(too_large)
 }
 
 fn too_large() -> Error {
@@ -127,9 +119,9 @@ impl PagedLayout for InodePages {
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
-        let Plan { tree, inodes, size } = &*self.0;
+        let Plan { tree, inodes } = &*self.0;
         if page + 1 == self.pages() {
-            return sink.pad_to(*size);
+            return sink.pad_to(inodes.nids.end());
         }
         for index in page * PAGE..tree.inode_count().min((page + 1) * PAGE) {
             let id = tree.id(index).expect("the index is below the count");
