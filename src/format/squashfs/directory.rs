@@ -8,7 +8,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::inode::{Inodes, basic_type, number};
 use super::metadata::{block_start, offset_in_block};
-use crate::extent::{PagedLayout, Sink};
+use crate::extent::Sink;
 use crate::tree::{InodeId, Tree};
 
 /// Most names behind one header.
@@ -47,7 +47,7 @@ pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut 
     let mut children = tree.children(directory).map(|(_, id)| id).enumerate().peekable();
     while let Some((first, head)) = children.next() {
         let belongs = |at: usize, id: InodeId| {
-            let same_block = block_start(inodes.places[id.index()]) == block_start(inodes.places[head.index()]);
+            let same_block = block_start(inodes.offset(id)) == block_start(inodes.offset(head));
             same_block && at - first < LONGEST_RUN && i16::try_from(distance(head, id)).is_ok()
         };
         let mut len = 1;
@@ -72,7 +72,7 @@ impl Run {
     pub fn emit(&self, tree: &Tree, inodes: &Inodes, sink: &mut dyn Sink) {
         let mut head = None;
         for (name, id) in tree.children_from(self.directory, self.first as usize).take(self.len as usize) {
-            let place = inodes.places[id.index()];
+            let place = inodes.offset(id);
             let head = *head.get_or_insert_with(|| {
                 let block = u32::try_from(block_start(place)).expect("larger tables are refused");
                 let (count, start_block, inode_number) = ((self.len - 1).into(), block.into(), number(id).into());
@@ -89,21 +89,5 @@ impl Run {
             sink.bytes(entry.as_bytes());
             sink.bytes(name);
         }
-    }
-}
-
-/// All listings, one run a page.
-pub(super) struct Listings {
-    pub plan: std::sync::Arc<super::layout::Plan>,
-    pub runs: Vec<Run>,
-}
-
-impl PagedLayout for Listings {
-    fn pages(&self) -> usize {
-        self.runs.len()
-    }
-
-    fn emit(&self, page: usize, sink: &mut dyn Sink) {
-        self.runs[page].emit(&self.plan.tree, &self.plan.inodes, sink);
     }
 }

@@ -10,17 +10,15 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::metadata::{block_start, offset_in_block};
 use super::owner::Owners;
+use super::superblock::DATA_BLOCK;
 use super::xattr::{NONE, Xattrs};
 use crate::base::FileKind;
-use crate::extent::Sink;
+use crate::extent::{Label, Places, Sink};
 use crate::format::Error;
 use crate::format::limits::{ids, linux_device};
 use crate::format::table::table;
 use crate::tree::{InodeId, Tree};
 
-/// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
-/// a page fault read more.
-pub(super) const DATA_BLOCK: u64 = 128 * 1024;
 /// Stands for no fragment.
 const NO_FRAGMENT: u32 = u32::MAX;
 /// In a block's length: stored as it is.
@@ -76,14 +74,36 @@ pub(super) struct Listing {
     pub size: u64,
 }
 
+/// The first byte of a file's content.
+#[derive(Clone, Copy)]
+pub(super) struct Content(pub InodeId);
+
+impl Label for Content {
+    type Number = u64;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self.0.index())
+    }
+}
+
+/// An inode in the stream of all inodes, which has less than 4 GiB.
+#[derive(Clone, Copy)]
+pub(super) struct Stored(pub InodeId);
+
+impl Label for Stored {
+    type Number = u32;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self.0.index())
+    }
+}
+
 /// What inodes are made of.
 pub(super) struct Inodes {
     pub owners: Owners,
     pub xattrs: Xattrs,
-    /// First byte of each file's content, by inode.
-    pub starts: Vec<u64>,
-    /// Each inode's offset in the stream of all inodes.
-    pub places: Vec<u64>,
+    pub contents: Places<Content>,
+    pub places: Places<Stored>,
     /// The directories, ascending, and their listings.
     pub directories: Vec<InodeId>,
     pub listings: Vec<Listing>,
@@ -95,11 +115,16 @@ impl Inodes {
         Ok(Self {
             owners: Owners::of(tree)?,
             xattrs: Xattrs::of(tree),
-            starts: vec![0; tree.inode_count()],
-            places: vec![0; tree.inode_count()],
+            contents: Places::default(),
+            places: Places::default(),
             listings: vec![Listing::default(); directories.len()],
             directories,
         })
+    }
+
+    /// An inode's offset in the stream of all inodes.
+    pub fn offset(&self, id: InodeId) -> u64 {
+        self.places.get(Stored(id)).into()
     }
 
     /// The number of a directory.
@@ -148,7 +173,7 @@ impl Inodes {
     fn emit_file(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
         let inode = tree.inode(id);
         let file = LregInode {
-            start_block: self.starts[id.index()].into(),
+            start_block: self.contents.get(Content(id)).into(),
             file_size: inode.size.into(),
             sparse: 0.into(),
             nlink: inode.nlink.into(),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::directory::{Listings, Run, runs};
-use super::inode::{DATA_BLOCK, Inodes, Listing, seconds};
-use super::metadata::{MetadataBlocks, emit_indexed, reference};
-use super::superblock::{SIZE, Superblock};
+use super::directory::{Run, runs};
+use super::inode::{Content, Inodes, Listing, Stored, seconds};
+use super::metadata::{MetadataBlocks, emit_blocks, reference};
+use super::superblock::{DATA_BLOCK, Part, SIZE, Superblock};
 use crate::base::Metadata;
-use crate::extent::{MapBuilder, Measure, PagedLayout, PagedMap, SharedSource, Sink};
+use crate::extent::{Measure, PagedLayout, PagedMap, Places, Placing, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
 use crate::format::limits::{Room, check_inodes, ids};
@@ -41,43 +41,44 @@ pub fn squashfs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     let runs = plan.place_listings()?;
     let plan = Arc::new(plan);
     let inodes: SharedSource = Arc::new(PagedMap::new(InodeStream(plan.clone())));
-    let listings: SharedSource = Arc::new(PagedMap::new(Listings { plan: plan.clone(), runs }));
+    let listings: SharedSource = Arc::new(PagedMap::new(ListingStream { plan: plan.clone(), runs }));
     let image = Image {
         contents: Arc::new(PagedMap::new(contents)),
         inodes: Arc::new(MetadataBlocks(inodes)),
         listings: Arc::new(MetadataBlocks(listings)),
         plan,
     };
-    let superblock = image.emit(&Superblock::default(), &mut Measure::default());
-    let mut map = MapBuilder::default();
-    image.emit(&superblock, &mut map);
-    Ok(map.share())
+    Ok(Places::measure(0, |sink| image.emit(sink)).lay_out(|sink| image.emit(sink)))
 }
 
 /// A tree and where its inodes, listings and contents lie.
-pub(super) struct Plan {
-    pub tree: Arc<Tree>,
-    pub inodes: Inodes,
+struct Plan {
+    tree: Arc<Tree>,
+    inodes: Inodes,
 }
 
 impl Plan {
     fn place_contents(&mut self, contents: &Contents) {
-        let mut sink = Measure::at(SIZE as u64);
-        for page in 0..contents.pages() {
-            for id in contents.page(page) {
-                self.inodes.starts[id.index()] = sink.position();
-                contents.emit_file(*id, &mut sink);
+        self.inodes.contents = Places::measure(SIZE as u64, |sink| {
+            sink.reserve(0, self.tree.inode_count());
+            for id in (0..contents.pages()).flat_map(|page| contents.page(page)) {
+                sink.note(Content(*id));
+                contents.emit_file(*id, sink);
             }
-        }
+        });
     }
 
     fn place_inodes(&mut self) -> Result<(), Error> {
-        let mut sink = Measure::default();
-        for id in ids(&self.tree) {
-            self.inodes.places[id.index()] = sink.position();
-            self.inodes.emit(&self.tree, id, &mut sink);
-        }
-        fits(sink.position())
+        let places = Places::measure(0, |sink| {
+            sink.reserve(0, self.tree.inode_count());
+            for id in ids(&self.tree) {
+                sink.note(Stored(id));
+                self.inodes.emit(&self.tree, id, sink);
+            }
+        });
+        fits(places.end())?;
+        self.inodes.places = places;
+        Ok(())
     }
 
     fn place_listings(&mut self) -> Result<Vec<Run>, Error> {
@@ -122,6 +123,22 @@ impl PagedLayout for InodeStream {
     }
 }
 
+/// The stream of all listings, one run a page.
+struct ListingStream {
+    plan: Arc<Plan>,
+    runs: Vec<Run>,
+}
+
+impl PagedLayout for ListingStream {
+    fn pages(&self) -> usize {
+        self.runs.len()
+    }
+
+    fn emit(&self, page: usize, sink: &mut dyn Sink) {
+        self.runs[page].emit(&self.plan.tree, &self.plan.inodes, sink);
+    }
+}
+
 /// The parts of an image.
 struct Image {
     plan: Arc<Plan>,
@@ -131,29 +148,28 @@ struct Image {
 }
 
 impl Image {
-    /// Lays out everything and gives the superblock that names the places.
-    fn emit(&self, superblock: &Superblock, sink: &mut dyn Sink) -> Superblock {
+    fn emit(&self, sink: &mut Placing<'_, Part>) {
         let Plan { tree, inodes } = &*self.plan;
-        sink.bytes(&superblock.encode());
-        sink.whole(&self.contents);
-        let inode_table = sink.position();
-        sink.whole(&self.inodes);
-        let directory_table = sink.position();
-        sink.whole(&self.listings);
-        let id_table = emit_indexed(&inodes.owners.encode(), b"", sink);
-        let xattr_table = (!inodes.xattrs.is_empty()).then(|| inodes.xattrs.emit(sink));
-        let end = sink.position();
-        sink.align(END_ALIGNMENT);
-        Superblock {
+        let superblock = Superblock {
             inodes: u32::try_from(tree.inode_count()).expect("a tree has fewer than 2^32 inodes"),
             mtime: seconds(Metadata::GENERATED_MTIME),
             owners: inodes.owners.count(),
-            root: reference(inodes.places[InodeId::ROOT.index()]),
-            inode_table,
-            directory_table,
-            id_table,
-            xattr_table,
-            end,
+            root: reference(inodes.offset(InodeId::ROOT)),
+            has_xattrs: !inodes.xattrs.is_empty(),
+        };
+        superblock.emit(sink);
+        sink.whole(&self.contents);
+        sink.note(Part::InodeTable);
+        sink.whole(&self.inodes);
+        sink.note(Part::DirectoryTable);
+        sink.whole(&self.listings);
+        let owners = emit_blocks(&inodes.owners.encode(), sink);
+        sink.note(Part::IdTable);
+        sink.bytes(&owners);
+        if superblock.has_xattrs {
+            inodes.xattrs.emit(sink);
         }
+        sink.note(Part::End);
+        sink.align(END_ALIGNMENT);
     }
 }

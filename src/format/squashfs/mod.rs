@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! - The size of an inode follows from its type and size, so a first pass knows where each one lies.
-//! - Inodes and directory listings are made again when they are read; sixteen bytes an inode are kept.
+//! - Inodes and directory listings are made again when they are read; twelve bytes an inode are kept.
 //!
 //! # Format
 //! Squashfs 4.0: the kernel's `fs/squashfs/squashfs_fs.h`. All numbers are little-endian.

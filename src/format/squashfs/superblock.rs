@@ -4,9 +4,13 @@
 //! `squashfs_fs.h`: `squashfs_super_block`.
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{Immutable, IntoBytes, transmute};
+use zerocopy::{Immutable, IntoBytes};
 
-use super::inode::DATA_BLOCK;
+use crate::extent::{Label, Placing, Sink as _};
+
+/// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
+/// a page fault read more.
+pub(super) const DATA_BLOCK: u64 = 128 * 1024;
 
 /// `squashfs_super_block`.
 #[derive(Immutable, IntoBytes)]
@@ -50,24 +54,39 @@ const UNCOMPRESSED_XATTRS: u16 = 0x100;
 const NO_XATTRS: u16 = 0x200;
 const UNCOMPRESSED_IDS: u16 = 0x800;
 
-/// What a superblock says. Places are bytes from the start of the image.
-#[derive(Clone, Copy, Default)]
+/// What the superblock names by its offset in bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    InodeTable,
+    DirectoryTable,
+    IdTable,
+    XattrTable,
+    End,
+}
+
+impl Label for Part {
+    type Number = u64;
+
+    fn slot(self) -> (usize, usize) {
+        (0, self as usize)
+    }
+}
+
+/// What a superblock says apart from that.
 pub(super) struct Superblock {
     pub inodes: u32,
     pub mtime: u32,
     pub owners: u16,
+    /// Reference of the root's inode.
     pub root: u64,
-    pub inode_table: u64,
-    pub directory_table: u64,
-    pub id_table: u64,
-    pub xattr_table: Option<u64>,
-    pub end: u64,
+    pub has_xattrs: bool,
 }
 
 impl Superblock {
-    pub fn encode(&self) -> [u8; SIZE] {
-        let flags = FLAGS | if self.xattr_table.is_some() { UNCOMPRESSED_XATTRS } else { NO_XATTRS };
-        transmute!(SuperBlock {
+    /// Adds the superblock.
+    pub fn emit(&self, sink: &mut Placing<'_, Part>) {
+        let flags = FLAGS | if self.has_xattrs { UNCOMPRESSED_XATTRS } else { NO_XATTRS };
+        let superblock = SuperBlock {
             s_magic: *b"hsqs",
             inodes: self.inodes.into(),
             mkfs_time: self.mtime.into(),
@@ -81,13 +100,14 @@ impl Superblock {
             s_major: 4.into(),
             s_minor: 0.into(),
             root_inode: self.root.into(),
-            bytes_used: self.end.into(),
-            id_table_start: self.id_table.into(),
-            xattr_id_table_start: self.xattr_table.unwrap_or(NO_TABLE).into(),
-            inode_table_start: self.inode_table.into(),
-            directory_table_start: self.directory_table.into(),
+            bytes_used: sink.place(Part::End).into(),
+            id_table_start: sink.place(Part::IdTable).into(),
+            xattr_id_table_start: if self.has_xattrs { sink.place(Part::XattrTable) } else { NO_TABLE }.into(),
+            inode_table_start: sink.place(Part::InodeTable).into(),
+            directory_table_start: sink.place(Part::DirectoryTable).into(),
             fragment_table_start: NO_TABLE.into(),
             lookup_table_start: NO_TABLE.into(),
-        })
+        };
+        sink.bytes(superblock.as_bytes());
     }
 }

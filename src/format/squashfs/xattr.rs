@@ -10,9 +10,10 @@ use std::sync::Arc;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::metadata::{MetadataBlocks, emit_indexed, reference};
+use super::metadata::{MetadataBlocks, emit_blocks, reference};
+use super::superblock::Part;
 use crate::base::Xattr;
-use crate::extent::{Bytes, SharedSource, Sink};
+use crate::extent::{Bytes, Placing, SharedSource, Sink as _};
 use crate::format::limits::ids;
 use crate::tree::{InodeId, Tree};
 
@@ -99,8 +100,8 @@ impl Xattrs {
         self.sets.is_empty()
     }
 
-    /// Adds the pairs and the table; gives the table's place.
-    pub fn emit(&self, sink: &mut dyn Sink) -> u64 {
+    /// Adds the pairs and the table.
+    pub fn emit(&self, sink: &mut Placing<'_, Part>) {
         let pairs = sink.position();
         sink.whole(&self.pairs);
         let id =
@@ -108,7 +109,10 @@ impl Xattrs {
         let ids: Vec<XattrId> = self.sets.iter().map(id).collect();
         let count = u32::try_from(ids.len()).expect("there are no more sets than inodes");
         let head = XattrIdTable { xattr_table_start: pairs.into(), xattr_ids: count.into(), unused: 0.into() };
-        emit_indexed(ids.as_bytes(), head.as_bytes(), sink)
+        let blocks = emit_blocks(ids.as_bytes(), sink);
+        sink.note(Part::XattrTable);
+        sink.bytes(head.as_bytes());
+        sink.bytes(&blocks);
     }
 }
 
