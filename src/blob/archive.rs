@@ -17,8 +17,8 @@ use std::os::unix::fs::FileExt as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::layout::{Entries, INDEX, MARK, MAX_INDEX, NAME_ANNOTATIONS, mark_flaw, named};
-use super::{Descriptor, Named};
+use super::Descriptor;
+use super::documents::{Entries, INDEX, MARK, MAX_INDEX, NAME_ANNOTATIONS, Named, entries, mark_flaw, named};
 use crate::base::{Digest, printable};
 
 /// Most members of an archive: each is a file of an image layout, of which images have some dozens.
@@ -120,7 +120,7 @@ impl Archive {
     fn take_layout(&mut self, members: &Members) -> Result<(), String> {
         let index = self.text(members, INDEX, MAX_INDEX)?.ok_or_else(|| format!("it has no member `{INDEX}`"))?;
         let index: Entries = serde_json::from_slice(&index).map_err(|error| format!("`{INDEX}`: {error}"))?;
-        self.entries = index.manifests.unwrap_or_default().0.into_iter().map(named).collect();
+        self.entries = entries(index);
         for (name, member) in members {
             let digest = name.strip_prefix("blobs/sha256/").and_then(|hex| format!("sha256:{hex}").parse().ok());
             if let (Some(digest), Ok(member)) = (digest, member) {

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use super::layout::{INDEX, MARK, check_mark};
+use super::documents::{INDEX, MARK};
+use super::layout::check_mark;
 use super::refs::{cached_index, write_index};
 use super::regular::{Unusable, name_of, unless_read_only};
 use super::write::{TEMPORARY, Temporary, sweep};

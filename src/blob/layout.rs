@@ -6,33 +6,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::Error;
 use super::archive::{Archive, Member};
+use super::documents::{INDEX, MARK, MAX_INDEX, Named, entries, mark_flaw};
 use super::regular::{self, Opened, Unusable};
-use super::{Descriptor, Descriptors, Error};
 use crate::base::Digest;
 
-/// Annotations of `index.json` that hold a reference; containerd's comes first since it is always a full one.
-pub(super) const NAME_ANNOTATIONS: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-
-/// Longest `index.json` lkit reads, in bytes: some ten thousand images.
-pub(super) const MAX_INDEX: u64 = 8 << 20;
 /// Longest `oci-layout` lkit reads, in bytes: what is written there is a line.
 const MAX_MARK: u64 = 64 << 10;
-
-/// The file that makes a folder an OCI image layout.
-pub(super) const MARK: &str = "oci-layout";
-/// The file that names blobs.
-pub(super) const INDEX: &str = "index.json";
-
-/// What is read of an `index.json`.
-#[derive(Deserialize)]
-pub(super) struct Entries {
-    pub(super) manifests: Option<Descriptors>,
-}
 
 /// A folder with `oci-layout`, `index.json` and `blobs`, or an archive of images.
 #[derive(Debug)]
@@ -49,15 +32,6 @@ pub(super) struct BlobBytes {
     pub(super) start: u64,
     /// How many there are.
     pub(super) size: u64,
-}
-
-/// An entry of `index.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// Its name annotations, as they are written.
-    pub names: Vec<String>,
-    /// What it names: an image index or a manifest.
-    pub descriptor: Descriptor,
 }
 
 impl Layout {
@@ -95,8 +69,7 @@ impl Layout {
         if let Some(archive) = &self.archive {
             return Ok(archive.entries().to_vec());
         }
-        let index: Entries = self.index()?;
-        Ok(index.manifests.unwrap_or_default().0.into_iter().map(named).collect())
+        self.index().map(entries)
     }
 
     /// `index.json` as it is.
@@ -153,24 +126,4 @@ impl Unusable {
 pub(super) fn check_mark(dir: &Path) -> Result<(), Unusable> {
     let text = regular::read(&dir.join(MARK), MAX_MARK)?;
     mark_flaw(&text).map_or(Ok(()), |flaw| Err(Unusable::Flaw(flaw)))
-}
-
-/// What is wrong with the content of an `oci-layout`.
-pub(super) fn mark_flaw(text: &[u8]) -> Option<String> {
-    match serde_json::from_slice::<Value>(text) {
-        Ok(mark) if mark["imageLayoutVersion"].as_str().is_some_and(|version| version.starts_with("1.")) => None,
-        Ok(_) => Some("it does not say version 1".to_owned()),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
-/// The names of an entry of `index.json`.
-pub(super) fn names(entry: &Value) -> impl Iterator<Item = &str> {
-    NAME_ANNOTATIONS.iter().filter_map(|key| entry["annotations"][*key].as_str())
-}
-
-/// What an entry of `index.json` names.
-pub(super) fn named(descriptor: Descriptor) -> Named {
-    let names = NAME_ANNOTATIONS.iter().filter_map(|key| descriptor.annotation(key)).map(str::to_owned).collect();
-    Named { names, descriptor }
 }

@@ -20,6 +20,7 @@
 
 mod archive;
 mod descriptor;
+mod documents;
 mod error;
 mod evict;
 mod fetch;
@@ -34,10 +35,11 @@ mod store;
 mod write;
 
 pub use descriptor::{Descriptor, DescriptorPlatform, Descriptors};
+pub use documents::Named;
 pub use error::{Cause, Error};
 pub use evict::Cleaned;
 pub use fetch::Fetch;
-pub use layout::{Layout, Named};
+pub use layout::Layout;
 pub use lock::Guard;
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};

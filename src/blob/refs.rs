@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::layout::{MAX_INDEX, NAME_ANNOTATIONS, named, names};
+use super::documents::{MAX_INDEX, NAME_ANNOTATIONS, named, names};
 use super::regular::{self, Unusable};
 use super::write::{TEMPORARY, Temporary};
 use super::{Descriptor, Error, Layout, Named, Store};
