@@ -21,6 +21,9 @@
 mod boot_catalog;
 mod hierarchy;
 mod name;
+mod outline;
+mod pages;
+mod places;
 mod plan;
 mod record;
 mod rock_ridge;
@@ -32,7 +35,8 @@ use super::Error;
 use crate::base::{MIB, Metadata, align_up};
 use crate::extent::{MapBuilder, PagedMap, SharedSource, Sink};
 use crate::tree::{InodeId, Tree};
-use plan::Plan;
+use outline::Outline;
+use plan::{Placed, Plan};
 
 /// A logical block in bytes.
 const BLOCK: u64 = 2048;
@@ -99,12 +103,12 @@ impl Iso {
     /// # Errors
     /// When the content leaves the 8 TiB that block numbers reach.
     pub fn new(tree: Arc<Tree>, options: IsoOptions) -> Result<Self, Error> {
-        let mut plan = Plan::new(tree, &options)?;
-        let end = SYSTEM_AREA + plan.place()?;
+        let placed = Placed::new(Outline::new(tree, &options)?)?;
+        let end = placed.end();
         let partition_size = options.partition.as_ref().map_or(0, |partition| partition.size());
         let partition_offset = if partition_size > 0 { align_up(end, MIB) } else { end };
         let size = align_up(partition_offset + partition_size + READ_AHEAD + options.tail, BLOCK);
-        plan.set_end(partition_offset, size)?;
+        let plan = placed.ending(partition_offset, size)?;
         Ok(Self { plan, options, partition_offset, size })
     }
 

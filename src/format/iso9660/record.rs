@@ -108,6 +108,11 @@ pub(super) enum ByteOrder {
     Big,
 }
 
+/// "Path Table Record", section 9.4, in bytes: eight, the name, and one more when it is odd.
+pub(super) const fn path_record_len(name: usize) -> usize {
+    8 + name.next_multiple_of(2)
+}
+
 /// A path table record; `parent` counts from 1.
 pub(super) fn path_record(name: &[u8], block: u32, parent: u16, order: ByteOrder) -> Vec<u8> {
     let (block, parent) = match order {
@@ -118,7 +123,7 @@ pub(super) fn path_record(name: &[u8], block: u32, parent: u16, order: ByteOrder
     record.extend(block);
     record.extend(parent);
     record.extend(name);
-    record.resize(record.len().next_multiple_of(2), 0);
+    record.resize(path_record_len(name.len()), 0);
     record
 }
 
