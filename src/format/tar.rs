@@ -234,7 +234,7 @@ mod tests {
         let mut tree = TreeBuilder::new();
         let metadata = Metadata { uid: 3_000_000, mtime: -5, ..Metadata::file() };
         let id = tree.insert(long.as_bytes(), Node::Generated(metadata, b"text")).unwrap();
-        tree.attributes(id, [Xattr { name: (*b"user.x").into(), value: (*b"\0y").into() }].into_iter().collect());
+        tree.set_xattrs(id, [Xattr { name: (*b"user.x").into(), value: (*b"\0y").into() }].into_iter().collect());
         tree.hard_link(b"z", long.as_bytes()).unwrap();
         tree.insert(b"l", Node::Symlink(Metadata::symlink(), long.as_bytes())).unwrap();
         let bytes = read(&tar(Vec::new(), Arc::new(tree.finish())).unwrap());

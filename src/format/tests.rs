@@ -73,7 +73,7 @@ fn sample(largest: u64) -> Arc<Tree> {
     let id = file("attributes", 77, 4096, Metadata::file());
     let xattr = |name: &str, len| Xattr { name: name.as_bytes().into(), value: vec![7; len].into() };
     let set = [xattr("security.capability", 20), xattr("user.a", 3000), xattr("trusted.b", 0)];
-    tree.attributes(id, set.into_iter().collect());
+    tree.set_xattrs(id, set.into_iter().collect());
     let large = Content::whole(Arc::new(Zeros(largest)));
     tree.insert(b"large", Node::File(Metadata::file(), large)).unwrap();
     tree.insert(b"empty", Node::Generated(Metadata::file(), b"")).unwrap();

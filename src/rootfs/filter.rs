@@ -38,8 +38,8 @@ pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Resu
         match tree.lookup_directory(path) {
             // Perhaps through a link, which stays: the image may have its files there.
             Some(directory) => {
-                *tree.inode_mut(directory) = Metadata::directory();
-                tree.attributes(directory, Xattrs::default());
+                *tree.metadata_mut(directory) = Metadata::directory();
+                tree.set_xattrs(directory, Xattrs::default());
             }
             None => {
                 tree.insert(path, Node::Plain(Metadata::directory()))?;
@@ -53,7 +53,7 @@ pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Resu
     };
     tree.insert(b"etc/resolv.conf", resolv_conf)?;
     match tree.lookup(b"etc/mtab") {
-        Some(mtab) => tree.inode_mut(mtab).mtime = Metadata::GENERATED_MTIME,
+        Some(mtab) => tree.metadata_mut(mtab).mtime = Metadata::GENERATED_MTIME,
         None => {
             tree.insert(b"etc/mtab", Node::Symlink(Metadata::symlink(), b"/proc/mounts"))?;
         }
@@ -65,7 +65,7 @@ pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Resu
 fn exclude(tree: &mut TreeBuilder, path: &[u8]) {
     let Some(id) = tree.lookup(path) else { return };
     if tree.children(id).next().is_some() {
-        *tree.inode_mut(id) = Metadata::directory();
+        *tree.metadata_mut(id) = Metadata::directory();
     } else {
         tree.remove(path);
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_link_in_place_of_a_directory_stays_when_it_leads_to_one() {
         let mut tree = sample::tree(&["usr/etc/a=1", "etc->usr/etc", "dev->gone", "sys->/etc/a"]);
-        tree.inode_mut(tree.lookup(b"usr/etc").unwrap()).mode = 0o700;
+        tree.metadata_mut(tree.lookup(b"usr/etc").unwrap()).mode = 0o700;
         let tree = filtered(Arc::new(sample::image("q.io/a", tree)), ResolvConf::Linked).unwrap();
         assert_eq!(tree.inode(tree.lookup(b"usr/etc").unwrap()).metadata, Metadata::directory());
         assert_eq!(

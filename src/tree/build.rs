@@ -1,14 +1,12 @@
-//! A tree that is still being put together: inodes, names, and one hash table over all directories.
+//! A tree that is still being put together.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
-use super::resolve::Walked;
+use super::names::Names;
+use super::resolve::LastPath;
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattrs};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -26,34 +24,11 @@ pub enum Node<'a> {
     Symlink(Metadata, &'a [u8]),
 }
 
-/// A name in a directory. Siblings form a list, the latest first.
-#[derive(Clone, Copy)]
-pub(super) struct Name {
-    pub parent: InodeId,
-    pub inode: InodeId,
-    /// The layer that named it last.
-    pub layer: u32,
-    start: u32,
-    len: u16,
-    previous: u32,
-    pub next: u32,
-    /// Of parent and text; meaningless in a directory that is not in the table.
-    hash: u32,
-}
-
 /// A tree under construction.
 #[derive(Clone)]
 pub struct TreeBuilder {
     pub(super) inodes: Vec<Inode>,
-    pub(super) names: Vec<Name>,
-    /// Names of entries and targets of symbolic links.
-    pub(super) text: Vec<u8>,
-    table: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// How the names of each directory are found, by inode.
-    found_by: Vec<FoundBy>,
-    /// First name of each directory, by inode; `NONE` elsewhere.
-    pub(super) first: Vec<u32>,
+    pub(super) names: Names,
     /// The directory above each directory, by inode.
     pub(super) parents: Vec<InodeId>,
     /// Number 0 stands for `generated`.
@@ -72,19 +47,7 @@ pub struct TreeBuilder {
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
     /// Where the path that was resolved last led.
-    pub(super) walked: Walked,
-}
-
-/// How a name is found in its directory. Most directories never get into the table: archives mostly list them in order,
-/// and in what was grafted nothing is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FoundBy {
-    /// Names came in ascending order, so one above the last is new.
-    Order,
-    /// One after the other.
-    Search,
-    /// The table.
-    Table,
+    pub(super) last_path: LastPath,
 }
 
 /// Source number of the builder's own bytes.
@@ -102,12 +65,7 @@ impl TreeBuilder {
         let generated: SharedSource = Arc::new(Bytes(Box::default()));
         let mut tree = Self {
             inodes: Vec::new(),
-            names: Vec::new(),
-            text: Vec::new(),
-            table: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            found_by: Vec::new(),
-            first: Vec::new(),
+            names: Names::default(),
             parents: Vec::new(),
             sources: vec![generated],
             generated: Vec::new(),
@@ -117,7 +75,7 @@ impl TreeBuilder {
             pruned: HashSet::new(),
             unnamed_left: usize::MAX,
             names_root: false,
-            walked: Walked::default(),
+            last_path: LastPath::default(),
         };
         tree.push_inode(Inode::new(Metadata::directory()), InodeId::ROOT).expect("the first inode has a number");
         tree
@@ -151,11 +109,11 @@ impl TreeBuilder {
     /// Puts an inode that has no name yet into the directory `parent`.
     pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], inode: Inode) -> Result<InodeId, Error> {
         if inode.is_directory()
-            && let Some(old) = self.name_to_replace(parent, name)
+            && let Some(old) = self.names.find_to_replace(parent, name)
         {
-            let there = self.names[old as usize].inode;
+            let there = self.names[old].inode;
             if self.inodes[there.index()].is_directory() {
-                self.names[old as usize].layer = self.layer;
+                self.names[old].layer = self.layer;
                 self.inodes[there.index()].metadata = inode.metadata;
                 self.inodes[there.index()].xattrs = NONE;
                 return Ok(there);
@@ -182,12 +140,12 @@ impl TreeBuilder {
     }
 
     /// Changes the metadata at an inode; its kind must stay.
-    pub fn inode_mut(&mut self, id: InodeId) -> &mut Metadata {
+    pub fn metadata_mut(&mut self, id: InodeId) -> &mut Metadata {
         &mut self.inodes[id.index()].metadata
     }
 
     /// Gives an inode these attributes, replacing those it had.
-    pub fn attributes(&mut self, id: InodeId, xattrs: Xattrs) {
+    pub fn set_xattrs(&mut self, id: InodeId, xattrs: Xattrs) {
         self.inodes[id.index()].xattrs = self.set_number(xattrs);
     }
 
@@ -223,7 +181,7 @@ impl TreeBuilder {
         if inode.metadata.kind != FileKind::Symlink {
             return &[];
         }
-        slice(&self.text, inode.offset, inode.size)
+        slice(&self.names.text, inode.offset, inode.size)
     }
 
     /// The content of a regular file; `None` for anything else.
@@ -245,176 +203,56 @@ impl TreeBuilder {
 
     /// Names in a directory, the latest first.
     pub fn children(&self, dir: InodeId) -> impl Iterator<Item = (&[u8], InodeId)> + '_ {
-        self.names_in(dir).map(|number| {
-            let name = &self.names[number as usize];
-            (self.name_text(name), name.inode)
+        self.names.in_directory(dir).map(|number| {
+            let name = &self.names[number];
+            (self.names.text_of(name), name.inode)
         })
-    }
-
-    pub(super) fn names_in(&self, dir: InodeId) -> impl Iterator<Item = u32> + '_ {
-        let first = Some(self.first[dir.index()]).filter(|n| *n != NONE);
-        std::iter::successors(first, |n| Some(self.names[*n as usize].next).filter(|n| *n != NONE))
-    }
-
-    pub(super) fn name_text(&self, name: &Name) -> &[u8] {
-        &self.text[name.start as usize..name.start as usize + usize::from(name.len)]
-    }
-
-    /// The name's place in the text of its tree.
-    pub(super) fn name_range(&self, name: &Name) -> (u32, u16) {
-        (name.start, name.len)
-    }
-
-    /// Number of the name in a directory.
-    pub(super) fn name_in(&self, dir: InodeId, name: &[u8]) -> Option<u32> {
-        if self.found_by[dir.index()] != FoundBy::Table {
-            return self.names_in(dir).find(|number| self.name_text(&self.names[*number as usize]) == name);
-        }
-        let hash = self.hash(dir, name);
-        let is_it = |number: &u32| {
-            let entry = &self.names[*number as usize];
-            entry.hash == hash && entry.parent == dir && self.name_text(entry) == name
-        };
-        self.table.find(spread(hash), is_it).copied()
-    }
-
-    /// Number of the name in a directory that is about to get it.
-    fn name_to_replace(&mut self, dir: InodeId, name: &[u8]) -> Option<u32> {
-        let last = self.first[dir.index()];
-        let is_above = || last == NONE || self.name_text(&self.names[last as usize]) < name;
-        if self.found_by[dir.index()] == FoundBy::Order && is_above() {
-            return None;
-        }
-        self.look_into(dir);
-        self.name_in(dir, name)
-    }
-
-    /// Whether finding this name in a directory means to look at all others.
-    pub(super) fn is_far(&self, dir: InodeId, name: &[u8]) -> bool {
-        let last = self.first[dir.index()];
-        let is_last = || last == NONE || self.name_text(&self.names[last as usize]) == name;
-        self.found_by[dir.index()] != FoundBy::Table && !is_last()
-    }
-
-    /// Takes the names of a directory into the table, where they are not yet.
-    pub(super) fn look_into(&mut self, dir: InodeId) {
-        if std::mem::replace(&mut self.found_by[dir.index()], FoundBy::Table) == FoundBy::Table {
-            return;
-        }
-        let mut at = self.first[dir.index()];
-        while at != NONE {
-            let hash = self.hash(dir, self.name_text(&self.names[at as usize]));
-            self.names[at as usize].hash = hash;
-            self.put_in_table(at);
-            at = self.names[at as usize].next;
-        }
-    }
-
-    /// Takes the names of a directory out of the table.
-    pub(super) fn take_from_table(&mut self, dir: InodeId) {
-        if std::mem::replace(&mut self.found_by[dir.index()], FoundBy::Search) != FoundBy::Table {
-            return;
-        }
-        let mut at = self.first[dir.index()];
-        while at != NONE {
-            self.drop_from_table(at);
-            at = self.names[at as usize].next;
-        }
-    }
-
-    fn drop_from_table(&mut self, number: u32) {
-        let hash = spread(self.names[number as usize].hash);
-        if let Ok(slot) = self.table.find_entry(hash, |other| *other == number) {
-            slot.remove();
-        }
-    }
-
-    fn put_in_table(&mut self, number: u32) {
-        let names = &self.names;
-        let hash = |number: &u32| spread(names[*number as usize].hash);
-        self.table.insert_unique(hash(&number), number, hash);
-    }
-
-    fn hash(&self, dir: InodeId, name: &[u8]) -> u32 {
-        // The upper half is as good as the lower one.
-        (self.hasher.hash_one((dir, name)) >> 32) as u32
     }
 
     /// Gives `inode` a name, in place of what had it.
     pub(super) fn link(&mut self, parent: InodeId, name: &[u8], inode: InodeId) -> Result<(), Error> {
-        if let Some(old) = self.name_to_replace(parent, name) {
+        if let Some(old) = self.names.find_to_replace(parent, name) {
             self.unlink(old);
         }
-        let len = u16::try_from(name.len()).ok().filter(|len| *len <= 255 && !name.contains(&0));
-        let len = len.ok_or_else(|| Error::BadName(shown(name)))?;
-        let start = u32::try_from(self.text.len()).map_err(|_| Error::TooLarge)?;
-        self.text.extend_from_slice(name);
-        let number = self.append(parent, (start, len), inode)?;
-        if self.found_by[parent.index()] == FoundBy::Table {
-            self.names[number as usize].hash = self.hash(parent, name);
-            self.put_in_table(number);
-        }
+        self.names.add(parent, name, inode, self.layer)?;
+        self.inodes[inode.index()].nlink += 1;
         Ok(())
     }
 
     /// Gives `inode` a name that stands in the text already, in a directory that has none of it. The table does not
     /// learn of it.
-    pub(super) fn append(&mut self, parent: InodeId, text: (u32, u16), inode: InodeId) -> Result<u32, Error> {
-        let number = u32::try_from(self.names.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
-        let next = std::mem::replace(&mut self.first[parent.index()], number);
-        if next != NONE {
-            self.names[next as usize].previous = number;
-        }
-        let (start, len) = text;
-        self.names.push(Name { parent, inode, layer: self.layer, start, len, previous: NONE, next, hash: 0 });
+    pub(super) fn append(&mut self, parent: InodeId, text: (u32, u16), inode: InodeId) -> Result<(), Error> {
+        self.names.append(parent, text, inode, self.layer)?;
         self.inodes[inode.index()].nlink += 1;
-        Ok(number)
+        Ok(())
     }
 
     /// Makes room for so many further names and inodes at once.
     pub(super) fn reserve(&mut self, names: usize) {
         self.inodes.reserve(names);
-        self.names.reserve(names);
-        self.first.reserve(names);
         self.parents.reserve(names);
-        self.found_by.reserve(names);
-    }
-
-    /// Keeps a directory that has no names yet out of the table.
-    pub(super) fn keep_out_of_table(&mut self, dir: InodeId) {
-        debug_assert!(self.first[dir.index()] == NONE, "names in the table would be forgotten");
-        self.found_by[dir.index()] = FoundBy::Search;
+        self.names.reserve(names);
     }
 
     /// Takes a name away, and with a directory all that is below it.
     pub(super) fn unlink(&mut self, number: u32) {
         let mut doomed = vec![number];
         while let Some(number) = doomed.pop() {
-            let inode = self.names[number as usize].inode;
+            let inode = self.names[number].inode;
             if self.inodes[inode.index()].is_directory() {
-                doomed.extend(self.names_in(inode));
+                doomed.extend(self.names.in_directory(inode));
             }
             self.detach(number);
         }
     }
 
     pub(super) fn detach(&mut self, number: u32) {
-        let name = self.names[number as usize];
-        match name.previous {
-            NONE => self.first[name.parent.index()] = name.next,
-            previous => self.names[previous as usize].next = name.next,
-        }
-        if name.next != NONE {
-            self.names[name.next as usize].previous = name.previous;
-        }
-        if self.found_by[name.parent.index()] == FoundBy::Table {
-            self.drop_from_table(number);
-        }
-        let inode = &mut self.inodes[name.inode.index()];
+        self.names.remove(number);
+        let inode = &mut self.inodes[self.names[number].inode.index()];
         inode.nlink -= 1;
         if matches!(inode.metadata.kind, FileKind::Directory | FileKind::Symlink) {
             // A path may have led through it.
-            self.walked = Walked::default();
+            self.last_path = LastPath::default();
         }
     }
 
@@ -432,8 +270,8 @@ impl TreeBuilder {
                 Inode { size: bytes.len() as u64, source: GENERATED, offset, ..Inode::new(metadata) }
             }
             Node::Symlink(metadata, target) => {
-                let offset = self.text.len() as u64;
-                self.text.extend_from_slice(target);
+                let offset = self.names.text.len() as u64;
+                self.names.text.extend_from_slice(target);
                 Inode { size: target.len() as u64, offset, ..Inode::new(metadata) }
             }
         })
@@ -457,9 +295,8 @@ impl TreeBuilder {
     pub(super) fn push_inode(&mut self, inode: Inode, parent: InodeId) -> Result<InodeId, Error> {
         let number = u32::try_from(self.inodes.len()).ok().filter(|n| *n != NONE).ok_or(Error::TooLarge)?;
         self.inodes.push(inode);
-        self.found_by.push(FoundBy::Order);
-        self.first.push(NONE);
         self.parents.push(parent);
+        self.names.push_inode();
         Ok(InodeId(number))
     }
 }
@@ -475,11 +312,6 @@ impl Content {
         }
         Ok(Arc::new(Slice::new(self.source.clone(), self.offset, self.size)?))
     }
-}
-
-/// A hash as the table takes it, which looks at the bits of both ends.
-const fn spread(hash: u32) -> u64 {
-    (hash as u64) << 32 | hash as u64
 }
 
 /// A part of an arena; ranges come from the builder itself.

@@ -54,7 +54,7 @@ impl TreeBuilder {
         rearrange(&mut tree.inodes, new);
         tree.inodes.truncate(tree.named_by.len());
         tree.inodes.shrink_to_fit();
-        tree.text = self.text;
+        tree.text = self.names.text;
         tree.xattrs = self.xattrs;
         tree.sources = self.sources;
         tree.sources[GENERATED as usize] = Arc::new(Bytes(self.generated.into_boxed_slice()));
@@ -68,14 +68,12 @@ impl TreeBuilder {
         new: &mut [u32],
         todo: &mut std::collections::VecDeque<InodeId>,
     ) {
-        let mut names: Vec<u32> = self.names_in(dir).collect();
-        names.sort_unstable_by(|a, b| {
-            self.name_text(&self.names[*a as usize]).cmp(self.name_text(&self.names[*b as usize]))
-        });
+        let mut names: Vec<u32> = self.names.in_directory(dir).collect();
+        names.sort_unstable_by(|a, b| self.names.text_of(&self.names[*a]).cmp(self.names.text_of(&self.names[*b])));
         let first = tree.entries.len();
         let here = InodeId(new[dir.index()]);
         for number in &names {
-            let name = self.names[*number as usize];
+            let name = self.names[*number];
             let slot = &mut new[name.inode.index()];
             if *slot == NONE {
                 *slot = number_of(tree.named_by.len());
@@ -87,7 +85,7 @@ impl TreeBuilder {
                 self.inodes[dir.index()].nlink += 1;
                 todo.push_back(name.inode);
             }
-            let (start, len) = self.name_range(&name);
+            let (start, len) = name.range();
             tree.entries.push(Entry { parent: here, inode: InodeId(*slot), start, len });
         }
         self.inodes[dir.index()].source = number_of(first);

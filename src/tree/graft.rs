@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::build::GENERATED;
 use super::inode::NONE;
-use super::resolve::Walked;
+use super::resolve::LastPath;
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
 use crate::base::{FileKind, Metadata};
 use crate::extent::SharedSource;
@@ -21,7 +21,7 @@ impl TreeBuilder {
     pub fn graft(&mut self, prefix: &[u8], image: Self) -> Result<(), Error> {
         let top = self.directory(prefix)?;
         // The smaller is copied into the larger, so many grafts take no longer than a few.
-        if top != InodeId::ROOT && self.first[top.index()] == NONE && image.names.len() > self.names.len() {
+        if top != InodeId::ROOT && self.names.is_empty(top) && image.names.len() > self.names.len() {
             return self.surround(top, image);
         }
         let base = self.adopt(&image)?;
@@ -60,12 +60,12 @@ impl TreeBuilder {
         while let Some(dir) = todo.pop() {
             let here = InodeId(new[dir.index()]);
             // Names in a directory differ, so one that has none yet needs no look at what they would replace.
-            let is_fresh = self.first[here.index()] == NONE;
+            let is_fresh = self.names.is_empty(here);
             if is_fresh {
-                self.keep_out_of_table(here);
+                self.names.keep_out_of_table(here);
             }
-            for number in image.names_in(dir) {
-                let name = &image.names[number as usize];
+            for number in image.names.in_directory(dir) {
+                let name = &image.names[number];
                 let inode = &image.inodes[name.inode.index()];
                 let slot = &mut new[name.inode.index()];
                 if inode.is_directory() {
@@ -73,7 +73,7 @@ impl TreeBuilder {
                 }
                 if inode.is_directory() && !is_fresh {
                     // One that is there keeps its entries.
-                    let id = self.insert_at(here, image.name_text(name), Inode::new(inode.metadata))?;
+                    let id = self.insert_at(here, image.names.text_of(name), Inode::new(inode.metadata))?;
                     self.inodes[id.index()].xattrs = base.attributes(inode);
                     *slot = id.0;
                     continue;
@@ -82,9 +82,9 @@ impl TreeBuilder {
                     *slot = self.push_inode(base.inode(inode), here)?.0;
                 }
                 if is_fresh {
-                    self.append(here, base.text(image.name_range(name)), InodeId(*slot))?;
+                    self.append(here, base.text(name.range()), InodeId(*slot))?;
                 } else {
-                    self.link(here, image.name_text(name), InodeId(*slot))?;
+                    self.link(here, image.names.text_of(name), InodeId(*slot))?;
                 }
             }
         }
@@ -93,19 +93,17 @@ impl TreeBuilder {
 
     /// Gives what is in the root to a directory that has no name yet; the root is left empty.
     fn lower_root(&mut self) -> Result<InodeId, Error> {
-        let names: Vec<u32> = self.names_in(InodeId::ROOT).collect();
-        self.take_from_table(InodeId::ROOT);
+        self.names.take_from_table(InodeId::ROOT);
         let below = self.push_inode(self.inodes[0], InodeId::ROOT)?;
-        self.keep_out_of_table(below);
-        self.first.swap(0, below.index());
-        for number in names {
-            let name = &mut self.names[number as usize];
-            name.parent = below;
-            if self.inodes[name.inode.index()].is_directory() {
-                self.parents[name.inode.index()] = below;
+        self.names.keep_out_of_table(below);
+        self.names.move_all(InodeId::ROOT, below);
+        for number in self.names.in_directory(below) {
+            let inode = self.names[number].inode.index();
+            if self.inodes[inode].is_directory() {
+                self.parents[inode] = below;
             }
         }
-        self.walked = Walked::default();
+        self.last_path = LastPath::default();
         Ok(below)
     }
 
@@ -150,7 +148,7 @@ impl TreeBuilder {
     /// When a parent of `to` is a file, or the tree grows beyond what it can hold.
     pub fn move_entries(&mut self, from: &[u8], to: &[u8]) -> Result<bool, Error> {
         let Some(name) = self.find_name_quickly(from) else { return Ok(false) };
-        let from = self.names[name as usize].inode;
+        let from = self.names[name].inode;
         if !self.inodes[from.index()].is_directory() {
             return Ok(false);
         }
@@ -160,13 +158,13 @@ impl TreeBuilder {
         }
         let mut todo = vec![(from, to)];
         while let Some((from, to)) = todo.pop() {
-            let numbers: Vec<u32> = self.names_in(from).collect();
+            let numbers: Vec<u32> = self.names.in_directory(from).collect();
             for number in numbers {
-                let name = self.names[number as usize];
+                let name = self.names[number];
                 let is_directory = self.inodes[name.inode.index()].is_directory();
-                let text = self.name_text(&name).to_vec();
-                self.look_into(to);
-                let there = self.name_in(to, &text).map(|there| self.names[there as usize].inode);
+                let text = self.names.text_of(&name).to_vec();
+                self.names.index_names(to);
+                let there = self.names.find(to, &text).map(|there| self.names[there].inode);
                 match there.filter(|there| is_directory && self.inodes[there.index()].is_directory()) {
                     Some(there) => todo.push((name.inode, there)),
                     None => {
@@ -192,8 +190,8 @@ impl TreeBuilder {
     pub fn directory_path(&self, dir: InodeId) -> Vec<u8> {
         let named = self.upwards(dir).take_while(|dir| *dir != InodeId::ROOT).map(|dir| {
             let above = self.parents[dir.index()];
-            let name = self.names_in(above).find(|number| self.names[*number as usize].inode == dir);
-            self.name_text(&self.names[name.expect("a directory has a name") as usize])
+            let name = self.names.in_directory(above).find(|number| self.names[*number].inode == dir);
+            self.names.text_of(&self.names[name.expect("a directory has a name")])
         });
         let mut parts: Vec<&[u8]> = named.collect();
         parts.reverse();
@@ -214,14 +212,14 @@ impl TreeBuilder {
     /// Takes over an image's texts, bytes, sources and attributes; tells where they are now.
     fn adopt(&mut self, image: &Self) -> Result<Base, Error> {
         let number = |len: usize| u32::try_from(len).map_err(|_| Error::TooLarge);
-        number(self.text.len() + image.text.len())?;
+        number(self.names.text.len() + image.names.text.len())?;
         let base = Base {
             sources: self.adopt_sources(&image.sources)?,
-            text: number(self.text.len())?,
+            text: number(self.names.text.len())?,
             xattrs: number(self.xattrs.len())?,
             generated: self.generated.len() as u64,
         };
-        self.text.extend_from_slice(&image.text);
+        self.names.text.extend_from_slice(&image.names.text);
         self.xattrs.extend_from_slice(&image.xattrs);
         self.generated.extend_from_slice(&image.generated);
         Ok(base)

@@ -82,7 +82,7 @@ impl TreeBuilder {
             Body::HardLink(target) => return self.hard_link(entry.path, target),
         };
         let inode = self.place(entry.path, inode)?;
-        self.attributes(inode, entry.xattrs);
+        self.set_xattrs(inode, entry.xattrs);
         Ok(())
     }
 
@@ -97,9 +97,9 @@ impl TreeBuilder {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
         let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
-        self.look_into(parent);
-        if let Some(old) = self.name_in(parent, name)
-            && self.names[old as usize].inode == inode
+        self.names.index_names(parent);
+        if let Some(old) = self.names.find(parent, name)
+            && self.names[old].inode == inode
         {
             return Ok(());
         }
@@ -110,15 +110,15 @@ impl TreeBuilder {
     /// last one, too. Where there is no such directory nothing is hidden.
     fn white_out(&mut self, dir: &[u8], hidden: &[u8]) {
         let Some(dir) = self.find_directory_quickly(dir) else { return };
-        self.look_into(dir);
-        if let Some(name) = self.name_in(dir, hidden) {
+        self.names.index_names(dir);
+        if let Some(name) = self.names.find(dir, hidden) {
             self.prune(name);
         }
     }
 
     fn make_opaque(&mut self, dir: &[u8]) {
         let Some(dir) = self.find_directory_quickly(dir).filter(|dir| self.pruned.insert(*dir)) else { return };
-        let below: Vec<u32> = self.names_in(dir).collect();
+        let below: Vec<u32> = self.names.in_directory(dir).collect();
         for name in below {
             self.prune(name);
         }
@@ -131,16 +131,16 @@ impl TreeBuilder {
         let mut order = vec![name];
         let mut at = 0;
         while at < order.len() {
-            let inode = self.names[order[at] as usize].inode;
+            let inode = self.names[order[at]].inode;
             // What is left in a directory that was gone through before is the layer's own.
             if self.inodes[inode.index()].is_directory() && self.pruned.insert(inode) {
-                order.extend(self.names_in(inode));
+                order.extend(self.names.in_directory(inode));
             }
             at += 1;
         }
         for name in order.into_iter().rev() {
-            let entry = self.names[name as usize];
-            if entry.layer != self.layer && self.names_in(entry.inode).next().is_none() {
+            let entry = self.names[name];
+            if entry.layer != self.layer && self.names.in_directory(entry.inode).next().is_none() {
                 self.unlink(name);
             }
         }

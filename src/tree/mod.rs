@@ -16,6 +16,7 @@ mod freeze;
 mod graft;
 mod inode;
 mod merge;
+mod names;
 mod resolve;
 mod walk;
 

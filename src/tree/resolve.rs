@@ -15,7 +15,7 @@ const MAX_TARGETS: usize = 4095;
 
 /// The directories that the last path led through: neighbours in an archive share most of them.
 #[derive(Clone, Default)]
-pub(super) struct Walked {
+pub(super) struct LastPath {
     /// The path as it was written, up to the last slash.
     path: Vec<u8>,
     /// Where each of its parts led to.
@@ -57,14 +57,14 @@ impl TreeBuilder {
     /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
     pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
         let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
-        if above == self.walked.path {
-            let last = self.walked.steps.last().unwrap_or(&Reached::ROOT);
+        if above == self.last_path.path {
+            let last = self.last_path.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
         }
-        let shared = self.walked.path.iter().zip(above).take_while(|(a, b)| a == b).count();
-        while self.walked.steps.pop_if(|step| step.end > shared).is_some() {}
-        let mut at = *self.walked.steps.last().unwrap_or(&Reached::ROOT);
-        self.walked.path.truncate(at.end);
+        let shared = self.last_path.path.iter().zip(above).take_while(|(a, b)| a == b).count();
+        while self.last_path.steps.pop_if(|step| step.end > shared).is_some() {}
+        let mut at = *self.last_path.steps.last().unwrap_or(&Reached::ROOT);
+        self.last_path.path.truncate(at.end);
         let parts = || above[at.end..].split_inclusive(|b| *b == b'/');
         if parts().any(|part| part == b"../") {
             return self.resolve_clean(path);
@@ -72,8 +72,8 @@ impl TreeBuilder {
         for part in parts() {
             self.enter(&mut at, &part[..part.len() - 1], path)?;
             at.end += part.len();
-            self.walked.path.extend_from_slice(part);
-            self.walked.steps.push(at);
+            self.last_path.path.extend_from_slice(part);
+            self.last_path.steps.push(at);
         }
         Ok(Some((at.dir, name)))
     }
@@ -89,8 +89,8 @@ impl TreeBuilder {
 
     /// Goes on to a directory by one component of `path`.
     fn enter(&mut self, at: &mut Reached, component: &[u8], path: &[u8]) -> Result<(), Error> {
-        if self.is_far(at.dir, component) {
-            self.look_into(at.dir);
+        if self.names.needs_index(at.dir, component) {
+            self.names.index_names(at.dir);
         }
         let target = match self.step(at.dir, component) {
             Step::Into(next) => {
@@ -137,7 +137,7 @@ impl TreeBuilder {
     fn inode_of(&self, found: Found) -> InodeId {
         match found {
             Found::Root => InodeId::ROOT,
-            Found::Name(number) => self.names[number as usize].inode,
+            Found::Name(number) => self.names[number].inode,
         }
     }
 
@@ -151,45 +151,45 @@ impl TreeBuilder {
     pub(super) fn find_directory_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
         let clean = clean(path);
         loop {
-            match self.walk(clean.clone(), |dir, name| self.is_far(dir, name)) {
+            match self.walk(clean.clone(), |dir, name| self.names.needs_index(dir, name)) {
                 Ok(found) => return found,
-                Err(dir) => self.look_into(dir),
+                Err(dir) => self.names.index_names(dir),
             }
         }
     }
 
     fn walk_through_table(&mut self, path: &[u8]) -> Option<Found> {
         loop {
-            match self.walk_to(path, |dir, name| self.is_far(dir, name)) {
+            match self.walk_to(path, |dir, name| self.names.needs_index(dir, name)) {
                 Ok(found) => return found,
-                Err(dir) => self.look_into(dir),
+                Err(dir) => self.names.index_names(dir),
             }
         }
     }
 
-    /// Goes along a path to its last name; stops with a directory that `is_far` does not want to be looked through.
-    fn walk_to(&self, path: &[u8], is_far: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<Found>, InodeId> {
+    /// Goes along a path to its last name; stops with a directory that `needs_index` does not want to be looked through.
+    fn walk_to(&self, path: &[u8], needs_index: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<Found>, InodeId> {
         let mut clean = clean(path);
         let Some(name) = clean.pop() else { return Ok(Some(Found::Root)) };
-        let Some(dir) = self.walk(clean, &is_far)? else { return Ok(None) };
-        if is_far(dir, name) {
+        let Some(dir) = self.walk(clean, &needs_index)? else { return Ok(None) };
+        if needs_index(dir, name) {
             return Err(dir);
         }
-        Ok(self.name_in(dir, name).map(Found::Name))
+        Ok(self.names.find(dir, name).map(Found::Name))
     }
 
     /// Goes through all components from the root, following links; stops as [`walk_to`](Self::walk_to).
     fn walk(
         &self,
         components: Vec<&[u8]>,
-        is_far: impl Fn(InodeId, &[u8]) -> bool,
+        needs_index: impl Fn(InodeId, &[u8]) -> bool,
     ) -> Result<Option<InodeId>, InodeId> {
         let mut dir = InodeId::ROOT;
         let mut todo: Vec<&[u8]> = components;
         todo.reverse();
         let mut links = Followed::default();
         while let Some(component) = todo.pop() {
-            if is_far(dir, component) {
+            if needs_index(dir, component) {
                 return Err(dir);
             }
             match self.step(dir, component) {
@@ -210,8 +210,8 @@ impl TreeBuilder {
             b".." => return Step::Into(self.parents[dir.index()]),
             _ => {}
         }
-        let Some(name) = self.name_in(dir, component) else { return Step::Missing };
-        let inode = self.names[name as usize].inode;
+        let Some(name) = self.names.find(dir, component) else { return Step::Missing };
+        let inode = self.names[name].inode;
         match self.inodes[inode.index()].metadata.kind {
             FileKind::Directory => Step::Into(inode),
             FileKind::Symlink => Step::Link(self.link_target(inode)),

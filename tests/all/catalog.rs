@@ -125,7 +125,7 @@ fn tree(layer: &SharedSource) -> Tree {
     tree.insert(b"dev/null", Node::Plain(null)).unwrap();
     let id = tree.lookup(b"usr/sizes/4097").unwrap();
     let capability = Xattr { name: b"security.capability".as_slice().into(), value: [1, 0, 0, 2].as_slice().into() };
-    tree.attributes(id, [capability].into_iter().collect());
+    tree.set_xattrs(id, [capability].into_iter().collect());
     tree.finish()
 }
 

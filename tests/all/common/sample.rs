@@ -231,7 +231,7 @@ impl Maker {
     fn give(&mut self, path: &str, xattrs: &[(&'static str, Vec<u8>)]) {
         let id = self.tree.lookup(path.as_bytes()).unwrap();
         let set = xattrs.iter().map(|(name, value)| Xattr { name: name.as_bytes().into(), value: value[..].into() });
-        self.tree.attributes(id, set.collect());
+        self.tree.set_xattrs(id, set.collect());
         self.expected.get_mut(path.as_bytes()).unwrap().xattrs = xattrs.to_vec();
     }
 }

@@ -107,7 +107,7 @@ fn more_attributes_than_an_inode_can_count_are_refused() {
     let mut tree = TreeBuilder::new();
     let id = tree.insert(b"a/b", Node::Generated(Metadata::file(), b"")).unwrap();
     let xattr = |n: u8| Xattr { name: format!("user.{n}").into_bytes().into(), value: vec![n; 65_000].into() };
-    tree.attributes(id, (0..5).map(xattr).collect());
+    tree.set_xattrs(id, (0..5).map(xattr).collect());
     let error = erofs(Arc::new(tree.finish())).err().unwrap();
     assert_eq!(error.to_string(), "`a/b` has extended attributes that an EROFS cannot hold");
 }

@@ -95,7 +95,7 @@ fn times_outside_are_moved_to_the_border_and_foreign_namespaces_left_out() {
     let early = tree.insert(b"early", Node::Generated(Metadata { mtime: -1, ..Metadata::file() }, b"")).unwrap();
     tree.insert(b"late", Node::Generated(Metadata { mtime: 1 << 33, ..Metadata::file() }, b"")).unwrap();
     let acl = lkit::base::Xattr { name: b"system.posix_acl_access".as_slice().into(), value: [2, 0].as_slice().into() };
-    tree.attributes(early, [acl].into_iter().collect());
+    tree.set_xattrs(early, [acl].into_iter().collect());
     let Some(mount) = Mount::new(image(&Arc::new(tree.finish()), "times.squashfs"), "squashfs") else { return };
     let time = |name| std::os::unix::fs::MetadataExt::mtime(&std::fs::metadata(mount.path().join(name)).unwrap());
     assert_eq!((time("early"), time("late")), (0, i64::from(u32::MAX)));

@@ -63,7 +63,7 @@ pub fn tree() -> Arc<Tree> {
     let owned = Metadata { mode: 0o600, uid: 33, gid: 44, mtime: 1_500_000_000, ..Metadata::file() };
     let file = tree.insert(b"etc/noise", Node::File(owned, content)).unwrap();
     let label = Xattr { name: b"user.label".as_slice().into(), value: b"a value".as_slice().into() };
-    tree.attributes(file, [label].into_iter().collect());
+    tree.set_xattrs(file, [label].into_iter().collect());
     tree.hard_link(b"etc/again", b"etc/noise").unwrap();
     tree.insert(b"etc/empty", Node::Generated(Metadata::file(), b"")).unwrap();
     tree.insert(b"etc/hosts", Node::Generated(Metadata::file(), b"127.0.0.1 localhost\n")).unwrap();
