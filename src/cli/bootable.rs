@@ -9,61 +9,8 @@ use super::report::Failure;
 use crate::base::{ErrorKind, KIB};
 use crate::blob::open_regular;
 use crate::boot::{Kernel, KernelKind, Machine};
-use crate::vm::{Boot, Disk, DiskFormat};
-
-/// How a file starts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// As the initrd of the kernel beside it.
-    Initrd,
-    /// As the root of the kernel beside it.
-    Root,
-    /// As a CD.
-    Cd,
-    /// As a disk.
-    Disk(DiskFormat),
-    /// By the firmware, which is UEFI.
-    Program,
-}
-
-/// A sort of file, by the end of its name.
-struct Sort {
-    suffix: &'static str,
-    way: Way,
-    /// Whether its name promises UEFI.
-    uefi: bool,
-}
-
-const fn bios(suffix: &'static str, way: Way) -> Sort {
-    Sort { suffix, way, uefi: false }
-}
-
-const fn uefi(suffix: &'static str, way: Way) -> Sort {
-    Sort { suffix, way, uefi: true }
-}
-
-/// In the order in which a prefix is looked up.
-const SORTS: &[Sort] = &[
-    bios("-initrd.img", Way::Initrd),
-    bios("-squashfs.img", Way::Root),
-    bios("-erofs.img", Way::Root),
-    bios("-root.iso", Way::Root),
-    bios(".iso", Way::Cd),
-    uefi("-efi.iso", Way::Cd),
-    uefi("-efi-initrd.iso", Way::Cd),
-    bios("-bios.img", Way::Disk(DiskFormat::Raw)),
-    bios(".raw", Way::Disk(DiskFormat::Raw)),
-    uefi("-efi.img", Way::Disk(DiskFormat::Raw)),
-    bios(".qcow2", Way::Disk(DiskFormat::Qcow2)),
-    uefi("-efi.qcow2", Way::Disk(DiskFormat::Qcow2)),
-    bios(".vmdk", Way::Disk(DiskFormat::Vmdk)),
-    bios(".vhd", Way::Disk(DiskFormat::Vhd)),
-    bios(".vhdx", Way::Disk(DiskFormat::Vhdx)),
-    uefi(".efi", Way::Program),
-];
-
-/// Ends of files that start nothing.
-const LIFELESS: &[&str] = &[".tar", ".tar.gz", ".docker", "-cmdline", "-kernel"];
+use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, Start};
+use crate::vm::{Boot, Disk};
 
 /// What a machine starts from.
 pub struct Bootable {
@@ -112,43 +59,50 @@ impl Bootable {
         if !name.is_file() {
             return Self::of_prefix(text, wish);
         }
-        let sorts = SORTS.iter().filter_map(|sort| Some((sort, text.strip_suffix(sort.suffix)?)));
-        match sorts.max_by_key(|(sort, _)| sort.suffix.len()) {
-            Some((sort, prefix)) => Self::of_file(sort, prefix, wish).map(Some),
-            None if LIFELESS.iter().any(|suffix| text.ends_with(suffix)) => Err(lifeless(name)),
+        let files = Format::mounted_files().into_iter();
+        let named = files.filter_map(|file| Some((file, text.strip_suffix(file.suffix)?)));
+        match named.max_by_key(|(file, _)| file.suffix.len()) {
+            Some((FormatFile { start: None, .. }, _)) => Err(lifeless(name)),
+            Some((file @ FormatFile { start: Some(start), .. }, prefix)) => {
+                Self::of_file((file, *start), prefix, wish).map(Some)
+            }
             None => Ok(None),
         }
     }
 
     fn of_prefix(prefix: &str, wish: Wish<'_>) -> Result<Option<Self>, Failure> {
-        let has_kernel = part(prefix, "-kernel").is_file();
-        let is_meant = |sort: &&Sort| match sort.way {
-            Way::Cd => true,
-            Way::Initrd | Way::Root => has_kernel && !wish.iso,
-            Way::Disk(_) | Way::Program => !wish.iso,
+        let has_kernel = part(prefix, KERNEL_SUFFIX).is_file();
+        let is_meant = |start: Start| match start {
+            Start::Cd => true,
+            Start::Initrd | Start::Root => has_kernel && !wish.iso,
+            Start::Disk(_) | Start::Program => !wish.iso,
         };
-        let mut there = SORTS.iter().filter(|sort| part(prefix, sort.suffix).is_file());
-        match there.find(is_meant) {
-            Some(sort) => Self::of_file(sort, prefix, wish).map(Some),
+        let mut files = FormatFile::that_start().into_iter();
+        match files.find(|(file, start)| part(prefix, file.suffix).is_file() && is_meant(*start)) {
+            Some(file) => Self::of_file(file, prefix, wish).map(Some),
             None if has_kernel && wish.iso => Err(no_iso(Path::new(prefix))),
             None => Ok(None),
         }
     }
 
-    fn of_file(sort: &Sort, prefix: &str, wish: Wish<'_>) -> Result<Self, Failure> {
-        let (file, kernel) = (part(prefix, sort.suffix), part(prefix, "-kernel"));
-        let architecture = architecture(if sort.way == Way::Program { &file } else { &kernel });
+    fn of_file(
+        (FormatFile { suffix, uefi, .. }, start): (&FormatFile, Start),
+        prefix: &str,
+        wish: Wish<'_>,
+    ) -> Result<Self, Failure> {
+        let (file, kernel) = (part(prefix, suffix), part(prefix, KERNEL_SUFFIX));
+        let architecture = architecture(if start == Start::Program { &file } else { &kernel });
         let initrd = || wish.initrd.map(Path::to_owned);
-        let boot = match sort.way {
-            Way::Initrd => with_kernel(prefix, Some(file), None)?,
-            Way::Root => with_kernel(prefix, initrd(), Some(file))?,
+        let boot = match start {
+            Start::Initrd => with_kernel(prefix, Some(file), None)?,
+            Start::Root => with_kernel(prefix, initrd(), Some(file))?,
             // The root of `kernel+iso` has the name of an ISO that starts.
-            Way::Cd if !has_boot_record(&file) => with_kernel(prefix, initrd(), Some(file))?,
-            Way::Cd => Boot::Cdrom(file),
-            Way::Disk(format) => Boot::Disk(Disk { path: file, format }),
-            Way::Program => Boot::Direct { kernel: file, initrd: None, cmdline: String::new(), root: None },
+            Start::Cd if !has_boot_record(&file) => with_kernel(prefix, initrd(), Some(file))?,
+            Start::Cd => Boot::Cdrom(file),
+            Start::Disk(format) => Boot::Disk(Disk { path: file, format }),
+            Start::Program => Boot::Direct { kernel: file, initrd: None, cmdline: String::new(), root: None },
         };
-        Ok(Self { boot, uefi: sort.uefi, architecture })
+        Ok(Self { boot, uefi: *uefi, architecture })
     }
 }
 
@@ -158,9 +112,9 @@ fn part(prefix: &str, suffix: &str) -> PathBuf {
 
 /// The kernel of a prefix, with what it starts from: its initrd, or a root.
 fn with_kernel(prefix: &str, initrd: Option<PathBuf>, root: Option<PathBuf>) -> Result<Boot, Failure> {
-    let kernel = part(prefix, "-kernel");
+    let kernel = part(prefix, KERNEL_SUFFIX);
     needed(&kernel)?;
-    let mut cmdline = read_cmdline(&part(prefix, "-cmdline"))?;
+    let mut cmdline = read_cmdline(&part(prefix, CMDLINE_SUFFIX))?;
     if root.is_some() && !cmdline.split_whitespace().any(|word| word.starts_with("root=")) {
         cmdline = format!("{cmdline} root=/dev/vda").trim_start().to_owned();
     }

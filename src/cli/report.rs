@@ -125,11 +125,6 @@ impl<E: Fault> From<E> for Failure {
     }
 }
 
-/// An error and its causes in one line.
-pub fn in_line(error: &dyn Error) -> String {
-    chain(Some(error)).join(": ")
-}
-
 /// Messages from `cause` on down; one that repeats the line before it is left out.
 fn chain(cause: Option<&dyn Error>) -> Vec<String> {
     let mut lines = Vec::new();

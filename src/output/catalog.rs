@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::media::Media;
-use super::{Error, Format, FormatFile, Obstacle, Product};
+use super::{Artifact, Error, Format, FormatFile, Obstacle, Product};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
@@ -44,19 +44,13 @@ pub struct Isolinux {
 /// Opens the uncompressed content of a compressed kernel.
 pub type Gunzip = Box<dyn Fn() -> Result<SharedSource, ReadError> + Send + Sync>;
 
-/// A file lkit shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Artifact {
-    /// Its file name.
-    pub name: String,
-    /// What it holds.
-    pub product: Product,
-}
-
 type Made = Attempt<SharedSource, Obstacle>;
 
-/// The artifacts of one system.
-pub struct Catalog {
+/// The artifacts of one system. A copy is the same catalog: what one lays out all have.
+#[derive(Clone)]
+pub struct Catalog(Arc<Inner>);
+
+struct Inner {
     name: String,
     system: System,
     made: [Made; Product::COUNT],
@@ -65,26 +59,27 @@ pub struct Catalog {
 impl Catalog {
     /// Artifacts of `system`, named after `name`.
     pub fn new(name: impl Into<String>, system: System) -> Self {
-        Self { name: name.into(), system, made: Default::default() }
+        Self(Arc::new(Inner { name: name.into(), system, made: Default::default() }))
     }
 
     /// The name of the build.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// What the artifacts are laid out from.
     pub fn system(&self) -> &System {
-        &self.system
+        &self.0.system
     }
 
     /// The artifacts a system of these parts has, which a mount names beside `rootfs/`: the three plain names, then every
     /// format's.
     pub fn mounted(&self) -> Vec<Artifact> {
         let plain = [("kernel", Product::Kernel), ("initrd.img", Product::Initrd), ("cmdline", Product::Cmdline)];
-        let plain = plain.map(|(name, product)| Artifact { name: name.to_owned(), product });
-        let named = Format::mounted_files().into_iter().map(|file| self.artifact(file));
-        plain.into_iter().chain(named).filter(|artifact| self.has(artifact.product)).collect()
+        let plain = plain.map(|(name, product)| (name.to_owned(), product));
+        let named = Format::mounted_files().into_iter().map(|file| (self.name_of(file), file.product));
+        let there = plain.into_iter().chain(named).filter(|(_, product)| self.0.has(*product));
+        there.map(|(name, product)| self.artifact(name, product)).collect()
     }
 
     /// The artifacts `format` writes.
@@ -92,23 +87,19 @@ impl Catalog {
     /// # Errors
     /// When the spec lacks a part that the format cannot do without.
     pub fn written(&self, format: &Format) -> Result<Vec<Artifact>, Error> {
-        let wanted = format.files.iter().filter(|file| !file.optional || self.has(file.product));
-        wanted.map(|file| self.artifact(file)).map(|artifact| self.check(artifact)).collect()
-    }
-
-    /// The artifact as bytes; laid out the first time it is asked for.
-    ///
-    /// # Errors
-    /// When its format cannot hold the system.
-    pub fn open(&self, artifact: &Artifact) -> Result<SharedSource, Error> {
-        self.product(artifact.product).map_err(|source| Error::Layout { artifact: artifact.name.clone(), source })
+        let wanted = format.files.iter().filter(|file| !file.optional || self.0.has(file.product));
+        let artifact = |file: &FormatFile| match self.0.has(file.product) {
+            true => Ok(self.artifact(self.name_of(file), file.product)),
+            false => Err(Error::Missing { artifact: self.name_of(file), part: "a kernel" }),
+        };
+        wanted.map(artifact).collect()
     }
 
     /// Where an artifact may be compressed from, in bytes: an initrd behind its microcode, which the kernel looks for
     /// before it can decompress anything. `None` for what must stay as it is.
     pub fn compressible_from(&self, artifact: &Artifact) -> Option<u64> {
-        let microcode = self.system.microcode.as_ref().map_or(0, |microcode| microcode.size());
-        (artifact.product == Product::Initrd).then(|| align_up(microcode, 4))
+        let microcode = self.system().microcode.as_ref().map_or(0, |microcode| microcode.size());
+        (artifact.product() == Some(Product::Initrd)).then(|| align_up(microcode, 4))
     }
 
     /// Whether a BIOS can start the kernel.
@@ -116,13 +107,21 @@ impl Catalog {
     /// # Errors
     /// When there is none, or its head cannot be read.
     pub fn starts_by_bios(&self) -> Result<bool, Obstacle> {
-        Ok(Media::new(&self.system, self.product(Product::Initrd)?)?.starts_by_bios())
+        Ok(Media::new(self.system(), self.0.product(Product::Initrd)?)?.starts_by_bios())
     }
 
-    fn artifact(&self, file: &FormatFile) -> Artifact {
-        Artifact { name: format!("{}{}", self.name, file.suffix), product: file.product }
+    fn name_of(&self, file: &FormatFile) -> String {
+        format!("{}{}", self.0.name, file.suffix)
     }
 
+    fn artifact(&self, name: String, product: Product) -> Artifact {
+        let (inner, message) = (self.0.clone(), format!("cannot lay out `{name}`"));
+        let open = move || inner.product(product).map_err(|obstacle| ReadError::wrap(message.as_str(), obstacle));
+        Artifact::new(name, open).of(product)
+    }
+}
+
+impl Inner {
     /// Whether the spec has what the product cannot do without.
     fn has(&self, product: Product) -> bool {
         match product {
@@ -132,13 +131,6 @@ impl Catalog {
             Product::RootIso | Product::Squashfs | Product::Erofs => true,
             _ => self.system.kernel.is_some(),
         }
-    }
-
-    fn check(&self, artifact: Artifact) -> Result<Artifact, Error> {
-        if self.has(artifact.product) {
-            return Ok(artifact);
-        }
-        Err(Error::Missing { artifact: artifact.name, part: "a kernel" })
     }
 
     /// A product, made at most once; what could not be read is tried again.

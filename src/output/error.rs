@@ -1,9 +1,9 @@
-//! Why an artifact cannot be shown.
+//! Why a format cannot be made.
 
-use super::Obstacle;
+use super::Format;
 use crate::base::{ErrorKind, Fault};
 
-/// What stands in the way of an artifact.
+/// What stands in the way of a format.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A name that is no format of LinuxKit.
@@ -26,14 +26,6 @@ pub enum Error {
         /// The part, with its article.
         part: &'static str,
     },
-    /// The format cannot hold the system, nothing could start it, or the little that a layout looks at cannot be read.
-    #[error("cannot lay out `{artifact}`")]
-    Layout {
-        /// Name of the artifact.
-        artifact: String,
-        /// Why.
-        source: Obstacle,
-    },
 }
 
 impl Fault for Error {
@@ -41,18 +33,16 @@ impl Fault for Error {
         match self {
             Self::UnknownFormat { .. } => ErrorKind::Usage,
             Self::FormatNotMade { .. } | Self::Missing { .. } => ErrorKind::Unsupported,
-            Self::Layout { source, .. } => source.kind(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownFormat { .. } | Self::FormatNotMade { .. } => {
-                let names: Vec<&str> = super::Format::all().map(|format| format.name).collect();
+                let names: Vec<&str> = Format::all().map(|format| format.name).collect();
                 Some(format!("formats are {}", names.join(", ")))
             }
             Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
-            Self::Layout { source, .. } => source.hint(),
         }
     }
 }

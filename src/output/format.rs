@@ -1,6 +1,11 @@
-//! LinuxKit's format names, and the files each of them writes.
+//! LinuxKit's format names, the files each of them writes, and how a machine starts from them.
 
 use super::{Error, Product};
+
+/// What the name of a kernel ends in, next to whatever starts by it.
+pub const KERNEL_SUFFIX: &str = "-kernel";
+/// What the name of a kernel's command line ends in.
+pub const CMDLINE_SUFFIX: &str = "-cmdline";
 
 /// An output format under LinuxKit's name.
 #[derive(Debug)]
@@ -20,48 +25,104 @@ pub struct FormatFile {
     pub product: Product,
     /// Left out when the spec has nothing to put there, as LinuxKit leaves out an empty part.
     pub optional: bool,
+    /// How a machine starts from it; `None` where it starts nothing by itself.
+    pub start: Option<Start>,
+    /// Whether its name promises that it starts by UEFI.
+    pub uefi: bool,
+}
+
+/// How a machine starts from a file. What starts with the least help is first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// As the initrd of the kernel next to it.
+    Initrd,
+    /// As the root of the kernel next to it.
+    Root,
+    /// As a CD.
+    Cd,
+    /// As a disk.
+    Disk(DiskFormat),
+    /// By the firmware, which is UEFI.
+    Program,
+}
+
+/// A format of disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskFormat {
+    /// The bytes of the disk and nothing else.
+    Raw,
+    /// QEMU's own.
+    Qcow2,
+    /// VMware's.
+    Vmdk,
+    /// Of Virtual PC and Azure, which QEMU calls `vpc`.
+    Vhd,
+    /// Hyper-V's.
+    Vhdx,
+    /// VirtualBox's.
+    Vdi,
 }
 
 const fn file(suffix: &'static str, product: Product) -> FormatFile {
-    FormatFile { suffix, product, optional: false }
+    FormatFile { suffix, product, optional: false, start: None, uefi: false }
 }
 
-const fn part(suffix: &'static str, product: Product) -> FormatFile {
-    FormatFile { suffix, product, optional: true }
+impl FormatFile {
+    const fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    const fn starts(self, start: Start) -> Self {
+        Self { start: Some(start), ..self }
+    }
+
+    const fn uefi(self) -> Self {
+        Self { uefi: true, ..self }
+    }
 }
 
-const KERNEL: FormatFile = part("-kernel", Product::Kernel);
-const CMDLINE: FormatFile = part("-cmdline", Product::Cmdline);
+const RAW: Start = Start::Disk(DiskFormat::Raw);
+const QCOW2: Start = Start::Disk(DiskFormat::Qcow2);
+const VHD: Start = Start::Disk(DiskFormat::Vhd);
+const VMDK: Start = Start::Disk(DiskFormat::Vmdk);
+const VHDX: Start = Start::Disk(DiskFormat::Vhdx);
+
+const KERNEL: FormatFile = file(KERNEL_SUFFIX, Product::Kernel).optional();
+const INITRD: FormatFile = file("-initrd.img", Product::Initrd).optional().starts(Start::Initrd);
+const CMDLINE: FormatFile = file(CMDLINE_SUFFIX, Product::Cmdline).optional();
+const SQUASHFS: FormatFile = file("-squashfs.img", Product::Squashfs).starts(Start::Root);
+const EROFS: FormatFile = file("-erofs.img", Product::Erofs).starts(Start::Root);
 
 const FORMATS: &[Format] = &[
-    Format { name: "kernel+initrd", files: &[KERNEL, part("-initrd.img", Product::Initrd), CMDLINE] },
+    Format { name: "kernel+initrd", files: &[KERNEL, INITRD, CMDLINE] },
     Format { name: "tar", files: &[file(".tar", Product::Tar)] },
     Format { name: "docker", files: &[file(".docker", Product::Docker)] },
     Format { name: "tar-kernel-initrd", files: &[file("-initrd.tar", Product::KernelInitrdTar)] },
-    Format { name: "iso-bios", files: &[file(".iso", Product::BootIso)] },
-    Format { name: "iso-efi", files: &[file("-efi.iso", Product::BootIso)] },
-    Format { name: "iso-efi-initrd", files: &[file("-efi-initrd.iso", Product::BootIso)] },
-    Format { name: "raw-bios", files: &[file("-bios.img", Product::Disk)] },
-    Format { name: "raw-efi", files: &[file("-efi.img", Product::Disk)] },
-    Format { name: "aws", files: &[file(".raw", Product::CloudDisk)] },
-    Format { name: "qcow2-bios", files: &[file(".qcow2", Product::Qcow2)] },
-    Format { name: "qcow2-efi", files: &[file("-efi.qcow2", Product::Qcow2)] },
+    Format { name: "iso-bios", files: &[file(".iso", Product::BootIso).starts(Start::Cd)] },
+    Format { name: "iso-efi", files: &[file("-efi.iso", Product::BootIso).starts(Start::Cd).uefi()] },
+    Format { name: "iso-efi-initrd", files: &[file("-efi-initrd.iso", Product::BootIso).starts(Start::Cd).uefi()] },
+    Format { name: "raw-bios", files: &[file("-bios.img", Product::Disk).starts(RAW)] },
+    Format { name: "raw-efi", files: &[file("-efi.img", Product::Disk).starts(RAW).uefi()] },
+    Format { name: "aws", files: &[file(".raw", Product::CloudDisk).starts(RAW)] },
+    Format { name: "qcow2-bios", files: &[file(".qcow2", Product::Qcow2).starts(QCOW2)] },
+    Format { name: "qcow2-efi", files: &[file("-efi.qcow2", Product::Qcow2).starts(QCOW2).uefi()] },
     Format { name: "gcp", files: &[file(".img.tar.gz", Product::Gcp)] },
-    Format { name: "vhd", files: &[file(".vhd", Product::FixedVhd)] },
-    Format { name: "dynamic-vhd", files: &[file(".vhd", Product::DynamicVhd)] },
-    Format { name: "vmdk", files: &[file(".vmdk", Product::Vmdk)] },
-    Format { name: "vhdx", files: &[file(".vhdx", Product::Vhdx)] },
-    Format { name: "efi", files: &[file(".efi", Product::UnifiedImage)] },
-    Format { name: "kernel+squashfs", files: &[KERNEL, file("-squashfs.img", Product::Squashfs), CMDLINE] },
-    Format { name: "kernel+erofs", files: &[KERNEL, file("-erofs.img", Product::Erofs), CMDLINE] },
-    Format { name: "kernel+iso", files: &[KERNEL, file(".iso", Product::RootIso), CMDLINE] },
+    Format { name: "vhd", files: &[file(".vhd", Product::FixedVhd).starts(VHD)] },
+    Format { name: "dynamic-vhd", files: &[file(".vhd", Product::DynamicVhd).starts(VHD)] },
+    Format { name: "vmdk", files: &[file(".vmdk", Product::Vmdk).starts(VMDK)] },
+    Format { name: "vhdx", files: &[file(".vhdx", Product::Vhdx).starts(VHDX)] },
+    Format { name: "efi", files: &[file(".efi", Product::UnifiedImage).starts(Start::Program).uefi()] },
+    Format { name: "kernel+squashfs", files: &[KERNEL, SQUASHFS, CMDLINE] },
+    Format { name: "kernel+erofs", files: &[KERNEL, EROFS, CMDLINE] },
+    Format { name: "kernel+iso", files: &[KERNEL, file(".iso", Product::RootIso).starts(Start::Root), CMDLINE] },
 ];
 
 /// Formats that LinuxKit has and lkit does not make.
 const NOT_MADE: &[&str] = &["rpi3"];
 
 /// Files that the mount shows under names of their own, since two formats of LinuxKit share one.
-const MOUNT_FILES: &[FormatFile] = &[file("-root.iso", Product::RootIso), file("-dynamic.vhd", Product::DynamicVhd)];
+const MOUNT_FILES: &[FormatFile] =
+    &[file("-root.iso", Product::RootIso).starts(Start::Root), file("-dynamic.vhd", Product::DynamicVhd).starts(VHD)];
 
 impl Format {
     /// All formats.
@@ -97,6 +158,17 @@ impl Format {
     }
 }
 
+impl FormatFile {
+    /// The files that a machine starts from, in the order in which they are looked for: first what starts with the least
+    /// help, and what needs no UEFI.
+    pub fn that_start() -> Vec<(&'static Self, Start)> {
+        let files = Format::mounted_files().into_iter();
+        let mut files: Vec<_> = files.filter_map(|file| Some((file, file.start?))).collect();
+        files.sort_by_key(|(file, start)| (*start, file.uefi));
+        files
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +177,14 @@ mod tests {
     fn a_name_that_is_no_format_is_told_from_one_not_made() {
         assert_eq!(Format::named("iso").unwrap_err().to_string(), "`iso` is no output format");
         assert_eq!(Format::named("rpi3").unwrap_err().to_string(), "output format `rpi3` is not made by lkit");
+    }
+
+    #[test]
+    fn what_starts_with_the_least_help_is_looked_for_first() {
+        let suffixes: Vec<&str> = FormatFile::that_start().iter().map(|(file, _)| file.suffix).collect();
+        let order = "-initrd.img -squashfs.img -erofs.img -root.iso .iso -efi.iso -efi-initrd.iso -bios.img .raw \
+                     -efi.img .qcow2 -efi.qcow2 .vmdk .vhd -dynamic.vhd .vhdx .efi";
+        assert_eq!(suffixes.join(" "), order);
     }
 
     #[test]

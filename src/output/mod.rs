@@ -1,5 +1,6 @@
 //! What lkit shows of a system: LinuxKit's formats and file names, each artifact laid out on demand, at most once.
 
+mod artifact;
 mod catalog;
 mod error;
 mod format;
@@ -7,8 +8,9 @@ mod media;
 mod obstacle;
 mod product;
 
-pub use catalog::{Artifact, Catalog, Gunzip, Isolinux, System};
+pub use artifact::Artifact;
+pub use catalog::{Catalog, Gunzip, Isolinux, System};
 pub use error::Error;
-pub use format::{Format, FormatFile};
+pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, Start};
 pub use obstacle::Obstacle;
 pub use product::Product;

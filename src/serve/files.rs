@@ -9,8 +9,10 @@
 use std::sync::Arc;
 
 use super::Artifact;
+use super::error::in_line;
 use crate::base::{ErrorKind, Fault, FileKind, Metadata};
 use crate::extent::{ReadError, SharedSource, Zeros};
+use crate::output::Catalog;
 use crate::tree::{Content, Inode, InodeId, Tree};
 
 /// Inode of the root directory, as FUSE has it.
@@ -123,6 +125,13 @@ impl Files {
             }
         }
         Self { artifacts: kept, tree, owner, artifact_mode: 0o444 }
+    }
+
+    /// All that a mount shows of a system: its artifacts and its root, owned by the user of this process. Nothing is laid
+    /// out before somebody asks; the log says what then turns out to be impossible.
+    pub fn of(catalog: &Catalog) -> Self {
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Self::new(catalog.mounted(), Some(catalog.system().tree.clone()), owner)
     }
 
     /// The same with other permissions of the artifacts than 0444.
@@ -364,9 +373,18 @@ impl Files {
     }
 }
 
-/// The bytes of an artifact; one that never can be laid out is not there.
+/// The bytes of an artifact; one that never can be laid out is not there, and the log says why when that is found.
 fn opened(artifact: &Artifact) -> Result<&SharedSource, FileError> {
-    artifact.open().map_err(|error| if artifact.is_impossible() { FileError::NotFound } else { error.into() })
+    let known = artifact.is_made();
+    artifact.open().map_err(|error| {
+        if !artifact.is_impossible() {
+            return error.into();
+        }
+        if !known {
+            tracing::warn!("not shown: {}", in_line(&error));
+        }
+        FileError::NotFound
+    })
 }
 
 fn in_tree(tree: &Tree, id: InodeId) -> Attributes {

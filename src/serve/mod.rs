@@ -20,7 +20,6 @@
 //! - A slow read never keeps a `stat` waiting.
 //! - An exported file appears whole or not at all.
 
-mod artifact;
 pub mod background;
 mod compress;
 mod error;
@@ -33,7 +32,6 @@ mod mountpoint;
 mod staged;
 mod temporary;
 
-pub use artifact::Artifact;
 pub use compress::Compression;
 pub use error::Error;
 pub use export::{Export, Exported, Step, export, export_to, export_to_stdout};
@@ -42,3 +40,6 @@ pub use fuse::{MountOptions, Session, mount};
 pub use interrupt::Interrupts;
 pub use mountpoint::{clear_dead, unmount};
 pub use temporary::{TemporaryMountPoint, sweep};
+
+/// What is served; it stands one row below, with the catalog that lays it out.
+pub use crate::output::Artifact;

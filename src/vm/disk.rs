@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::Error;
+use crate::output::DiskFormat;
 
 /// A disk of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,23 +13,6 @@ pub struct Disk {
     pub path: PathBuf,
     /// Its format.
     pub format: DiskFormat,
-}
-
-/// A format of disks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFormat {
-    /// The bytes of the disk and nothing else.
-    Raw,
-    /// QEMU's own.
-    Qcow2,
-    /// VMware's.
-    Vmdk,
-    /// Of Virtual PC and Azure, which QEMU calls `vpc`.
-    Vhd,
-    /// Hyper-V's.
-    Vhdx,
-    /// VirtualBox's.
-    Vdi,
 }
 
 impl DiskFormat {

@@ -18,7 +18,7 @@ mod qemu;
 use std::path::PathBuf;
 
 pub use accelerator::Accelerator;
-pub use disk::{Disk, DiskFormat};
+pub use disk::Disk;
 pub use error::Error;
 pub use hyperkit::{HyperKit, hyperkit};
 pub use local::local;
@@ -26,6 +26,9 @@ pub use mac::Mac;
 pub use process::{CommandLine, EndSignals, run};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu};
+
+/// The formats of disks stand in the table of what is written, one row below.
+pub use crate::output::DiskFormat;
 
 /// A machine to be started, whatever runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

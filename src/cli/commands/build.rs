@@ -13,8 +13,8 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
 use crate::cli::{args, specs as given};
-use crate::output::{self, Catalog, Format, Product};
-use crate::serve::{Artifact, Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
+use crate::output::{Artifact, Catalog, Format, Product};
+use crate::serve::{Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
 use crate::spec::{MetadataFormat, Spec};
 use crate::system;
 
@@ -117,23 +117,23 @@ fn formats_of(spec: &Spec) -> Result<Vec<&'static Format>, Failure> {
 
 /// The files of all formats, each laid out; two formats must not write one file.
 fn outputs(catalog: &Catalog, formats: &[&Format], compression: Option<Compression>) -> Result<Vec<Output>, Failure> {
-    let mut artifacts: Vec<output::Artifact> = Vec::new();
+    let mut artifacts: Vec<Artifact> = Vec::new();
     for format in formats {
         for artifact in catalog.written(format)? {
-            match artifacts.iter().find(|other| other.name == artifact.name) {
+            match artifacts.iter().find(|other| other.name() == artifact.name()) {
                 None => artifacts.push(artifact),
-                Some(other) if other.product == artifact.product => {}
+                Some(other) if other.product() == artifact.product() => {}
                 Some(_) => {
-                    let message = format!("two of the formats write `{}`", artifact.name);
+                    let message = format!("two of the formats write `{}`", artifact.name());
                     return Err(Failure::usage(message).hint("build them one after the other, or with `--dir`"));
                 }
             }
         }
     }
-    let open = |artifact: output::Artifact| {
+    let open = |artifact: Artifact| {
         let compression = compression.zip(catalog.compressible_from(&artifact));
-        let source = catalog.open(&artifact)?;
-        Ok(Output { artifact: Artifact::ready(artifact.name, source), compression })
+        artifact.open()?;
+        Ok(Output { artifact, compression })
     };
     artifacts.into_iter().map(open).collect()
 }

@@ -13,6 +13,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::specs;
+use crate::output::Artifact;
 use crate::spec::{Spec, Volume, VolumeFormat};
 use crate::system::{Stored, System, UsedImage};
 use crate::tree::{EntryId, Tree};
@@ -58,8 +59,8 @@ fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
 /// Name and size of each artifact that can be laid out.
 fn artifacts(loaded: &System) -> Vec<(String, u64)> {
     let catalog = &loaded.catalog;
-    let sized = |artifact: crate::output::Artifact| Some((catalog.open(&artifact).ok()?.size(), artifact.name));
-    catalog.mounted().into_iter().filter_map(sized).map(|(size, name)| (name, size)).collect()
+    let sized = |artifact: &Artifact| Some((artifact.name().to_owned(), artifact.open().ok()?.size()));
+    catalog.mounted().iter().filter_map(sized).collect()
 }
 
 fn json_of(loaded: &System) -> Value {

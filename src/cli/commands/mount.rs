@@ -1,18 +1,14 @@
 //! `lkit mount`: the system as files below a directory.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use crate::base::{ErrorKind, Fault as _};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
-use crate::cli::report::{self, Failure};
+use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::{args, specs};
-use crate::extent::ReadError;
-use crate::output::Catalog;
 use crate::serve::background::{self, Ready, Side, Started};
-use crate::serve::{Artifact, Files, Interrupts, MountOptions, mount, sweep};
+use crate::serve::{Files, Interrupts, MountOptions, mount, sweep};
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -32,7 +28,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
     let progress = Progress::new(loudness);
     let settings = Settings::new(sources)?;
-    let files = files_of(specs::load(&paths, &settings, &progress)?.catalog);
+    let files = Files::of(&specs::load(&paths, &settings, &progress)?.catalog);
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();
@@ -42,23 +38,4 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     }
     session.wait(interrupts)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A catalog's artifacts and its root, owned by whoever runs this. Nothing is laid out before somebody asks; the log
-/// tells what then turns out to be impossible.
-pub fn files_of(catalog: Catalog) -> Files {
-    let catalog = Arc::new(catalog);
-    let tree = catalog.system().tree.clone();
-    let artifacts = catalog.mounted().into_iter().map(|artifact| {
-        let catalog = catalog.clone();
-        Artifact::new(artifact.name.clone(), move || {
-            let opened = catalog.open(&artifact);
-            if let Some(error) = opened.as_ref().err().filter(|error| error.kind() == ErrorKind::Unsupported) {
-                tracing::warn!("not shown: {}", report::in_line(error));
-            }
-            opened.map_err(|error| ReadError::wrap(format!("`{}` cannot be shown", artifact.name), error))
-        })
-    });
-    let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    Files::new(artifacts.collect(), Some(tree), owner)
 }

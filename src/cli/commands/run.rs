@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::mount::files_of;
 use crate::base::{Digest, ErrorKind};
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
@@ -12,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs as given};
-use crate::serve::{MountOptions, TemporaryMountPoint, mount, sweep};
+use crate::serve::{Files, MountOptions, TemporaryMountPoint, mount, sweep};
 use crate::vm::{
     Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
     run as run_machine,
@@ -94,7 +93,7 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;
-    let session = mount(files_of(loaded.catalog), dir.path(), MountOptions::default())?;
+    let session = mount(Files::of(&loaded.catalog), dir.path(), MountOptions::default())?;
     let bootable = Bootable::in_directory(dir.path(), Wish { iso: wanted.args.iso, initrd: None });
     let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;

@@ -4,7 +4,6 @@
 //! - A reply is one copy away from the source: each thread fills a buffer of its own and hands it to the kernel.
 //! - A panic while reading is an error of that read, and of nothing else.
 
-use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +14,7 @@ use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 use super::ahead::Ahead;
 use super::request::{Read, paged};
 use super::{attr, errno};
+use crate::serve::error::in_line;
 use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
@@ -139,9 +139,7 @@ fn reported(files: &Files, inode: u64, error: &FileError) -> Errno {
 
 fn reported_at(file: &str, error: &FileError) -> Errno {
     if let FileError::Read(read) = error {
-        let causes = std::iter::successors(read.source(), |cause| (*cause).source());
-        let told = causes.fold(read.to_string(), |told, cause| format!("{told}: {cause}"));
-        tracing::error!("cannot read `{file}`: {told}");
+        tracing::error!("cannot read `{file}`: {}", in_line(read));
     }
     errno::of(error)
 }

@@ -1,5 +1,6 @@
-//! A file that is served under a name: bytes that are there already, or are laid out when somebody asks.
+//! A file lkit shows: bytes under a name that are there already, or are laid out when somebody asks.
 
+use super::Product;
 use crate::base::{Attempt, ErrorKind, Fault as _, Metadata};
 use crate::extent::{ReadError, SharedSource};
 
@@ -8,6 +9,7 @@ type Made = Result<SharedSource, ReadError>;
 /// A named file; laid out at most once. One that never can be is not there; what could not be read is tried again.
 pub struct Artifact {
     name: String,
+    product: Option<Product>,
     mtime: i64,
     open: Box<dyn Fn() -> Made + Send + Sync>,
     made: Attempt<SharedSource, ReadError>,
@@ -17,7 +19,12 @@ impl Artifact {
     /// An artifact that `open` lays out when its size or its bytes are first asked for.
     pub fn new(name: impl Into<String>, open: impl Fn() -> Made + Send + Sync + 'static) -> Self {
         let (mtime, made) = (Metadata::GENERATED_MTIME, Attempt::default());
-        Self { name: name.into(), mtime, open: Box::new(open), made }
+        Self { name: name.into(), product: None, mtime, open: Box::new(open), made }
+    }
+
+    /// The same as one of the products of a catalog.
+    pub(super) fn of(self, product: Product) -> Self {
+        Self { product: Some(product), ..self }
     }
 
     /// An artifact that needs no layout.
@@ -35,6 +42,11 @@ impl Artifact {
     /// Its file name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it holds, where a catalog lays it out.
+    pub fn product(&self) -> Option<Product> {
+        self.product
     }
 
     /// Modification time in seconds since 1970.
