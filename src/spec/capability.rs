@@ -3,7 +3,8 @@
 //! # Format
 //! capabilities(7); the names the kernel knows since 5.9.
 
-use super::{Located, Problem, conform::nearest};
+use super::{Located, Problem};
+use crate::base::nearest;
 
 /// Every capability, in the order of their numbers.
 pub const CAPABILITIES: [&str; 41] = [

@@ -3,6 +3,7 @@
 use super::node::{Key, Node, Value};
 use super::schema::{Field, Kind};
 use super::{Place, Problem};
+use crate::base::nearest;
 
 /// Checks `node` against the fields of a mapping and tells every problem.
 ///
@@ -124,18 +125,6 @@ fn unknown_key(key: &Key, fields: &'static [Field]) -> Problem {
             problem.hint(format!("known here: {}", keys.join(", ")))
         }
     }
-}
-
-/// The name most like `text`, when one is like it.
-pub(super) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = text.to_lowercase();
-    let length = lower.chars().count();
-    if length > 64 {
-        return None;
-    }
-    let distance = |name: &str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
-    let (distance, name) = names.map(|name| (distance(name), name)).min_by_key(|(distance, _)| *distance)?;
-    (distance <= (length / 3).max(1) && distance < length).then_some(name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! # Format
 //! getrlimit(2); names as in the OCI runtime specification (`process.rlimits`).
 
-use super::conform::nearest;
+use crate::base::nearest;
 
 const NAMES: [&str; 16] = [
     "RLIMIT_CPU",
