@@ -1,6 +1,7 @@
 //! What makes a machine fast: the host's virtualization, where it can be used.
 
 use std::fs::{self, File};
+use std::io;
 use std::str::FromStr;
 
 use super::Error;
@@ -25,6 +26,22 @@ impl Accelerator {
         if name == "auto" { Ok(Self::best(architecture)) } else { name.parse() }
     }
 
+    /// Fails when it cannot be used for guests of `architecture` here.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn check(self, architecture: &str) -> Result<(), Error> {
+        let host = crate::base::Platform::host().architecture;
+        let usable = match self {
+            Self::Tcg => Ok(()),
+            _ if host != architecture => Err(io::Error::other(format!("it runs guests for {host} only"))),
+            Self::Kvm => open_kvm().map(drop),
+            Self::Hvf if cfg!(target_os = "macos") => Ok(()),
+            Self::Hvf => Err(io::Error::other("it is a part of macOS")),
+        };
+        usable.map_err(|source| Error::Accelerator { name: self.name(), source })
+    }
+
     /// QEMU's name for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,15 +51,24 @@ impl Accelerator {
         }
     }
 
+    /// Whether `auto` means KVM for guests of this machine's own architecture.
+    pub fn is_kvm_best() -> bool {
+        Self::best(&crate::base::Platform::host().architecture) == Self::Kvm
+    }
+
     fn best(architecture: &str) -> Self {
         let is_native = crate::base::Platform::host().architecture == architecture;
         match () {
             () if !is_native => Self::Tcg,
             () if cfg!(target_os = "macos") => Self::Hvf,
-            () if File::options().read(true).write(true).open("/dev/kvm").is_ok() && cpu_virtualizes() => Self::Kvm,
+            () if open_kvm().is_ok() && cpu_virtualizes() => Self::Kvm,
             () => Self::Tcg,
         }
     }
+}
+
+fn open_kvm() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/kvm")
 }
 
 /// Whether the processor says that it can run guests. `/dev/kvm` alone proves nothing: inside some machines it opens,

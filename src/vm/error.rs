@@ -38,6 +38,22 @@ pub enum Error {
     /// A port of the host is in use.
     #[error("port {0} of this host is in use")]
     PortTaken(String),
+    /// A port of the host is not for this user, or not of this host.
+    #[error("port {port} of this host cannot be opened")]
+    Port {
+        /// The port.
+        port: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The accelerator that was asked for cannot be used.
+    #[error("cannot use the accelerator `{name}`")]
+    Accelerator {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// Something this monitor cannot do.
     #[error("{monitor} cannot {what}")]
     Unsupported {
@@ -67,6 +83,7 @@ impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotInstalled { .. } | Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } => ErrorKind::Io,
+            Self::Port { .. } | Self::Accelerator { .. } => ErrorKind::Io,
             Self::PortTaken(_) => ErrorKind::Busy,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
@@ -82,9 +99,31 @@ impl Fault for Error {
                 Some(format!("install it with `apt-get install {package}`, or name another program"))
             }
             Self::PortTaken(_) => Some("publish another one with `--publish HOST:GUEST`".to_owned()),
+            Self::Port { source, .. } => Some(port_hint(source)),
+            Self::Accelerator { source, .. } => Some(accelerator_hint(source)),
             Self::Unsupported { .. } => Some("use `lkit run qemu`".to_owned()),
             Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } | Self::Interrupted => None,
             Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) | Self::NotAnAccelerator(_) => None,
         }
+    }
+}
+
+fn port_hint(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "only root opens ports below 1024: publish one from 1024 on".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "leave out the address, or take one of this host".to_owned(),
+        _ => "publish another one with `--publish HOST:GUEST`".to_owned(),
+    }
+}
+
+fn accelerator_hint(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let this user into the group `kvm`, or emulate with `--accel tcg`".to_owned()
+        }
+        io::ErrorKind::NotFound => {
+            "load the kernel module `kvm_intel` or `kvm_amd`, or emulate with `--accel tcg`".to_owned()
+        }
+        _ => "emulate with `--accel tcg`".to_owned(),
     }
 }

@@ -23,7 +23,7 @@ pub use error::Error;
 pub use hyperkit::{HyperKit, hyperkit};
 pub use local::local;
 pub use mac::Mac;
-pub use process::{CommandLine, EndSignals, run};
+pub use process::{CommandLine, EndSignals, run, shell_line};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu};
 

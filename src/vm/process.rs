@@ -44,11 +44,37 @@ impl CommandLine {
     }
 }
 
+/// Where a program is: as it is named, or in a directory of the PATH.
+pub fn find_program(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|program| program.is_file())
+}
+
+impl CommandLine {
+    /// Fails when the program is not there, before anything is made for it.
+    ///
+    /// # Errors
+    /// `NotInstalled`.
+    pub fn check_installed(&self) -> Result<(), Error> {
+        let missing = || Error::NotInstalled { program: self.program.clone(), package: self.package };
+        find_program(&self.program).map(drop).ok_or_else(missing)
+    }
+}
+
+/// Words as a shell takes them for one command.
+pub fn shell_line<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> String {
+    words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
 impl fmt::Display for CommandLine {
     /// The command as a shell takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quoted(self.program.as_os_str()))?;
-        self.arguments.iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
+        f.write_str(&shell_line(
+            [self.program.as_os_str()].into_iter().chain(self.arguments.iter().map(OsString::as_os_str)),
+        ))
     }
 }
 

@@ -39,10 +39,10 @@ pub struct Port {
 }
 
 impl Port {
-    /// Fails when something else has the port already, which monitors tell less clearly.
+    /// Fails when the port cannot be opened, such as one that something else has, which monitors tell less clearly.
     ///
     /// # Errors
-    /// `PortTaken`.
+    /// `PortTaken`, or `Port` with the reason.
     pub fn check_free(&self) -> Result<(), Error> {
         let at = (IpAddr::from(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED)), self.host);
         let taken = match self.protocol {
@@ -50,8 +50,9 @@ impl Port {
             Protocol::Udp => UdpSocket::bind(at).err(),
         };
         match taken {
+            None => Ok(()),
             Some(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(Error::PortTaken(self.to_string())),
-            _ => Ok(()),
+            Some(source) => Err(Error::Port { port: self.to_string(), source }),
         }
     }
 }
