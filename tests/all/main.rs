@@ -1,4 +1,5 @@
 //! All integration tests: one program, a module for each thing under test, what they share in [`common`].
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod boot;
 mod boots;
