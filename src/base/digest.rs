@@ -1,11 +1,39 @@
 //! Content digests as the OCI image specification writes them (`sha256:` and 64 lower-case hex digits).
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
+
+/// The digest of what is written to it.
+#[derive(Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
+    }
+
+    /// The digest of all that was written.
+    pub fn finish(self) -> Digest {
+        Digest(sha2::Digest::finalize(self.0).into())
+    }
+}
+
+impl io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A text that is no digest lkit can verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +59,7 @@ impl Digest {
 
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(bytes).into())
+        Self(<sha2::Sha256 as sha2::Digest>::digest(bytes).into())
     }
 
     /// The 64 hex digits, which name the blob in a layout's `blobs/sha256` directory.
@@ -92,6 +119,14 @@ mod tests {
         let digest = Digest::of(b"");
         assert_eq!(digest.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn a_digest_of_pieces_is_that_of_the_whole() {
+        use io::Write as _;
+        let mut hasher = Hasher::default();
+        [&b"lk"[..], b"", b"it"].into_iter().for_each(|piece| hasher.write_all(piece).unwrap());
+        assert_eq!(hasher.finish(), Digest::of(b"lkit"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod url;
 mod xattrs;
 
 pub use attempt::Attempt;
-pub use digest::{Digest, ParseDigestError};
+pub use digest::{Digest, Hasher, ParseDigestError};
 pub use kind::{ErrorKind, Fault};
 pub use memory::give_back;
 pub use metadata::{FileKind, Metadata};

@@ -3,10 +3,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::{Error, Layers};
-use crate::base::Digest;
+use crate::base::{Digest, Hasher};
 use crate::blob::{Descriptor, Fetch};
 use crate::extent::SharedSource;
 
@@ -33,11 +31,11 @@ impl Layers {
 }
 
 fn digest_of(input: &mut dyn Read) -> std::io::Result<Digest> {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     let mut chunk = vec![0; CHUNK];
     loop {
         match input.read(&mut chunk)? {
-            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
+            0 => return Ok(hash.finish()),
             len => hash.update(&chunk[..len]),
         }
     }

@@ -133,7 +133,7 @@ impl Git {
     fn content_hash(&self) -> Result<String, String> {
         let known = self.text(&["ls-files"])?;
         let new = self.text(&["ls-files", "--exclude-standard", "--others"])?;
-        let mut hash = sha2::Sha256::default();
+        let mut hash = crate::base::Hasher::default();
         for name in known.lines().chain(new.lines()) {
             let path = self.directory.join(name);
             if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
@@ -141,7 +141,7 @@ impl Git {
                 copied.map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
             }
         }
-        Ok(hex(&hash.finalize()))
+        Ok(hash.finish().hex())
     }
 
     fn text(&self, args: &[&str]) -> Result<String, String> {
@@ -218,7 +218,7 @@ mod tests {
         let tree = scratch.git(&["rev-parse", "HEAD:pkg/x"]);
         assert_eq!(scratch.find("./pkg/x/"), Ok(format!("docker.io/linuxkit/init:{tree}")));
         scratch.write("pkg/x/new", "n");
-        let content = hex(&sha2::Sha256::digest("image: init\nnetwork: true\nn"));
+        let content = crate::base::Digest::of(b"image: init\nnetwork: true\nn").hex();
         assert_eq!(scratch.find("pkg/x"), Ok(format!("docker.io/linuxkit/init:{tree}-dirty-{}", &content[..7])));
     }
 

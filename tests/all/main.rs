@@ -6,6 +6,7 @@ mod boots;
 mod catalog;
 mod cli;
 mod common;
+mod dependencies;
 mod deviations;
 mod disks;
 mod every_field;

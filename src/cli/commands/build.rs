@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
-use crate::base::{Digest, printable_line};
+use crate::base::{Hasher, printable_line};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
@@ -159,9 +158,9 @@ fn write(outputs: &[Output], target: &Target<'_>) -> Result<Vec<(PathBuf, u64)>,
 fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
     for output in outputs {
-        let (mut hash, name) = (Sha256::new(), output.artifact.name());
+        let (mut hash, name) = (Hasher::default(), output.artifact.name());
         export_to(&output.to(name.into(), None), &mut hash, &mut |_| ControlFlow::Continue(()))?;
-        let digest = Digest::from_bytes(hash.finalize().into());
+        let digest = hash.finish();
         if json {
             sums.insert(name.to_owned(), digest.to_string().into());
         } else {

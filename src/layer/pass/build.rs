@@ -17,12 +17,10 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{ScopedJoinHandle, scope};
 
-use sha2::{Digest as _, Sha256};
-
 use super::cut::{Cutter, Stretch, Stretches};
 use super::tar::Scanner;
 use super::window::Packer;
-use crate::base::Digest;
+use crate::base::{Digest, Hasher};
 use crate::layer::engine::{Checks, sniff};
 use crate::layer::error::Error;
 use crate::layer::index::{Codec, DiffOffset, Draft, Piece, Span, TocBuilder};
@@ -129,7 +127,7 @@ fn take_in(
     spare: &Receiver<Vec<u8>>,
 ) -> Result<(u64, Digest), Error> {
     let Transfer { input, mut copy, progress } = flow;
-    let (mut hash, mut done) = (Sha256::new(), 0);
+    let (mut hash, mut done) = (Hasher::default(), 0);
     while done <= size {
         let mut chunk = spare.recv().unwrap_or_default();
         chunk.resize(CHUNK, 0);
@@ -149,7 +147,7 @@ fn take_in(
             break;
         }
     }
-    Ok((done, Digest::from_bytes(hash.finalize().into())))
+    Ok((done, hash.finish()))
 }
 
 /// Reads until the buffer is full or nothing more comes; returns how much came. (`read_to_end` would zero all of it
@@ -225,7 +223,7 @@ impl Digested {
 
 /// Hashes all pieces and packs the windows before spans.
 fn digest(cut: &Receiver<Stretch>, used: &Sender<Vec<u8>>) -> Digested {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     let mut at = DiffOffset(0);
     let (mut spans, mut pieces) = (Vec::new(), Vec::new());
     let mut packer = Packer::new();
@@ -241,7 +239,7 @@ fn digest(cut: &Receiver<Stretch>, used: &Sender<Vec<u8>>) -> Digested {
         }
         used.send(stretch.into_buffer()).ok();
     }
-    let diff_id = Digest::from_bytes(hash.finalize().into());
+    let diff_id = hash.finish();
     Digested { diff_id, diff_size: at.0, spans, pieces }
 }
 

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lkit::base::Digest;
+use lkit::base::Hasher;
 use serde_json::json;
-use sha2::Digest as _;
 
 use super::system::{Mounted, System, can_mount, is_mounted, noise, signal, wait_for};
 
@@ -50,42 +49,19 @@ fn write_tar(out: &mut dyn Write) {
     out.write_all(&[0; 1024]).unwrap();
 }
 
-fn digest_of(mut bytes: impl io::Read) -> Digest {
-    let mut hash = sha2::Sha256::new();
-    let mut buf = vec![0; 1 << 20];
-    loop {
-        match bytes.read(&mut buf).unwrap() {
-            0 => return Digest::from_bytes(hash.finalize().into()),
-            len => hash.update(&buf[..len]),
-        }
-    }
-}
-
-/// Hashes what is written.
-struct Hashing(sha2::Sha256);
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A system of one image with one huge layer; the size of its blob.
 fn huge_system(codec: Codec) -> (System, u64) {
     let mut system = System::new();
     let path = system.layout.dir.join("huge");
     write_tar(&mut *codec.encoder(File::create(&path).unwrap()));
-    let blob = digest_of(File::open(&path).unwrap());
+    let mut blob = Hasher::default();
+    io::copy(&mut File::open(&path).unwrap(), &mut blob).unwrap();
+    let blob = blob.finish();
     let size = fs::metadata(&path).unwrap().len();
     fs::rename(path, system.layout.path(&blob)).unwrap();
-    let mut diff = Hashing(sha2::Sha256::new());
+    let mut diff = Hasher::default();
     write_tar(&mut diff);
-    let diff = Digest::from_bytes(diff.0.finalize().into());
+    let diff = diff.finish();
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config =
         json!({"architecture": arch, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [diff.to_string()]}});
