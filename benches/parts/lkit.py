@@ -21,8 +21,8 @@ PROGRAM = data.ROOT / "target/release/lkit"
 
 def build(root=data.ROOT):
     """Build lkit and the probe of a checkout; returns the path of the probe."""
-    argv = ["cargo", "build", "--release", "--quiet", "--bin", "lkit", "--bench", "probe", "--message-format=json"]
-    lines = run(*argv, cwd=root, stderr=None).splitlines()
+    argv = ["cargo", "build", "--locked", "--release", "--quiet", "--bin", "lkit", "--bench", "probe"]
+    lines = run(*argv, "--message-format=json", cwd=root, stderr=None).splitlines()
     found = [json.loads(line) for line in lines]
     return next(m["executable"] for m in found if m.get("target", {}).get("name") == "probe" and m.get("executable"))
 
