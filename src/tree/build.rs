@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::shown;
-use super::inode::NONE;
+use super::inode::{Body, NONE};
 use super::names::Names;
 use super::resolve::LastPath;
 use super::{Content, Error, Inode, InodeId};
@@ -178,26 +178,22 @@ impl TreeBuilder {
     /// The target of a symbolic link; empty for anything else.
     pub fn link_target(&self, id: InodeId) -> &[u8] {
         let inode = &self.inodes[id.index()];
-        if inode.metadata.kind != FileKind::Symlink {
-            return &[];
+        match inode.body {
+            Body::Target { start } => slice(&self.names.text, start, inode.size),
+            _ => &[],
         }
-        slice(&self.names.text, inode.offset, inode.size)
     }
 
     /// The content of a regular file; `None` for anything else.
     pub fn content(&self, id: InodeId) -> Option<Content> {
         let inode = &self.inodes[id.index()];
-        match inode.source {
-            _ if inode.metadata.kind != FileKind::File => None,
-            GENERATED => {
-                let bytes = slice(&self.generated, inode.offset, inode.size).into();
-                Some(Content::whole(Arc::new(Bytes(bytes))))
+        let kept = |bytes: &[u8]| Content::whole(Arc::new(Bytes(bytes.into())));
+        match inode.body {
+            Body::Content { source: GENERATED, offset } => Some(kept(slice(&self.generated, offset, inode.size))),
+            Body::Content { source, offset } => {
+                Some(Content { source: self.sources[source as usize].clone(), offset, size: inode.size })
             }
-            NONE => Some(Content::whole(Arc::new(Bytes(Box::default())))),
-            number => {
-                let source = self.sources[number as usize].clone();
-                Some(Content { source, offset: inode.offset, size: inode.size })
-            }
+            _ => (inode.metadata.kind == FileKind::File).then(|| kept(&[])),
         }
     }
 
@@ -261,18 +257,23 @@ impl TreeBuilder {
         Ok(match node {
             Node::Plain(metadata) => Inode::new(metadata),
             Node::File(metadata, content) => {
-                let source = if content.size == 0 { NONE } else { self.source_number(&content.source)? };
-                Inode { size: content.size, source, offset: content.offset, ..Inode::new(metadata) }
+                let Content { source, offset, size } = content;
+                let body = match size {
+                    0 => Body::Empty,
+                    _ => Body::Content { source: self.source_number(&source)?, offset },
+                };
+                Inode { size, body, ..Inode::new(metadata) }
             }
             Node::Generated(metadata, bytes) => {
                 let offset = self.generated.len() as u64;
                 self.generated.extend_from_slice(bytes);
-                Inode { size: bytes.len() as u64, source: GENERATED, offset, ..Inode::new(metadata) }
+                let body = Body::Content { source: GENERATED, offset };
+                Inode { size: bytes.len() as u64, body, ..Inode::new(metadata) }
             }
             Node::Symlink(metadata, target) => {
-                let offset = self.names.text.len() as u64;
+                let body = Body::Target { start: self.names.text.len() as u64 };
                 self.names.text.extend_from_slice(target);
-                Inode { size: target.len() as u64, offset, ..Inode::new(metadata) }
+                Inode { size: target.len() as u64, body, ..Inode::new(metadata) }
             }
         })
     }

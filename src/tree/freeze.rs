@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::build::{GENERATED, slice};
-use super::inode::NONE;
+use super::inode::{Body, NONE};
 use super::{Content, EntryId, Inode, InodeId, TreeBuilder};
-use crate::base::{FileKind, Xattr, Xattrs};
+use crate::base::{Xattr, Xattrs};
 use crate::extent::{Bytes, SharedSource};
 
 /// A name in a finished tree.
@@ -18,8 +18,6 @@ pub(super) struct Entry {
 }
 
 /// A merged root; nothing in it changes.
-///
-/// Of a directory, `Inode::source` is the number of its first entry and `Inode::offset` their count.
 pub struct Tree {
     inodes: Vec<Inode>,
     pub(super) entries: Vec<Entry>,
@@ -88,8 +86,7 @@ impl TreeBuilder {
             let (start, len) = name.range();
             tree.entries.push(Entry { parent: here, inode: InodeId(*slot), start, len });
         }
-        self.inodes[dir.index()].source = number_of(first);
-        self.inodes[dir.index()].offset = names.len() as u64;
+        self.inodes[dir.index()].body = Body::Entries { first: number_of(first), count: number_of(names.len()) };
     }
 }
 
@@ -171,8 +168,8 @@ impl Tree {
     /// The target of a symbolic link; empty for anything else.
     pub fn link_target(&self, id: InodeId) -> &[u8] {
         let inode = self.inode(id);
-        match inode.metadata.kind {
-            FileKind::Symlink => slice(&self.text, inode.offset, inode.size),
+        match inode.body {
+            Body::Target { start } => slice(&self.text, start, inode.size),
             _ => &[],
         }
     }
@@ -185,15 +182,20 @@ impl Tree {
 
     /// Where the content of a regular file begins; `None` for anything else and for empty files.
     pub fn extent(&self, id: InodeId) -> Option<(&SharedSource, u64)> {
-        let inode = self.inode(id);
-        let number = Some(inode.source).filter(|n| inode.metadata.kind == FileKind::File && *n != NONE)?;
-        Some((&self.sources[number as usize], inode.offset))
+        match self.inode(id).body {
+            Body::Content { source, offset } => Some((&self.sources[source as usize], offset)),
+            _ => None,
+        }
     }
 
-    /// Where a regular file's content is, for sorting: number of the source, offset in it.
+    /// Where a regular file's content is, for sorting: number of the source, offset in it. What has none comes last,
+    /// symbolic links in the order of their targets.
     pub fn content_order(&self, id: InodeId) -> (u32, u64) {
-        let inode = self.inode(id);
-        (inode.source, inode.offset)
+        match self.inode(id).body {
+            Body::Content { source, offset } => (source, offset),
+            Body::Target { start } => (NONE, start),
+            Body::Empty | Body::Entries { .. } => (NONE, 0),
+        }
     }
 
     /// Extended attributes, sorted by name.
@@ -233,12 +235,10 @@ impl Tree {
     }
 
     pub(super) fn range(&self, dir: InodeId) -> std::ops::Range<usize> {
-        let inode = self.inode(dir);
-        if !inode.is_directory() {
-            return 0..0;
+        match self.inode(dir).body {
+            Body::Entries { first, count } => first as usize..first as usize + count as usize,
+            _ => 0..0,
         }
-        let count = usize::try_from(inode.offset).expect("entries are in memory");
-        inode.source as usize..inode.source as usize + count
     }
 
     fn text_of(&self, entry: &Entry) -> &[u8] {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::build::GENERATED;
-use super::inode::NONE;
+use super::inode::{Body, NONE};
 use super::resolve::LastPath;
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
-use crate::base::{FileKind, Metadata};
+use crate::base::Metadata;
 use crate::extent::SharedSource;
 
 impl TreeBuilder {
@@ -112,9 +112,11 @@ impl TreeBuilder {
     fn number_sources_like(&mut self, other: &mut Self) -> Result<(), Error> {
         let numbers = other.adopt_sources(&self.sources)?;
         self.sources.clone_from(&other.sources);
-        let files = self.inodes.iter_mut().filter(|inode| inode.metadata.kind == FileKind::File);
-        let used = files.filter(|inode| inode.source != NONE);
-        used.for_each(|inode| inode.source = numbers[inode.source as usize]);
+        for inode in &mut self.inodes {
+            if let Body::Content { source, .. } = &mut inode.body {
+                *source = numbers[*source as usize];
+            }
+        }
         Ok(())
     }
 
@@ -243,14 +245,15 @@ struct Base {
 impl Base {
     /// An inode of the image as one of the tree, without names yet.
     fn inode(&self, inode: &Inode) -> Inode {
-        let mut moved = Inode { nlink: 0, xattrs: self.attributes(inode), ..*inode };
-        match inode.source {
-            _ if inode.metadata.kind == FileKind::Symlink => moved.offset += u64::from(self.text),
-            GENERATED => moved.offset += self.generated,
-            NONE => {}
-            number => moved.source = self.sources[number as usize],
-        }
-        moved
+        let body = match inode.body {
+            Body::Content { source: GENERATED, offset } => {
+                Body::Content { source: GENERATED, offset: offset + self.generated }
+            }
+            Body::Content { source, offset } => Body::Content { source: self.sources[source as usize], offset },
+            Body::Target { start } => Body::Target { start: start + u64::from(self.text) },
+            body @ (Body::Empty | Body::Entries { .. }) => body,
+        };
+        Inode { nlink: 0, xattrs: self.attributes(inode), body, ..*inode }
     }
 
     fn attributes(&self, inode: &Inode) -> u32 {

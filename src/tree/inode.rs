@@ -26,18 +26,32 @@ pub struct Inode {
     pub size: u64,
     /// Number of names; of a directory 2 and one for each directory in it.
     pub nlink: u32,
-    /// Number of the source, of the attribute set; what the offset counts in follows from the kind.
-    pub(super) source: u32,
-    pub(super) offset: u64,
+    /// Number of the attribute set.
     pub(super) xattrs: u32,
+    pub(super) body: Body,
 }
 
-/// `Inode::source` and `Inode::xattrs` where there is none.
+const _: () = assert!(size_of::<Inode>() == 64, "a tree has one for each file");
+
+/// What an inode has by its kind, apart from a size.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    /// Nothing: an empty file, a device, a directory that is not finished.
+    Empty,
+    /// Of a file: the number of its source, and where in it the content begins.
+    Content { source: u32, offset: u64 },
+    /// Of a symbolic link: where the target begins in the text.
+    Target { start: u64 },
+    /// Of a directory in a finished tree: its first entry, and how many it has.
+    Entries { first: u32, count: u32 },
+}
+
+/// A number that nothing has.
 pub(super) const NONE: u32 = u32::MAX;
 
 impl Inode {
     pub(super) const fn new(metadata: Metadata) -> Self {
-        Self { metadata, size: 0, nlink: 0, source: NONE, offset: 0, xattrs: NONE }
+        Self { metadata, size: 0, nlink: 0, xattrs: NONE, body: Body::Empty }
     }
 
     /// Whether this is a directory.

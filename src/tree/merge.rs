@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::error::shown;
 use super::resolve::{clean, split};
-use super::{Error, Inode, Node, TreeBuilder};
+use super::{Error, Inode, Node, TreeBuilder, inode};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
@@ -73,10 +73,12 @@ impl TreeBuilder {
         let metadata = entry.metadata;
         let inode = match entry.body {
             Body::Empty | Body::Content { size: 0, .. } | Body::Sparse { size: 0, .. } => Inode::new(metadata),
-            Body::Content { offset, size } => Inode { size, source, offset, ..Inode::new(metadata) },
+            Body::Content { offset, size } => {
+                Inode { size, body: inode::Body::Content { source, offset }, ..Inode::new(metadata) }
+            }
             Body::Sparse { size, runs } => {
                 let source = self.add_source(with_holes(diff, size, &runs))?;
-                Inode { size, source, ..Inode::new(metadata) }
+                Inode { size, body: inode::Body::Content { source, offset: 0 }, ..Inode::new(metadata) }
             }
             Body::Symlink(target) => self.make_inode(Node::Symlink(metadata, target))?,
             Body::HardLink(target) => return self.hard_link(entry.path, target),
