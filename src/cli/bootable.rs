@@ -9,7 +9,7 @@ use super::report::Failure;
 use crate::base::{ErrorKind, KIB};
 use crate::blob::open_regular;
 use crate::boot::{Kernel, KernelKind, Machine};
-use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, Start};
+use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
 use crate::vm::{Boot, Disk};
 
 /// What a machine starts from.
@@ -37,7 +37,7 @@ impl Bootable {
     /// # Errors
     /// When a part is missing.
     pub fn in_directory(dir: &Path, wish: Wish<'_>) -> Result<Self, Failure> {
-        let [kernel, initrd, cmdline] = ["kernel", "initrd.img", "cmdline"].map(|name| dir.join(name));
+        let [kernel, initrd, cmdline] = PLAIN_NAMES.map(|name| dir.join(name));
         let architecture = architecture(&kernel);
         if wish.iso {
             let boot = Boot::Cdrom(shortest_iso(dir).ok_or_else(|| no_iso(dir))?);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::media::Media;
-use super::{Artifact, Error, Format, FormatFile, Obstacle, Product};
+use super::{Artifact, Error, Format, FormatFile, Obstacle, PLAIN_NAMES, Product};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
@@ -75,10 +75,10 @@ impl Catalog {
     /// The artifacts a system of these parts has, which a mount names beside `rootfs/`: the three plain names, then every
     /// format's.
     pub fn mounted(&self) -> Vec<Artifact> {
-        let plain = [("kernel", Product::Kernel), ("initrd.img", Product::Initrd), ("cmdline", Product::Cmdline)];
-        let plain = plain.map(|(name, product)| (name.to_owned(), product));
+        let plain = PLAIN_NAMES.map(str::to_owned).into_iter();
+        let plain = plain.zip([Product::Kernel, Product::Initrd, Product::Cmdline]);
         let named = Format::mounted_files().into_iter().map(|file| (self.name_of(file), file.product));
-        let there = plain.into_iter().chain(named).filter(|(_, product)| self.0.has(*product));
+        let there = plain.chain(named).filter(|(_, product)| self.0.has(*product));
         there.map(|(name, product)| self.artifact(name, product)).collect()
     }
 

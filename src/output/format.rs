@@ -7,6 +7,9 @@ pub const KERNEL_SUFFIX: &str = "-kernel";
 /// What the name of a kernel's command line ends in.
 pub const CMDLINE_SUFFIX: &str = "-cmdline";
 
+/// The names under which a mount shows kernel, initrd and command line as well.
+pub const PLAIN_NAMES: [&str; 3] = ["kernel", "initrd.img", "cmdline"];
+
 /// An output format under LinuxKit's name.
 #[derive(Debug)]
 pub struct Format {

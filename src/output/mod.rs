@@ -11,6 +11,6 @@ mod product;
 pub use artifact::Artifact;
 pub use catalog::{Catalog, Gunzip, Isolinux, System};
 pub use error::Error;
-pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, Start};
+pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
 pub use obstacle::Obstacle;
 pub use product::Product;

@@ -11,7 +11,7 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
-use crate::cli::{args, specs as given};
+use crate::cli::{args, specs};
 use crate::output::{Artifact, Catalog, Format, Product};
 use crate::serve::{Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
 use crate::spec::{MetadataFormat, Spec};
@@ -44,13 +44,13 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     let compression = compress.as_deref().map(compression).transpose()?;
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
     if dry_run {
-        let parsed = system::parse(&given::inputs(&specs), &Progress::new(loudness))?;
+        let parsed = system::parse(&specs::inputs(&specs), &Progress::new(loudness))?;
         report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::new(sources)?;
     let progress = Progress::new(loudness);
-    let loaded = given::load(&specs, &settings, &progress)?;
+    let loaded = specs::load(&specs, &settings, &progress)?;
     let formats = match (named.is_empty(), &output) {
         (false, _) => named,
         (true, Some(_)) => vec![Format::named("tar")?],

@@ -10,7 +10,7 @@ use crate::cli::machine::{self, Hardware};
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::{args, specs as given};
+use crate::cli::{args, specs};
 use crate::serve::{Files, MountOptions, TemporaryMountPoint, mount, sweep};
 use crate::vm::{
     Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
@@ -89,7 +89,7 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     wanted.args.sources.arch.clone_from(&sources.arch);
     let settings = Settings::new(sources)?;
     let progress = Progress::new(wanted.loudness);
-    let loaded = given::load(specs, &settings, &progress)?;
+    let loaded = specs::load(specs, &settings, &progress)?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;
