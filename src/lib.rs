@@ -12,6 +12,23 @@
 //!  └───────────────────────── system::load goes all this way ────────────────────────┘
 //! ```
 //!
+//! # As a library
+//! `examples/` has programs of a few lines that mount a spec, list what it is made of, and stream one of its artifacts:
+//!
+//! ```no_run
+//! use lkit::base::Silent;
+//! use lkit::serve::{Files, Interrupts, MountOptions, mount};
+//! use lkit::system::{Input, Options, Origins, load};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let origins = Origins { layouts: vec!["images".into()], ..Origins::new("cache") };
+//! let system = load(&[Input::named("minimal.yml")], &origins, &Options::default(), &Silent)?;
+//! let interrupts = Interrupts::catch()?;
+//! mount(Files::of(&system.catalog), "/mnt/lk".as_ref(), MountOptions::default())?.wait(interrupts)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Rooms
 //! A module imports only from rows below its own; modules on one row do not know each other.
 //!
@@ -55,12 +72,13 @@
 //! 8. **Imports point down the table.** Kept by `tests/all/tidy.rs`.
 //!
 //! # Words
-//! An *image* is an OCI image, never a disk file; an *artifact* is a file lkit shows. A *blob* is bytes known by their
-//! digest; a *layer* is a blob, its uncompressed tar the *diff*. A *layer index* makes a layer seekable: table of
-//! contents and places where decoding can start, its *resume points*. A *span* is what lies between two of them, a
-//! *piece* a part of it that is verified by itself. The *tree* is the merged root. A *bundle* is a container's directory
-//! with root and runtime config. *Image config* and *runtime config* are two things; the YAML is the *spec*. Compressed
-//! and uncompressed offsets are told apart by type.
+//! An *image* is an OCI image, never a disk file; an *artifact* is a file lkit shows, a *product* what it holds.
+//! *Origins* say where specs and images come from. A *blob* is bytes known by their digest; a *layer* is a blob, its
+//! uncompressed tar the *diff*. A *layer index* makes a layer seekable: table of contents and places where decoding can
+//! start, its *resume points*. A *span* is what lies between two of them, a *piece* a part of it that is verified by
+//! itself. The *tree* is the merged root. A *bundle* is a container's directory with root and runtime config. *Image
+//! config* and *runtime config* are two things; the YAML is the *spec*. Compressed and uncompressed offsets are told
+//! apart by type.
 
 pub mod base;
 pub mod blob;

@@ -8,8 +8,7 @@ use crate::base::{ErrorKind, Fault, printable_line};
 use crate::rootfs;
 use crate::spec::{Place, Texts};
 
-/// A problem with its place in the specs.
-#[derive(Debug)]
+/// A problem with its place in the specs. `Debug` writes it as a person reads it, for programs whose `main` returns it.
 pub struct Error {
     problem: Box<Problem>,
     place: Option<Place>,
@@ -51,6 +50,15 @@ impl<P: Into<Problem>> From<P> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.problem.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}\n{}", self.excerpt().unwrap_or_default())?;
+        let mut causes = std::iter::successors(self.source(), |cause| (*cause).source());
+        causes.try_for_each(|cause| writeln!(f, "  cause: {}", printable_line(&cause.to_string())))?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
     }
 }
 
@@ -106,7 +114,10 @@ mod tests {
         assert_eq!((error.places(), error.kind()), (vec![place(3)], ErrorKind::Spec));
         let shown = "  --> a.yml:3:3\n   |\n 3 | - q.io/b\n   |   ^^^^^^\n";
         assert_eq!(error.excerpt().as_deref(), Some(shown));
-        assert_eq!(error.to_string(), "a spec from a URL may not read `x` of this machine");
+        let message = "a spec from a URL may not read `x` of this machine";
+        let hint = "allow it with `--allow-local-sources` if you trust who wrote the spec";
+        assert_eq!(error.to_string(), message);
+        assert_eq!(format!("{error:?}"), format!("{message}\n{shown}\nhint: {hint}"));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl<'a> Images<'a> {
     fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
         let fetch = self.resolver.fetcher(reference);
         let layer = self.layers.open(wanted, &*fetch, self.monitor);
-        layer.map_err(|source| Problem::Layer { reference: reference.clone(), source })
+        layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
 }
 
@@ -127,7 +127,7 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Pr
     for layer in &image.layers {
         let open = &layers[&key(layer)];
         tree.merge_layer(open.toc(), open.diff()).map_err(|source| {
-            let (digest, reference) = (layer.digest, image.reference.clone());
+            let (digest, reference) = (layer.digest, Box::new(image.reference.clone()));
             Problem::Merge { digest, reference, source }
         })?;
     }

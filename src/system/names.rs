@@ -105,10 +105,10 @@ impl<'a> Names<'a> {
 /// The digest that the lock has for a reference.
 fn locked(lock: &LockFile, reference: &Reference, origins: &Origins) -> Result<Digest, Problem> {
     let Some(digest) = lock.digest(&origins.platform, &reference.to_string()) else {
-        return Err(Problem::NotLocked { reference: reference.clone(), platform: origins.platform.clone() });
+        return Err(Problem::NotLocked { reference: Box::new(reference.clone()), platform: origins.platform.clone() });
     };
     if reference.digest().is_some_and(|own| own != digest) {
-        return Err(Problem::LockedOtherwise { reference: reference.clone(), digest });
+        return Err(Problem::LockedOtherwise { reference: Box::new(reference.clone()), digest });
     }
     Ok(digest)
 }

@@ -91,7 +91,7 @@ pub enum Problem {
     #[error("the lock does not record `{reference}` for {platform}")]
     NotLocked {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The platform of the system.
         platform: Platform,
     },
@@ -99,7 +99,7 @@ pub enum Problem {
     #[error("the lock says `{digest}` for `{reference}`")]
     LockedOtherwise {
         /// The reference, which has a digest.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The digest of the lock.
         digest: Digest,
     },
@@ -117,7 +117,7 @@ pub enum Problem {
     #[error("cannot use image `{reference}`")]
     Layer {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Why.
         source: layer::Error,
     },
@@ -127,7 +127,7 @@ pub enum Problem {
         /// The layer.
         digest: Digest,
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Why.
         source: tree::Error,
     },

@@ -79,6 +79,7 @@ fn what_errors_and_warnings_quote_is_escaped_and_begins_no_line() {
     system.write("d.yml", "kernel: {binary: x}\ninit: [test/init:1]\n");
     let warning = "warning: `kernel` names no `image`, so there will be no kernel\n  --> d.yml:1:18\n";
     assert_says(&said(&["--dry-run", "d.yml"]), &[warning]);
+    assert_eq!(said(&["--quiet", "--dry-run", "d.yml"]), "");
 }
 
 #[test]

@@ -12,8 +12,11 @@ use super::{offline, resolve, resolver, told};
 use crate::common::layout::LayoutMaker;
 use crate::common::{have, run};
 
-/// A tar of members, each with a name and what it holds; one that begins with `->` is a link.
-fn tar(path: &Path, members: &[(&str, &[u8])]) {
+/// A member of a tar: its name and what it holds; what begins with `->` makes it a link.
+type Member<'a> = (&'a str, &'a [u8]);
+
+/// A tar of members.
+fn tar(path: &Path, members: &[Member<'_>]) {
     let mut tar = tar::Builder::new(File::create(path).unwrap());
     for (name, content) in members {
         let mut header = tar::Header::new_ustar();
@@ -79,7 +82,7 @@ fn an_archive_of_an_old_docker_has_each_layer_once_with_links_to_it() {
                            "Layers": ["1/layer.tar", "2/layer.tar", "3/layer.tar"]},
                           {"Config": "c.json", "RepoTags": null,
                            "Layers": ["1/layer.tar", "2/layer.tar", "3/layer.tar"]}]);
-    let members: [(&str, &[u8]); 6] = [
+    let members: [Member<'_>; 6] = [
         ("1/VERSION", b"1.0"),
         ("1/layer.tar", b"lower"),
         ("2/layer.tar", b"upper"),
@@ -101,7 +104,7 @@ fn damage_an_archive_without_images_says_what_is_wrong() {
     let path = dir.path().join("a.tar");
     let config = br#"{"rootfs":{"diff_ids":[]}}"#.as_slice();
     let many = format!("[{}]", vec![r#"{"Config":"c","Layers":[]}"#; 257].join(","));
-    let rows: [(&[(&str, &[u8])], &str); 9] = [
+    let rows: [(&[Member<'_>], &str); 9] = [
         (&[("x", b"")], "it has no member `oci-layout` or `manifest.json`"),
         (&[("oci-layout", b"{}")], "it does not say version 1"),
         (&[("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)], "it has no member `index.json`"),
@@ -123,7 +126,7 @@ fn damage_an_archive_without_images_says_what_is_wrong() {
         (&[("manifest.json", b"->manifest.json")], "it has no member `oci-layout` or `manifest.json`"),
     ];
     let opened = |what: &str, says: &str| {
-        let error = Store::open(&dir.path().join("cache"), &[path.clone()]).unwrap_err();
+        let error = Store::open(&dir.path().join("cache"), std::slice::from_ref(&path)).unwrap_err();
         let said = error.to_string();
         assert!(said.contains(says) && error.kind() == ErrorKind::Io, "{what}: {said}");
         assert!(error.hint().unwrap().contains("docker save"), "{what}");
