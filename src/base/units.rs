@@ -15,6 +15,11 @@ pub const fn align_up(value: u64, unit: u64) -> u64 {
     (value + (unit - 1)) & !(unit - 1)
 }
 
+/// The size of something that is in memory, or a place within it.
+pub fn in_memory(number: u64) -> usize {
+    usize::try_from(number).expect("memory has fewer bytes than a `usize` counts")
+}
+
 /// Bytes from text such as `1024`, `512M`, `2GiB`; without a unit the number counts `unit` bytes.
 pub fn parse_size(text: &str, unit: u64) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::slice::check_range;
 use super::{ReadError, SharedSource, Sink, Source};
+use crate::base::in_memory;
 
 /// Runs that are added up to tell how much of a map is data. Maps of more are rare, and a `stat` is to be quick.
 const MOST_COUNTED: usize = 4096;
@@ -58,7 +59,7 @@ impl ExtentMap {
         match self.extents[run] {
             Extent::Zeros => buf.fill(0),
             Extent::Inline(at) => {
-                let start = usize::try_from(at + skip).expect("the arena is in memory");
+                let start = in_memory(at + skip);
                 buf.copy_from_slice(&self.arena[start..start + buf.len()]);
             }
             Extent::Source(number, at) => self.sources[number as usize].read_at(buf, at + skip)?,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crc32fast::Hasher;
 
-use crate::base::SECTOR;
+use crate::base::{SECTOR, in_memory};
 use crate::extent::{ReadError, SharedSource, Source};
 
 /// No name, no time (the output depends on the content alone), unknown system.
@@ -28,7 +28,7 @@ const PART: u64 = 2048 * SECTOR;
 
 /// Lays out `content` as a gzip member of stored blocks.
 pub fn gzip_stored(content: SharedSource) -> SharedSource {
-    let parts = usize::try_from(content.size().div_ceil(PART)).expect("about as many parts as MiB");
+    let parts = in_memory(content.size().div_ceil(PART));
     let checksum = Mutex::new(vec![Progress::default(); parts]);
     Arc::new(GzipStored { content, checksum })
 }
@@ -119,7 +119,7 @@ impl GzipStored {
     fn note(&self, mut bytes: &[u8], mut offset: u64) {
         while !bytes.is_empty() {
             let part = offset / PART;
-            let left = usize::try_from((part + 1) * PART - offset).expect("at most a part");
+            let left = in_memory((part + 1) * PART - offset);
             let (head, rest) = bytes.split_at(left.min(bytes.len()));
             let mut progress = self.progress(part);
             if let Some(fresh) = continues(progress, head, offset % PART) {
@@ -133,13 +133,13 @@ impl GzipStored {
 
     fn progress(&self, part: u64) -> Progress {
         let parts = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
-        parts[usize::try_from(part).expect("parts are counted in memory")]
+        parts[in_memory(part)]
     }
 
     /// Keeps `progress` unless another reader came further meanwhile.
     fn advance(&self, part: u64, progress: Progress) {
         let mut parts = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = &mut parts[usize::try_from(part).expect("parts are counted in memory")];
+        let known = &mut parts[in_memory(part)];
         if known.len < progress.len {
             *known = progress;
         }
@@ -160,8 +160,7 @@ impl GzipStored {
 
     fn complete(&self, part: u64, range: Range<u64>) -> Result<Progress, ReadError> {
         let mut progress = self.progress(part);
-        let mut rest =
-            vec![0; usize::try_from(range.end - range.start).expect("at most a part") - progress.len as usize];
+        let mut rest = vec![0; in_memory(range.end - range.start) - progress.len as usize];
         if !rest.is_empty() {
             let start = range.start + u64::from(progress.len);
             // In a hole the zeros are known without asking the sources below.
@@ -191,7 +190,7 @@ fn continues(progress: Progress, bytes: &[u8], start: u64) -> Option<&[u8]> {
 }
 
 fn copy(from: &[u8], skip: u64, to: &mut [u8]) {
-    let skip = usize::try_from(skip).expect("pieces copied from memory are short");
+    let skip = in_memory(skip);
     to.copy_from_slice(&from[skip..skip + to.len()]);
 }
 

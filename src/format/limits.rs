@@ -91,6 +91,11 @@ pub(super) const fn linux_device((major, minor): (u32, u32)) -> u32 {
     (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
 }
 
+/// A number of inodes or names of a tree, or of what it has no more of.
+pub(super) fn count_of(number: usize) -> u32 {
+    u32::try_from(number).expect("a tree has fewer than 2^32 inodes and names")
+}
+
 /// The inodes of a tree.
 pub(super) fn ids(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
     (0..tree.inode_count()).filter_map(|index| tree.id(index))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::in_memory;
 use crate::extent::{ReadError, SharedSource, Source};
 
 /// `entries` entries of `N` bytes, each a function of its number.
@@ -27,7 +28,7 @@ impl<const N: usize, F: Fn(u64) -> [u8; N] + Send + Sync + 'static> Source for T
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size());
         end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size()))?;
         let mut index = offset / N as u64;
-        let mut skip = usize::try_from(offset % N as u64).expect("less than an entry");
+        let mut skip = in_memory(offset % N as u64);
         while !buf.is_empty() {
             let entry = (self.entry)(index);
             let len = buf.len().min(N - skip);

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, FromZeros};
 use super::Error;
 use super::field::padded;
 use super::pe::{Headers, PE32_PLUS, SIGNATURE, SIGNATURE_OFFSET, SectionHeader};
-use crate::base::align_up;
+use crate::base::{align_up, in_memory};
 use crate::extent::{Label, Places, Placing, SharedSource, Sink};
 
 /// Pages of the processor: sections must not share one.
@@ -224,7 +224,7 @@ impl Stub {
     /// Makes room for more section headers, and moves what stands behind.
     fn insert_headers(&mut self, more: usize) {
         let needed = (self.table + size_of::<SectionHeader>() * (self.count + more)) as u64;
-        let needed = usize::try_from(align_up(needed, self.file_alignment)).expect("a handful of headers");
+        let needed = in_memory(align_up(needed, self.file_alignment));
         let shift = needed.saturating_sub(self.headers.len());
         self.headers.resize(self.headers.len() + shift, 0);
         for section in self.section_headers(self.count) {

@@ -17,7 +17,7 @@ use super::field::byte_sum;
 use super::table::table;
 use super::used::Used;
 use super::{Error, Guid};
-use crate::base::{Digest, GIB, MIB, SECTOR, align_up};
+use crate::base::{Digest, GIB, MIB, SECTOR, align_up, in_memory};
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
 
 /// "Hard Disk Footer Format".
@@ -115,7 +115,7 @@ pub fn dynamic_vhd(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, E
         sector.map_or(u32::MAX, small).to_be_bytes()
     }));
     let gap = data - map.position();
-    map.bytes(&vec![0xff; usize::try_from(gap).expect("less than a sector")]);
+    map.bytes(&vec![0xff; in_memory(gap)]);
     map.whole(&(Arc::new(PagedMap::new(Blocks { disk: disk.clone(), used })) as SharedSource));
     map.bytes(footer.as_bytes());
     Ok(map.share())
@@ -138,7 +138,7 @@ fn disk_size(disk: &SharedSource) -> Result<u64, Error> {
 
 impl PagedLayout for Blocks {
     fn pages(&self) -> usize {
-        usize::try_from(self.used.count().div_ceil(PAGE)).expect("fewer than 2^31 blocks below the limit")
+        in_memory(self.used.count().div_ceil(PAGE))
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {

@@ -16,7 +16,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 use super::table::table;
 use super::used::{Used, emit_range};
 use super::{Error, Guid};
-use crate::base::{Digest, GIB, KIB, SECTOR, align_up};
+use crate::base::{Digest, GIB, KIB, SECTOR, align_up, in_memory};
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, ReadError, SharedSource, Sink, Source};
 
 /// Size of a grain in bytes: 128 sectors, what every reader expects.
@@ -127,7 +127,7 @@ struct Grains {
 
 impl PagedLayout for Grains {
     fn pages(&self) -> usize {
-        usize::try_from(self.tables.count() * PAGES).expect("about a page for each MiB below the limit")
+        in_memory(self.tables.count() * PAGES)
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {

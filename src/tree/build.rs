@@ -8,7 +8,7 @@ use super::inode::{Body, NONE};
 use super::names::Names;
 use super::resolve::LastPath;
 use super::{Content, Error, Inode, InodeId};
-use crate::base::{FileKind, Metadata, Xattrs};
+use crate::base::{FileKind, Metadata, Xattrs, in_memory};
 use crate::extent::{Bytes, SharedSource, Slice};
 
 /// What to insert at a path.
@@ -317,6 +317,5 @@ impl Content {
 
 /// A part of an arena; ranges come from the builder itself.
 pub(super) fn slice(arena: &[u8], offset: u64, len: u64) -> &[u8] {
-    let bound = |n: u64| usize::try_from(n).expect("the arena is in memory");
-    &arena[bound(offset)..bound(offset + len)]
+    &arena[in_memory(offset)..in_memory(offset + len)]
 }

@@ -247,6 +247,6 @@ impl Tree {
 }
 
 /// A number the builder has made sure of.
-fn number_of(count: usize) -> u32 {
+pub(super) fn number_of(count: usize) -> u32 {
     u32::try_from(count).expect("a builder holds fewer than 2^32 inodes and names")
 }

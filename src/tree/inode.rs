@@ -11,6 +11,11 @@ impl InodeId {
     /// The root directory.
     pub const ROOT: Self = Self(0);
 
+    /// The number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// The number, for tables indexed by inode.
     pub const fn index(self) -> usize {
         self.0 as usize

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::error::shown;
 use super::resolve::{clean, split};
 use super::{Error, Inode, Node, TreeBuilder, inode};
+use crate::base::in_memory;
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
@@ -57,7 +58,7 @@ impl TreeBuilder {
     /// Makes ready for a layer; returns the number of its source.
     fn start_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<u32, Error> {
         self.layer += 1;
-        let count = usize::try_from(toc.len()).expect("entries are in memory");
+        let count = in_memory(toc.len());
         // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
         self.reserve(count + count / 8 + 64);
         self.unnamed_left = UNNAMED.saturating_add(count.saturating_mul(UNNAMED_PER_ENTRY));

@@ -1,5 +1,6 @@
 //! Walking a finished tree: every name once, directories before what is in them.
 
+use super::freeze::number_of;
 use super::{InodeId, Tree};
 
 /// A name in a finished tree; ordered as [`Tree::walk`] goes when compared within one directory.
@@ -37,13 +38,13 @@ impl Iterator for Walk<'_> {
         if self.tree.inode(inode).is_directory() {
             self.todo.push(self.tree.range(inode));
         }
-        Some(EntryId(u32::try_from(at).expect("a tree holds fewer than 2^32 names")))
+        Some(EntryId(number_of(at)))
     }
 }
 
 impl Tree {
     /// All entries, every directory's names side by side, the directory's own name always before them.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = EntryId> + '_ {
-        (0..self.entries.len()).map(|at| EntryId(u32::try_from(at).expect("a tree holds fewer than 2^32 names")))
+        (0..self.entries.len()).map(|at| EntryId(number_of(at)))
     }
 }

@@ -10,6 +10,7 @@ use zerocopy::{Immutable, IntoBytes};
 use super::BLOCK;
 use crate::base::FileKind;
 use crate::extent::{Label, Places, Sink};
+use crate::format::limits::count_of;
 use crate::tree::{InodeId, Tree};
 
 /// `erofs_dirent`.
@@ -96,7 +97,7 @@ impl Listing {
         for place in 0..names.count {
             let len = ENTRY + names.at(place).0.len() as u64;
             if used + len > BLOCK {
-                starts.push(u32::try_from(place).expect("a tree has fewer than 2^32 names"));
+                starts.push(count_of(place));
                 used = 0;
             }
             used += len;

@@ -9,7 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::directory::{Listing, Nid, SLOT};
 use super::{BLOCK, xattr};
-use crate::base::{FileKind, align_up};
+use crate::base::{FileKind, align_up, in_memory};
 use crate::extent::{Label, Places, Sink};
 use crate::format::limits::{ids, linux_device};
 use crate::tree::{InodeId, Tree};
@@ -132,7 +132,7 @@ impl Inodes {
 
     fn emit_tail(&self, tree: &Tree, id: InodeId, shape: &Shape, sink: &mut dyn Sink) {
         if tree.inode(id).is_directory() {
-            let block = usize::try_from(shape.blocks()).expect("listings are in memory");
+            let block = in_memory(shape.blocks());
             self.listing(id).emit_block(tree, block, &self.nids, sink);
         } else {
             sink.bytes(tree.link_target(id));
@@ -149,7 +149,6 @@ impl Inodes {
             _ if shape.tail > 0 => NO_BLOCK,
             _ => 0,
         };
-        let number = u32::try_from(id.index() + 1).expect("a tree has fewer than 2^32 inodes");
         InodeExtended {
             i_format: if shape.tail > 0 { INLINE } else { PLAIN }.into(),
             i_xattr_icount: xattrs.into(),
@@ -157,7 +156,7 @@ impl Inodes {
             i_reserved: 0.into(),
             i_size: shape.size.into(),
             i_u: union.into(),
-            i_ino: number.into(),
+            i_ino: (id.number() + 1).into(),
             i_uid: metadata.uid.into(),
             i_gid: metadata.gid.into(),
             i_mtime: metadata.mtime.into(),

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::FatKind;
+use crate::base::in_memory;
 use crate::extent::{ReadError, Source};
 
 /// A table over chains that follow each other from cluster 2 on without gaps.
@@ -71,8 +72,8 @@ impl Source for Table {
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
-            let skip = usize::try_from(at % bytes).expect("less than a group");
-            let group = &self.encoded(at / bytes)[..usize::try_from(bytes).expect("at most four")][skip..];
+            let skip = in_memory(at % bytes);
+            let group = &self.encoded(at / bytes)[..in_memory(bytes)][skip..];
             let len = group.len().min(rest.len());
             let (head, tail) = rest.split_at_mut(len);
             head.copy_from_slice(&group[..len]);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::name::{View, name, sort_key};
 use crate::base::FileKind;
+use crate::format::limits::count_of;
 use crate::tree::{InodeId, Tree};
 
 /// The directories of one view.
@@ -61,7 +62,7 @@ impl Hierarchy {
             hierarchy.list(tree, number);
             number += 1;
         }
-        hierarchy.by_inode = hierarchy.directories.iter().enumerate().map(|(n, d)| (d.id, count(n))).collect();
+        hierarchy.by_inode = hierarchy.directories.iter().enumerate().map(|(n, d)| (d.id, count_of(n))).collect();
         hierarchy.by_inode.sort_unstable();
         hierarchy
     }
@@ -70,16 +71,16 @@ impl Hierarchy {
     fn list(&mut self, tree: &Tree, number: usize) {
         let mut names = distinct_names(tree, self.directories[number].id, self.view);
         names.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        self.directories[number].first = count(self.order.len());
-        self.directories[number].len = count(names.len());
+        self.directories[number].first = count_of(self.order.len());
+        self.directories[number].len = count_of(names.len());
         for found in names {
-            let place = count(self.order.len());
+            let place = count_of(self.order.len());
             self.order.push(found.position);
             if let Some(number) = found.number {
                 self.numbers.insert(place, number);
             }
             if tree.inode(found.id).is_directory() {
-                let parent = count(number);
+                let parent = count_of(number);
                 self.directories.push(Directory { id: found.id, parent, first: 0, len: 0, named_at: place });
             }
         }
@@ -114,7 +115,7 @@ impl Hierarchy {
     /// Names of a directory in order, those at `range`.
     pub fn names<'a>(&'a self, tree: &'a Tree, number: usize, range: Range<usize>) -> impl Iterator<Item = Name<'a>> {
         let directory = self.directories[number];
-        range.map(move |at| self.name_at(tree, directory.id, directory.first + count(at)))
+        range.map(move |at| self.name_at(tree, directory.id, directory.first + count_of(at)))
     }
 
     /// A directory's own name as the path table has it; the root's is a zero.
@@ -161,7 +162,7 @@ fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
             number = Some(free);
         }
         taken.insert(shown.clone());
-        names.push(Found { key: sort_key(shown, view), position: count(position), number, id });
+        names.push(Found { key: sort_key(shown, view), position: count_of(position), number, id });
     }
     names
 }
@@ -181,10 +182,6 @@ fn free_number(
         free
     });
     free.expect("a directory has fewer names than numbers of nine digits")
-}
-
-fn count(number: usize) -> u32 {
-    u32::try_from(number).expect("a tree holds fewer than 2^32 names")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{BLOCK, IsoOptions};
 use crate::extent::{PagedLayout as _, SharedSource};
 use crate::format::Error;
 use crate::format::contents::Contents;
-use crate::format::limits::Room;
+use crate::format::limits::{Room, count_of};
 use crate::tree::{InodeId, Tree};
 
 /// Names laid out together, and records of a path table.
@@ -161,7 +161,7 @@ impl Side {
         let mut start = 0;
         for (number, page) in self.pages.iter().enumerate().filter(|(_, page)| self.is_last(page)) {
             debug_assert_eq!(self.pages[start].directory, page.directory);
-            let pages = (start..=number).map(|page| u32::try_from(page).expect("there are no more pages than names"));
+            let pages = (start..=number).map(|page| count_of(page));
             steps.extend(pages.clone().map(Step::Records).chain(pages.map(Step::Continuations)));
             start = number + 1;
         }

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes as _;
 
 use super::BLOCK;
 use super::record::{Both32, LONGEST, Place, date, emit_within_block};
-use crate::base::FileKind;
+use crate::base::{FileKind, in_memory};
 use crate::extent::{Measure, Sink};
 use crate::tree::{InodeId, Tree};
 
@@ -136,7 +136,7 @@ pub(super) fn split(entries: Entries, head: usize) -> Split {
     let all: usize = entries.iter().map(Vec::len).sum();
     let room = if head + all <= LONGEST { LONGEST - head } else { LONGEST - head - CONTINUED_LEN };
     let mut split = Split { inline: Vec::new(), pieces: Vec::new() };
-    let block = usize::try_from(BLOCK).expect("a block is small") - CONTINUED_LEN;
+    let block = in_memory(BLOCK) - CONTINUED_LEN;
     for entry in entries {
         match split.pieces.last_mut() {
             None if split.inline.len() + entry.len() <= room => split.inline.extend(entry),

@@ -9,6 +9,7 @@ use zerocopy::{Immutable, IntoBytes};
 use super::inode::{Inodes, basic_type, number};
 use super::metadata::{block_start, offset_in_block};
 use crate::extent::Sink;
+use crate::format::limits::count_of;
 use crate::tree::{InodeId, Tree};
 
 /// Most names behind one header.
@@ -54,7 +55,7 @@ pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut 
         while children.next_if(|(at, id)| belongs(*at, *id)).is_some() {
             len += 1;
         }
-        let first = u32::try_from(first).expect("a tree has fewer than 2^32 names");
+        let first = count_of(first);
         runs.push(Run { directory, first, len });
     }
 }

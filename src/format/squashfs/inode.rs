@@ -15,7 +15,7 @@ use super::xattr::{NONE, Xattrs};
 use crate::base::FileKind;
 use crate::extent::{Label, Places, Sink};
 use crate::format::Error;
-use crate::format::limits::{ids, linux_device};
+use crate::format::limits::{count_of, ids, linux_device};
 use crate::format::table::table;
 use crate::tree::{InodeId, Tree};
 
@@ -188,7 +188,7 @@ impl Inodes {
     fn emit_directory(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
         let Listing { offset, size } = self.listings[self.directory(id)];
         // The root's parent does not exist: its number is the first that no inode has.
-        let none = u32::try_from(tree.inode_count() + 1).expect("a tree has fewer than 2^32 inodes");
+        let none = count_of(tree.inode_count() + 1);
         let small = |n: u64| u32::try_from(n).expect("larger tables are refused");
         let directory = LdirInode {
             nlink: tree.inode(id).nlink.into(),
@@ -220,7 +220,7 @@ fn emit_block_list(size: u64, sink: &mut dyn Sink) {
 
 /// An inode's number; they count from 1.
 pub(super) fn number(id: InodeId) -> u32 {
-    u32::try_from(id.index() + 1).expect("a tree has fewer than 2^32 inodes")
+    id.number() + 1
 }
 
 /// The number of a type, in directories and, when it is not extended, in inodes.

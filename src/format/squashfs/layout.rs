@@ -10,7 +10,7 @@ use crate::base::Metadata;
 use crate::extent::{Measure, PagedLayout, PagedMap, Places, Placing, SharedSource, Sink};
 use crate::format::Error;
 use crate::format::contents::Contents;
-use crate::format::limits::{Room, check_inodes, ids};
+use crate::format::limits::{Room, check_inodes, count_of, ids};
 use crate::tree::{InodeId, Tree};
 
 /// A squashfs, in messages.
@@ -151,7 +151,7 @@ impl Image {
     fn emit(&self, sink: &mut Placing<'_, Part>) {
         let Plan { tree, inodes } = &*self.plan;
         let superblock = Superblock {
-            inodes: u32::try_from(tree.inode_count()).expect("a tree has fewer than 2^32 inodes"),
+            inodes: count_of(tree.inode_count()),
             mtime: seconds(Metadata::GENERATED_MTIME),
             owners: inodes.owners.count(),
             root: reference(inodes.offset(InodeId::ROOT)),

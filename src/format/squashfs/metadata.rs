@@ -3,6 +3,7 @@
 //! # Format
 //! `squashfs_fs.h`: `SQUASHFS_METADATA_SIZE`, `SQUASHFS_COMPRESSED_BIT` (set here, for "not compressed").
 
+use crate::base::in_memory;
 use crate::extent::{ReadError, SharedSource, Sink, Source};
 
 /// Bytes of a stream in one block.
@@ -33,7 +34,7 @@ pub(super) fn reference(offset: u64) -> u64 {
 /// Adds a short stream as blocks; gives the list of their places, as it is stored.
 pub(super) fn emit_blocks(stream: &[u8], sink: &mut dyn Sink) -> Vec<u8> {
     let mut places = Vec::new();
-    for block in stream.chunks(usize::try_from(BLOCK).expect("a block is small")) {
+    for block in stream.chunks(in_memory(BLOCK)) {
         places.extend(sink.position().to_le_bytes());
         sink.bytes(&head_of(block.len() as u64));
         sink.bytes(block);
@@ -58,7 +59,7 @@ impl Source for MetadataBlocks {
             let start = at / (BLOCK + HEAD) * BLOCK;
             let skip = at % (BLOCK + HEAD);
             let len = (self.0.size() - start).min(BLOCK);
-            let left = usize::try_from(HEAD + len - skip).expect("a block is small").min(buf.len());
+            let left = in_memory(HEAD + len - skip).min(buf.len());
             let (head, rest) = buf.split_at_mut(left);
             self.read_block(head, start, len, skip)?;
             at += left as u64;
@@ -72,7 +73,7 @@ impl MetadataBlocks {
     /// Reads within the block of `len` bytes from `start` of the stream, leaving out its first `skip` bytes.
     fn read_block(&self, buf: &mut [u8], start: u64, len: u64, skip: u64) -> Result<(), ReadError> {
         let (mut buf, mut skip) = (buf, skip);
-        for byte in head_of(len).into_iter().skip(usize::try_from(skip.min(HEAD)).expect("at most two")) {
+        for byte in head_of(len).into_iter().skip(in_memory(skip.min(HEAD))) {
             let Some((first, rest)) = buf.split_first_mut() else { return Ok(()) };
             *first = byte;
             skip += 1;

@@ -14,7 +14,7 @@ use super::metadata::{MetadataBlocks, emit_blocks, reference};
 use super::superblock::Part;
 use crate::base::Xattr;
 use crate::extent::{Bytes, Placing, SharedSource, Sink as _};
-use crate::format::limits::ids;
+use crate::format::limits::{count_of, ids};
 use crate::tree::{InodeId, Tree};
 
 /// The number of an inode that has no attributes.
@@ -79,7 +79,7 @@ impl Xattrs {
                 continue;
             }
             numbers[id.index()] = known.get(&pairs).copied().unwrap_or_else(|| {
-                let number = u32::try_from(sets.len()).expect("there are no more sets than inodes");
+                let number = count_of(sets.len());
                 let size = u32::try_from(pairs.len()).expect("an inode's attributes have less than 4 GiB");
                 sets.push(Set { offset: stream.len() as u64, count, size });
                 stream.extend_from_slice(&pairs);
@@ -107,8 +107,8 @@ impl Xattrs {
         let id =
             |set: &Set| XattrId { xattr: reference(set.offset).into(), count: set.count.into(), size: set.size.into() };
         let ids: Vec<XattrId> = self.sets.iter().map(id).collect();
-        let count = u32::try_from(ids.len()).expect("there are no more sets than inodes");
-        let head = XattrIdTable { xattr_table_start: pairs.into(), xattr_ids: count.into(), unused: 0.into() };
+        let head =
+            XattrIdTable { xattr_table_start: pairs.into(), xattr_ids: count_of(ids.len()).into(), unused: 0.into() };
         let blocks = emit_blocks(ids.as_bytes(), sink);
         sink.note(Part::XattrTable);
         sink.bytes(head.as_bytes());
