@@ -161,7 +161,7 @@ impl Side {
         let mut start = 0;
         for (number, page) in self.pages.iter().enumerate().filter(|(_, page)| self.is_last(page)) {
             debug_assert_eq!(self.pages[start].directory, page.directory);
-            let pages = (start..=number).map(|page| count_of(page));
+            let pages = (start..=number).map(count_of);
             steps.extend(pages.clone().map(Step::Records).chain(pages.map(Step::Continuations)));
             start = number + 1;
         }
