@@ -18,14 +18,9 @@ pub enum Error {
     /// The mount point has something in it that a mount would hide.
     #[error("mount point `{}` is not empty", .0.display())]
     MountPointNotEmpty(PathBuf),
-    /// Something is mounted there.
-    #[error("mount point `{}` is in use: {by} is mounted on it", path.display())]
-    MountPointBusy {
-        /// The mount point.
-        path: PathBuf,
-        /// What is mounted there.
-        by: String,
-    },
+    /// A system is mounted there, and its server lives.
+    #[error("mount point `{}` is in use: a system of lkit is mounted on it", .0.display())]
+    MountPointBusy(PathBuf),
     /// There is no FUSE device, or it cannot be used.
     #[error("cannot use `/dev/fuse`")]
     NoDevice(#[source] io::Error),
@@ -117,7 +112,7 @@ impl Fault for Error {
             | Self::Server { .. }
             | Self::Write { .. } => ErrorKind::Io,
             Self::AllowOther => ErrorKind::Denied,
-            Self::MountPointNotEmpty(_) | Self::MountPointBusy { .. } | Self::Unmount { .. } => ErrorKind::Busy,
+            Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } => ErrorKind::Busy,
             Self::Read { source, .. } => source.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -128,10 +123,7 @@ impl Fault for Error {
             Self::MountPointMissing(path) => Some(format!("make it with `mkdir -p {}`", path.display())),
             Self::MountPointNotADirectory(_) => Some("the last argument is the directory to mount on".to_owned()),
             Self::MountPointNotEmpty(_) => Some("choose an empty directory; a mount would hide the files".to_owned()),
-            Self::MountPointBusy { path, by } if by == OURS => {
-                Some(format!("end it with `lkit umount {}`", path.display()))
-            }
-            Self::MountPointBusy { .. } => Some("unmount that first, or choose another directory".to_owned()),
+            Self::MountPointBusy(path) => Some(format!("end it with `lkit umount {}`", path.display())),
             Self::NoDevice(source) => Some(no_device_hint(source)),
             Self::NoFusermount => Some("install the package `fuse3`, or mount as root".to_owned()),
             Self::AllowOther => Some("add a line `user_allow_other` to `/etc/fuse.conf`".to_owned()),
@@ -148,9 +140,6 @@ impl Fault for Error {
         }
     }
 }
-
-/// How a mount of ours is called in messages.
-pub(super) const OURS: &str = "a system of lkit";
 
 fn no_device_hint(source: &io::Error) -> String {
     match source.kind() {

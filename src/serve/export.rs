@@ -7,8 +7,10 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::compress::{Compression, Compressor};
-use super::staged::Staged;
+use super::staged::{Staged, directory};
 use super::{Artifact, Error};
 use crate::base::{KIB, MIB};
 use crate::extent::Source;
@@ -85,6 +87,26 @@ pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, E
         file.persist().map_err(|error| failure(Failure::Write(error), path, size))?;
     }
     Ok(sizes)
+}
+
+/// Looks whether a file can be written at `path`, before anything is made for it.
+///
+/// # Errors
+/// When the directory is missing or may not be written to, or `path` is a directory.
+pub fn check_target(path: &Path) -> Result<(), Error> {
+    can_open(path).map_err(|error| failure(Failure::Write(error), path, 0))
+}
+
+fn can_open(path: &Path) -> io::Result<()> {
+    let found = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => found,
+        Ok(device) => return Ok(access(&device, Access::WRITE_OK)?),
+        Err(error) => return Err(error),
+    };
+    // With a dot behind it, so that a file in the place of the directory is told as such.
+    Ok(access(&directory(&found).join("."), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Writes an artifact to standard output.

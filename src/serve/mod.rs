@@ -29,16 +29,18 @@ mod fuse;
 mod holders;
 mod interrupt;
 mod mountpoint;
+mod notify;
 mod staged;
 mod temporary;
 
 pub use compress::Compression;
 pub use error::Error;
-pub use export::{Export, Exported, Step, export, export_to, export_to_stdout};
+pub use export::{Export, Exported, Step, check_target, export, export_to, export_to_stdout};
 pub use files::{Attributes, FileError, Files, Listed};
-pub use fuse::{MountOptions, Session, mount};
+pub use fuse::{MountOptions, Session, check_mount, lets_users_allow_other, mount};
 pub use interrupt::Interrupts;
-pub use mountpoint::{clear_dead, unmount};
+pub use mountpoint::{clear_dead, helper, prepare, unmount};
+pub use notify::notify;
 pub use temporary::{TemporaryMountPoint, sweep};
 
 /// What is served; it stands one row below, with the catalog that lays it out.

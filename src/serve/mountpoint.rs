@@ -14,10 +14,11 @@ use std::process::{Command, Stdio};
 use rustix::mount::{UnmountFlags, unmount as detach};
 
 use super::Error;
-use super::error::OURS;
 
 /// Type of our mounts, as mount tables show it.
 const TYPE: &str = "fuse.lkit";
+/// Type of a place that is mounted when it is first used, as systemd's automount units are.
+const AUTOMOUNT: &str = "autofs";
 const TABLE: &str = "/proc/self/mountinfo";
 /// The helper that mounts and unmounts for ordinary users.
 const FUSERMOUNT: &str = "fusermount3";
@@ -48,15 +49,16 @@ enum Force {
 /// Makes sure that `dir` can be mounted on, clearing the dead mount of a killed server; gives its full path.
 ///
 /// # Errors
-/// When it is missing, no directory, in use, or not empty.
-pub(super) fn prepare(dir: &Path) -> Result<PathBuf, Error> {
+/// When it is missing, no directory, not empty, or shows a system already.
+pub fn prepare(dir: &Path) -> Result<PathBuf, Error> {
+    // To look into what is mounted on first use is to use it: whoever mounts it then would wait for himself.
+    let path = full(dir)?;
+    if occupant(&path)? == Occupant::Other(AUTOMOUNT.to_owned()) {
+        return Ok(path);
+    }
     let path = clear_dead(dir)?;
-    match occupant(&path)? {
-        Occupant::Nothing => {}
-        Occupant::Ours => return Err(Error::MountPointBusy { path: dir.to_owned(), by: OURS.to_owned() }),
-        Occupant::Other(kind) => {
-            return Err(Error::MountPointBusy { path: dir.to_owned(), by: format!("a file system of type `{kind}`") });
-        }
+    if occupant(&path)? == Occupant::Ours {
+        return Err(Error::MountPointBusy(dir.to_owned()));
     }
     let mount = |source| Error::Mount { path: dir.to_owned(), source };
     let mut entries = fs::read_dir(&path).map_err(|error| match error.kind() {
@@ -129,13 +131,8 @@ pub(super) fn points() -> Result<Vec<PathBuf>, Error> {
     Ok(rows(&table).filter(|row| row.kind == TYPE.as_bytes()).map(|row| unescaped(row.point)).collect())
 }
 
-/// Whether the helper of ordinary users is on the PATH, or where it usually is.
-pub(super) fn has_fusermount() -> bool {
-    helper().is_some()
-}
-
-/// Full path of the helper.
-pub(super) fn helper() -> Option<PathBuf> {
+/// Full path of the helper that mounts and unmounts for ordinary users.
+pub fn helper() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // An empty part of the PATH is the current directory, where nobody keeps a helper that becomes root.
     let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(USUAL.map(PathBuf::from));

@@ -32,7 +32,8 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();
-    let session = mount(files, &dir, MountOptions { allow_other: args.allow_other, artifact_mode })?;
+    let options = MountOptions { allow_other: args.allow_other, artifact_mode, ..MountOptions::default() };
+    let session = mount(files, &dir, options)?;
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;
     }

@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
 use rustix::mount::{MountFlags, mount};
 use rustix::net::{
@@ -30,25 +30,28 @@ const NAME: &str = "lkit";
 ///
 /// # Errors
 /// When the system or the helper refuses.
-pub(super) fn attach(point: &Path, allow_other: bool) -> io::Result<OwnedFd> {
+pub(super) fn attach(point: &Path, allow_other: bool, no_exec: bool) -> io::Result<OwnedFd> {
     // Permissions are for others only: they would lock an ordinary user out of the files of root in his own mount.
     let others = if allow_other { ",default_permissions,allow_other" } else { "" };
-    match directly(point, others) {
+    match directly(point, others, no_exec) {
         Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => match mountpoint::helper() {
-            Some(helper) => by_helper(&helper, point, others),
+            Some(helper) => by_helper(&helper, point, &format!("{others}{}", if no_exec { ",noexec" } else { "" })),
             None => Err(error),
         },
         done => done,
     }
 }
 
-fn directly(point: &Path, others: &str) -> io::Result<OwnedFd> {
+fn directly(point: &Path, others: &str, no_exec: bool) -> io::Result<OwnedFd> {
     let device = File::options().read(true).write(true).open(DEVICE)?;
-    let (number, mode) = (device.as_raw_fd(), point.metadata()?.mode());
+    // Not of what an automount on it would show.
+    let mode = statat(CWD, point, AtFlags::NO_AUTOMOUNT)?.st_mode;
+    let number = device.as_raw_fd();
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let data = format!("fd={number},rootmode={mode:o},user_id={user},group_id={group},subtype={NAME}{others}");
     let data = CString::new(data).expect("numbers and names hold no NUL");
-    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+    let exec = if no_exec { MountFlags::NOEXEC } else { MountFlags::empty() };
+    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | exec;
     mount(NAME, point, "fuse", flags, data.as_c_str())?;
     Ok(device.into())
 }

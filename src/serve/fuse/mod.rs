@@ -15,4 +15,4 @@ mod readers;
 mod request;
 mod session;
 
-pub use session::{MountOptions, Session, mount};
+pub use session::{MountOptions, Session, check_mount, lets_users_allow_other, mount};

@@ -21,6 +21,8 @@ const SESSION_THREADS: usize = 2;
 const READ_AHEAD_KIB: &str = "2048";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long the end of a mount that nobody uses may take.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// Its number on Linux (`Documentation/admin-guide/devices.txt`).
 const DEVICE_NUMBER: (u32, u32) = (10, 229);
 
@@ -29,6 +31,8 @@ const DEVICE_NUMBER: (u32, u32) = (10, 229);
 pub struct MountOptions {
     /// Other users may look in, as the files' modes allow.
     pub allow_other: bool,
+    /// Programs in the mount are not run.
+    pub no_exec: bool,
     /// Permissions of artifacts. Without them everybody who may enter reads artifacts, but with `allow_other` only their
     /// owner: an artifact holds all files of the tree, those too that others may not read.
     pub artifact_mode: Option<u16>,
@@ -58,21 +62,39 @@ pub struct Session {
     over: bool,
 }
 
+/// Looks whether this user can mount here at all, wherever.
+///
+/// # Errors
+/// When the device or the helper is missing, or the system forbids what is asked for.
+pub fn check_mount(options: MountOptions) -> Result<(), Error> {
+    check_device().map_err(Error::NoDevice)?;
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    if mountpoint::helper().is_none() {
+        return Err(Error::NoFusermount);
+    }
+    if options.allow_other && !lets_users_allow_other() { Err(Error::AllowOther) } else { Ok(()) }
+}
+
+/// Whether `/etc/fuse.conf` lets ordinary users open their mounts to others (mount.fuse3(8)).
+pub fn lets_users_allow_other() -> bool {
+    let text = fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+    text.lines().any(|line| line.trim() == "user_allow_other")
+}
+
 /// Mounts `files` on `dir`; a dead mount of a killed server on it is cleared first. Usable when this returns.
 ///
 /// # Errors
 /// When `dir` cannot be mounted on, the device or the helper is missing, or the system refuses.
 pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session, Error> {
+    check_mount(options)?;
     let path = mountpoint::prepare(dir)?;
-    check_device().map_err(Error::NoDevice)?;
-    if !rustix::process::geteuid().is_root() && !mountpoint::has_fusermount() {
-        return Err(Error::NoFusermount);
-    }
     let files = files.with_artifact_mode(options.mode_of_artifacts());
     let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
-    let descriptor = attach(&path, options.allow_other).map_err(refused)?;
+    let descriptor = attach(&path, options.allow_other, options.no_exec).map_err(refused)?;
     let device = mountpoint::device(&path)?;
     let undone = |error: Error| mountpoint::detach_own(&path, device).err().unwrap_or(error);
     let (acl, config) = config(options);
@@ -119,10 +141,7 @@ impl Session {
     fn end(&mut self) -> Result<(), Error> {
         let holders = holders::of(&self.path);
         mountpoint::detach_own(&self.path, self.device)?;
-        if let Some(holders) = holders {
-            tracing::warn!("the mount is in use; waiting up to {} seconds for {holders}", GRACE.as_secs());
-        }
-        match self.events.recv_timeout(GRACE) {
+        match self.wait_for_users(holders) {
             Ok(Event::Ended(result)) => self.ended(result),
             Ok(Event::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 self.over = true;
@@ -130,6 +149,21 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Waits until nobody uses the mount any more, and tells at once for whom.
+    fn wait_for_users(&self, holders: Option<String>) -> Result<Event, RecvTimeoutError> {
+        let holders = match holders {
+            Some(holders) => holders,
+            // Those whom this user cannot see, such as programs of others, are known by what they do not let go of.
+            None => match self.events.recv_timeout(AT_ONCE) {
+                Err(RecvTimeoutError::Timeout) => "programs that have files of it open".to_owned(),
+                done => return done,
+            },
+        };
+        let seconds = GRACE.as_secs();
+        tracing::warn!("the mount is in use; waiting up to {seconds} seconds for {holders}; Ctrl-C again ends it now");
+        self.events.recv_timeout(GRACE)
     }
 
     fn ended(&mut self, result: io::Result<()>) -> Result<(), Error> {

@@ -169,7 +169,13 @@ fn fuse_a_mount_in_use_tells_at_once_whom_it_waits_for() {
     signal("INT", child.id());
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let line = said.next().unwrap().unwrap();
-    assert_says(&line, &["the mount is in use; waiting up to 2 seconds for `", &format!("` ({})", std::process::id())]);
+    assert_says(
+        &line,
+        &[
+            "the mount is in use; waiting up to 2 seconds for `",
+            &format!("` ({}); Ctrl-C again ends it now", std::process::id()),
+        ],
+    );
     assert!(!is_mounted(&mounted.0));
     drop(file);
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -203,6 +209,32 @@ fn fuse_closing_the_terminal_of_a_foreground_mount_ends_it() {
         let mounted = Mounted(system.mount_point());
         wait_for("the mount to go", || !is_mounted(&mounted.0));
     }
+}
+
+#[test]
+fn fuse_closing_the_terminal_of_an_ordinary_user_ends_his_mount() {
+    let system = System::new();
+    let root = rustix::process::geteuid().is_root();
+    let tools = ["python3", "bash", "runuser", "unshare", "fusermount3"];
+    if !have(&tools) || !crate::system::can_mount() || !skip_unless(root, "only root can become another user") {
+        return;
+    }
+    fs::copy(env!("CARGO_BIN_EXE_lkit"), system.path("lkit")).unwrap();
+    let place = system.dir.path().to_str().unwrap();
+    run("chown", ["-R", "nobody", place]);
+    run("chmod", ["-R", "a+rX", place]);
+    // With a device that everybody may open, as it is on most machines, and mounts that end with this test.
+    let script = "mknod device c 10 229; chmod 666 device; mount --bind device /dev/fuse
+        for _ in 1 2 3 4 5; do
+            runuser -u nobody -- python3 -c \"$1\" './lkit mount --offline --layout layout --cache cache -f a.yml mnt'
+            tries=0
+            while grep -q fuse.lkit /proc/self/mountinfo; do
+                tries=$((tries + 1)); test $tries -lt 6000 || exit 9; read -t 0.01 _ </dev/zero || true
+            done
+        done";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "bash", "-ec", script, "bash", CLOSE_TERMINAL]).current_dir(system.dir.path());
+    stdout("bash", &command.output().unwrap());
 }
 
 /// A monitor that writes its process id to `machine` and then does nothing.
