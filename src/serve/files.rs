@@ -1,17 +1,19 @@
 //! The files of a mount as a plain structure: inodes, names, attributes and bytes, without any protocol.
 //!
 //! ```text
-//! inode 1        the root: the artifacts, then `rootfs`
+//! inode 1        the root: the artifacts, `.lkit` where there is a note, then `rootfs`
 //! inode 2 …      artifact 0, 1 …
+//! inode 4094     `.lkit`, and 4095 the note in it: `why-not`
 //! inode 4096 …   inode 0, 1 … of the tree; 4096 is `rootfs` itself
 //! ```
+//! Of an image alone inode 1 is the root of the tree.
 
 use std::sync::Arc;
 
 use super::Artifact;
 use super::error::in_line;
 use crate::base::{ErrorKind, Fault, FileKind, Metadata};
-use crate::extent::{ReadError, SharedSource, Zeros};
+use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
 use crate::output::Catalog;
 use crate::tree::{Content, Inode, InodeId, Tree};
 
@@ -19,6 +21,11 @@ use crate::tree::{Content, Inode, InodeId, Tree};
 pub(super) const ROOT: u64 = 1;
 const FIRST_ARTIFACT: u64 = 2;
 const FIRST_OF_TREE: u64 = 4096;
+/// The directory that tells of the mount, and its file.
+const NOTES: u64 = FIRST_OF_TREE - 2;
+const WHY_NOT: u64 = FIRST_OF_TREE - 1;
+const NOTES_NAME: &[u8] = b".lkit";
+const WHY_NOT_NAME: &[u8] = b"why-not";
 /// Name of the directory that shows the tree.
 const ROOTFS: &[u8] = b"rootfs";
 
@@ -100,6 +107,8 @@ impl Fault for FileError {
 enum Node<'a> {
     Root,
     Artifact(u64, &'a Artifact),
+    Notes,
+    WhyNot(&'a SharedSource),
     Tree(&'a Tree, InodeId),
 }
 
@@ -107,24 +116,50 @@ enum Node<'a> {
 pub struct Files {
     artifacts: Vec<Artifact>,
     tree: Option<Arc<Tree>>,
+    /// Whether the tree is all there is, so that its root is the root.
+    is_bare: bool,
+    why_not: Option<SharedSource>,
     owner: (u32, u32),
     artifact_mode: u16,
+    generation: u32,
 }
 
 impl Files {
     /// These artifacts and the tree, if any; artifacts belong to the user and group of `owner`.
     ///
-    /// Of two artifacts with one name the first is shown, and none called `rootfs`.
+    /// Of two artifacts with one name the first is shown, and none called `rootfs` or `.lkit`.
     pub fn new(artifacts: Vec<Artifact>, tree: Option<Arc<Tree>>, owner: (u32, u32)) -> Self {
-        let room = usize::try_from(FIRST_OF_TREE - FIRST_ARTIFACT).expect("4094 is a usize");
+        let room = usize::try_from(NOTES - FIRST_ARTIFACT).expect("4092 is a usize");
         let mut kept: Vec<Artifact> = Vec::with_capacity(artifacts.len());
         for artifact in artifacts.into_iter().take(room) {
             let name = artifact.name().as_bytes();
-            if name != ROOTFS && kept.iter().all(|other| other.name().as_bytes() != name) {
+            if name != ROOTFS && name != NOTES_NAME && kept.iter().all(|other| other.name().as_bytes() != name) {
                 kept.push(artifact);
             }
         }
-        Self { artifacts: kept, tree, owner, artifact_mode: 0o444 }
+        Self { artifacts: kept, tree, is_bare: false, why_not: None, owner, artifact_mode: 0o444, generation: 0 }
+    }
+
+    /// A tree alone: its root is the root.
+    pub fn of_tree(tree: Arc<Tree>) -> Self {
+        Self { is_bare: true, ..Self::new(Vec::new(), Some(tree), (0, 0)) }
+    }
+
+    /// The same with a file `.lkit/why-not`, which tells what is not shown.
+    pub fn with_why_not(self, text: String) -> Self {
+        let bytes: SharedSource = Arc::new(Bytes(text.into_bytes().into()));
+        Self { why_not: Some(bytes), ..self }
+    }
+
+    /// The same with a number that tells files of different content with one inode number apart, when the kernel asks for
+    /// a file by a number that it kept from an earlier mount.
+    pub fn with_generation(self, generation: u32) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The number that [`with_generation`](Self::with_generation) was given, else 0.
+    pub const fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// All that a mount shows of a system: its artifacts and its root, owned by the user of this process. Nothing is laid
@@ -147,7 +182,9 @@ impl Files {
         Ok(match self.node(inode)? {
             Node::Root => self.root(),
             Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?)),
-            Node::Tree(tree, id) => in_tree(tree, id),
+            Node::Notes => self.notes(),
+            Node::WhyNot(text) => self.why_not(text),
+            Node::Tree(tree, id) => self.in_tree(tree, id),
         })
     }
 
@@ -157,12 +194,16 @@ impl Files {
     /// When there is no such name, or as [`Self::attributes`].
     pub fn lookup(&self, directory: u64, name: &[u8]) -> Result<Attributes, FileError> {
         let inode = match self.node(directory)? {
+            // Asked by number alone, for a file that the kernel has forgotten and somebody holds a handle of.
+            _ if name == b"." => directory,
             Node::Root => self.named(name).ok_or(FileError::NotFound)?,
-            Node::Artifact(..) => return Err(FileError::NotADirectory),
-            Node::Tree(tree, id) if tree.inode(id).is_directory() => {
-                number_of(tree.lookup(id, name).ok_or(FileError::NotFound)?)
-            }
-            Node::Tree(..) => return Err(FileError::NotADirectory),
+            Node::Notes if name == b".." => ROOT,
+            Node::Notes if name == WHY_NOT_NAME => WHY_NOT,
+            Node::Notes => return Err(FileError::NotFound),
+            Node::Artifact(..) | Node::WhyNot(_) => return Err(FileError::NotADirectory),
+            Node::Tree(tree, id) if !tree.inode(id).is_directory() => return Err(FileError::NotADirectory),
+            Node::Tree(tree, id) if name == b".." => self.above(tree, id).inode,
+            Node::Tree(tree, id) => self.number_of(tree, tree.lookup(id, name).ok_or(FileError::NotFound)?),
         };
         self.attributes(inode)
     }
@@ -174,7 +215,10 @@ impl Files {
 
     /// Whether [`Self::lookup`] has nothing to lay out.
     pub fn is_made_at(&self, directory: u64, name: &[u8]) -> bool {
-        directory != ROOT || self.named(name).is_none_or(|inode| self.is_made(inode))
+        match name {
+            b"." => self.is_made(directory),
+            _ => directory != ROOT || self.is_bare || self.named(name).is_none_or(|inode| self.is_made(inode)),
+        }
     }
 
     /// Reads up to `buf.len()` bytes at `offset` and tells how many; fewer only at the end of the file.
@@ -263,17 +307,19 @@ impl Files {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let (here, above) = match self.node(inode)? {
             Node::Root => (self.root(), self.root()),
-            Node::Tree(tree, id) if tree.inode(id).is_directory() => (in_tree(tree, id), self.above(tree, id)),
-            Node::Artifact(..) | Node::Tree(..) => return Err(FileError::NotADirectory),
+            Node::Notes => (self.notes(), self.root()),
+            Node::Tree(tree, id) if tree.inode(id).is_directory() => (self.in_tree(tree, id), self.above(tree, id)),
+            Node::Artifact(..) | Node::WhyNot(_) | Node::Tree(..) => return Err(FileError::NotADirectory),
         };
         let dots: [(&[u8], Attributes); 2] = [(b".", here), (b"..", above)];
         let dots = dots.into_iter().skip(from);
         let skip = from.saturating_sub(2);
         let rest: Box<dyn Iterator<Item = (&[u8], Attributes)>> = match self.node(inode)? {
             Node::Tree(tree, id) => {
-                Box::new(tree.children_from(id, skip).map(|(name, child)| (name, in_tree(tree, child))))
+                Box::new(tree.children_from(id, skip).map(move |(name, child)| (name, self.in_tree(tree, child))))
             }
-            Node::Root | Node::Artifact(..) => Box::new(self.in_root().skip(skip)),
+            Node::Notes => Box::new(self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text))).skip(skip)),
+            Node::Root | Node::Artifact(..) | Node::WhyNot(_) => Box::new(self.in_root().skip(skip)),
         };
         let numbered = dots.chain(rest).zip(from as u64 + 1..);
         Ok(Box::new(numbered.map(|((name, attributes), next)| Listed { name, attributes, next })))
@@ -293,10 +339,12 @@ impl Files {
         match self.node(inode) {
             Ok(Node::Artifact(_, artifact)) => artifact.name().to_owned(),
             Ok(Node::Root) => "/".to_owned(),
+            Ok(Node::Notes | Node::WhyNot(_)) => ".lkit/why-not".to_owned(),
             Ok(Node::Tree(tree, id)) => {
                 let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
                 let path = entry.map(|entry| tree.path(entry)).unwrap_or_default();
-                format!("rootfs/{}", String::from_utf8_lossy(&path))
+                let place = if self.is_bare { "" } else { "rootfs/" };
+                format!("{place}{}", String::from_utf8_lossy(&path))
             }
             Err(_) => format!("inode {inode}"),
         }
@@ -305,7 +353,10 @@ impl Files {
     fn node(&self, inode: u64) -> Result<Node<'_>, FileError> {
         let index = |first: u64| usize::try_from(inode - first).map_err(|_| FileError::NotFound);
         match (inode, &self.tree) {
+            (ROOT, Some(tree)) if self.is_bare => Ok(Node::Tree(tree, tree.root())),
             (ROOT, _) => Ok(Node::Root),
+            (NOTES, _) if self.why_not.is_some() => Ok(Node::Notes),
+            (WHY_NOT, _) => self.why_not.as_ref().map(Node::WhyNot).ok_or(FileError::NotFound),
             (FIRST_OF_TREE.., Some(tree)) => {
                 let id = tree.id(index(FIRST_OF_TREE)?).ok_or(FileError::NotFound)?;
                 Ok(Node::Tree(tree, id))
@@ -320,7 +371,8 @@ impl Files {
 
     fn content(&self, inode: u64) -> Result<Content, FileError> {
         let source: SharedSource = match self.node(inode)? {
-            Node::Root => return Err(FileError::IsADirectory),
+            Node::Root | Node::Notes => return Err(FileError::IsADirectory),
+            Node::WhyNot(text) => text.clone(),
             Node::Artifact(_, artifact) => opened(artifact)?.clone(),
             Node::Tree(tree, id) => match tree.inode(id).metadata.kind {
                 FileKind::Directory => return Err(FileError::IsADirectory),
@@ -335,8 +387,11 @@ impl Files {
     }
 
     fn named(&self, name: &[u8]) -> Option<u64> {
-        if name == ROOTFS {
-            return self.tree.is_some().then_some(FIRST_OF_TREE);
+        match name {
+            b".." => return Some(ROOT),
+            ROOTFS => return self.tree.is_some().then_some(FIRST_OF_TREE),
+            NOTES_NAME => return self.why_not.is_some().then_some(NOTES),
+            _ => {}
         }
         let at = self.artifacts.iter().position(|artifact| artifact.name().as_bytes() == name)?;
         Some(FIRST_ARTIFACT + at as u64)
@@ -347,13 +402,25 @@ impl Files {
             let source = if artifact.is_made() { artifact.open().ok() } else { None };
             (artifact.name().as_bytes(), self.artifact(inode, artifact, source))
         });
-        artifacts.chain(self.tree.as_ref().map(|tree| (ROOTFS, in_tree(tree, tree.root()))))
+        let notes = self.why_not.iter().map(|_| (NOTES_NAME, self.notes()));
+        artifacts.chain(notes).chain(self.tree.as_ref().map(|tree| (ROOTFS, self.in_tree(tree, tree.root()))))
     }
 
     fn root(&self) -> Attributes {
-        let nlink = 2 + u32::from(self.tree.is_some());
+        let nlink = 2 + u32::from(self.tree.is_some()) + u32::from(self.why_not.is_some());
         let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
         Attributes { inode: ROOT, size: 0, data: 0, nlink, metadata, exact: true }
+    }
+
+    fn notes(&self) -> Attributes {
+        let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
+        Attributes { inode: NOTES, size: 0, data: 0, nlink: 2, metadata, exact: true }
+    }
+
+    fn why_not(&self, text: &SharedSource) -> Attributes {
+        let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
+        let size = text.size();
+        Attributes { inode: WHY_NOT, size, data: size, nlink: 1, metadata, exact: true }
     }
 
     fn artifact(&self, inode: u64, artifact: &Artifact, source: Option<&SharedSource>) -> Attributes {
@@ -369,7 +436,21 @@ impl Files {
     }
 
     fn above(&self, tree: &Tree, id: InodeId) -> Attributes {
-        if id == tree.root() { self.root() } else { in_tree(tree, tree.parent(id)) }
+        match id == tree.root() {
+            true if self.is_bare => self.in_tree(tree, id),
+            true => self.root(),
+            false => self.in_tree(tree, tree.parent(id)),
+        }
+    }
+
+    fn in_tree(&self, tree: &Tree, id: InodeId) -> Attributes {
+        let &Inode { size, nlink, metadata, .. } = tree.inode(id);
+        let data = tree.extent(id).map_or(size, |(source, offset)| source.data_len(offset..offset + size));
+        Attributes { inode: self.number_of(tree, id), size, data, nlink, metadata, exact: true }
+    }
+
+    fn number_of(&self, tree: &Tree, id: InodeId) -> u64 {
+        if self.is_bare && id == tree.root() { ROOT } else { FIRST_OF_TREE + id.index() as u64 }
     }
 }
 
@@ -385,14 +466,4 @@ fn opened(artifact: &Artifact) -> Result<&SharedSource, FileError> {
         }
         FileError::NotFound
     })
-}
-
-fn in_tree(tree: &Tree, id: InodeId) -> Attributes {
-    let &Inode { size, nlink, metadata, .. } = tree.inode(id);
-    let data = tree.extent(id).map_or(size, |(source, offset)| source.data_len(offset..offset + size));
-    Attributes { inode: number_of(id), size, data, nlink, metadata, exact: true }
-}
-
-fn number_of(id: InodeId) -> u64 {
-    FIRST_OF_TREE + id.index() as u64
 }

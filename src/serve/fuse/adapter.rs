@@ -18,8 +18,8 @@ use super::{attr, errno};
 use crate::serve::{FileError, Files};
 
 /// What is asked of the kernel, each where it can: several reads and lookups at once, names and attributes listed
-/// together, and caches that nothing but us would have to empty.
-const WANTED: [InitFlags; 9] = [
+/// together, caches that nothing but us would have to empty, and files asked for by handles, as NFS servers do.
+const WANTED: [InitFlags; 10] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_ASYNC_DIO,
     InitFlags::FUSE_PARALLEL_DIROPS,
@@ -27,6 +27,7 @@ const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+    InitFlags::FUSE_EXPORT_SUPPORT,
     InitFlags::FUSE_NO_OPEN_SUPPORT,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
@@ -165,10 +166,11 @@ impl Filesystem for Adapter {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno::of(&error)),
         };
+        let generation = Generation(self.files.generation().into());
         for entry in entries {
             let (attributes, name) = (attr::of(&entry.attributes), OsStr::from_bytes(entry.name));
             let lifetime = attr::lifetime(&entry.attributes);
-            if reply.add(attributes.ino, entry.next, name, &lifetime, &attributes, Generation(0)) {
+            if reply.add(attributes.ino, entry.next, name, &lifetime, &attributes, generation) {
                 break;
             }
         }

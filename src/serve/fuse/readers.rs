@@ -114,9 +114,10 @@ fn try_answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
 
 /// Answers a lookup.
 pub(super) fn entry(files: &Files, directory: u64, name: &[u8], reply: ReplyEntry) {
+    let generation = Generation(files.generation().into());
     match files.lookup(directory, name) {
-        Ok(found) => reply.entry(&attr::lifetime(&found), &attr::of(&found), Generation(0)),
-        Err(FileError::NotFound) => reply.entry(&attr::ABSENCE, &attr::absent(), Generation(0)),
+        Ok(found) => reply.entry(&attr::lifetime(&found), &attr::of(&found), generation),
+        Err(FileError::NotFound) if name != b"." => reply.entry(&attr::ABSENCE, &attr::absent(), generation),
         Err(error) => reply.error(reported_at(&String::from_utf8_lossy(name), &error)),
     }
 }

@@ -216,7 +216,7 @@ fn fuse_closing_the_terminal_of_an_ordinary_user_ends_his_mount() {
     let system = System::new();
     let root = rustix::process::geteuid().is_root();
     let tools = ["python3", "bash", "runuser", "unshare", "fusermount3"];
-    if !have(&tools) || !crate::system::can_mount() || !skip_unless(root, "only root can become another user") {
+    if !have(&tools) || !super::system::can_mount() || !skip_unless(root, "only root can become another user") {
         return;
     }
     fs::copy(env!("CARGO_BIN_EXE_lkit"), system.path("lkit")).unwrap();
