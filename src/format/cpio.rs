@@ -21,12 +21,20 @@ const ROOM: Room = Room { format: "an initrd", file: u32::MAX as u64, image: LAR
 
 struct Cpio(Order);
 
+/// Looks whether a newc archive can hold a tree, and lays out nothing.
+///
+/// # Errors
+/// When a file is over 4 GiB.
+pub fn cpio_holds(tree: &Tree) -> Result<(), Error> {
+    ROOM.check(tree)
+}
+
 /// Lays out a tree as a newc archive.
 ///
 /// # Errors
 /// When a file is over 4 GiB.
 pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    ROOM.check(&tree)?;
+    cpio_holds(&tree)?;
     Ok(Arc::new(PagedMap::new(Cpio(Order::new(tree)))))
 }
 

@@ -33,7 +33,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use cpio::{behind_microcode, cpio};
+pub use cpio::{behind_microcode, cpio, cpio_holds};
 pub use erofs::erofs;
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};

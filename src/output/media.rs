@@ -215,6 +215,18 @@ impl<'a> Media<'a> {
     }
 }
 
+/// Why no loader starts the kernel from a medium, and why none from a unified image, as far as its head tells. A kernel
+/// that is missing, cannot be read, or is to be unpacked first rules nothing out.
+pub fn without_loader(system: &System) -> [Option<Obstacle>; 2] {
+    let kind = match system.kernel.as_ref().map(inspect) {
+        Some(Ok(kind)) if kind.kind != KernelKind::Gzip || system.gunzip.is_none() => kind,
+        _ => return [None, None],
+    };
+    let is_stub = matches!(kind.kind, KernelKind::Efi { .. });
+    let no_stub = (system.systemd_boot.is_some() && !is_stub).then_some(boot::Error::NoStub);
+    [efi_loader(&kind).err().or(no_stub), uki_stub(&kind).err()].map(|error| error.map(Obstacle::from))
+}
+
 fn inspect(kernel: &SharedSource) -> Result<Kernel, ReadError> {
     let len = usize::try_from(kernel.size()).map_or(Kernel::HEAD, |size| size.min(Kernel::HEAD));
     let mut head = vec![0; len];

@@ -6,6 +6,7 @@ mod error;
 mod format;
 mod media;
 mod obstacle;
+mod outlook;
 mod product;
 
 pub use artifact::Artifact;

@@ -106,7 +106,7 @@ fn can_open(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     // With a dot behind it, so that a file in the place of the directory is told as such.
-    Ok(access(&directory(&found).join("."), Access::WRITE_OK | Access::EXEC_OK)?)
+    Ok(access(directory(&found).join("."), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Writes an artifact to standard output.
