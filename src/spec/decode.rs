@@ -1,11 +1,10 @@
 //! Tree → sections of a spec. What does not conform to the schema is left out here; it was told about already.
 
-use super::decode_container::{options, texts};
+use super::decode_container::options;
+use super::fields::{id, located, mode, texts};
 use super::node::{Node, Value};
 use super::template::Templates;
-use super::{
-    Container, File, FileContent, IdRef, Kernel, Located, MetadataFormat, Place, Problem, Spec, Volume, VolumeFormat,
-};
+use super::{Container, File, FileContent, Kernel, Located, MetadataFormat, Problem, Spec, Volume, VolumeFormat};
 use crate::base::Platform;
 
 /// Adds one text to a spec: fields of the kernel override, lists append.
@@ -30,40 +29,8 @@ pub(super) fn append(spec: &mut Spec, root: &Node, templates: &Templates, proble
     spec.document.append(root, templates);
 }
 
-/// A string with its place.
-pub(super) fn located(node: &Node) -> Option<Located<String>> {
-    Some(Located { value: node.text()?.to_owned(), place: node.place })
-}
-
-/// An id: a number, where -1 is the highest, or a name.
-pub(super) fn id(node: &Node) -> Option<Located<IdRef>> {
-    let value = match &node.value {
-        Value::Text(name) => IdRef::Name(name.clone()),
-        Value::Integer(number, _) => {
-            let wrapped = i32::try_from(*number).map(i32::cast_unsigned);
-            IdRef::Number(wrapped.or_else(|_| u32::try_from(*number)).ok()?)
-        }
-        _ => return None,
-    };
-    Some(Located { value, place: node.place })
-}
-
-/// Largest mode: `stat` shows the type of a file above the permission bits, and LinuxKit takes what it shows.
-const LARGEST_MODE: u32 = 0o177_777;
+/// The permission bits of a mode.
 const PERMISSIONS: u32 = 0o7777;
-
-/// A mode from octal text; there may be a file type above its permission bits.
-///
-/// # Errors
-/// A message that says what is wrong.
-pub(super) fn mode(text: &str) -> Result<u32, String> {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let octal = digits.bytes().all(|b| (b'0'..=b'7').contains(&b)).then(|| u32::from_str_radix(digits, 8).ok());
-    match octal.flatten() {
-        Some(mode) if mode <= LARGEST_MODE => Ok(mode),
-        _ => Err(format!("`{text}` is not a mode; write octal digits such as `\"0644\"`")),
-    }
-}
 
 fn reference(node: &Node, templates: &Templates) -> Option<Located<String>> {
     let text = node.text()?;
@@ -236,9 +203,4 @@ fn metadata_format(format: &Located<String>) -> Result<MetadataFormat, Problem> 
             Err(problem.hint("use `yaml` or `json`"))
         }
     }
-}
-
-/// The place of a value that a required field would have.
-pub(super) fn place_of(node: &Node, key: &str) -> Place {
-    node.field(key).map_or(node.place, |node| node.place)
 }

@@ -1,7 +1,7 @@
 //! Tree → the fields of a container, of a spec's entry or of an image's label.
 
-use super::decode::{id, located, mode, place_of};
 use super::document::value;
+use super::fields::{id, list, mode, place_of, texts};
 use super::node::{Node, Value};
 use super::schema::LABEL;
 use super::template::Templates;
@@ -49,19 +49,6 @@ pub(super) fn options(node: &Node, problems: &mut Vec<Problem>) -> ContainerOpti
             .field("runtime")
             .filter(|node| matches!(node.value, Value::Map(_)))
             .map(|node| runtime(node, problems)),
-    }
-}
-
-/// A list of strings with their places; `None` when there is none.
-pub(super) fn texts(node: &Node, key: &str) -> Option<Vec<Located<String>>> {
-    list(node, key, located)
-}
-
-fn list<T>(node: &Node, key: &str, item: impl FnMut(&Node) -> Option<T>) -> Option<Vec<T>> {
-    let mut item = item;
-    match &node.field(key)?.value {
-        Value::List(items) => Some(items.iter().filter_map(|node| item(node)).collect()),
-        _ => None,
     }
 }
 

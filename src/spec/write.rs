@@ -7,24 +7,11 @@
 use serde_json::{Map, Value};
 
 use super::document::BINARY;
+use super::out::Out;
 use super::schema::{Field, Kind, SPEC, Show};
 use super::write_json::json;
 use super::write_yaml::{natural, yaml};
 use super::{MetadataFormat, Spec};
-
-/// A value in the order and with the keys it is written with.
-#[derive(Debug, PartialEq)]
-pub(super) enum Out<'a> {
-    Null,
-    Bool(bool),
-    Number(&'a serde_json::Number),
-    Zero,
-    Text(std::borrow::Cow<'a, str>),
-    /// Bytes that are no text, in base64.
-    Binary(&'a str),
-    List(Vec<Out<'a>>),
-    Map(Vec<(String, Out<'a>)>),
-}
 
 impl Spec {
     /// The spec as text; `expand` gives a reference its full name.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::write::Out;
+use super::out::Out;
 
 /// The text of a value, without a line end.
 pub(super) fn json(out: &Out<'_>) -> String {

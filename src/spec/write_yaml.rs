@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use super::node::Value;
+use super::out::Out;
 use super::scalar::resolve;
-use super::write::Out;
 
 /// Longest key that is written in front of its colon, in bytes.
 const SIMPLE_KEY: usize = 128;
