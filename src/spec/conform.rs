@@ -1,5 +1,7 @@
 //! A tree against the schema: unknown keys, wrong types, values out of range, missing fields.
 
+use std::fmt;
+
 use super::node::{Key, Node, Value};
 use super::schema::{Field, Kind};
 use super::{Place, Problem};
@@ -9,6 +11,26 @@ use crate::base::nearest;
 ///
 /// A list or mapping that is null counts as one that is not there.
 pub(super) fn conform(node: &Node, fields: &'static [Field], problems: &mut Vec<Problem>) {
+    conform_as(node, fields, Owner { key: "", index: None }, problems);
+}
+
+/// Where a value belongs, such as `onboot[2]`; counted from 0 in its own text.
+#[derive(Clone, Copy)]
+struct Owner {
+    key: &'static str,
+    index: Option<usize>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{}[{index}]", self.key),
+            None => f.write_str(self.key),
+        }
+    }
+}
+
+fn conform_as(node: &Node, fields: &'static [Field], owner: Owner, problems: &mut Vec<Problem>) {
     if !matches!(node.value, Value::Map(_)) {
         problems.push(wrong_type(node, &Kind::Map(fields)));
         return;
@@ -16,12 +38,19 @@ pub(super) fn conform(node: &Node, fields: &'static [Field], problems: &mut Vec<
     for (key, value) in node.entries() {
         match known(fields).find(|field| field.key == key.text) {
             Some(field) if value.value == Value::Null && is_collection(&field.kind) => {}
-            Some(field) => value_conforms(value, &field.kind, problems),
+            Some(field) => value_conforms(value, &field.kind, Owner { key: field.key, index: None }, problems),
             None => problems.push(unknown_key(key, fields)),
         }
     }
     let missing = fields.iter().filter(|field| field.required && node.field(field.key).is_none());
-    problems.extend(missing.map(|field| Problem::new(node.place, format!("`{}` is missing", field.key))));
+    let place = name_place(node);
+    problems.extend(missing.map(|field| Problem::new(place, format!("`{owner}` has no `{}`", field.key))));
+}
+
+/// The place of what a mapping is called by: its name, else its first key, else itself.
+fn name_place(node: &Node) -> Place {
+    let name = node.field("name").filter(|name| name.text().is_some_and(|text| !text.is_empty()));
+    name.map(|name| name.place).or_else(|| Some(node.entries().first()?.0.place)).unwrap_or(node.place)
 }
 
 fn known(fields: &'static [Field]) -> impl Iterator<Item = &'static Field> {
@@ -32,15 +61,17 @@ fn is_collection(kind: &Kind) -> bool {
     matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Texts)
 }
 
-fn value_conforms(node: &Node, kind: &Kind, problems: &mut Vec<Problem>) {
+fn value_conforms(node: &Node, kind: &Kind, owner: Owner, problems: &mut Vec<Problem>) {
     let place = node.place;
     match (kind, &node.value) {
-        (Kind::Map(fields), _) => conform(node, fields, problems),
+        (Kind::Map(fields), _) => conform_as(node, fields, owner, problems),
         (Kind::List(item), Value::List(items)) => {
-            items.iter().for_each(|node| value_conforms(node, item, problems));
+            for (index, node) in items.iter().enumerate() {
+                value_conforms(node, item, Owner { index: Some(index), ..owner }, problems);
+            }
         }
         (Kind::Texts, Value::Map(entries)) => {
-            entries.iter().for_each(|(_, node)| value_conforms(node, &Kind::Text, problems));
+            entries.iter().for_each(|(_, node)| value_conforms(node, &Kind::Text, owner, problems));
         }
         (Kind::Text | Kind::Reference | Kind::OneOf(_) | Kind::Id, Value::Text(text)) => {
             problems.extend(text_problem(text, kind, place));
@@ -71,7 +102,7 @@ fn text_problem(text: &str, kind: &Kind, place: Place) -> Option<Problem> {
     let problem = |message: String| Some(Problem::new(place, message));
     match kind {
         _ if text.contains('\0') => problem("a string here cannot hold a NUL character".to_owned()),
-        Kind::Reference => reference_problem(text).and_then(|message| problem(message.to_owned())),
+        Kind::Reference => reference_problem(text, place),
         Kind::OneOf(allowed) if !allowed.contains(&text) && !text.is_empty() => {
             let allowed: Vec<_> = allowed.iter().map(|a| format!("`{a}`")).collect();
             problem(format!("`{text}` is not known here")).map(|p| p.hint(format!("use {}", allowed.join(" or "))))
@@ -80,15 +111,22 @@ fn text_problem(text: &str, kind: &Kind, place: Place) -> Option<Problem> {
     }
 }
 
-fn reference_problem(text: &str) -> Option<&'static str> {
+fn reference_problem(text: &str, place: Place) -> Option<Problem> {
     let odd = |c: char| c.is_whitespace() || c.is_control();
-    match text {
-        _ if text.starts_with("@pkg:") => None,
-        _ if text.starts_with('@') => Some("unknown template: only `@pkg:DIR` is known"),
-        _ if text.contains("://") => Some("the reference of an image has no scheme"),
-        _ if text.contains(odd) => Some("the reference of an image has no white space"),
-        _ => None,
-    }
+    let message = match text {
+        _ if text.starts_with("@pkg:") => return None,
+        _ if text.starts_with('@') => "unknown template: only `@pkg:DIR` is known",
+        _ if text.contains("://") => "the reference of an image has no scheme",
+        _ if text.contains(odd) => "the reference of an image has no white space",
+        _ => return None,
+    };
+    let problem = Problem::new(place, message);
+    let goes_on = place.length == Place::SEVERAL_LINES;
+    Some(if goes_on {
+        problem.hint("the next line is taken for more of it, since it is indented further")
+    } else {
+        problem
+    })
 }
 
 /// The size of a huge page in the kernel's notation, such as `2MB`.
@@ -111,6 +149,9 @@ fn wrong_type(node: &Node, kind: &Kind) -> Problem {
             "no" | "off" | "false" | "n" => problem.hint("write `false`"),
             _ => problem,
         },
+        (Value::Text(text), Kind::List(_)) if text.starts_with('-') => {
+            problem.hint("an item begins with a dash and a space")
+        }
         (Value::Text(_), Kind::List(_)) => problem.hint("put it between `[` and `]`"),
         _ => problem,
     }
@@ -147,7 +188,7 @@ mod tests {
             ("kernel: {foo: y}", "unknown key `foo`", "known here: `image`, `cmdline`, `binary`, `tar`, `ucode`"),
             ("kernel: {cmdline: 1}", "expected a string, found the integer `1`", "write `\"1\"`"),
             ("services: {a: b}", "expected a list of mappings, found a mapping", ""),
-            ("services: [{name: s}]", "`image` is missing", ""),
+            ("services: [{name: s}]", "`services[0]` has no `image`", ""),
             ("init: [1]", "expected the reference of an image, found the integer `1`", "write `\"1\"`"),
             ("init: ['https://a/b']", "the reference of an image has no scheme", ""),
             ("files: [{mode: 0644}]", "expected a string, found the integer `0644`", "write `\"0644\"`"),

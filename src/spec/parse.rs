@@ -7,6 +7,7 @@ use super::conform::conform;
 use super::node::{Key, Node, Value};
 use super::read::{Read, read};
 use super::schema::{LABEL, SPEC};
+use super::source_text::NoText;
 use super::template::{PackageFinder, Templates};
 use super::{ContainerOptions, Error, Input, Place, Problem, Spec, Texts, decode, decode_container, source_text};
 
@@ -65,7 +66,8 @@ pub fn parse_label(text: &str) -> Result<ContainerOptions, Error> {
 }
 
 fn label(text: &str, problems: &mut Vec<Problem>) -> ContainerOptions {
-    let read = source_text::decode(text.as_bytes(), 0).and_then(|text| read(&text, 0));
+    let decoded = source_text::decode(text.as_bytes(), 0).map_err(|no_text| no_text.problem);
+    let read = decoded.and_then(|text| read(&text, 0));
     let Read { root, problems: found } = match read {
         Ok(read) => read,
         Err(problem) => {
@@ -121,8 +123,8 @@ impl Reading {
                 self.texts.push((input.name.clone(), text));
                 read
             }
-            Err(problem) => {
-                self.texts.push((input.name.clone(), String::from_utf8_lossy(&input.text).into_owned()));
+            Err(NoText { problem, shown }) => {
+                self.texts.push((input.name.clone(), shown));
                 Err(problem)
             }
         };

@@ -13,6 +13,11 @@ pub struct Place {
     pub length: u32,
 }
 
+impl Place {
+    /// Length of what goes on over the end of its line.
+    pub const SEVERAL_LINES: u32 = u32::MAX;
+}
+
 /// A value with its place. Compares by value alone.
 #[derive(Clone, Debug, Default)]
 pub struct Located<T> {

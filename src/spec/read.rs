@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag, options};
 
 use super::node::{Key, Node, Value, Weight};
 use super::source_text::small;
+use super::syntax::mistake;
 use super::{Place, Problem, scalar};
 
 /// Levels of a tree. A spec has ten.
@@ -41,15 +42,26 @@ pub(super) fn read(text: &str, file: u16) -> Result<Read, Problem> {
         block_scalar_eof_without_line_feed: true,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { file, parser, anchors: HashMap::new(), spent: Weight::default(), problems: Vec::new() };
+    let mut reader = Reader {
+        text,
+        file,
+        parser,
+        anchors: HashMap::new(),
+        brackets: Vec::new(),
+        spent: Weight::default(),
+        problems: Vec::new(),
+    };
     let root = reader.documents()?;
     Ok(Read { root, problems: reader.problems })
 }
 
 struct Reader<'a> {
+    text: &'a str,
     file: u16,
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Rc<Node>>,
+    /// Brackets that are open where the parser is, outermost first.
+    brackets: Vec<Place>,
     spent: Weight,
     problems: Vec<Problem>,
 }
@@ -64,7 +76,7 @@ impl<'a> Reader<'a> {
                 Event::DocumentStart(..) => {
                     let place = self.place(span);
                     let (event, span) = self.next()?;
-                    let node = self.node(event, span, 1)?;
+                    let node = self.node(event, self.place(span), 1)?;
                     if root.is_none() {
                         root = Some(node);
                     } else if node.value != Value::Null {
@@ -81,13 +93,12 @@ impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(syntax(&error, self.file)),
+            Some(Err(error)) => Err(mistake(&error, self.text, self.file, self.brackets.last().copied())),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Rc<Node>, Problem> {
-        let place = self.place(span);
+    fn node(&mut self, event: Event<'a>, mut place: Place, depth: usize) -> Result<Rc<Node>, Problem> {
         if depth > DEEPEST {
             return Err(Problem::new(place, format!("values are nested more than {DEEPEST} deep")));
         }
@@ -97,8 +108,16 @@ impl<'a> Reader<'a> {
                 let value = tagged(text.into_owned(), style, tag.as_deref());
                 (value.map_err(|message| Problem::new(place, message))?, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => (Value::List(self.list(depth)?), anchor),
-            Event::MappingStart(_, anchor, _) => (Value::Map(self.map(depth)?), anchor),
+            Event::SequenceStart(style, anchor, _) => {
+                let (items, end) = self.between_brackets(style, place, |reader| reader.list(depth))?;
+                place = reaching(place, end.or_else(|| items.first().map(|item| item.place)));
+                (Value::List(items), anchor)
+            }
+            Event::MappingStart(style, anchor, _) => {
+                let (entries, end) = self.between_brackets(style, place, |reader| reader.map(depth))?;
+                place = reaching(place, end.or_else(|| entries.first().map(|(key, _)| key.place)));
+                (Value::Map(entries), anchor)
+            }
             _ => return Err(Problem::new(place, "not valid YAML: a value is missing")),
         };
         let (own, weight) = weigh(&value);
@@ -130,38 +149,62 @@ impl<'a> Reader<'a> {
         Err(Problem::new(place, format!("the spec has more than {most} {what} when aliases are written out")))
     }
 
-    fn list(&mut self, depth: usize) -> Result<Vec<Rc<Node>>, Problem> {
+    /// Reads a collection; with the place of its closing bracket, where it has one.
+    fn between_brackets<T>(
+        &mut self,
+        style: StructureStyle,
+        open: Place,
+        read: impl FnOnce(&mut Self) -> Result<(T, Place), Problem>,
+    ) -> Result<(T, Option<Place>), Problem> {
+        if style == StructureStyle::Block {
+            return Ok((read(self)?.0, None));
+        }
+        self.brackets.push(open);
+        let (parts, end) = read(self)?;
+        self.brackets.pop();
+        Ok((parts, Some(end)))
+    }
+
+    /// The items up to the end of a list, and that end.
+    fn list(&mut self, depth: usize) -> Result<(Vec<Rc<Node>>, Place), Problem> {
         let mut items = Vec::new();
         loop {
-            match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(items),
-                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            let (event, span) = self.next()?;
+            let place = self.place(span);
+            if event == Event::SequenceEnd {
+                return Ok((items, place));
             }
+            // An item that is not written is where its dash is.
+            let column = if is_unwritten(&event, span) { place.column.saturating_sub(1).max(1) } else { place.column };
+            items.push(self.node(event, Place { column, ..place }, depth + 1)?);
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Vec<(Key, Rc<Node>)>, Problem> {
+    /// The entries up to the end of a mapping, and that end.
+    fn map(&mut self, depth: usize) -> Result<(Vec<(Key, Rc<Node>)>, Place), Problem> {
         let mut entries = Entries::default();
         let mut merges = Vec::new();
-        loop {
+        let end = loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
-                break;
+                break self.place(span);
             }
             let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, 0, None) if text == "<<");
-            let key = self.node(event, span, depth + 1)?;
+            let key = self.node(event, self.place(span), depth + 1)?;
             let (event, span) = self.next()?;
-            let value = self.node(event, span, depth + 1)?;
+            // A value that is not written is where its key is.
+            let place = if is_unwritten(&event, span) { key.place } else { self.place(span) };
+            let value = self.node(event, place, depth + 1)?;
             match key.text() {
                 Some(_) if merge => merges.push(value),
                 Some(text) => self.insert(&mut entries, Key { text: text.to_owned(), place: key.place }, value),
                 None => self.problems.push(not_a_key(&key)),
             }
-        }
+        };
         for merge in merges {
             self.merge(&mut entries, &merge);
         }
-        Ok(entries.list)
+        Ok((entries.list, end))
     }
 
     fn insert(&mut self, entries: &mut Entries, key: Key, value: Rc<Node>) {
@@ -192,7 +235,11 @@ impl<'a> Reader<'a> {
 
     fn place(&self, span: Span) -> Place {
         let (start, end) = (span.start, span.end);
-        let length = if start.line() == end.line() { small(end.col().saturating_sub(start.col())) } else { u32::MAX };
+        let length = if start.line() == end.line() {
+            small(end.col().saturating_sub(start.col()))
+        } else {
+            Place::SEVERAL_LINES
+        };
         Place { file: self.file, line: small(start.line()), column: small(start.col() + 1), length: length.max(1) }
     }
 }
@@ -211,19 +258,16 @@ impl Entries {
     }
 }
 
-/// What the parser says, with what is usually meant.
-fn syntax(error: &ScanError, file: u16) -> Problem {
-    let mark = error.marker();
-    let place = Place { file, line: small(mark.line()), column: small(mark.col() + 1), length: 1 };
-    let problem = Problem::new(place, format!("not valid YAML: {}", error.info().trim_end_matches('.')));
-    match error.kind() {
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
-            problem.hint("indent with blanks")
-        }
-        ErrorKind::UnexpectedCharacter { .. } => problem.hint("put the value between quotes"),
-        ErrorKind::UnknownAnchor => problem.hint("an anchor is written `&NAME`, before the `*NAME` that repeats it"),
-        _ => problem,
-    }
+/// A place up to the end of a part, as far as that is on the same line.
+fn reaching(place: Place, part: Option<Place>) -> Place {
+    let part = part.filter(|part| part.line == place.line && part.column >= place.column);
+    let length = part.map_or(place.length, |part| part.column.saturating_add(part.length) - place.column);
+    Place { length, ..place }
+}
+
+/// Whether there is nothing in the text for a scalar.
+fn is_unwritten(event: &Event<'_>, span: Span) -> bool {
+    matches!(event, Event::Scalar(_, ScalarStyle::Plain, ..)) && span.start.index() == span.end.index()
 }
 
 fn not_a_key(key: &Node) -> Problem {
@@ -348,9 +392,9 @@ mod tests {
     fn what_is_no_yaml_is_refused_where_it_stops() {
         let rows = [
             ("a: b\n---\nc: d\n", 2, 1, "a second YAML document begins here"),
-            ("kernel:\n\timage: x\n", 2, 2, "not valid YAML: "),
-            ("a: [1\n", 1, 4, "not valid YAML: "),
-            ("a: *x\n", 1, 4, "not valid YAML: "),
+            ("kernel:\n\timage: x\n", 2, 1, "a tab cannot indent YAML; use spaces"),
+            ("a: [1\n", 1, 4, "the `[` that begins here is never closed"),
+            ("a: *x\n", 1, 4, "there is no anchor `&x` above this `*x`"),
             ("a: &x [*x]\n", 1, 8, "an anchor cannot hold itself"),
             ("a: !!int x\n", 1, 10, "`x` is not what its tag says"),
             ("a: !!binary '*'\n", 1, 13, "a `!!binary` value is not base64"),

@@ -9,14 +9,24 @@ use crate::base::MIB;
 /// Specs are small; a larger one is a mistake, and is refused before anything looks at it.
 pub const LARGEST_TEXT: u64 = 16 * MIB;
 
+/// Why bytes are no text of a spec, and the text that can be shown of them.
+#[derive(Debug, PartialEq)]
+pub(super) struct NoText {
+    pub problem: Problem,
+    pub shown: String,
+}
+
+/// Bytes that are shown of a text that is too large.
+const SHOWN: usize = 200;
+
 /// The text of `bytes`, without a byte order mark.
 ///
 /// # Errors
 /// When it is too large, no text, or holds characters that YAML does not allow.
-pub(super) fn decode(bytes: &[u8], file: u16) -> Result<String, Problem> {
-    let start = Place { file, line: 1, column: 1, length: 1 };
+pub(super) fn decode(bytes: &[u8], file: u16) -> Result<String, NoText> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > LARGEST_TEXT) {
-        return Err(Problem::new(start, format!("the text is over {} MiB", LARGEST_TEXT / MIB)));
+        let problem = Problem::new(end_of("", file), format!("the text is over {} MiB", LARGEST_TEXT / MIB));
+        return Err(NoText { problem, shown: String::from_utf8_lossy(&bytes[..SHOWN]).into_owned() });
     }
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
@@ -24,13 +34,18 @@ pub(super) fn decode(bytes: &[u8], file: u16) -> Result<String, Problem> {
         [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest),
         _ => utf8(bytes),
     };
-    let text = text.map_err(|(valid, message)| Problem::new(end_of(&valid, file), message))?;
+    let text = with_line_feeds(text.map_err(|undecoded| {
+        let valid = with_line_feeds(undecoded.valid);
+        let problem = Problem::new(end_of(&valid, file), undecoded.message);
+        NoText { problem, shown: valid + &undecoded.rest }
+    })?);
     match text.char_indices().find(|(_, c)| c.is_control() && !"\t\n\r\u{85}".contains(*c)) {
         Some((index, c)) => {
             let message = format!("a spec cannot hold the control character U+{:04X}", u32::from(c));
-            Err(Problem::new(end_of(&text[..index], file), message).hint("write it as an escape between double quotes"))
+            let problem = Problem::new(end_of(&text[..index], file), message);
+            Err(NoText { problem: problem.hint("write it as an escape between double quotes"), shown: text })
         }
-        None => Ok(with_line_feeds(text)),
+        None => Ok(text),
     }
 }
 
@@ -40,21 +55,28 @@ fn with_line_feeds(text: String) -> String {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
 }
 
-/// A text, or the valid part of it and what is wrong after that.
-type Decoded = Result<String, (String, &'static str)>;
+/// What cannot be decoded: the valid part of it, and the rest as far as it can be shown.
+struct Undecoded {
+    valid: String,
+    rest: String,
+    message: &'static str,
+}
 
-fn utf8(bytes: &[u8]) -> Decoded {
+fn utf8(bytes: &[u8]) -> Result<String, Undecoded> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
-        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-        (valid, "the text is not valid UTF-8")
+        let (valid, rest) = bytes.split_at(error.valid_up_to());
+        let [valid, rest] = [valid, rest].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        Undecoded { valid, rest, message: "this byte is not UTF-8" }
     })
 }
 
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Decoded {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    let units = pairs.iter().map(|pair| unit(*pair));
-    let text: Result<String, _> = char::decode_utf16(units).collect();
-    text.ok().filter(|_| rest.is_empty()).ok_or((String::new(), "the text is not valid UTF-16"))
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Undecoded> {
+    let (pairs, half) = bytes.as_chunks::<2>();
+    let mut units = char::decode_utf16(pairs.iter().map(|pair| unit(*pair)));
+    let valid: String = units.by_ref().map_while(Result::ok).collect();
+    let is_whole = valid.encode_utf16().count() == pairs.len() && half.is_empty();
+    let rest = char::REPLACEMENT_CHARACTER.to_string();
+    if is_whole { Ok(valid) } else { Err(Undecoded { valid, rest, message: "this is not UTF-16" }) }
 }
 
 /// The place just after `text`.
@@ -74,7 +96,7 @@ mod tests {
     use super::*;
 
     fn problem(bytes: &[u8]) -> (u32, u32, String) {
-        let problem = decode(bytes, 0).unwrap_err();
+        let NoText { problem, .. } = decode(bytes, 0).unwrap_err();
         (problem.place.line, problem.place.column, problem.message)
     }
 
@@ -94,9 +116,12 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused_where_it_stands() {
-        assert_eq!(problem(b"a: b\nc\xff"), (2, 2, "the text is not valid UTF-8".to_owned()));
+        assert_eq!(problem(b"a: b\nc\xff"), (2, 2, "this byte is not UTF-8".to_owned()));
+        assert_eq!(problem(b"\xef\xbb\xbfa\rc\xff\r"), (2, 2, "this byte is not UTF-8".to_owned()));
+        assert_eq!(problem(b"a\r\0"), (2, 1, "a spec cannot hold the control character U+0000".to_owned()));
         assert_eq!(problem(b"a\0b"), (1, 2, "a spec cannot hold the control character U+0000".to_owned()));
-        assert_eq!(problem(b"\xff\xfea"), (1, 1, "the text is not valid UTF-16".to_owned()));
+        assert_eq!(problem(b"\xff\xfea\0b"), (1, 2, "this is not UTF-16".to_owned()));
+        assert_eq!(problem(b"\xfe\xff\0a\0\n\xdc\0\0b"), (2, 1, "this is not UTF-16".to_owned()));
         let large = vec![b'a'; 16 << 20 | 1];
         assert_eq!(problem(&large), (1, 1, "the text is over 16 MiB".to_owned()));
     }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use unicode_width::UnicodeWidthChar as _;
+
 use super::Place;
 use crate::base::{printable_line, steers};
 
@@ -19,7 +21,7 @@ pub struct Input {
 #[derive(Clone, Debug, Default)]
 pub struct Texts(Arc<Vec<(String, String)>>);
 
-/// Longest part of a line that is shown, in characters.
+/// Widest part of a line that is shown, in cells of a terminal.
 const SHOWN: usize = 110;
 
 impl Texts {
@@ -54,7 +56,7 @@ impl Texts {
     }
 }
 
-/// The part of a line around a marker.
+/// The part of a line around a marker; lengths in cells of a terminal.
 struct Cut {
     text: String,
     before: usize,
@@ -64,16 +66,34 @@ struct Cut {
 impl Cut {
     fn new(line: &str, place: Place) -> Self {
         let line = line.trim_end();
-        let total = line.chars().count();
-        let start = usize::try_from(place.column).map_or(0, |column| column.saturating_sub(1)).min(total);
-        let from = if total > SHOWN { start.saturating_sub(SHOWN / 3) } else { 0 };
-        let to = total.min(from + SHOWN);
+        let column = usize::try_from(place.column).map_or(0, |column| column.saturating_sub(1));
+        let start = line.char_indices().nth(column).map_or(line.len(), |(start, _)| start);
+        let fits = line.chars().map(width).take(SHOWN + 1).sum::<usize>() <= SHOWN && line.chars().nth(SHOWN).is_none();
+        let from = if fits { 0 } else { start - fitting(line[..start].chars().rev(), SHOWN / 3) };
+        let to = if fits { line.len() } else { from + fitting(line[from..].chars(), SHOWN) };
+        let (head, tail) = (if from > 0 { "…" } else { "" }, if to < line.len() { "…" } else { "" });
         let length = usize::try_from(place.length).unwrap_or(usize::MAX);
-        let (head, tail) = (if from > 0 { "…" } else { "" }, if to < total { "…" } else { "" });
-        let middle: String = line.chars().skip(from).take(to - from).map(shown).collect();
-        let marked = length.min(to.saturating_sub(start)).max(1);
-        Self { text: format!("{head}{middle}{tail}"), before: start - from + head.chars().count(), marked }
+        let marked: usize = line[start..to].chars().take(length).map(width).sum();
+        let before = head.chars().count() + line[from..start].chars().map(width).sum::<usize>();
+        let middle: String = line[from..to].chars().map(shown).collect();
+        Self { text: format!("{head}{middle}{tail}"), before, marked: marked.max(1) }
     }
+}
+
+/// Bytes of the first characters that are no wider than so many cells.
+fn fitting(chars: impl Iterator<Item = char>, cells: usize) -> usize {
+    let mut left = cells;
+    let fit = chars.map_while(|c| {
+        left = left.checked_sub(width(c))?;
+        Some(c.len_utf8())
+    });
+    // Characters without a width are bounded as well.
+    fit.take(2 * cells).sum()
+}
+
+/// Cells of a character as it is shown.
+fn width(c: char) -> usize {
+    shown(c).width().unwrap_or(1)
 }
 
 /// One column wide and harmless to a terminal.
@@ -111,6 +131,31 @@ mod tests {
         let rows: Vec<&str> = shown.lines().collect();
         assert_eq!(rows[2], format!(" 1 | …{} here{}…", "a".repeat(35), "b".repeat(70)));
         assert_eq!(rows[3], format!("   | {}^^^^", " ".repeat(37)));
+    }
+
+    #[test]
+    fn the_marker_stands_below_its_cells() {
+        let rows = [
+            ("日本: x", 5, 1, "日本: x", "      ^"),
+            ("日本: x", 2, 1, "日本: x", "  ^^"),
+            ("e\u{301}e: x", 5, 1, "e\u{301}e: x", "    ^"),
+            ("\ta: b\u{202e}c", 2, 6, " a: b\u{fffd}c", " ^^^^^^"),
+        ];
+        for (line, column, length, text, marker) in rows {
+            let shown = texts(line).excerpt(Place { file: 0, line: 1, column, length });
+            let rows: Vec<&str> = shown.lines().skip(2).collect();
+            assert_eq!(rows, [format!(" 1 | {text}"), format!("   | {marker}")]);
+        }
+    }
+
+    #[test]
+    fn a_long_line_of_wide_characters_is_cut_by_its_cells() {
+        let line = format!("{}: x{}", "日".repeat(300), "\u{301}".repeat(5000));
+        let shown = texts(&line).excerpt(Place { file: 0, line: 1, column: 303, length: 1 });
+        let rows: Vec<&str> = shown.lines().collect();
+        assert!(rows[2].starts_with(&format!(" 1 | …{}: x\u{301}", "日".repeat(17))), "{}", rows[2]);
+        assert_eq!((rows[3], rows[2].ends_with('…')), (format!("   | {}^", " ".repeat(37)).as_str(), true));
+        assert!(rows[2].chars().count() < 300, "{}", rows[2].chars().count());
     }
 
     #[test]

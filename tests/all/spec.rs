@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lkit::base::Fault as _;
 use lkit::spec::{self, Input};
 use serde_json::Value;
 
@@ -303,8 +304,8 @@ fn labels_are_read_in_yaml_and_json() {
         ("{\"bogus\": 1}", "unknown key `bogus`"),
         ("[]", "expected a mapping, found a list"),
         ("{\"binds\": [\"x\"]}", "bind `x` has no destination; write `source:destination`"),
-        ("{\"a\": ", "not valid YAML: "),
-        (&deep, "not valid YAML: "),
+        ("{\"a\": ", "the `{` that begins here is never closed"),
+        (&deep, "values are nested too deep"),
         ("a: \0", "a spec cannot hold the control character U+0000"),
     ] {
         let error = spec::parse_label(text).unwrap_err();
@@ -403,4 +404,32 @@ fn hostile_texts_are_refused_in_little_time_and_memory() {
         eprintln!("{name}: {:?}, {} problems, {:?}", start.elapsed(), told.len(), told.first());
         assert!(!told.is_empty(), "{name}");
     }
+}
+
+/// What is printed of a spec that is not valid.
+fn printed(name: &str, text: &[u8]) -> String {
+    let Err(error) = spec::parse(&[input(name, text)]) else { return "nothing is wrong\n".to_owned() };
+    let hint = error.hint().map(|hint| format!("\nhint: {hint}\n"));
+    format!("error: {error}\n{}{}", error.excerpt().unwrap_or_default(), hint.unwrap_or_default())
+}
+
+/// Each spec of `tests/mistakes` with what is printed of it. To write these again after a change: `UPDATE=1`.
+#[test]
+fn each_mistake_is_shown_where_it_is() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut specs: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == "yml")).collect();
+    specs.sort();
+    assert!(specs.len() > 60, "{} specs", specs.len());
+    let mut wrong = Vec::new();
+    for spec in specs {
+        let shown = printed("a.yml", &fs::read(&spec).unwrap());
+        let expected = spec.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &shown).unwrap();
+        } else if fs::read_to_string(&expected).ok().as_ref() != Some(&shown) {
+            wrong.push(format!("{}:\n{shown}", spec.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
