@@ -4,6 +4,7 @@
 
 mod args;
 mod bootable;
+mod colour;
 mod commands;
 mod exit_code;
 mod loader;

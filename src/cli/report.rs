@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
+use super::colour::for_standard_error;
 use crate::base::{ErrorKind, Fault, printable_line};
 
 /// An error on its way to the terminal: only texts are left of it, and its kind.
@@ -21,12 +22,13 @@ const LONGEST_LINE: usize = 1000;
 
 /// Prints a warning, which is one line.
 pub fn warn(message: &str) {
-    write_error(&legible(&format!("warning: {message}")));
+    write_error(&for_standard_error(legible(&format!("warning: {message}"))));
 }
 
 /// Prints a warning with the place in a spec that it is about.
 pub fn warn_at(message: &str, excerpt: &str) {
-    write_error(&(legible(&format!("warning: {message}")) + &legible_lines(excerpt.trim_end())));
+    let text = legible(&format!("warning: {message}")) + &legible_lines(excerpt.trim_end());
+    write_error(&for_standard_error(text));
 }
 
 /// A line with its end: nothing in it steers a terminal or begins another line, and it is cut where it is too long.
@@ -109,7 +111,7 @@ impl Failure {
 
     /// Prints it.
     pub fn print(&self) {
-        write_error(&self.rendered());
+        write_error(&for_standard_error(self.rendered()));
     }
 }
 
