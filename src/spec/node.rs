@@ -29,8 +29,11 @@ pub(super) enum Value {
     Bytes(Vec<u8>),
     List(Vec<Rc<Node>>),
     /// In the order written; keys are unique and merge keys are resolved.
-    Map(Vec<(Key, Rc<Node>)>),
+    Map(Pairs),
 }
+
+/// The keys of a mapping and their values.
+pub(super) type Pairs = Vec<(Key, Rc<Node>)>;
 
 /// A key of a mapping.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, Tag, options};
 
-use super::node::{Key, Node, Value, Weight};
+use super::node::{Key, Node, Pairs, Value, Weight};
 use super::source_text::small;
 use super::syntax::mistake;
 use super::{Place, Problem, scalar};
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries up to the end of a mapping, and that end.
-    fn map(&mut self, depth: usize) -> Result<(Vec<(Key, Rc<Node>)>, Place), Problem> {
+    fn map(&mut self, depth: usize) -> Result<(Pairs, Place), Problem> {
         let mut entries = Entries::default();
         let mut merges = Vec::new();
         let end = loop {
@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
 /// The entries of a mapping, and where each key was first.
 #[derive(Default)]
 struct Entries {
-    list: Vec<(Key, Rc<Node>)>,
+    list: Pairs,
     seen: HashMap<String, Place>,
 }
 

@@ -74,7 +74,7 @@ impl<'a> Spot<'a> {
     }
 
     /// A marker from here to the end of the value or comment on this line.
-    pub fn to_end(&self) -> Place {
+    pub fn up_to_end(self) -> Place {
         self.here(self.rest().trim_end().chars().count())
     }
 

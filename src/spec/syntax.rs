@@ -14,7 +14,9 @@ use super::{Place, Problem};
 pub(super) fn mistake(error: &ScanError, text: &str, file: u16, open: Option<Place>) -> Problem {
     let spot = Spot::new(text, file, error.marker());
     match error.kind() {
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => unclosed_quote(spot.to_end()),
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            unclosed_quote(spot.up_to_end())
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar => after_a_quote(&spot, '\''),
         ErrorKind::InvalidTrailingDoubleQuotedScalar => after_a_quote(&spot, '"'),
         ErrorKind::UnclosedFlowCollection { open } => unclosed_bracket(spot.here(1), *open),
@@ -61,7 +63,7 @@ fn after_a_quote(spot: &Spot<'_>, quote: char) -> Problem {
     let opening = spot.opening(quote).filter(|opening| opening.line != spot.line);
     if let Some(opening) = opening {
         let hint = format!("it goes on to the quote on line {}", spot.line);
-        return unclosed_quote(opening.to_end()).hint(hint);
+        return unclosed_quote(opening.up_to_end()).hint(hint);
     }
     let inside = match quote {
         '"' => "a `\"` inside double quotes is written `\\\"`",

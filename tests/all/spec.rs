@@ -413,10 +413,10 @@ fn printed(name: &str, text: &[u8]) -> String {
     format!("error: {error}\n{}{}", error.excerpt().unwrap_or_default(), hint.unwrap_or_default())
 }
 
-/// Each spec of `tests/mistakes` with what is printed of it. To write these again after a change: `UPDATE=1`.
+/// Each spec of `tests/all/mistakes` with what is printed of it. To write these again after a change: `UPDATE=1`.
 #[test]
 fn each_mistake_is_shown_where_it_is() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/mistakes");
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut specs: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == "yml")).collect();
     specs.sort();
