@@ -16,7 +16,7 @@ mod xattrs;
 pub use attempt::Attempt;
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use kind::{ErrorKind, Fault};
-pub use memory::give_back;
+pub use memory::trim_heap;
 pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};
 pub use nearest::nearest;

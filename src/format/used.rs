@@ -11,12 +11,12 @@ use crate::extent::{SharedSource, Sink, Source};
 #[derive(Clone)]
 pub(super) struct Used {
     unit: u64,
-    runs: Vec<Run>,
+    runs: Vec<UsedRange>,
 }
 
 /// Used units in a row.
 #[derive(Clone)]
-struct Run {
+struct UsedRange {
     units: Range<u64>,
     /// Rank of the first.
     rank: u64,
@@ -39,7 +39,7 @@ impl Used {
         let rank = self.count();
         match self.runs.last_mut() {
             Some(last) if last.units.end >= units.start => last.units.end = units.end,
-            _ => self.runs.push(Run { units, rank }),
+            _ => self.runs.push(UsedRange { units, rank }),
         }
     }
 

@@ -9,7 +9,7 @@ use super::engine::sniff;
 pub use super::index::fuzz::{index, toc};
 use super::index::{Index, IndexBytes};
 pub use super::pass::fuzz::tar;
-use super::pass::{Expected, Plan, Scanner, Transfer, pass};
+use super::pass::{Expected, Scanner, Search, Transfer, pass};
 use super::read::{Diff, IndexedBlob, Pool};
 use crate::base::Digest;
 use crate::extent::{Bytes, Source as _};
@@ -32,7 +32,7 @@ pub fn blob(data: &[u8]) {
     let has_scanner = scanner.is_some();
     let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
     let transfer = Transfer { input: &mut &*blob, copy: None, progress: &|_| {} };
-    let draft = match pass(transfer, &expected, Plan { span_size, scanner }) {
+    let draft = match pass(transfer, &expected, Search { span_size, scanner }) {
         Ok(draft) => draft,
         Err(_) if has_scanner || blob.is_empty() => return,
         Err(error) => return assert!(decoded.end != Ok(true), "{error}"),

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
 use super::index::{Draft, Index, IndexBytes, Toc};
-use super::pass::{self, Expected, Plan, Scanner, Transfer};
+use super::pass::{self, Expected, Scanner, Search, Transfer};
 use super::read::{Damaged, Diff, IndexedBlob, Pool};
-use crate::base::{Digest, Event, Monitor, give_back};
+use crate::base::{Digest, Event, Monitor, trim_heap};
 use crate::blob::{self, Blob, Fetch, Store};
 use crate::extent::SharedSource;
 
@@ -117,7 +117,7 @@ impl Layers {
         // A diff that is still in use may be over a blob that turned out to be damaged.
         self.open_diffs().retain(|(subject, _)| *subject != wanted.digest);
         drop(draft);
-        give_back();
+        trim_heap();
         monitor.event(Event::LayerFinished { digest: wanted.digest });
         self.layer(wanted, blob, index, toc)
     }
@@ -179,10 +179,10 @@ impl Layers {
         let digest = wanted.digest;
         let progress = |done| monitor.event(Event::LayerProgress { digest, done });
         let expected = Expected { size: wanted.size, digest: Some(digest), diff_id: Some(wanted.diff_id) };
-        let plan = Plan { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
+        let search = Search { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
         let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));
-        let draft = pass::pass(Transfer { input, copy, progress: &progress }, &expected, plan);
+        let draft = pass::pass(Transfer { input, copy, progress: &progress }, &expected, search);
         draft.map_err(|error| error.out_of_stream(&digest))
     }
 

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::gunzip::Gunzip;
 use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
-use super::pass::{self, Expected, Plan, Scanner, Transfer};
+use super::pass::{self, Expected, Scanner, Search, Transfer};
 use super::read::{Diff, IndexedBlob};
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource, Slice, Source};
@@ -96,9 +96,9 @@ impl Layers {
         let scanner = (content == Content::Tar).then(|| Scanner::new(start));
         let mut input = InnerReader { file, at: 0 };
         let expected = Expected { size: file.size, digest: None, diff_id: None };
-        let plan = Plan { span_size: self.options.span_size, scanner };
+        let search = Search { span_size: self.options.span_size, scanner };
         let transfer = Transfer { input: &mut input, copy: None, progress: &|_| {} };
-        let draft = pass::pass(transfer, &expected, plan).map_err(|error| error.out_of_content().of(file))?;
+        let draft = pass::pass(transfer, &expected, search).map_err(|error| error.out_of_content().of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
 }

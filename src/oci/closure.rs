@@ -8,7 +8,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::manifest::Document;
 use super::media_type::{OCI_INDEX, is_config};
-use super::resolve::{Found, Graph, MAX_DEPTH, too_deep};
+use super::resolve::{Fetched, Graph, MAX_DEPTH, too_deep};
 use super::{Descriptor, Error, ImageConfig, Problem, Reference, Resolver};
 use crate::base::{Digest, Monitor, Platform};
 
@@ -97,7 +97,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Takes in what was found and all below it, each document once.
-    fn enter(&mut self, found: Found, closure: &mut Closure, depth: u32) -> Result<(), Problem> {
+    fn enter(&mut self, found: Fetched, closure: &mut Closure, depth: u32) -> Result<(), Problem> {
         let digest = found.descriptor.digest;
         closure.documents.push((found.descriptor, found.bytes));
         match found.document {

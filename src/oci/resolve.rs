@@ -59,7 +59,7 @@ struct Inner {
 type Names = Vec<(Reference, Descriptor)>;
 
 /// A manifest or image index with its bytes.
-pub(super) struct Found {
+pub(super) struct Fetched {
     pub descriptor: Descriptor,
     pub bytes: Vec<u8>,
     pub document: Document,
@@ -134,7 +134,7 @@ impl Resolver {
     }
 
     /// What `reference` leads to in all platforms, for [`closure`](Self::closure).
-    pub(super) fn root(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<(Found, Graph), Problem> {
+    pub(super) fn root(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<(Fetched, Graph), Problem> {
         let origin = self.origin(reference);
         let root = origin.root(monitor)?;
         Ok((root, Graph { origin }))
@@ -152,7 +152,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// A manifest or image index.
-    pub fn document(&self, descriptor: &Descriptor) -> Result<Found, Problem> {
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Fetched, Problem> {
         self.origin.document(descriptor)
     }
 
@@ -178,7 +178,7 @@ impl Origin {
     }
 
     /// What the reference leads to: a manifest or image index.
-    fn root(&self, monitor: &dyn Monitor) -> Result<Found, Problem> {
+    fn root(&self, monitor: &dyn Monitor) -> Result<Fetched, Problem> {
         let store = &self.inner.store;
         if let Some(digest) = self.reference.digest() {
             return self.document(&Descriptor::new("", digest, 0));
@@ -188,14 +188,14 @@ impl Origin {
         }
         if let Some(Descriptor { digest, .. }) = self.named_in_cache()? {
             match store.small(&digest, MAX_MANIFEST)? {
-                Some(bytes) => return Found::parse(bytes),
+                Some(bytes) => return Fetched::parse(bytes),
                 None if self.inner.options.pull == Pull::Never => return Err(Problem::BlobNotHere { digest }),
                 // Damaged or cleaned away: the tag is resolved again.
                 None => {}
             }
         }
         let bytes = self.ask(None, monitor)?;
-        let found = Found::parse(bytes)?;
+        let found = Fetched::parse(bytes)?;
         self.record(&found)?;
         Ok(found)
     }
@@ -233,20 +233,20 @@ impl Origin {
     }
 
     /// Keeps the bytes of what a registry said the reference means, and the name.
-    fn record(&self, found: &Found) -> Result<(), Problem> {
+    fn record(&self, found: &Fetched) -> Result<(), Problem> {
         self.inner.store.put(&found.bytes)?;
         self.inner.store.record_name(&self.reference.to_string(), &found.descriptor)?;
         Ok(())
     }
 
     /// The manifest or image index of a descriptor, from the store or else a registry.
-    fn document(&self, descriptor: &Descriptor) -> Result<Found, Problem> {
+    fn document(&self, descriptor: &Descriptor) -> Result<Fetched, Problem> {
         let store = &self.inner.store;
         if let Some(bytes) = store.small(&descriptor.digest, MAX_MANIFEST)? {
-            return Found::parse(bytes);
+            return Fetched::parse(bytes);
         }
         let bytes = self.ask(Some(&descriptor.digest), &crate::base::Silent)?;
-        let found = Found::parse(bytes)?;
+        let found = Fetched::parse(bytes)?;
         if self.reference.digest() == Some(descriptor.digest) {
             self.record(&found)?;
         } else {
@@ -281,7 +281,7 @@ impl Origin {
     /// The image for `wanted` below `found`, each document looked at once.
     fn choose(
         &self,
-        found: Found,
+        found: Fetched,
         wanted: &Platform,
         passed: &mut Passed,
         depth: u32,
@@ -388,7 +388,7 @@ impl Fetch for Origin {
     }
 }
 
-impl Found {
+impl Fetched {
     fn parse(bytes: Vec<u8>) -> Result<Self, Problem> {
         let digest = Digest::of(&bytes);
         let (document, media_type) = Document::parse(&bytes).map_err(|flaw| flaw.of(digest))?;

@@ -68,8 +68,8 @@ pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, E
         let failed = |error| failure(error, path, source.size());
         let mut copy = Copy { name: artifact.name(), source: &**source, buf: Vec::new(), step };
         let size = match open(path, *mode).map_err(|error| failed(Failure::Write(error)))? {
-            Place::Stream(file) => copy.stream(*compression, &file).map_err(failed)?,
-            Place::Staged(file) => {
+            Output::Stream(file) => copy.stream(*compression, &file).map_err(failed)?,
+            Output::Staged(file) => {
                 let size = match compression {
                     None => copy.sparse(file.file()).map_err(failed)?,
                     Some(_) => copy.stream(*compression, file.file()).map_err(failed)?,
@@ -138,7 +138,7 @@ enum Failure {
     Ended,
 }
 
-enum Place {
+enum Output {
     Staged(Staged),
     Stream(File),
 }
@@ -156,10 +156,10 @@ fn failure(failure: Failure, path: &Path, size: u64) -> Error {
 }
 
 /// A place for a new file, or what `path` is already when a file must not replace it. Links are followed.
-fn open(path: &Path, mode: Option<u16>) -> io::Result<Place> {
+fn open(path: &Path, mode: Option<u16>) -> io::Result<Output> {
     let found = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Staged::new(path.to_owned(), mode).map(Place::Staged);
+            return Staged::new(path.to_owned(), mode).map(Output::Staged);
         }
         found => found?,
     };
@@ -168,9 +168,9 @@ fn open(path: &Path, mode: Option<u16>) -> io::Result<Place> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
-        return File::options().write(true).open(found).map(Place::Stream);
+        return File::options().write(true).open(found).map(Output::Stream);
     }
-    Staged::new(found, mode).map(Place::Staged)
+    Staged::new(found, mode).map(Output::Staged)
 }
 
 struct Copy<'a, 'b> {

@@ -104,7 +104,7 @@ impl Fault for FileError {
 }
 
 /// What an inode number stands for.
-enum Node<'a> {
+enum Target<'a> {
     Root,
     Artifact(u64, &'a Artifact),
     Notes,
@@ -180,11 +180,11 @@ impl Files {
     /// When there is no such inode, or the artifact cannot be laid out.
     pub fn attributes(&self, inode: u64) -> Result<Attributes, FileError> {
         Ok(match self.node(inode)? {
-            Node::Root => self.root(),
-            Node::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?)),
-            Node::Notes => self.notes(),
-            Node::WhyNot(text) => self.why_not(text),
-            Node::Tree(tree, id) => self.in_tree(tree, id),
+            Target::Root => self.root(),
+            Target::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?)),
+            Target::Notes => self.notes(),
+            Target::WhyNot(text) => self.why_not(text),
+            Target::Tree(tree, id) => self.in_tree(tree, id),
         })
     }
 
@@ -196,21 +196,21 @@ impl Files {
         let inode = match self.node(directory)? {
             // Asked by number alone, for a file that the kernel has forgotten and somebody holds a handle of.
             _ if name == b"." => directory,
-            Node::Root => self.named(name).ok_or(FileError::NotFound)?,
-            Node::Notes if name == b".." => ROOT,
-            Node::Notes if name == WHY_NOT_NAME => WHY_NOT,
-            Node::Notes => return Err(FileError::NotFound),
-            Node::Artifact(..) | Node::WhyNot(_) => return Err(FileError::NotADirectory),
-            Node::Tree(tree, id) if !tree.inode(id).is_directory() => return Err(FileError::NotADirectory),
-            Node::Tree(tree, id) if name == b".." => self.above(tree, id).inode,
-            Node::Tree(tree, id) => self.number_of(tree, tree.lookup(id, name).ok_or(FileError::NotFound)?),
+            Target::Root => self.named(name).ok_or(FileError::NotFound)?,
+            Target::Notes if name == b".." => ROOT,
+            Target::Notes if name == WHY_NOT_NAME => WHY_NOT,
+            Target::Notes => return Err(FileError::NotFound),
+            Target::Artifact(..) | Target::WhyNot(_) => return Err(FileError::NotADirectory),
+            Target::Tree(tree, id) if !tree.inode(id).is_directory() => return Err(FileError::NotADirectory),
+            Target::Tree(tree, id) if name == b".." => self.above(tree, id).inode,
+            Target::Tree(tree, id) => self.number_of(tree, tree.lookup(id, name).ok_or(FileError::NotFound)?),
         };
         self.attributes(inode)
     }
 
     /// Whether [`Self::attributes`] of this inode has nothing to lay out.
     pub fn is_made(&self, inode: u64) -> bool {
-        !matches!(self.node(inode), Ok(Node::Artifact(_, artifact)) if !artifact.is_made())
+        !matches!(self.node(inode), Ok(Target::Artifact(_, artifact)) if !artifact.is_made())
     }
 
     /// Whether [`Self::lookup`] has nothing to lay out.
@@ -270,7 +270,7 @@ impl Files {
     /// When the inode is none.
     pub fn link_target(&self, inode: u64) -> Result<&[u8], FileError> {
         match self.node(inode)? {
-            Node::Tree(tree, id) if tree.inode(id).metadata.kind == FileKind::Symlink => Ok(tree.link_target(id)),
+            Target::Tree(tree, id) if tree.inode(id).metadata.kind == FileKind::Symlink => Ok(tree.link_target(id)),
             _ => Err(FileError::WrongType),
         }
     }
@@ -280,7 +280,7 @@ impl Files {
     /// # Errors
     /// When there is none of this name.
     pub fn xattr(&self, inode: u64, name: &[u8]) -> Result<&[u8], FileError> {
-        let Node::Tree(tree, id) = self.node(inode)? else { return Err(FileError::NoAttribute) };
+        let Target::Tree(tree, id) = self.node(inode)? else { return Err(FileError::NoAttribute) };
         let found = tree.xattrs(id).iter().find(|xattr| *xattr.name == *name);
         found.map(|xattr| &*xattr.value).ok_or(FileError::NoAttribute)
     }
@@ -290,7 +290,7 @@ impl Files {
     /// # Errors
     /// When there is no such inode.
     pub fn xattr_names(&self, inode: u64) -> Result<Vec<u8>, FileError> {
-        let Node::Tree(tree, id) = self.node(inode)? else { return Ok(Vec::new()) };
+        let Target::Tree(tree, id) = self.node(inode)? else { return Ok(Vec::new()) };
         Ok(tree.xattrs(id).iter().flat_map(|xattr| xattr.name.iter().copied().chain([0])).collect())
     }
 
@@ -306,20 +306,20 @@ impl Files {
     pub fn list(&self, inode: u64, from: u64) -> Result<Box<dyn Iterator<Item = Listed<'_>> + '_>, FileError> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let (here, above) = match self.node(inode)? {
-            Node::Root => (self.root(), self.root()),
-            Node::Notes => (self.notes(), self.root()),
-            Node::Tree(tree, id) if tree.inode(id).is_directory() => (self.in_tree(tree, id), self.above(tree, id)),
-            Node::Artifact(..) | Node::WhyNot(_) | Node::Tree(..) => return Err(FileError::NotADirectory),
+            Target::Root => (self.root(), self.root()),
+            Target::Notes => (self.notes(), self.root()),
+            Target::Tree(tree, id) if tree.inode(id).is_directory() => (self.in_tree(tree, id), self.above(tree, id)),
+            Target::Artifact(..) | Target::WhyNot(_) | Target::Tree(..) => return Err(FileError::NotADirectory),
         };
         let dots: [(&[u8], Attributes); 2] = [(b".", here), (b"..", above)];
         let dots = dots.into_iter().skip(from);
         let skip = from.saturating_sub(2);
         let rest: Box<dyn Iterator<Item = (&[u8], Attributes)>> = match self.node(inode)? {
-            Node::Tree(tree, id) => {
+            Target::Tree(tree, id) => {
                 Box::new(tree.children_from(id, skip).map(move |(name, child)| (name, self.in_tree(tree, child))))
             }
-            Node::Notes => Box::new(self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text))).skip(skip)),
-            Node::Root | Node::Artifact(..) | Node::WhyNot(_) => Box::new(self.in_root().skip(skip)),
+            Target::Notes => Box::new(self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text))).skip(skip)),
+            Target::Root | Target::Artifact(..) | Target::WhyNot(_) => Box::new(self.in_root().skip(skip)),
         };
         let numbered = dots.chain(rest).zip(from as u64 + 1..);
         Ok(Box::new(numbered.map(|((name, attributes), next)| Listed { name, attributes, next })))
@@ -337,10 +337,10 @@ impl Files {
     /// A name for messages.
     pub fn shown(&self, inode: u64) -> String {
         match self.node(inode) {
-            Ok(Node::Artifact(_, artifact)) => artifact.name().to_owned(),
-            Ok(Node::Root) => "/".to_owned(),
-            Ok(Node::Notes | Node::WhyNot(_)) => ".lkit/why-not".to_owned(),
-            Ok(Node::Tree(tree, id)) => {
+            Ok(Target::Artifact(_, artifact)) => artifact.name().to_owned(),
+            Ok(Target::Root) => "/".to_owned(),
+            Ok(Target::Notes | Target::WhyNot(_)) => ".lkit/why-not".to_owned(),
+            Ok(Target::Tree(tree, id)) => {
                 let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
                 let path = entry.map(|entry| tree.path(entry)).unwrap_or_default();
                 let place = if self.is_bare { "" } else { "rootfs/" };
@@ -350,20 +350,20 @@ impl Files {
         }
     }
 
-    fn node(&self, inode: u64) -> Result<Node<'_>, FileError> {
+    fn node(&self, inode: u64) -> Result<Target<'_>, FileError> {
         let index = |first: u64| usize::try_from(inode - first).map_err(|_| FileError::NotFound);
         match (inode, &self.tree) {
-            (ROOT, Some(tree)) if self.is_bare => Ok(Node::Tree(tree, tree.root())),
-            (ROOT, _) => Ok(Node::Root),
-            (NOTES, _) if self.why_not.is_some() => Ok(Node::Notes),
-            (WHY_NOT, _) => self.why_not.as_ref().map(Node::WhyNot).ok_or(FileError::NotFound),
+            (ROOT, Some(tree)) if self.is_bare => Ok(Target::Tree(tree, tree.root())),
+            (ROOT, _) => Ok(Target::Root),
+            (NOTES, _) if self.why_not.is_some() => Ok(Target::Notes),
+            (WHY_NOT, _) => self.why_not.as_ref().map(Target::WhyNot).ok_or(FileError::NotFound),
             (FIRST_OF_TREE.., Some(tree)) => {
                 let id = tree.id(index(FIRST_OF_TREE)?).ok_or(FileError::NotFound)?;
-                Ok(Node::Tree(tree, id))
+                Ok(Target::Tree(tree, id))
             }
             (FIRST_ARTIFACT..FIRST_OF_TREE, _) => {
                 let artifact = self.artifacts.get(index(FIRST_ARTIFACT)?).ok_or(FileError::NotFound)?;
-                Ok(Node::Artifact(inode, artifact))
+                Ok(Target::Artifact(inode, artifact))
             }
             _ => Err(FileError::NotFound),
         }
@@ -371,10 +371,10 @@ impl Files {
 
     fn content(&self, inode: u64) -> Result<Content, FileError> {
         let source: SharedSource = match self.node(inode)? {
-            Node::Root | Node::Notes => return Err(FileError::IsADirectory),
-            Node::WhyNot(text) => text.clone(),
-            Node::Artifact(_, artifact) => opened(artifact)?.clone(),
-            Node::Tree(tree, id) => match tree.inode(id).metadata.kind {
+            Target::Root | Target::Notes => return Err(FileError::IsADirectory),
+            Target::WhyNot(text) => text.clone(),
+            Target::Artifact(_, artifact) => opened(artifact)?.clone(),
+            Target::Tree(tree, id) => match tree.inode(id).metadata.kind {
                 FileKind::Directory => return Err(FileError::IsADirectory),
                 FileKind::File => match tree.content(id) {
                     Some(content) => return Ok(content),

@@ -10,7 +10,7 @@ use crate::extent::{Bytes, SharedSource};
 
 /// A name in a finished tree.
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct Dirent {
     pub parent: InodeId,
     pub inode: InodeId,
     start: u32,
@@ -20,7 +20,7 @@ pub(super) struct Entry {
 /// A merged root; nothing in it changes.
 pub struct Tree {
     inodes: Vec<Inode>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Dirent>,
     /// The entry that names each directory; `NONE` for the root and for what is no directory.
     named_by: Vec<u32>,
     text: Vec<u8>,
@@ -84,7 +84,7 @@ impl TreeBuilder {
                 todo.push_back(name.inode);
             }
             let (start, len) = name.range();
-            tree.entries.push(Entry { parent: here, inode: InodeId(*slot), start, len });
+            tree.entries.push(Dirent { parent: here, inode: InodeId(*slot), start, len });
         }
         self.inodes[dir.index()].body = Body::Entries { first: number_of(first), count: number_of(names.len()) };
     }
@@ -229,8 +229,8 @@ impl Tree {
     }
 
     /// An entry and those that name the directories above it.
-    fn upwards(&self, entry: EntryId) -> impl Iterator<Item = &Entry> {
-        let above = |entry: &&Entry| self.entries.get(self.named_by[entry.parent.index()] as usize);
+    fn upwards(&self, entry: EntryId) -> impl Iterator<Item = &Dirent> {
+        let above = |entry: &&Dirent| self.entries.get(self.named_by[entry.parent.index()] as usize);
         std::iter::successors(self.entries.get(entry.0 as usize), above)
     }
 
@@ -241,7 +241,7 @@ impl Tree {
         }
     }
 
-    fn text_of(&self, entry: &Entry) -> &[u8] {
+    fn text_of(&self, entry: &Dirent) -> &[u8] {
         &self.text[entry.start as usize..entry.start as usize + usize::from(entry.len)]
     }
 }

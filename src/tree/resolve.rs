@@ -93,18 +93,18 @@ impl TreeBuilder {
             self.names.index_names(at.dir);
         }
         let target = match self.step(at.dir, component) {
-            Step::Into(next) => {
+            Component::Into(next) => {
                 at.dir = next;
                 return Ok(());
             }
-            Step::Link(target) => target.to_vec(),
-            Step::Missing => {
+            Component::Link(target) => target.to_vec(),
+            Component::Missing => {
                 let left = self.unnamed_left.checked_sub(cost_of_parent(path));
                 self.unnamed_left = left.ok_or_else(|| Error::TooManyParents(shown(path)))?;
                 at.dir = self.insert_at(at.dir, component, Inode::new(Metadata::directory()))?;
                 return Ok(());
             }
-            Step::Blocked => {
+            Component::Blocked => {
                 return Err(Error::ParentNotDirectory { path: shown(path), parent: shown(component) });
             }
         };
@@ -129,15 +129,15 @@ impl TreeBuilder {
     /// Number of the name at `path`; the root has none.
     pub(super) fn find_name_quickly(&mut self, path: &[u8]) -> Option<u32> {
         match self.walk_through_table(path)? {
-            Found::Root => None,
-            Found::Name(number) => Some(number),
+            PathEnd::Root => None,
+            PathEnd::Name(number) => Some(number),
         }
     }
 
-    fn inode_of(&self, found: Found) -> InodeId {
+    fn inode_of(&self, found: PathEnd) -> InodeId {
         match found {
-            Found::Root => InodeId::ROOT,
-            Found::Name(number) => self.names[number].inode,
+            PathEnd::Root => InodeId::ROOT,
+            PathEnd::Name(number) => self.names[number].inode,
         }
     }
 
@@ -158,7 +158,7 @@ impl TreeBuilder {
         }
     }
 
-    fn walk_through_table(&mut self, path: &[u8]) -> Option<Found> {
+    fn walk_through_table(&mut self, path: &[u8]) -> Option<PathEnd> {
         loop {
             match self.walk_to(path, |dir, name| self.names.needs_index(dir, name)) {
                 Ok(found) => return found,
@@ -168,14 +168,14 @@ impl TreeBuilder {
     }
 
     /// Goes along a path to its last name; stops with a directory that `needs_index` does not want to be looked through.
-    fn walk_to(&self, path: &[u8], needs_index: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<Found>, InodeId> {
+    fn walk_to(&self, path: &[u8], needs_index: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<PathEnd>, InodeId> {
         let mut clean = clean(path);
-        let Some(name) = clean.pop() else { return Ok(Some(Found::Root)) };
+        let Some(name) = clean.pop() else { return Ok(Some(PathEnd::Root)) };
         let Some(dir) = self.walk(clean, &needs_index)? else { return Ok(None) };
         if needs_index(dir, name) {
             return Err(dir);
         }
-        Ok(self.names.find(dir, name).map(Found::Name))
+        Ok(self.names.find(dir, name).map(PathEnd::Name))
     }
 
     /// Goes through all components from the root, following links; stops as [`walk_to`](Self::walk_to).
@@ -193,41 +193,41 @@ impl TreeBuilder {
                 return Err(dir);
             }
             match self.step(dir, component) {
-                Step::Into(next) => dir = next,
-                Step::Link(target) if links.count(target) => {
+                Component::Into(next) => dir = next,
+                Component::Link(target) if links.count(target) => {
                     dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { dir };
                     todo.extend(target.split(|b| *b == b'/').rev());
                 }
-                Step::Link(_) | Step::Missing | Step::Blocked => return Ok(None),
+                Component::Link(_) | Component::Missing | Component::Blocked => return Ok(None),
             }
         }
         Ok(Some(dir))
     }
 
-    fn step(&self, dir: InodeId, component: &[u8]) -> Step<'_> {
+    fn step(&self, dir: InodeId, component: &[u8]) -> Component<'_> {
         match component {
-            b"" | b"." => return Step::Into(dir),
-            b".." => return Step::Into(self.parents[dir.index()]),
+            b"" | b"." => return Component::Into(dir),
+            b".." => return Component::Into(self.parents[dir.index()]),
             _ => {}
         }
-        let Some(name) = self.names.find(dir, component) else { return Step::Missing };
+        let Some(name) = self.names.find(dir, component) else { return Component::Missing };
         let inode = self.names[name].inode;
         match self.inodes[inode.index()].metadata.kind {
-            FileKind::Directory => Step::Into(inode),
-            FileKind::Symlink => Step::Link(self.link_target(inode)),
-            _ => Step::Blocked,
+            FileKind::Directory => Component::Into(inode),
+            FileKind::Symlink => Component::Link(self.link_target(inode)),
+            _ => Component::Blocked,
         }
     }
 }
 
 /// What a path leads to.
-enum Found {
+enum PathEnd {
     Root,
     Name(u32),
 }
 
 /// What one component of a path leads to.
-enum Step<'a> {
+enum Component<'a> {
     Into(InodeId),
     Link(&'a [u8]),
     Missing,

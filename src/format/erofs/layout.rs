@@ -37,9 +37,9 @@ pub fn erofs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     let total = u32::try_from(inodes.blocks.end() / BLOCK).map_err(|_| too_large())?;
     let mut map = MapBuilder::default();
     map.bytes(&first_block(tree.inode_count() as u64, total, Metadata::GENERATED_MTIME));
-    let plan = Arc::new(Plan { tree, inodes });
-    map.whole(&(Arc::new(PagedMap::new(InodePages(plan.clone()))) as SharedSource));
-    map.whole(&(Arc::new(PagedMap::new(OwnBlocks { plan, blocks })) as SharedSource));
+    let placement = Arc::new(Placement { tree, inodes });
+    map.whole(&(Arc::new(PagedMap::new(InodePages(placement.clone()))) as SharedSource));
+    map.whole(&(Arc::new(PagedMap::new(OwnBlocks { placement, blocks })) as SharedSource));
     map.whole(&(Arc::new(PagedMap::new(contents)) as SharedSource));
     Ok(map.share())
 }
@@ -53,7 +53,7 @@ fn check_attributes(tree: &Tree) -> Result<(), Error> {
 }
 
 /// A tree and where its inodes and contents lie.
-struct Plan {
+struct Placement {
     tree: Arc<Tree>,
     inodes: Inodes,
 }
@@ -111,7 +111,7 @@ fn too_large() -> Error {
 }
 
 /// The inodes; one page more, for the rest of their last block.
-struct InodePages(Arc<Plan>);
+struct InodePages(Arc<Placement>);
 
 impl PagedLayout for InodePages {
     fn pages(&self) -> usize {
@@ -119,7 +119,7 @@ impl PagedLayout for InodePages {
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
-        let Plan { tree, inodes } = &*self.0;
+        let Placement { tree, inodes } = &*self.0;
         if page + 1 == self.pages() {
             return sink.pad_to(inodes.nids.end());
         }
@@ -141,7 +141,7 @@ struct OwnBlock {
 
 /// Those blocks, each a page.
 struct OwnBlocks {
-    plan: Arc<Plan>,
+    placement: Arc<Placement>,
     blocks: Vec<OwnBlock>,
 }
 
@@ -152,6 +152,6 @@ impl PagedLayout for OwnBlocks {
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
         let OwnBlock { id, block } = self.blocks[page];
-        self.plan.inodes.emit_block(&self.plan.tree, id, block as usize, sink);
+        self.placement.inodes.emit_block(&self.placement.tree, id, block as usize, sink);
     }
 }

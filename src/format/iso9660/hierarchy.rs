@@ -34,12 +34,12 @@ struct Directory {
     /// First place in `order`, and how many.
     first: u32,
     len: u32,
-    /// Place in `order` of the directory's own name; unused by the root.
+    /// Location in `order` of the directory's own name; unused by the root.
     named_at: u32,
 }
 
 /// A name in a view.
-pub(super) struct Name<'a> {
+pub(super) struct ViewName<'a> {
     /// As the view shows it.
     pub shown: Vec<u8>,
     /// As it is in the tree.
@@ -113,7 +113,12 @@ impl Hierarchy {
     }
 
     /// Names of a directory in order, those at `range`.
-    pub fn names<'a>(&'a self, tree: &'a Tree, number: usize, range: Range<usize>) -> impl Iterator<Item = Name<'a>> {
+    pub fn names<'a>(
+        &'a self,
+        tree: &'a Tree,
+        number: usize,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = ViewName<'a>> {
         let directory = self.directories[number];
         range.map(move |at| self.name_at(tree, directory.id, directory.first + count_of(at)))
     }
@@ -127,16 +132,16 @@ impl Hierarchy {
         self.name_at(tree, parent.id, self.directories[number].named_at).shown
     }
 
-    fn name_at<'a>(&self, tree: &'a Tree, dir: InodeId, place: u32) -> Name<'a> {
+    fn name_at<'a>(&self, tree: &'a Tree, dir: InodeId, place: u32) -> ViewName<'a> {
         let position = self.order[place as usize] as usize;
         let (raw, id) = tree.children_from(dir, position).next().expect("the order counts the tree's own names");
         let number = self.numbers.get(&place).copied();
-        Name { shown: name(self.view, raw, tree.inode(id).is_directory(), number), raw, id }
+        ViewName { shown: name(self.view, raw, tree.inode(id).is_directory(), number), raw, id }
     }
 }
 
 /// A name while its directory is being put in order.
-struct Found {
+struct Sorted {
     key: Vec<u8>,
     position: u32,
     number: Option<u32>,
@@ -144,7 +149,7 @@ struct Found {
 }
 
 /// The names of a directory, numbered where two would come out the same.
-fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
+fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Sorted> {
     let mut taken: HashSet<Vec<u8>> = HashSet::new();
     let mut next = HashMap::new();
     let mut names = Vec::new();
@@ -162,7 +167,7 @@ fn distinct_names(tree: &Tree, dir: InodeId, view: View) -> Vec<Found> {
             number = Some(free);
         }
         taken.insert(shown.clone());
-        names.push(Found { key: sort_key(shown, view), position: count_of(position), number, id });
+        names.push(Sorted { key: sort_key(shown, view), position: count_of(position), number, id });
     }
     names
 }

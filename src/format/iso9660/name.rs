@@ -2,7 +2,7 @@
 //!
 //! # Format
 //! ECMA-119 section 7.5 (file identifiers, interchange level 2: 31 characters), 9.3 (order); Joliet specification,
-//! "Joliet Name Length" stretched from 64 to 103 characters as other writers and all readers do.
+//! "Joliet ViewName Length" stretched from 64 to 103 characters as other writers and all readers do.
 
 /// One of the two directory trees over the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

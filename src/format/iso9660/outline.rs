@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hierarchy::{Hierarchy, Name};
+use super::hierarchy::{Hierarchy, ViewName};
 use super::name::View;
 use super::record::{ByteOrder, path_record_len};
 use super::{BLOCK, IsoOptions};
@@ -34,7 +34,7 @@ pub(super) struct Outline {
     pub partition: Option<SharedSource>,
     /// The primary directories' pages, each directory's continuations right behind its records: readers that go
     /// through an ISO once must know a directory's whole name before they come to its own records.
-    steps: Vec<Step>,
+    steps: Vec<PrimaryPage>,
     /// First page of each part, in the order of [`Part`]; one more for the end.
     bounds: [usize; 7],
 }
@@ -59,7 +59,7 @@ pub(super) struct NamePage {
 pub(super) enum Part {
     Descriptors,
     PathTables(usize),
-    Primary(Step),
+    Primary(PrimaryPage),
     Joliet(usize),
     Boot,
     Contents(usize),
@@ -67,7 +67,7 @@ pub(super) enum Part {
 
 /// One of the pages of the primary side: its records, or what they go on with elsewhere.
 #[derive(Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum PrimaryPage {
     Records(u32),
     Continuations(u32),
 }
@@ -156,13 +156,13 @@ impl Side {
     }
 
     /// For each directory its pages twice: as records, as continuations.
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self) -> Vec<PrimaryPage> {
         let mut steps = Vec::with_capacity(2 * self.pages.len());
         let mut start = 0;
         for (number, page) in self.pages.iter().enumerate().filter(|(_, page)| self.is_last(page)) {
             debug_assert_eq!(self.pages[start].directory, page.directory);
             let pages = (start..=number).map(count_of);
-            steps.extend(pages.clone().map(Step::Records).chain(pages.map(Step::Continuations)));
+            steps.extend(pages.clone().map(PrimaryPage::Records).chain(pages.map(PrimaryPage::Continuations)));
             start = number + 1;
         }
         steps
@@ -177,7 +177,7 @@ impl Side {
         part * PAGE..self.hierarchy.len().min((part + 1) * PAGE)
     }
 
-    pub fn names<'a>(&'a self, tree: &'a Tree, page: &NamePage) -> impl Iterator<Item = Name<'a>> {
+    pub fn names<'a>(&'a self, tree: &'a Tree, page: &NamePage) -> impl Iterator<Item = ViewName<'a>> {
         let end = self.hierarchy.name_count(page.directory).min(page.first + PAGE);
         self.hierarchy.names(tree, page.directory, page.first..end)
     }

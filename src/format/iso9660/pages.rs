@@ -1,10 +1,12 @@
 //! Laying out the pages of an ISO with as many places as are known.
 
 use super::boot_catalog::{BootImage, Platform, boot_catalog};
-use super::hierarchy::Name;
-use super::outline::{JOLIET, NamePage, Outline, PRIMARY, Part, Step};
+use super::hierarchy::ViewName;
+use super::outline::{JOLIET, NamePage, Outline, PRIMARY, Part, PrimaryPage};
 use super::places::Known;
-use super::record::{DIRECTORY, DOT, DOT_DOT, MULTI_EXTENT, Place, Record, emit_within_block, head_len, path_record};
+use super::record::{
+    DIRECTORY, DOT, DOT_DOT, Location, MULTI_EXTENT, Record, emit_within_block, head_len, path_record,
+};
 use super::rock_ridge::{Entries, announcement, entries, split};
 use super::volume::{Volume, boot_record, terminator};
 use super::{BLOCK, FIRST_BLOCK};
@@ -30,8 +32,8 @@ impl Pages<'_> {
         match self.outline.part(page) {
             Part::Descriptors => self.emit_descriptors(sink),
             Part::PathTables(page) => self.emit_path_table(page, sink),
-            Part::Primary(Step::Records(page)) => self.emit_records(page as usize, sink),
-            Part::Primary(Step::Continuations(page)) => self.emit_continuations(page as usize, sink),
+            Part::Primary(PrimaryPage::Records(page)) => self.emit_records(page as usize, sink),
+            Part::Primary(PrimaryPage::Continuations(page)) => self.emit_continuations(page as usize, sink),
             Part::Joliet(page) => self.emit_joliet_records(page, sink),
             Part::Boot => self.emit_boot(sink),
             Part::Contents(page) => self.outline.contents.emit(page, sink),
@@ -107,7 +109,7 @@ impl Pages<'_> {
             emit(DOT, own, own_entries);
             emit(DOT_DOT, parent, entries(tree, parent, None));
         }
-        for Name { shown, raw, id } in side.names(tree, page) {
+        for ViewName { shown, raw, id } in side.names(tree, page) {
             emit(&shown, id, entries(tree, id, Some(raw)));
         }
     }
@@ -140,7 +142,7 @@ impl Pages<'_> {
             let size = u32::try_from(left.min(SECTION)).expect("a section has 32 bits");
             left -= u64::from(size);
             let flags = if left > 0 { MULTI_EXTENT } else { 0 };
-            let record = Record { name, place: Place { block, size }, flags, mtime };
+            let record = Record { name, place: Location { block, size }, flags, mtime };
             emit_within_block(&record.encode(system_use), sink);
             if left == 0 {
                 return;

@@ -2,7 +2,7 @@
 
 use super::BLOCK;
 use super::outline::{Outline, PRIMARY};
-use super::record::{ByteOrder, Place};
+use super::record::{ByteOrder, Location};
 use crate::extent::{Label, Places, SharedSource};
 use crate::tree::InodeId;
 
@@ -71,11 +71,11 @@ impl Known {
         [ByteOrder::Little, ByteOrder::Big].map(|order| self.marks.get(Mark::PathTable(side, order)))
     }
 
-    pub fn directory(&self, side: usize, number: usize) -> Place {
+    pub fn directory(&self, side: usize, number: usize) -> Location {
         let block = self.marks.get(Mark::Directory(side, number));
         let end = self.marks.get(Mark::DirectoryEnd(side, number));
         let size = u64::from(end - block) * BLOCK;
-        Place { block, size: u32::try_from(size).expect("larger directories are refused") }
+        Location { block, size: u32::try_from(size).expect("larger directories are refused") }
     }
 
     /// The first block of a file's content; 0 when it has none.

@@ -2,7 +2,7 @@
 //!
 //! Each stage takes the one before and adds what it found, so no place is used before it is known.
 
-use super::outline::{JOLIET, Outline, PRIMARY, Part, Side, Step, too_large};
+use super::outline::{JOLIET, Outline, PRIMARY, Part, PrimaryPage, Side, too_large};
 use super::pages::Pages;
 use super::places::{CONTENTS, Continuations, Known, Mark};
 use super::{BLOCK, SYSTEM_AREA};
@@ -77,9 +77,9 @@ fn note(pages: Pages<'_>, page: usize, continuations: &mut [Continuations], sink
             }
             pages.emit(page, sink);
         }
-        Part::Primary(Step::Records(number)) => note_records(pages, page, (PRIMARY, number as usize), sink),
+        Part::Primary(PrimaryPage::Records(number)) => note_records(pages, page, (PRIMARY, number as usize), sink),
         Part::Joliet(number) => note_records(pages, page, (JOLIET, number), sink),
-        Part::Primary(Step::Continuations(number)) => {
+        Part::Primary(PrimaryPage::Continuations(number)) => {
             let start = sink.position();
             pages.emit(page, sink);
             if sink.position() > start {

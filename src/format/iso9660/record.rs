@@ -13,7 +13,7 @@ use crate::format::calendar::Civil;
 pub(super) const DIRECTORY: u8 = 0x02;
 pub(super) const MULTI_EXTENT: u8 = 0x80;
 
-/// Name of a directory's record of itself, and of the directory above.
+/// ViewName of a directory's record of itself, and of the directory above.
 pub(super) const DOT: &[u8] = &[0];
 pub(super) const DOT_DOT: &[u8] = &[1];
 
@@ -42,7 +42,7 @@ const _: () = assert!(HEAD == 33);
 
 /// Where something lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub block: u32,
     /// In bytes.
     pub size: u32,
@@ -51,7 +51,7 @@ pub(super) struct Place {
 /// A record without its system use part.
 pub(super) struct Record<'a> {
     pub name: &'a [u8],
-    pub place: Place,
+    pub place: Location,
     pub flags: u8,
     pub mtime: i64,
 }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_record_is_even_and_names_its_place_in_both_orders() {
-        let record = Record { name: b"A.;1", place: Place { block: 0x0102, size: 3 }, flags: 0, mtime: 0 };
+        let record = Record { name: b"A.;1", place: Location { block: 0x0102, size: 3 }, flags: 0, mtime: 0 };
         let bytes = record.encode(b"xyz");
         assert_eq!((bytes.len(), bytes[0], bytes[32]), (42, 42, 4));
         assert_eq!(bytes[2..18], [2, 1, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 3]);

@@ -7,7 +7,7 @@
 use zerocopy::IntoBytes as _;
 
 use super::BLOCK;
-use super::record::{Both32, LONGEST, Place, date, emit_within_block};
+use super::record::{Both32, LONGEST, Location, date, emit_within_block};
 use crate::base::{FileKind, in_memory};
 use crate::extent::{Measure, Sink};
 use crate::tree::{InodeId, Tree};
@@ -168,7 +168,7 @@ impl Split {
 }
 
 /// Offset within its block, block and size of each piece, when the first comes at `start`.
-fn places(pieces: &[Vec<u8>], first_block: u32, start: u64) -> Vec<(u32, Place)> {
+fn places(pieces: &[Vec<u8>], first_block: u32, start: u64) -> Vec<(u32, Location)> {
     let mut at = Measure::at(start);
     let last = pieces.len() - 1;
     let mut places = Vec::new();
@@ -177,13 +177,13 @@ fn places(pieces: &[Vec<u8>], first_block: u32, start: u64) -> Vec<(u32, Place)>
         emit_within_block(&vec![0; len], &mut at);
         let offset = at.position() - len as u64;
         let small = |value: u64| u32::try_from(value).expect("continuations lie within the directories' blocks");
-        let place = Place { block: first_block + small(offset / BLOCK), size: small(len as u64) };
+        let place = Location { block: first_block + small(offset / BLOCK), size: small(len as u64) };
         places.push((small(offset % BLOCK), place));
     }
     places
 }
 
-fn continuation(offset: u32, place: Place) -> Vec<u8> {
+fn continuation(offset: u32, place: Location) -> Vec<u8> {
     entry(*b"CE", [place.block, offset, place.size].map(Both32::from).as_bytes())
 }
 
@@ -228,12 +228,12 @@ mod tests {
         whole.zeros(1000);
         let system_use = split(entries(), 60).emit(7, &mut whole);
         // Nine entries of 204 bytes and a link fit a block; the first piece does not fit the rest of block 7.
-        assert_eq!(system_use, continuation(0, Place { block: 8, size: 9 * 204 + 28 }));
+        assert_eq!(system_use, continuation(0, Location { block: 8, size: 9 * 204 + 28 }));
         let whole = whole.finish();
         assert_eq!(whole.size(), 3 * BLOCK + 2 * 204);
         let mut link = [0; 28];
         whole.read_at(&mut link, BLOCK + 9 * 204).unwrap();
-        assert_eq!(link.as_slice(), continuation(0, Place { block: 9, size: 9 * 204 + 28 }));
+        assert_eq!(link.as_slice(), continuation(0, Location { block: 9, size: 9 * 204 + 28 }));
         let mut measure = Measure::at(1000);
         split(entries(), 60).emit(7, &mut measure);
         assert_eq!(measure.position(), whole.size());

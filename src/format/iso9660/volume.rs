@@ -7,7 +7,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes, big_endian, little_endian, trans
 
 use super::BLOCK;
 use super::name::View;
-use super::record::{Both16, Both32, DIRECTORY, DOT, Place, Record};
+use super::record::{Both16, Both32, DIRECTORY, DOT, Location, Record};
 use crate::format::calendar::Civil;
 use crate::format::field::padded;
 
@@ -87,7 +87,7 @@ pub(super) struct Volume {
     /// Bytes of a path table, and where those of types L and M begin.
     pub path_table_size: u32,
     pub path_tables: [u32; 2],
-    pub root: Place,
+    pub root: Location,
 }
 
 impl Volume {

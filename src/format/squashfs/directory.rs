@@ -37,14 +37,14 @@ struct DirEntry {
 const _: () = assert!(size_of::<DirHeader>() == 12 && size_of::<DirEntry>() == 8);
 
 /// A run of names of one directory.
-pub(super) struct Run {
+pub(super) struct HeaderRun {
     directory: InodeId,
     first: u32,
     len: u32,
 }
 
 /// The runs of a directory; the inodes' places must be known.
-pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut Vec<Run>) {
+pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut Vec<HeaderRun>) {
     let mut children = tree.children(directory).map(|(_, id)| id).enumerate().peekable();
     while let Some((first, head)) = children.next() {
         let belongs = |at: usize, id: InodeId| {
@@ -56,7 +56,7 @@ pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut 
             len += 1;
         }
         let first = count_of(first);
-        runs.push(Run { directory, first, len });
+        runs.push(HeaderRun { directory, first, len });
     }
 }
 
@@ -64,7 +64,7 @@ fn distance(from: InodeId, to: InodeId) -> i64 {
     i64::from(number(to)) - i64::from(number(from))
 }
 
-impl Run {
+impl HeaderRun {
     pub fn directory(&self) -> InodeId {
         self.directory
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::directory::{Run, runs};
+use super::directory::{HeaderRun, runs};
 use super::inode::{Content, Inodes, Listing, Stored, seconds};
 use super::metadata::{MetadataBlocks, emit_blocks, reference};
 use super::superblock::{DATA_BLOCK, Part, SIZE, Superblock};
@@ -35,29 +35,29 @@ pub fn squashfs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     ROOM.check(&tree)?;
     // Content is packed: Linux copies it out of the blocks whatever their alignment is.
     let contents = Contents::new(tree.clone(), 1, |_| true);
-    let mut plan = Plan { inodes: Inodes::new(&tree)?, tree };
-    plan.place_contents(&contents);
-    plan.place_inodes()?;
-    let runs = plan.place_listings()?;
-    let plan = Arc::new(plan);
-    let inodes: SharedSource = Arc::new(PagedMap::new(InodeStream(plan.clone())));
-    let listings: SharedSource = Arc::new(PagedMap::new(ListingStream { plan: plan.clone(), runs }));
+    let mut placement = Placement { inodes: Inodes::new(&tree)?, tree };
+    placement.place_contents(&contents);
+    placement.place_inodes()?;
+    let runs = placement.place_listings()?;
+    let placement = Arc::new(placement);
+    let inodes: SharedSource = Arc::new(PagedMap::new(InodeStream(placement.clone())));
+    let listings: SharedSource = Arc::new(PagedMap::new(ListingStream { placement: placement.clone(), runs }));
     let image = Image {
         contents: Arc::new(PagedMap::new(contents)),
         inodes: Arc::new(MetadataBlocks(inodes)),
         listings: Arc::new(MetadataBlocks(listings)),
-        plan,
+        placement,
     };
     Ok(Places::measure(0, |sink| image.emit(sink)).lay_out(|sink| image.emit(sink)))
 }
 
 /// A tree and where its inodes, listings and contents lie.
-struct Plan {
+struct Placement {
     tree: Arc<Tree>,
     inodes: Inodes,
 }
 
-impl Plan {
+impl Placement {
     fn place_contents(&mut self, contents: &Contents) {
         self.inodes.contents = Places::measure(SIZE as u64, |sink| {
             sink.reserve(0, self.tree.inode_count());
@@ -81,7 +81,7 @@ impl Plan {
         Ok(())
     }
 
-    fn place_listings(&mut self) -> Result<Vec<Run>, Error> {
+    fn place_listings(&mut self) -> Result<Vec<HeaderRun>, Error> {
         let mut all = Vec::new();
         for directory in &self.inodes.directories {
             runs(&self.tree, &self.inodes, *directory, &mut all);
@@ -109,7 +109,7 @@ fn fits(stream: u64) -> Result<(), Error> {
 }
 
 /// The stream of all inodes.
-struct InodeStream(Arc<Plan>);
+struct InodeStream(Arc<Placement>);
 
 impl PagedLayout for InodeStream {
     fn pages(&self) -> usize {
@@ -117,7 +117,7 @@ impl PagedLayout for InodeStream {
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
-        let Plan { tree, inodes } = &*self.0;
+        let Placement { tree, inodes } = &*self.0;
         let all = page * PAGE..tree.inode_count().min((page + 1) * PAGE);
         all.filter_map(|index| tree.id(index)).for_each(|id| inodes.emit(tree, id, sink));
     }
@@ -125,8 +125,8 @@ impl PagedLayout for InodeStream {
 
 /// The stream of all listings, one run a page.
 struct ListingStream {
-    plan: Arc<Plan>,
-    runs: Vec<Run>,
+    placement: Arc<Placement>,
+    runs: Vec<HeaderRun>,
 }
 
 impl PagedLayout for ListingStream {
@@ -135,13 +135,13 @@ impl PagedLayout for ListingStream {
     }
 
     fn emit(&self, page: usize, sink: &mut dyn Sink) {
-        self.runs[page].emit(&self.plan.tree, &self.plan.inodes, sink);
+        self.runs[page].emit(&self.placement.tree, &self.placement.inodes, sink);
     }
 }
 
 /// The parts of an image.
 struct Image {
-    plan: Arc<Plan>,
+    placement: Arc<Placement>,
     contents: SharedSource,
     inodes: SharedSource,
     listings: SharedSource,
@@ -149,7 +149,7 @@ struct Image {
 
 impl Image {
     fn emit(&self, sink: &mut Placing<'_, Part>) {
-        let Plan { tree, inodes } = &*self.plan;
+        let Placement { tree, inodes } = &*self.placement;
         let superblock = Superblock {
             inodes: count_of(tree.inode_count()),
             mtime: seconds(Metadata::GENERATED_MTIME),

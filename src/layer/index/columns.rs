@@ -55,9 +55,9 @@ impl Column {
 }
 
 /// A column being read; `None` past its end or for what no writer writes.
-pub(crate) struct Cursor<'a>(&'a [u8]);
+pub(crate) struct ColumnReader<'a>(&'a [u8]);
 
-impl<'a> Cursor<'a> {
+impl<'a> ColumnReader<'a> {
     /// A cursor at the start of `bytes`.
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -128,7 +128,7 @@ mod tests {
         let values = [0, 1, -1, 63, -64, 64, i64::MAX, i64::MIN, i64::MIN + 1];
         values.iter().for_each(|value| column.signed(*value));
         column.number(u64::MAX);
-        let mut cursor = Cursor::new(column.as_slice());
+        let mut cursor = ColumnReader::new(column.as_slice());
         values.iter().for_each(|value| assert_eq!(cursor.signed(), Some(*value)));
         assert_eq!((cursor.number(), cursor.left(), cursor.number()), (Some(u64::MAX), 0, None));
     }

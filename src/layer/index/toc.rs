@@ -22,7 +22,7 @@
 
 use std::collections::HashMap;
 
-use super::columns::{Column, Cursor};
+use super::columns::{Column, ColumnReader};
 use super::entry::{Body, Entry, Run};
 use crate::base::{FileKind, Metadata, Xattr, Xattrs};
 
@@ -218,7 +218,7 @@ impl Toc {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(usize::try_from(size).ok()?).ok()?;
         zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
-        let mut cursor = Cursor::new(&bytes);
+        let mut cursor = ColumnReader::new(&bytes);
         let entries = cursor.number()?;
         let mut lengths = [0; COLUMNS];
         for length in &mut lengths {
@@ -235,7 +235,7 @@ impl Toc {
             at = at.checked_add(length).filter(|end| *end <= bytes.len())?;
         }
         let sets = starts[Part::Sets as usize];
-        let sets = decode_sets(Cursor::new(&bytes[sets..sets + lengths[Part::Sets as usize]]))?;
+        let sets = decode_sets(ColumnReader::new(&bytes[sets..sets + lengths[Part::Sets as usize]]))?;
         Some(Self { bytes, starts, entries, sets })
     }
 
@@ -255,7 +255,7 @@ impl Toc {
     /// # Errors
     /// The first of `take`, which gets no more then.
     pub fn each<E>(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), E>) -> Result<(), E> {
-        let cursors = self.starts.map(|start| Cursor::new(&self.bytes[start..]));
+        let cursors = self.starts.map(|start| ColumnReader::new(&self.bytes[start..]));
         let mut walk = Walk { cursors, sets: &self.sets, path: Vec::new(), before: Before::default() };
         for _ in 0..self.entries {
             let Some(entry) = walk.entry() else { break };
@@ -288,7 +288,7 @@ const fn size_max(packed: &[u8], blob_size: u64) -> u64 {
 
 /// A walk over the columns; every step is checked.
 struct Walk<'a> {
-    cursors: [Cursor<'a>; COLUMNS],
+    cursors: [ColumnReader<'a>; COLUMNS],
     sets: &'a [Xattrs],
     path: Vec<u8>,
     before: Before,
@@ -313,7 +313,7 @@ impl<'a> Walk<'a> {
         (self.path.len() == shared.checked_add(length)?).then_some(())
     }
 
-    fn at(&mut self, part: Part) -> &mut Cursor<'a> {
+    fn at(&mut self, part: Part) -> &mut ColumnReader<'a> {
         &mut self.cursors[part as usize]
     }
 
@@ -371,7 +371,7 @@ impl<'a> Walk<'a> {
 }
 
 /// All sets of attributes.
-fn decode_sets(mut column: Cursor<'_>) -> Option<Vec<Xattrs>> {
+fn decode_sets(mut column: ColumnReader<'_>) -> Option<Vec<Xattrs>> {
     let mut sets = Vec::new();
     while column.left() > 0 {
         let count = column.length()?;

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::columns::{Column, Cursor};
+use super::columns::{Column, ColumnReader};
 
 /// How far back deflate can refer, in bytes (RFC 1951, section 2).
 pub(crate) const WINDOW: usize = 32 << 10;
@@ -88,8 +88,8 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Box<[u8; WINDOW]>> {
 /// A window with what was kept of it, and zeros elsewhere.
 pub(crate) fn spread(kept: &[u8]) -> Option<Box<[u8; WINDOW]>> {
     let mut window = Box::new([0; WINDOW]);
-    let mut kept = Cursor::new(kept);
-    let mut places = Cursor::new(kept.bytes()?);
+    let mut kept = ColumnReader::new(kept);
+    let mut places = ColumnReader::new(kept.bytes()?);
     let mut end = 0_usize;
     while places.left() > 0 {
         let start = end.checked_add(places.length()?)?;

@@ -43,7 +43,7 @@ pub(crate) struct Expected {
 }
 
 /// What the pass looks for.
-pub(crate) struct Plan {
+pub(crate) struct Search {
     /// Bytes of diff between two places where decoding can start.
     pub(crate) span_size: u64,
     /// Scanner of the tar, where there is one.
@@ -64,7 +64,7 @@ pub(crate) struct Transfer<'a> {
 ///
 /// # Errors
 /// When it cannot be read or copied, or is not what was expected; a wrong blob is told before what its bytes break.
-pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, plan: Plan) -> Result<Draft, Error> {
+pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, search: Search) -> Result<Draft, Error> {
     scope(|threads| {
         let (full, chunks) = sync_channel(AHEAD);
         let (emptied, spare) = buffers();
@@ -74,8 +74,9 @@ pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, plan: Plan) -> Resul
         let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
         let checks = if expected.diff_id.is_some() { Checks::Left } else { Checks::Made };
-        let to = Cutting { scanner: plan.scanner.map(|scanner| scanner.within(expected.size)), stretches: cut, unused };
-        let decoded = decode(&chunks, &emptied, (checks, plan.span_size), to);
+        let to =
+            Cutting { scanner: search.scanner.map(|scanner| scanner.within(expected.size)), stretches: cut, unused };
+        let decoded = decode(&chunks, &emptied, (checks, search.span_size), to);
         let decoded = decoded.map(|(codec, toc)| (codec, toc.finish()));
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
         chunks.iter().for_each(|chunk| drop(emptied.send(chunk)));
@@ -278,7 +279,7 @@ mod tests {
             let blob = encoder.finish().unwrap();
             let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
             let transfer = Transfer { input: &mut &blob[..], copy: None, progress: &|_| {} };
-            let draft = pass(transfer, &expected, Plan { span_size: 256 << 10, scanner: None }).unwrap();
+            let draft = pass(transfer, &expected, Search { span_size: 256 << 10, scanner: None }).unwrap();
             let starts = draft.spans.iter().map(|span| draft.pieces[span.first_piece].start.0);
             let starts: Vec<u64> = starts.chain([draft.diff_size]).collect();
             let lengths: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();

@@ -10,5 +10,5 @@ mod sparse;
 mod tar;
 mod window;
 
-pub(crate) use build::{Expected, Plan, Transfer, pass};
+pub(crate) use build::{Expected, Search, Transfer, pass};
 pub(crate) use tar::Scanner;

@@ -21,7 +21,7 @@ pub(super) struct Decoded<B> {
 }
 
 /// A block that is kept.
-struct Entry<B> {
+struct Cached<B> {
     /// Behind its last piece.
     end: usize,
     weight: usize,
@@ -32,7 +32,7 @@ struct Entry<B> {
 pub(super) struct Cache<B> {
     size: usize,
     /// By the first piece of each block.
-    entries: BTreeMap<Key, Entry<B>>,
+    entries: BTreeMap<Key, Cached<B>>,
     /// The keys of all entries, in the order in which they came.
     order: VecDeque<Key>,
 }
@@ -58,7 +58,7 @@ impl<B: Clone> Cache<B> {
         self.find(key).is_some()
     }
 
-    fn find(&self, key: Key) -> Option<&Entry<B>> {
+    fn find(&self, key: Key) -> Option<&Cached<B>> {
         let (_, entry) = self.entries.range((key.0, 0)..=key).next_back()?;
         (key.1 < entry.end).then_some(entry)
     }
@@ -67,7 +67,7 @@ impl<B: Clone> Cache<B> {
     /// `gone`.
     pub(super) fn insert(&mut self, layer: u64, new: Decoded<B>, gone: &mut Vec<B>) {
         let key = (layer, new.pieces.start);
-        let entry = Entry { end: new.pieces.end, weight: new.weight, block: new.block };
+        let entry = Cached { end: new.pieces.end, weight: new.weight, block: new.block };
         if self.entries.get(&key).is_some_and(|old| old.end >= entry.end) {
             return gone.push(entry.block);
         }
