@@ -138,7 +138,7 @@ mod tests {
         let rows = [
             ("日本: x", 5, 1, "日本: x", "      ^"),
             ("日本: x", 2, 1, "日本: x", "  ^^"),
-            ("e\u{301}e: x", 5, 1, "e\u{301}e: x", "    ^"),
+            ("e\u{301}e: x", 6, 1, "e\u{301}e: x", "    ^"),
             ("\ta: b\u{202e}c", 2, 6, " a: b\u{fffd}c", " ^^^^^^"),
         ];
         for (line, column, length, text, marker) in rows {
