@@ -1,7 +1,7 @@
 //! `lkit run` on files: what it starts by which name, and what it refuses.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::{Output, Stdio};
 
 use super::system::{System, assert_says, refused};
@@ -79,7 +79,11 @@ fn started(system: &System, arguments: &[&str]) -> Output {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut console = child.stdin.take().unwrap();
-    console.write_all(b"\x01x").unwrap();
+    match console.write_all(b"\x01x") {
+        // A program that refuses what it is asked for may have ended by now.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.unwrap(),
+    }
     let output = child.wait_with_output().unwrap();
     drop(console);
     output
