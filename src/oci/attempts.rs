@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::registry::Repository;
 use super::transport::{Complaint, Setback};
 
 /// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
@@ -43,94 +41,89 @@ enum Retry {
     After(Duration),
 }
 
+/// Who is asked, as far as messages tell of him.
+pub(super) struct Asked<'a> {
+    /// The server.
+    pub server: &'a str,
+    /// Why there are no credentials, where there might be.
+    pub complaint: Option<&'a str>,
+    /// What he says, in one line, without what must not be told.
+    pub told: &'a dyn Fn(&str) -> String,
+}
+
 /// The tries of one question.
 pub(super) struct Attempts<'a> {
-    repository: &'a Repository,
     /// What is asked for, as messages name it.
     wanted: &'a str,
     patience: Patience,
     faults: u32,
-    renewed: bool,
+    /// Whether there was a new token for this question already.
+    pub renewed: bool,
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(repository: &'a Repository, wanted: &'a str, patience: Patience) -> Self {
-        Self { repository, wanted, patience, faults: 0, renewed: false }
+    pub fn new(wanted: &'a str, patience: Patience) -> Self {
+        Self { wanted, patience, faults: 0, renewed: false }
     }
 
-    /// Returns when it is time to ask again; fails when that is of no use.
-    pub async fn after(&mut self, setback: Setback) -> Result<(), RegistryError> {
-        let setback = match self.renewed(setback).await {
-            None => return Ok(()),
-            Some(setback) => setback,
-        };
+    /// How long to wait before asking again.
+    ///
+    /// # Errors
+    /// When that is of no use.
+    pub fn after(&mut self, setback: Setback, asked: &Asked<'_>) -> Result<Duration, RegistryError> {
         let is_silent = matches!(setback, Setback::Broken { is_silent: true, .. });
-        let failure = failure(self.repository, setback, self.wanted);
+        let failure = failure(asked, setback, self.wanted);
         self.faults += 1;
         let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
-        let delay = match failure.retry {
-            Retry::Doubling(delay) if !is_last => delay * 2_u32.saturating_pow(self.faults - 1),
-            Retry::After(delay) if !is_last => delay,
-            _ => return Err(failure.error),
-        };
-        tokio::time::sleep(delay).await;
-        Ok(())
-    }
-
-    /// Gets a new token where one is wanted, once; the setback that there is then.
-    async fn renewed(&mut self, setback: Setback) -> Option<Setback> {
-        let Setback::Status(complaint) = &setback else { return Some(setback) };
-        if complaint.status != StatusCode::UNAUTHORIZED || self.renewed {
-            return Some(setback);
-        }
-        match self.repository.renew(&complaint.challenges).await {
-            Ok(true) => {
-                self.renewed = true;
-                None
-            }
-            Ok(false) => Some(setback),
-            Err(setback) => Some(setback),
+        match failure.retry {
+            Retry::Doubling(delay) if !is_last => Ok(delay * 2_u32.saturating_pow(self.faults - 1)),
+            Retry::After(delay) if !is_last => Ok(delay),
+            _ => Err(failure.error),
         }
     }
 }
 
 /// What a setback means.
-pub(super) fn failure(repository: &Repository, setback: Setback, wanted: &str) -> Failure {
-    let registry = repository.server.clone();
+pub(super) fn failure(asked: &Asked<'_>, setback: Setback, wanted: &str) -> Failure {
+    let registry = asked.server.to_owned();
     let wanted = wanted.to_owned();
     let soon = Retry::Doubling(SOON);
     let (error, retry) = match setback {
         Setback::Broken { source, .. } => (RegistryError::Unreachable { registry, source }, soon),
         Setback::PlainHttp => (RegistryError::PlainHttp { registry }, Retry::Never),
-        Setback::Denied(answer) => (denied(repository, repository.told(&answer)), Retry::Never),
+        Setback::Denied(answer) => (denied(asked, (asked.told)(&answer)), Retry::Never),
         Setback::Unusable(answer) => (RegistryError::Failed { registry, answer }, Retry::Never),
         Setback::Wrong(reason) => (RegistryError::Corrupt { registry, wanted, reason }, Retry::Never),
-        Setback::Status(complaint) => return of_status(repository, &complaint, wanted),
+        Setback::Status(complaint) => return of_status(asked, &complaint, wanted),
     };
     Failure { error, retry }
 }
 
-fn denied(repository: &Repository, answer: String) -> RegistryError {
-    RegistryError::Denied { registry: repository.server.clone(), answer, complaint: repository.complaint.clone() }
+fn denied(asked: &Asked<'_>, answer: String) -> RegistryError {
+    RegistryError::Denied { registry: asked.server.to_owned(), answer, complaint: asked.complaint.map(str::to_owned) }
 }
 
 /// What an answer means that is an error: as its code says, or else its status.
-fn of_status(repository: &Repository, complaint: &Complaint, wanted: String) -> Failure {
-    let registry = repository.server.clone();
+fn of_status(asked: &Asked<'_>, complaint: &Complaint, wanted: String) -> Failure {
+    let registry = asked.server.to_owned();
     let (code, text) = code_of(&complaint.text);
     let status = complaint.status.as_u16();
-    let text = repository.told(&text);
+    let text = (asked.told)(&text);
     let answer = if text.is_empty() { complaint.status.to_string() } else { format!("{status} {text}") };
     match (status, code.as_str()) {
         (401, _) => {
             let answer = if code.is_empty() { String::new() } else { format!(": {text}") };
-            Failure { error: denied(repository, format!("401 Unauthorized{answer}")), retry: Retry::Never }
+            Failure { error: denied(asked, format!("401 Unauthorized{answer}")), retry: Retry::Never }
         }
         (403, _) | (400..500, "UNAUTHORIZED" | "DENIED") => {
-            Failure { error: denied(repository, answer), retry: Retry::Never }
+            Failure { error: denied(asked, answer), retry: Retry::Never }
         }
         (404, _) | (400..500, "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN" | "NOT_FOUND") => {
             Failure { error: RegistryError::NotFound { registry, wanted }, retry: Retry::Never }
+        }
+        (416, _) => {
+            let reason = format!("it is shorter than its descriptor says, or {answer}");
+            Failure { error: RegistryError::Corrupt { registry, wanted, reason }, retry: Retry::Never }
         }
         (429 | 503, _) | (400..500, "TOOMANYREQUESTS") => patient(registry, answer, complaint.retry_after),
         (408 | 500.., _) => Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Doubling(SOON) },

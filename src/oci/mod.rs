@@ -38,10 +38,10 @@ pub use image::{Image, Layer};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use reference::{ParseReferenceError, Reference, expanded};
-pub use registry::{Registry, provide_tls};
+pub use registry::Registry;
 pub use registry_error::RegistryError;
 pub use resolve::{Options, Pull, Resolver};
-pub use transport::Timeouts;
+pub use transport::{Timeouts, provide_tls};
 
 /// What names a blob; it stands one row below, since layouts are made of them.
 pub use crate::blob::{Descriptor, DescriptorPlatform, Descriptors};

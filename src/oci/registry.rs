@@ -14,12 +14,12 @@ use std::error::Error as StdError;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use reqwest::header::{ACCEPT, HeaderMap, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
 use super::access::Access;
-use super::attempts::{Attempts, Patience};
+use super::attempts::{Asked, Attempts, Patience, failure};
 use super::credentials::Login;
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
@@ -62,7 +62,7 @@ pub(super) struct Repository {
     tag: String,
     login: Login,
     /// Why there are no credentials, where there might be.
-    pub complaint: Option<String>,
+    complaint: Option<String>,
     known: Known,
 }
 
@@ -71,6 +71,16 @@ pub(super) struct Answer {
     pub response: Response,
     /// Whether it is the range, and not the whole blob.
     pub is_range: bool,
+}
+
+impl Answer {
+    /// What it says of its place in the blob, where that is not `start`, the offset that was asked for.
+    pub fn other_range(&self, start: u64) -> Option<String> {
+        let said = self.response.headers().get(CONTENT_RANGE).filter(|_| self.is_range)?;
+        let said = String::from_utf8_lossy(said.as_bytes()).into_owned();
+        let first = said.strip_prefix("bytes ").and_then(|range| range.split_once('-')?.0.parse().ok());
+        if first == Some(start) { None } else { Some(said) }
+    }
 }
 
 impl Registry {
@@ -115,12 +125,6 @@ impl Registry {
     }
 }
 
-/// Gives TLS its cryptography, which a client must have before it is made.
-pub fn provide_tls() {
-    // An error says that it has one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
 impl Running {
     fn start(timeouts: Timeouts) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -137,12 +141,12 @@ impl Repository {
             Some(digest) => (self.blob_name(digest), format!("manifests/{digest}")),
             None => (format!("{}:{}", self.name, self.tag), format!("manifests/{}", self.tag)),
         };
-        let mut attempts = Attempts::new(self, &wanted, Patience::ForAServerThatIsThere);
+        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere);
         let (bytes, headers) = loop {
             let question = self.get(&path, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
             match self.transport.document(question, MAX_MANIFEST).await {
                 Ok(document) => break document,
-                Err(setback) => attempts.after(setback).await?,
+                Err(setback) => self.met(setback, &mut attempts).await?,
             }
         };
         let found = Digest::of(&bytes);
@@ -161,14 +165,14 @@ impl Repository {
         let wanted = self.blob_name(digest);
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let path = format!("blobs/{digest}");
-        let mut attempts = Attempts::new(self, &wanted, patience);
+        let mut attempts = Attempts::new(&wanted, patience);
         loop {
             match self.get(&path, |request| request.header(RANGE, &bytes)).await {
                 Ok(response) => {
                     let is_range = response.status() == StatusCode::PARTIAL_CONTENT;
                     return Ok(Answer { response, is_range });
                 }
-                Err(setback) => attempts.after(setback).await?,
+                Err(setback) => self.met(setback, &mut attempts).await?,
             }
         }
     }
@@ -188,7 +192,39 @@ impl Repository {
 
     /// The error of a transfer that broke.
     pub fn broken(&self, setback: Setback) -> RegistryError {
-        super::attempts::failure(self, setback, "").error
+        failure(&self.asked(&|text| self.told(text)), setback, "").error
+    }
+
+    /// The error of an answer that is not what was asked for.
+    pub fn other(&self, digest: &Digest, reason: String) -> RegistryError {
+        RegistryError::Corrupt { registry: self.server.clone(), wanted: self.blob_name(digest), reason }
+    }
+
+    /// Returns when it is time to ask again after a setback, with a new token where one is wanted.
+    ///
+    /// # Errors
+    /// When asking again is of no use.
+    async fn met(&self, setback: Setback, attempts: &mut Attempts<'_>) -> Result<(), RegistryError> {
+        let setback = match setback {
+            Setback::Status(complaint) if complaint.status == StatusCode::UNAUTHORIZED && !attempts.renewed => {
+                match self.renew(&complaint.challenges).await {
+                    Ok(true) => {
+                        attempts.renewed = true;
+                        return Ok(());
+                    }
+                    Ok(false) => Setback::Status(complaint),
+                    Err(setback) => setback,
+                }
+            }
+            setback => setback,
+        };
+        let delay = attempts.after(setback, &self.asked(&|text| self.told(text)))?;
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String) -> Asked<'a> {
+        Asked { server: &self.server, complaint: self.complaint.as_deref(), told }
     }
 
     async fn get(

@@ -120,6 +120,9 @@ impl Transfer {
     async fn receive(&mut self, mut answer: Answer) -> Ended {
         // A registry that knows no ranges sends what is here already again.
         let mut skip = if answer.is_range { 0 } else { self.next };
+        if let Some(said) = answer.other_range(self.next) {
+            return Ended::Wrong(self.other_range(&said));
+        }
         let expected = self.end - self.next;
         if let Some(length) = answer.response.content_length().filter(|length| skip == 0 && *length != expected) {
             return Ended::Wrong(self.wrong_size(self.next.saturating_add(length)));
@@ -150,6 +153,12 @@ impl Transfer {
 
     fn wrong_size(&self, found: u64) -> blob::Error {
         blob::Error::WrongSize { digest: self.digest, expected: self.end, found }
+    }
+
+    /// Bytes of another place would be found wrong only when all are here.
+    fn other_range(&self, said: &str) -> blob::Error {
+        let reason = format!("its range is `{said}`, and byte {} was asked for", self.next);
+        blob::Error::Fetch { digest: self.digest, source: Cause::new(self.repository.other(&self.digest, reason)) }
     }
 
     async fn give_up(&self, error: RegistryError) {

@@ -94,7 +94,7 @@ impl Transport {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(timeouts: Timeouts) -> reqwest::Result<Self> {
-        super::provide_tls();
+        provide_tls();
         let client = Client::builder()
             .connect_timeout(timeouts.connect)
             .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
@@ -213,6 +213,12 @@ fn wait_of(text: &str) -> Option<Duration> {
     let until =
         || httpdate::parse_http_date(text).ok().map(|date| date.duration_since(SystemTime::now()).unwrap_or_default());
     text.parse().ok().map(Duration::from_secs).or_else(until)
+}
+
+/// Gives TLS its cryptography, which a client must have before it is made.
+pub fn provide_tls() {
+    // An error says that it has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Counts what comes in the time that a transfer is waited for.

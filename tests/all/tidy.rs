@@ -119,7 +119,7 @@ const WITHOUT_CIRCLES: [&str; 12] = [
     "cli",
 ];
 /// The same for folders whose files add methods to a type of another one.
-const WITHOUT_CIRCLES_BY_MODULE: [&str; 2] = ["blob", "format"];
+const WITHOUT_CIRCLES_BY_MODULE: [&str; 4] = ["blob", "format", "oci", "spec"];
 
 /// What `text` imports of the folder that `prefix` leads to: its modules, and each name of a list in braces.
 fn names_behind<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
