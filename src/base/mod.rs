@@ -22,6 +22,6 @@ pub use monitor::{Event, Monitor, Silent};
 pub use nearest::nearest;
 pub use platform::{ParsePlatformError, Platform};
 pub use printable::{printable, printable_line, steers};
-pub use units::{GIB, KIB, MIB, SECTOR, align_up, in_memory, parse_size};
+pub use units::{GIB, KIB, MIB, SECTOR, align_up, in_memory, parse_size, shown_size};
 pub use url::{is_url, shown_url, url_file_name};
 pub use xattrs::{Xattr, Xattrs};

@@ -36,6 +36,15 @@ pub fn parse_size(text: &str, unit: u64) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
+/// A size for people: in the largest unit that there is one of, with one digit behind the point.
+pub fn shown_size(bytes: u64) -> String {
+    let units = [("TiB", 1024 * GIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        None => format!("{bytes} B"),
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +59,14 @@ mod tests {
         for text in ["", "M", "1X", "-1", "99999999999999999999"] {
             assert_eq!(parse_size(text, MIB), None, "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_are_shown_in_their_largest_unit() {
+        let rows = [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (MIB - 1, "1023.9 KiB"), (5 * GIB, "5.0 GiB")];
+        for (bytes, text) in rows {
+            assert_eq!(shown_size(bytes), text);
+        }
+        assert_eq!(shown_size(u64::MAX), "16777215.9 TiB");
     }
 }

@@ -180,7 +180,8 @@ impl Fault for Error {
         match self {
             Self::Io { path, source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
-                    "make room where `{}` is, or put the cache elsewhere with `--cache DIR`",
+                    "make room where `{}` is, perhaps with `lkit cache clean`, or put the cache elsewhere with \
+                     `--cache DIR`",
                     path.parent().unwrap_or(path).display()
                 )),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -1,6 +1,6 @@
 //! The seam to wherever blobs come from that are not here yet.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -39,17 +39,24 @@ impl Store {
         if let Some(blob) = self.lookup(digest, *size)? {
             return Ok(blob);
         }
-        let mut writer = self.create(digest, *size)?;
-        let mut stream = fetch.fetch(digest, 0..*size)?;
-        let mut hash = Sha256::new();
-        let mut buf = vec![0; COPY];
-        loop {
-            let count = stream.read(&mut buf).map_err(|error| Error::from_stream(digest, error))?;
-            if count == 0 {
-                return writer.commit(Digest::from_bytes(hash.finalize().into()));
-            }
-            hash.update(&buf[..count]);
-            writer.write_all(&buf[..count]).map_err(|error| Error::from_stream(digest, error))?;
+        self.receive(digest, *size, fetch, |input, writer| {
+            let copied = copy(input, writer).map_err(|error| Error::from_stream(digest, error))?;
+            Ok((copied, ()))
+        })
+        .map(|(blob, ())| blob)
+    }
+}
+
+/// Copies a stream; the digest of its bytes.
+fn copy(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<Digest> {
+    let mut hash = Sha256::new();
+    let mut buf = vec![0; COPY];
+    loop {
+        let count = input.read(&mut buf)?;
+        if count == 0 {
+            return Ok(Digest::from_bytes(hash.finalize().into()));
         }
+        hash.update(&buf[..count]);
+        output.write_all(&buf[..count])?;
     }
 }

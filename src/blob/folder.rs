@@ -9,7 +9,8 @@ use super::documents::{INDEX, MARK};
 use super::layout::check_mark;
 use super::refs::{cached_index, write_index};
 use super::regular::{Unusable, name_of, unless_read_only};
-use super::write::{TEMPORARY, Temporary, sweep};
+use super::sweep::{sweep, sweep_parts};
+use super::write::{TEMPORARY, Temporary};
 use super::{Error, Guard, Layout};
 
 /// Where blobs are, relative to the cache.
@@ -18,6 +19,8 @@ const BLOBS: &str = "blobs/sha256";
 pub(super) const INDEXES: &str = "lkit/index";
 /// Where locks are.
 pub(super) const LOCKS: &str = "lkit/lock";
+/// Where parts of blobs are.
+pub(super) const PARTS: &str = "lkit/part";
 /// Held while `index.json` or `oci-layout` are changed.
 pub(super) const INDEX_LOCK: &str = "lkit/lock/index.json";
 
@@ -33,12 +36,15 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     let mut private = DirBuilder::new();
     private.recursive(true).mode(0o700).create(dir).map_err(Error::io("create", dir))?;
     // What is only ours comes first: it tells the folder for a cache, however early we are killed.
-    for part in [TEMPORARY, LOCKS, INDEXES, BLOBS] {
+    for part in [TEMPORARY, LOCKS, INDEXES, PARTS, BLOBS] {
         unless_read_only(make_folder(dir, Path::new(part)))?;
     }
-    match sweep(&dir.join(TEMPORARY)) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        other => unless_read_only(other)?,
+    let (temporary, parts, blobs) = (dir.join(TEMPORARY), dir.join(PARTS), dir.join(BLOBS));
+    for swept in [sweep(&temporary), sweep_parts(&parts, &blobs)] {
+        match swept {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => unless_read_only(other.map(drop))?,
+        }
     }
     unless_read_only(mend_index(dir))?;
     unless_read_only(mend_mark(dir))

@@ -38,18 +38,7 @@ impl Guard {
     /// # Errors
     /// When the file system fails; `InTheWay` when something else keeps being in its place.
     pub(super) fn acquire(path: &Path) -> Result<Self, Error> {
-        let mut tries = 0;
-        loop {
-            let Some(file) = open(path)? else {
-                tries += 1;
-                clear(path, tries)?;
-                continue;
-            };
-            file.lock().map_err(Error::io("lock", path))?;
-            if still_named(&file, path)? {
-                return Ok(Self { held: Some((file, path.to_owned())) });
-            }
-        }
+        Ok(Self { held: Some((locked(path)?, path.to_owned())) })
     }
 
     /// The same for a lock that guards only what is made: where nothing can be, nobody is waited for.
@@ -64,11 +53,30 @@ impl Guard {
     }
 }
 
+/// Waits until nobody has the file `path` locked, and locks it; it is made when it is missing.
+///
+/// # Errors
+/// When the file system fails; `InTheWay` when something else keeps being in its place.
+pub(super) fn locked(path: &Path) -> Result<File, Error> {
+    let mut tries = 0;
+    loop {
+        let Some(file) = open(path)? else {
+            tries += 1;
+            clear(path, tries)?;
+            continue;
+        };
+        file.lock().map_err(Error::io("lock", path))?;
+        if still_named(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
 /// Opens a lock file, made when it is missing; `None` when something else is in its place.
 fn open(path: &Path) -> Result<Option<File>, Error> {
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY).bits().cast_signed();
     let mut options = File::options();
-    let opened = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(path);
+    let opened = options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(flags).open(path);
     match opened {
         Ok(file) => {
             let is_file = file.metadata().map_err(Error::io("look at", path))?.is_file();
@@ -76,7 +84,7 @@ fn open(path: &Path) -> Result<Option<File>, Error> {
         }
         // A fifo that nobody reads, a socket, a link, a directory.
         Err(error) if IS_NO_FILE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => Ok(None),
-        Err(error) => Err(Error::write("create lock file", path)(error)),
+        Err(error) => Err(Error::write("create", path)(error)),
     }
 }
 

@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //! - A file under `blobs` or `lkit/index` appears whole by a rename and is never modified, only removed or replaced.
-//! - Nothing under `lkit/tmp` outlives its writer and the next [`Store::open`].
+//! - Nothing under `lkit/tmp` outlives its writer and the next [`Store::open`]; nothing under `lkit/part` its blob and a
+//!   week.
 //! - Whatever is in the place of a file of the cache, it is replaced or an error: nothing waits for it, and no more of it
 //!   is read than such a file may have. A cache that cannot be written to is used as far as nothing must be added.
 //! - Everything here is safe to delete at any time by hand: it is made again.
@@ -27,22 +28,26 @@ mod fetch;
 mod folder;
 mod layout;
 mod lock;
+mod part;
 mod read;
 mod record;
 mod refs;
 mod regular;
 mod store;
+mod sweep;
+mod usage;
 mod write;
 
 pub use descriptor::{Descriptor, DescriptorPlatform, Descriptors};
 pub use documents::Named;
 pub use error::{Cause, Error};
-pub use evict::Cleaned;
 pub use fetch::Fetch;
 pub use layout::Layout;
 pub use lock::Guard;
+pub use part::BlobWriter;
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
 pub use regular::open_regular;
 pub use store::Store;
-pub use write::BlobWriter;
+pub use sweep::Tally;
+pub use usage::{Contents, Kept};

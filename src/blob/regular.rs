@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 use rustix::io::Errno;
 
 use super::Error;
@@ -98,6 +98,14 @@ pub(super) fn name_of(file_type: FileType) -> &'static str {
         file_type if file_type.is_block_device() || file_type.is_char_device() => "a device",
         _ => "not a regular file",
     }
+}
+
+/// Makes now the time of the last access of a file, which many file systems are mounted not to keep. Best effort: in a
+/// cache of someone else, or on a read-only medium, the time stays.
+pub(super) fn note_use(path: &Path) {
+    let [now, omit] = [UTIME_NOW, UTIME_OMIT].map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
+    let times = Timestamps { last_access: now, last_modification: omit };
+    let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
 /// Lets what a read-only cache does not allow be undone.

@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS};
+use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS};
 use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
 use super::write::{TEMPORARY, Temporary};
-use super::{Blob, BlobWriter, Error, Guard, Layout, Record};
+use super::{Blob, Error, Guard, Layout, Record};
 use crate::base::Digest;
 
 /// Blobs by digest, and small files made from them. Shared between threads and processes.
@@ -77,6 +77,13 @@ impl Store {
     /// `Unsupported` above `limit` bytes, `Corrupt` when a layout has other bytes. In the cache such a blob is as if it
     /// was never there; it is removed, unless it is above the limit and may be a layer.
     pub fn small(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = self.verified(digest, limit)?;
+        regular::note_use(&self.blob_path(digest));
+        Ok(bytes)
+    }
+
+    /// The same, which counts as no use of the blob.
+    pub(super) fn verified(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         if let Some(opened) = self.cached(digest)?.filter(|bytes| bytes.size <= limit) {
             let bytes = read_small(digest, opened, limit, &self.blob_path(digest))?;
             if Digest::of(&bytes) == *digest {
@@ -117,15 +124,6 @@ impl Store {
         }
         self.write_file(&self.blob_path(&digest), bytes)?;
         Ok(digest)
-    }
-
-    /// Receives the blob `digest` of `size` bytes into the cache. Take [`lock`](Self::lock) first and look again, so
-    /// that no blob is fetched twice.
-    ///
-    /// # Errors
-    /// When the file system fails.
-    pub fn create(&self, digest: &Digest, size: u64) -> Result<BlobWriter<'_>, Error> {
-        BlobWriter::new(self, *digest, size)
     }
 
     /// Removes the cache's copy of a blob that turned out to be damaged; whether there was one. A copy in a layout is
@@ -191,6 +189,14 @@ impl Store {
 
     pub(super) fn temporary_dir(&self) -> PathBuf {
         self.cache.dir().join(TEMPORARY)
+    }
+
+    pub(super) fn parts_dir(&self) -> PathBuf {
+        self.cache.dir().join(PARTS)
+    }
+
+    pub(super) fn part_path(&self, digest: &Digest) -> PathBuf {
+        self.parts_dir().join(digest.hex())
     }
 
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {

@@ -1,8 +1,8 @@
-//! Files on their way into the store: under a temporary name until they are whole.
+//! Files on their way into the store: under another name until they are whole.
 //!
 //! # Invariants
-//! - A temporary file is locked by its writer for as long as that lives; the sweep takes only what it can lock, and what
-//!   is not a regular file.
+//! - Such a file is locked by its writer for as long as that lives; the sweep takes only what it can lock, and what is
+//!   not a regular file.
 //! - Only its owner can read a temporary file (mode 0600). When it gets its name, it gets the read permissions of the
 //!   folders of the cache, so that users who share a cache can read what others put there.
 //! - Blobs are not synced to the medium: a power cut can leave a blob with wrong bytes, but never wrong content in an
@@ -10,78 +10,29 @@
 //!   medium would double the time of a first mount on slow disks.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::lock::{clear, still_named};
-use super::regular::{self, Opened, remove};
-use super::{Blob, Error, Store};
-use crate::base::Digest;
+use super::Error;
+use super::lock::{locked, still_named};
+use super::regular::remove;
 
 /// Where files are written before they get their name, relative to the cache.
 pub(super) const TEMPORARY: &str = "lkit/tmp";
 
-/// Receives the bytes of one blob; dropped before [`commit`](Self::commit), it leaves nothing.
-#[derive(Debug)]
-pub struct BlobWriter<'a> {
-    store: &'a Store,
-    digest: Digest,
-    size: u64,
-    written: u64,
-    temporary: Temporary,
-}
-
-impl<'a> BlobWriter<'a> {
-    pub(super) fn new(store: &'a Store, digest: Digest, size: u64) -> Result<Self, Error> {
-        Ok(Self { store, digest, size, written: 0, temporary: Temporary::create(&store.temporary_dir())? })
-    }
-
-    /// Puts the blob in its place; `found` is the digest of all that was written, as the caller computed it.
-    ///
-    /// # Errors
-    /// `Corrupt` when digest or size are not the blob's; nothing is kept then.
-    pub fn commit(self, found: Digest) -> Result<Blob, Error> {
-        let Self { store, digest, size, written, temporary } = self;
-        if written != size {
-            return Err(Error::WrongSize { digest, expected: size, found: written });
-        }
-        if found != digest {
-            return Err(Error::WrongDigest { expected: digest, found });
-        }
-        let path = store.blob_path(&digest);
-        temporary.rename(&path)?;
-        store.opened(&digest, &path, size)
-    }
-}
-
-impl Write for BlobWriter<'_> {
-    /// Fails with what [`Error::from_stream`] takes out: a blob longer than its descriptor says, or a full disk.
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let found = self.written.saturating_add(buf.len() as u64);
-        if found > self.size {
-            return Err(Error::WrongSize { digest: self.digest, expected: self.size, found }.into());
-        }
-        let written = self.temporary.file.write(buf).map_err(Error::io("write", &self.temporary.path))?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A file under a temporary name, removed when it is dropped.
+/// A file that has not got its name yet.
 #[derive(Debug)]
 pub(super) struct Temporary {
     file: File,
     path: PathBuf,
-    renamed: bool,
+    /// Whether the file is left where it is when this is dropped.
+    stays: bool,
 }
 
 impl Temporary {
+    /// A new file in `dir`, removed when this is dropped.
     pub(super) fn create(dir: &Path) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
@@ -95,9 +46,39 @@ impl Temporary {
             file.lock().map_err(Error::io("lock", &path))?;
             // A sweep may have come between creating and locking.
             if still_named(&file, &path)? {
-                return Ok(Self { file, path, renamed: false });
+                return Ok(Self { file, path, stays: false });
             }
         }
+    }
+
+    /// The file `path`, made when it is missing, that stays when this is dropped. Waits for another writer.
+    pub(super) fn part(path: &Path) -> Result<Self, Error> {
+        Ok(Self { file: locked(path)?, path: path.to_owned(), stays: true })
+    }
+
+    /// Size of the file in bytes.
+    pub(super) fn len(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(Error::io("look at", &self.path))?.len())
+    }
+
+    /// The file, to be read at offsets.
+    pub(super) fn reader(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(Error::io("read", &self.path))
+    }
+
+    /// Cuts the file to no bytes.
+    pub(super) fn empty(&self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(Error::io("write", &self.path))
+    }
+
+    /// Writes some of `bytes` at an offset; how many.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Error> {
+        self.file.write_at(bytes, offset).map_err(Error::io("write", &self.path))
+    }
+
+    /// Removes the file.
+    pub(super) fn discard(mut self) {
+        self.stays = false;
     }
 
     /// Writes all of `bytes`.
@@ -119,7 +100,7 @@ impl Temporary {
             renamed = fs::rename(&self.path, path);
         }
         renamed.map_err(Error::write("create", path))?;
-        self.renamed = true;
+        self.stays = true;
         Ok(())
     }
 
@@ -137,36 +118,9 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.renamed {
+        if !self.stays {
             // Where this fails, the next sweep tries again.
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// Removes the files of writers and holders of locks that are gone, and what only pretends to be such a file.
-pub(super) fn sweep(dir: &Path) -> Result<(), Error> {
-    for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
-        sweep_one(&entry.map_err(Error::io("read", dir))?.path())?;
-    }
-    Ok(())
-}
-
-/// Removes one file if nobody works on it any more. Best effort: another sweep may be faster, the cache someone else's.
-fn sweep_one(path: &Path) -> Result<(), Error> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => {
-            // One that cannot be opened is someone else's.
-            let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(()) };
-            if file.try_lock().is_ok() && still_named(&file, path)? {
-                let _ = remove(path);
-            }
-            // `file` keeps its lock until here, so a writer who waited for it sees that its file lost its name.
-        }
-        Ok(_) => {
-            let _ = clear(path, 0);
-        }
-        Err(_) => {}
-    }
-    Ok(())
 }

@@ -254,10 +254,18 @@ pub struct Cache {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List the references in the cache
-    Ls,
-    /// Remove everything that no reference in the cache needs
-    Clean,
+    /// List the references in the cache: what they run on, their digest, their size here, and when they were used last
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what no reference in the cache needs, and what interrupted pulls left
+    Clean {
+        /// Keep the indexes of the layers that this OCI layout names (repeatable) [default: only of what is in the cache]
+        #[arg(long, value_name = "DIR")]
+        layout: Vec<PathBuf>,
+    },
 }
 
 #[cfg(test)]

@@ -162,11 +162,10 @@ impl Layers {
                 result => return result.map(|draft| (blob, draft)),
             }
         }
-        let mut input = fetch.fetch(&wanted.digest, 0..wanted.size)?;
-        let mut writer = self.store.create(&wanted.digest, wanted.size)?;
-        let draft = self.read_through(wanted, &mut *input, Some(&mut writer), monitor)?;
-        let blob = writer.commit(draft.blob)?;
-        Ok((blob, draft))
+        self.store.receive(&wanted.digest, wanted.size, fetch, |input, writer| {
+            let draft = self.read_through(wanted, input, Some(writer), monitor)?;
+            Ok((draft.blob, draft))
+        })
     }
 
     fn read_through(

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::system::{System, assert_says, can_mount, image, refused, tar};
+use crate::common::layout::LayoutMaker;
 use crate::common::measured::{can_measure, measured, measuring};
-use crate::common::{have, install, run, skip_unless, stdout};
+use crate::common::{have, install, run, skip_unless, stderr, stdout};
 
 /// Most resident memory of a run on a small system, in KiB.
 const MOST_KIB: u64 = 150 << 10;
@@ -187,4 +188,44 @@ fn a_folder_of_others_is_no_cache() {
     let said = system.bad("build --cache layout/.. --digest a.yml", 2);
     assert_says(&said, &["`layout/..` is not a cache of lkit: it holds `", "hint: name an empty or a new folder"]);
     assert!(!system.path("lkit").exists() && !system.path("index.json").exists());
+}
+
+#[test]
+fn the_cache_is_listed_by_name_with_its_sizes() {
+    let system = System::new();
+    let mut cache = LayoutMaker::new(&system.cache());
+    let descriptor = image(&cache, &[&tar(&[("x", b"x")])]);
+    for name in ["docker.io/test/b:1", "docker.io/a:1"] {
+        cache.name(name, &descriptor);
+    }
+    let listed = system.good("cache ls");
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "PLATFORM", "DIGEST", "SIZE", "USED"]);
+    let short = &descriptor["digest"].as_str().unwrap()["sha256:".len()..][..12];
+    for (row, name) in rows[1..3].iter().zip(["docker.io/a:1", "docker.io/test/b:1"]) {
+        assert_eq!((&row[..3], &row[5..]), ([name, "linux/amd64", short].as_slice(), ["just", "now"].as_slice()));
+    }
+    assert_eq!((rows[3].len(), rows.len()), (0, 5), "{listed}");
+    assert_says(&listed, &[" in all: 3 blobs (", "), 0 indexes (0 B), 0 parts (0 B)\n"]);
+    let told: serde_json::Value = serde_json::from_str(&system.good("cache ls --json")).unwrap();
+    assert_eq!(told["images"][1]["name"], "docker.io/test/b:1");
+    assert_eq!(told["images"][0]["platforms"], serde_json::json!(["linux/amd64"]));
+    assert_eq!((&told["images"][0]["size"], told["blobs"]["files"].as_u64()), (&told["blobs"]["bytes"], Some(3)));
+}
+
+#[test]
+fn cleaning_keeps_the_indexes_of_a_layout_that_is_named_and_says_what_went() {
+    let system = System::new();
+    system.good("build --digest a.yml");
+    let said = |line: &str| {
+        let output = system.command(line).output().unwrap();
+        assert_eq!(stdout(line, &output), "");
+        stderr(&output)
+    };
+    let nothing = "removed 0 blobs (0 B), 0 indexes (0 B), 0 parts (0 B); freed 0 B\n";
+    assert_eq!(said("cache clean --layout layout"), nothing);
+    assert_says(&said("cache clean"), &["removed 0 blobs (0 B), ", " indexes (", ", 0 parts (0 B); freed "]);
+    assert_eq!(files_below(&system.cache().join("lkit/index")), []);
+    assert_eq!(said("cache clean"), nothing);
+    assert_says(&system.bad("cache clean --layout mnt", 1), &["`mnt` is not an OCI image layout"]);
 }

@@ -62,6 +62,7 @@ fn regression_a_pull_that_is_killed_is_repaired_by_the_next() {
         signal("KILL", child.id());
         child.wait().unwrap();
     }
+    assert!(largest(&cache.join("lkit/part")) >= 1 << 20, "a killed pull keeps what it has got");
     let repaired = stdout("repair", &digests(&system, &cache).output().unwrap());
     let clean = stdout("clean", &digests(&system, &system.path("other")).output().unwrap());
     assert_eq!(repaired, clean);

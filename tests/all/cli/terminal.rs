@@ -44,7 +44,7 @@ fn names_in_the_cache_are_escaped_and_json_stays_exact() {
     cache.name("docker.io/test/\x1b[2J\u{202e}:1", &descriptor);
     let listed = system.good("cache ls");
     assert_harmless(&listed);
-    assert_says(&listed, &["docker.io/test/\\x1b[2J\\u{202e}:1 sha256:"]);
+    assert_says(&listed, &["\ndocker.io/test/\\x1b[2J\\u{202e}:1  linux/amd64  "]);
     let name = "a\x1b[2J\u{9b}\u{202e}b";
     let told = stdout("inspect", &system.command("inspect --json a.yml").args(["--name", name]).output().unwrap());
     let told: Value = serde_json::from_str(&told).unwrap();

@@ -6,6 +6,7 @@ mod docker;
 mod faults;
 mod layouts;
 mod letters;
+mod resumed;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

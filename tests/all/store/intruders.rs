@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
-use lkit::blob::{Cleaned, Descriptor, Error, Store};
+use lkit::blob::{Contents, Descriptor, Error, Store};
 use lkit::extent::Source as _;
 
 use super::{keep, names};
@@ -87,7 +87,7 @@ fn use_all(dir: &Path) {
     store.record_name("docker.io/a/b:c", &Descriptor::new("a/b", digest, 7)).unwrap();
     store.record_name("docker.io/a/b:d", &Descriptor::new("a/b", small, 5)).unwrap();
     assert_eq!(store.entries().unwrap().len(), 2);
-    assert_eq!(store.clean().unwrap(), Cleaned::default());
+    assert_eq!(store.clean().unwrap(), Contents::default());
 }
 
 /// The files of a cache that [`use_all`] has used, those that are gone again included.
@@ -102,6 +102,7 @@ fn files_of(dir: &Path) -> Vec<PathBuf> {
         &format!("lkit/lock/{content}"),
         "lkit/lock/index.json",
         "lkit/tmp/1-0",
+        &format!("lkit/part/{content}"),
     ]
     .map(|name| dir.join(name))
     .to_vec()
@@ -303,8 +304,7 @@ fn a_cache_that_is_made_is_private_and_one_that_is_there_keeps_its_mode() {
     let store = Store::open(&there, &[]).unwrap();
     let mut writer = store.create(&Digest::of(b"more"), 4).unwrap();
     writer.write_all(b"more").unwrap();
-    let temporary = there.join("lkit/tmp").join(&names(&there.join("lkit/tmp"))[0]);
-    assert_eq!(mode(&temporary), 0o600);
+    assert_eq!(mode(&there.join("lkit/part").join(Digest::of(b"more").hex())), 0o600);
     writer.commit(Digest::of(b"more")).unwrap();
     // Others may read what they may reach: a cache can be shared.
     let blobs = there.join("blobs/sha256");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
-use lkit::blob::{Cleaned, Descriptor, Error, Read, Record, Store};
+use lkit::blob::{Contents, Descriptor, Error, Fetch, Read, Record, Store, Tally};
 use lkit::extent::Source as _;
 
 use crate::common;
@@ -59,7 +59,7 @@ fn a_blob_is_here_only_when_it_is_whole_and_right() {
     wrong.write_all(b"another").unwrap();
     assert!(matches!(wrong.commit(Digest::of(b"another")), Err(Error::WrongDigest { .. })));
     assert!(store.lookup(&digest, 7).unwrap().is_none());
-    assert_eq!(names(&dir.path().join("lkit/tmp")), [""; 0]);
+    assert_eq!(names(&dir.path().join("lkit/part")), [""; 0]);
     keep(&store, b"content");
     let blob = store.lookup(&digest, 7).unwrap().unwrap();
     let mut text = String::new();
@@ -228,8 +228,19 @@ fn half_a_blob() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
+/// Gives the end of a blob, and notes where it begins.
+struct Rest(std::sync::Mutex<Vec<std::ops::Range<u64>>>);
+
+impl Fetch for Rest {
+    fn fetch(&self, _: &Digest, range: std::ops::Range<u64>) -> Result<Box<dyn std::io::Read + Send>, Error> {
+        let start = usize::try_from(range.start).unwrap();
+        self.0.lock().unwrap().push(range);
+        Ok(Box::new(&b"content"[start..]))
+    }
+}
+
 #[test]
-fn a_killed_writer_leaves_nothing_that_the_next_open_does_not_mend() {
+fn what_a_killed_writer_wrote_is_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = common::role("store::half_a_blob", HALF, dir.path())
         .stdin(Stdio::piped())
@@ -238,21 +249,66 @@ fn a_killed_writer_leaves_nothing_that_the_next_open_does_not_mend() {
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.map(Result::unwrap).any(|line| line == "half done"));
-    let temporary = dir.path().join("lkit/tmp");
-    Store::open(dir.path(), &[]).unwrap();
-    assert_eq!(names(&temporary).len(), 1, "a writer that lives keeps its file");
+    let digest = Digest::of(b"content");
+    let parts = dir.path().join("lkit/part");
+    let store = Store::open(dir.path(), &[]).unwrap();
+    assert_eq!((store.clean().unwrap().parts, names(&parts)), (Tally::default(), vec![digest.hex()]));
     child.kill().unwrap();
     child.wait().unwrap();
     let store = Store::open(dir.path(), &[]).unwrap();
-    assert_eq!(names(&temporary), [""; 0]);
-    let digest = Digest::of(b"content");
-    let _guard = store.lock(&digest).unwrap();
+    assert_eq!(fs::read(parts.join(digest.hex())).unwrap(), b"cont");
     assert!(store.lookup(&digest, 7).unwrap().is_none());
-    keep(&store, b"content");
+    let rest = Rest(std::sync::Mutex::default());
+    store.obtain(&Descriptor::new("", digest, 7), &rest).unwrap();
+    assert_eq!(*rest.0.lock().unwrap(), [4..7]);
+    assert_eq!(
+        (names(&parts), fs::read(store.cache().dir().join("blobs/sha256").join(digest.hex())).unwrap()),
+        (Vec::new(), b"content".to_vec())
+    );
 }
 
 #[test]
-fn a_full_disk_is_told_with_what_to_do_and_leaves_nothing() {
+fn damage_a_part_that_is_wrong_is_fetched_once_more_from_its_first_byte() {
+    let rows: [(&[u8], &[std::ops::Range<u64>]); 5] = [
+        (b"", &[0..7]),
+        (b"c", &[1..7]),
+        (b"CON", &[3..7, 0..7]),
+        (b"CONTENT", &[0..7]),
+        (b"content and more", &[0..7]),
+    ];
+    for (part, asked) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &[]).unwrap();
+        let digest = Digest::of(b"content");
+        fs::write(dir.path().join("lkit/part").join(digest.hex()), part).unwrap();
+        let rest = Rest(std::sync::Mutex::default());
+        let blob = store.obtain(&Descriptor::new("", digest, 7), &rest).unwrap();
+        let mut bytes = [0; 7];
+        blob.read_at(&mut bytes, 0).unwrap();
+        assert_eq!((&bytes, rest.0.into_inner().unwrap().as_slice()), (b"content", asked));
+        assert_eq!(names(&dir.path().join("lkit/part")), [""; 0]);
+    }
+}
+
+#[test]
+fn parts_go_when_their_blob_is_here_or_nobody_came_for_a_week() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let here = keep(&store, b"here");
+    let [old, lately] = [b"old", b"new"].map(|bytes| Digest::of(bytes));
+    let day = std::time::Duration::from_secs(24 * 3600);
+    for (digest, days) in [(here, 0), (old, 8), (lately, 6)] {
+        let part = fs::File::create(dir.path().join("lkit/part").join(digest.hex())).unwrap();
+        (&part).write_all(b"part").unwrap();
+        part.set_modified(std::time::SystemTime::now() - day * days).unwrap();
+    }
+    let store = Store::open(dir.path(), &[]).unwrap();
+    assert_eq!(names(&dir.path().join("lkit/part")), [lately.hex()]);
+    assert_eq!(store.clean().unwrap().parts, Tally { files: 1, bytes: 4 });
+}
+
+#[test]
+fn a_full_disk_is_told_with_what_to_do_and_keeps_the_part() {
     let dir = tempfile::tempdir().unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(dir.path()).output();
     let mounted = mounted.is_ok_and(|output| output.status.success());
@@ -261,19 +317,21 @@ fn a_full_disk_is_told_with_what_to_do_and_leaves_nothing() {
     }
     let bytes = vec![7; 1 << 20];
     let digest = Digest::of(&bytes);
-    let (error, left, works) = {
+    let (error, left, cleaned, works) = {
         let store = Store::open(dir.path(), &[]).unwrap();
         let mut writer = store.create(&digest, 1 << 20).unwrap();
         let error = Error::from_stream(&digest, writer.write_all(&bytes).unwrap_err());
         drop(writer);
         let put = store.put(&bytes).unwrap_err();
-        assert_eq!(put.hint(), error.hint());
-        (error, names(&dir.path().join("lkit/tmp")), store.put(b"small").is_ok())
+        assert!(put.hint().unwrap().contains("lkit/tmp` is, perhaps with `lkit cache clean`"), "{put:?}");
+        let left = (names(&dir.path().join("lkit/tmp")), names(&dir.path().join("lkit/part")));
+        (error, left, store.clean().unwrap().parts, store.put(b"small").is_ok())
     };
     common::run("umount", [dir.path()]);
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.hint().unwrap().contains("`--cache DIR`"), "{error}");
-    assert_eq!((left, works), (Vec::new(), true));
+    assert_eq!((left, works), ((Vec::new(), vec![digest.hex()]), true));
+    assert!(cleaned.files == 1 && cleaned.bytes > 100 << 10, "{cleaned:?}");
 }
 
 #[test]
@@ -301,7 +359,7 @@ fn clean_takes_the_locks_of_killed_processes_and_no_others() {
     let path = |digest: &Digest| dir.path().join("lkit/lock").join(digest.hex());
     fs::write(path(&left), b"").unwrap();
     let guard = store.lock(&held).unwrap();
-    assert_eq!(store.clean().unwrap(), Cleaned::default());
+    assert_eq!(store.clean().unwrap(), Contents::default());
     assert!(!path(&left).exists() && path(&held).exists());
     drop(guard);
 }
@@ -324,11 +382,80 @@ fn clean_keeps_what_names_lead_to() {
     store.record_name("docker.io/a/b:c", &Descriptor::new("", root, index.len() as u64)).unwrap();
     store.keep_index(&layer.hex(), b"index").unwrap();
     store.keep_index(&format!("{}.nested", diff_id.hex()), b"index").unwrap();
-    assert_eq!(store.clean().unwrap(), Cleaned::default());
+    assert_eq!(store.clean().unwrap(), Contents::default());
     let stray = keep(&store, b"stray");
     store.keep_index(&stray.hex(), b"stray too").unwrap();
-    assert_eq!(store.clean().unwrap(), Cleaned { files: 2, bytes: 14 });
+    let removed = [Tally { files: 1, bytes: 5 }, Tally { files: 1, bytes: 9 }];
+    let Contents { blobs, indexes, parts } = store.clean().unwrap();
+    assert_eq!(([blobs, indexes], parts), (removed, Tally::default()));
     assert!(store.lookup(&layer, 5).unwrap().is_some() && store.lookup(&stray, 5).unwrap().is_none());
     store.forget_name("docker.io/a/b:c").unwrap();
-    assert_eq!(store.clean().unwrap().files, 6);
+    let removed = store.clean().unwrap();
+    assert_eq!((removed.blobs.files, removed.indexes.files), (4, 2));
+}
+
+#[test]
+fn clean_keeps_the_indexes_of_what_a_layout_names() {
+    let [cache, layout] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // A cache is a layout itself.
+    let other = Store::open(layout.path(), &[]).unwrap();
+    let layer = keep(&other, b"layer");
+    let manifest = format!(r#"{{"layers":[{{"digest":"{layer}","size":5}}]}}"#);
+    let root = other.put(manifest.as_bytes()).unwrap();
+    other.record_name("docker.io/a/b:c", &Descriptor::new("", root, manifest.len() as u64)).unwrap();
+    let beside = Store::open(cache.path(), &[layout.path().to_owned()]).unwrap();
+    beside.keep_index(&layer.hex(), b"index").unwrap();
+    keep(&beside, b"layer");
+    let removed = beside.clean().unwrap();
+    assert_eq!((removed.blobs.files, removed.indexes.files), (1, 0));
+    let removed = Store::open(cache.path(), &[]).unwrap().clean().unwrap();
+    assert_eq!((removed.blobs.files, removed.indexes), (0, Tally { files: 1, bytes: 5 }));
+}
+
+#[test]
+fn names_are_listed_with_what_they_lead_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let layer = keep(&store, b"layer");
+    let described = |digest: &Digest, size: usize| format!(r#"{{"digest":"{digest}","size":{size}}}"#);
+    let mut manifests = Vec::new();
+    let mut bytes = 5;
+    for (os, rest) in [("linux", r#","variant":"v8""#), ("bsd", "")] {
+        let config = format!(r#"{{"os":"{os}","architecture":"arm64"{rest},"rootfs":{{"diff_ids":[]}}}}"#);
+        let config_digest = store.put(config.as_bytes()).unwrap();
+        let (config_text, layer_text) = (described(&config_digest, config.len()), described(&layer, 5));
+        let manifest = format!(r#"{{"config":{config_text},"layers":[{layer_text}]}}"#);
+        manifests.push(described(&store.put(manifest.as_bytes()).unwrap(), manifest.len()));
+        bytes += config.len() + manifest.len();
+    }
+    // Of a platform that is not here.
+    manifests.push(described(&Digest::of(b"elsewhere"), 9));
+    let index = format!(r#"{{"manifests":[{}]}}"#, manifests.join(","));
+    let root = Descriptor::new("", store.put(index.as_bytes()).unwrap(), index.len() as u64);
+    store.keep_index(&layer.hex(), b"index").unwrap();
+    bytes += index.len() + 5;
+    for name in ["docker.io/b:1", "docker.io/a:1"] {
+        store.record_name(name, &root).unwrap();
+    }
+    let kept = store.kept().unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>(), ["docker.io/a:1", "docker.io/b:1"]);
+    assert_eq!((kept[0].platforms.join(" "), kept[0].bytes), ("bsd/arm64 linux/arm64/v8".to_owned(), bytes as u64));
+    let contents = store.contents().unwrap();
+    assert_eq!((contents.blobs.files, contents.bytes()), (6, bytes as u64));
+}
+
+#[test]
+fn a_look_at_a_manifest_is_noted_as_its_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let digest = store.put(b"{}").unwrap();
+    store.record_name("docker.io/a/b:c", &Descriptor::new("", digest, 2)).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let times = fs::FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+    let path = dir.path().join("blobs/sha256").join(digest.hex());
+    fs::File::open(&path).unwrap().set_times(times).unwrap();
+    store.small(&digest, 10).unwrap();
+    let used = store.kept().unwrap()[0].used.unwrap();
+    assert!(used > long_ago, "{used:?}");
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), long_ago);
 }
