@@ -1,4 +1,5 @@
-//! Progress on standard error: a bar on a terminal, a line for each finished layer elsewhere.
+//! Progress on standard error: bars on a terminal while layers or files are passed over; elsewhere nothing, unless `-v`
+//! asks for a line for each finished layer.
 
 use std::io::IsTerminal as _;
 
@@ -6,12 +7,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::log::Loudness;
 use super::report;
-use crate::base::{Digest, Event, Monitor};
+use crate::base::{Digest, Event, Monitor, printable_line};
+use crate::serve::Exported;
 
 /// Draws what the library reports.
 pub struct Progress {
     loudness: Loudness,
+    /// Whether somebody watches, and wants to.
+    is_watched: bool,
+    /// The layers under way; hidden until the first one starts.
     bar: ProgressBar,
+    /// The file that is written; hidden until the first one begins.
+    file: ProgressBar,
     /// Bytes reported so far of each layer under way.
     done: std::sync::Mutex<Vec<(Digest, u64)>>,
 }
@@ -19,20 +26,45 @@ pub struct Progress {
 impl Progress {
     /// Progress as loud as asked.
     pub fn new(loudness: Loudness) -> Self {
-        let shows = loudness >= Loudness::Normal && std::io::stderr().is_terminal();
-        let target = if shows { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec}");
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        let is_watched = loudness >= Loudness::Normal && std::io::stderr().is_terminal();
+        let [bar, file] = [hidden_bar(), hidden_bar()];
         bar.set_message("layers");
-        Self { loudness, bar, done: std::sync::Mutex::default() }
+        Self { loudness, is_watched, bar, file, done: std::sync::Mutex::default() }
     }
 
-    /// Takes the bar away.
+    /// Takes the bars away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+        self.file.finish_and_clear();
+    }
+
+    /// Takes note of how far a file is written.
+    pub fn exported(&self, file: Exported<'_>) {
+        if self.is_watched {
+            if self.file.is_finished() {
+                self.file.reset();
+            }
+            self.file.set_message(printable_line(file.name).to_string());
+            self.file.set_length(file.size);
+            self.file.set_position(file.done);
+            self.show(&self.file);
+            self.file.tick();
+        }
+    }
+
+    /// Tells what was done and where, in one line, to somebody who watches; scripts read the exit code.
+    pub fn finished(&self, line: &str) {
+        self.clear();
+        if self.is_watched {
+            report::say(line);
+        }
+    }
+
+    /// Draws a bar from now on, if it is watched and not drawn yet.
+    fn show(&self, bar: &ProgressBar) {
+        if self.is_watched && bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 
     fn line(&self, loudness: Loudness, text: &str) {
@@ -56,12 +88,24 @@ impl Progress {
     }
 }
 
+/// A bar that nothing draws yet.
+fn hidden_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    match ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec}") {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
 impl Monitor for Progress {
     fn event(&self, event: Event) {
         match event {
             Event::Resolving { reference } => self.line(Loudness::Verbose, &format!("resolving {reference}")),
             Event::Resolved { reference, digest } => self.line(Loudness::Verbose, &format!("{reference} is {digest}")),
-            Event::LayerStarted { size, .. } => self.bar.inc_length(size),
+            Event::LayerStarted { size, .. } => {
+                self.bar.inc_length(size);
+                self.show(&self.bar);
+            }
             Event::LayerProgress { digest, done } => self.advance(digest, done),
             Event::LayerFinished { digest } => self.line(Loudness::Verbose, &format!("indexed layer {digest}")),
             Event::Warning(text) if self.loudness >= Loudness::Normal => self.bar.suspend(|| report::warn(&text)),

@@ -94,6 +94,16 @@ impl Failure {
         Self { causes: chain(Some(cause)), ..Self::new(kind, message) }
     }
 
+    /// The same as a failure of another sort.
+    pub fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same with a place in the spec.
+    pub fn at(self, excerpt: String) -> Self {
+        Self { excerpt: Some(excerpt), ..self }
+    }
+
     /// The same with what to do next.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }

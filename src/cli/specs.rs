@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::progress::Progress;
 use super::report::Failure;
 use super::settings::Settings;
+use crate::spec::Parsed;
 use crate::system::{self, Input, System};
 
 /// The specs of these names.
@@ -17,7 +18,21 @@ pub fn inputs(names: &[PathBuf]) -> Vec<Input> {
 /// # Errors
 /// What is wrong with specs, images or layers.
 pub fn load(names: &[PathBuf], settings: &Settings, progress: &Progress) -> Result<System, Failure> {
-    let loaded = system::load(&inputs(names), &settings.origins, &settings.options, progress);
+    let inputs = inputs(names);
+    load_parsed(system::parse(&inputs, progress)?, &inputs, settings, progress)
+}
+
+/// The same of specs that have been read.
+///
+/// # Errors
+/// What is wrong with their references, images or layers.
+pub fn load_parsed(
+    parsed: Parsed,
+    inputs: &[Input],
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<System, Failure> {
+    let loaded = system::load_parsed(parsed, inputs, (&settings.origins, &settings.options), progress);
     progress.clear();
     Ok(loaded?)
 }

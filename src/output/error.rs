@@ -1,7 +1,7 @@
 //! Why a format cannot be made.
 
 use super::Format;
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, nearest};
 
 /// What stands in the way of a format.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -31,18 +31,24 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownFormat { .. } => ErrorKind::Usage,
-            Self::FormatNotMade { .. } | Self::Missing { .. } => ErrorKind::Unsupported,
+            Self::UnknownFormat { .. } | Self::FormatNotMade { .. } => ErrorKind::Usage,
+            Self::Missing { .. } => ErrorKind::Unsupported,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownFormat { .. } | Self::FormatNotMade { .. } => {
-                let names: Vec<&str> = Format::all().map(|format| format.name).collect();
-                Some(format!("formats are {}", names.join(", ")))
-            }
+            Self::UnknownFormat { name } | Self::FormatNotMade { name } => Some(known_formats(name)),
             Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
         }
+    }
+}
+
+/// The format that a name most likely stands for, else all of them.
+fn known_formats(name: &str) -> String {
+    let names = || Format::all().map(|format| format.name);
+    match nearest(name, names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("formats are {}", names().collect::<Vec<_>>().join(", ")),
     }
 }

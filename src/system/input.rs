@@ -77,7 +77,7 @@ impl Input {
 }
 
 /// What a system of these specs is called: the stem of the last one's file name.
-pub(super) fn name_of(inputs: &[Input]) -> String {
+pub fn name_of(inputs: &[Input]) -> String {
     let name = match inputs.last() {
         Some(Input::File(path)) => path,
         Some(Input::Url(url)) => Path::new(url_file_name(url)),

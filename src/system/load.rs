@@ -58,7 +58,19 @@ pub fn parse(inputs: &[Input], monitor: &dyn Monitor) -> Result<Parsed, Error> {
 /// # Errors
 /// What is wrong with specs, images or layers.
 pub fn load(inputs: &[Input], origins: &Origins, options: &Options, monitor: &dyn Monitor) -> Result<System, Error> {
-    let parsed = parse(inputs, monitor)?;
+    load_parsed(parse(inputs, monitor)?, inputs, (origins, options), monitor)
+}
+
+/// The same of `inputs` that have been read with [`parse`], for callers that look at the spec before anything is fetched.
+///
+/// # Errors
+/// What is wrong with their references, images or layers.
+pub fn load_parsed(
+    parsed: Parsed,
+    inputs: &[Input],
+    (origins, options): (&Origins, &Options),
+    monitor: &dyn Monitor,
+) -> Result<System, Error> {
     check_local_sources(&parsed, inputs, origins.local_sources)?;
     let images = Images::new(origins, monitor)?;
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
@@ -77,20 +89,30 @@ pub fn load(inputs: &[Input], origins: &Origins, options: &Options, monitor: &dy
     Ok(System { parsed, images, stored, catalog })
 }
 
-/// Records what every reference of the specs means now in the lock beside the last of them, and gives its path. What the
-/// lock records for other platforms stays.
+/// A lock that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its file.
+    pub path: PathBuf,
+    /// How many references of the specs it records.
+    pub references: usize,
+}
+
+/// Records what every reference of the specs means now in the lock beside the last of them. What the lock records for other
+/// platforms stays.
 ///
 /// # Errors
 /// When an image cannot be found, or the lock cannot be written.
-pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Result<PathBuf, Error> {
+pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Result<Recorded, Error> {
     let path = lock_file::path_of(inputs)?;
     let parsed = parse(inputs, monitor)?;
     let images = Images::new(origins, monitor)?;
     let digests = Names::new(&parsed, origins, None)?.digests(&images)?;
+    let references = digests.len();
     let mut lock = LockFile::read(&path)?.unwrap_or_default();
     lock.record(&origins.platform, digests);
     lock.write(&path)?;
-    Ok(path)
+    Ok(Recorded { path, references })
 }
 
 /// The spec with its references expanded.

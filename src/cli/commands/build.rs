@@ -6,15 +6,15 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::base::{Hasher, printable_line};
+use crate::base::{ErrorKind, Hasher, printable_line};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
 use crate::cli::{args, specs};
 use crate::output::{Artifact, Catalog, Format, Product};
-use crate::serve::{Compression, Export, Exported, Interrupts, export, export_to, export_to_stdout};
-use crate::spec::{MetadataFormat, Spec};
+use crate::serve::{Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout};
+use crate::spec::{Located, MetadataFormat, Parsed, Spec};
 use crate::system;
 
 /// An artifact, laid out, and how it is compressed.
@@ -37,8 +37,49 @@ struct Target<'a> {
     mode: Option<u16>,
 }
 
-/// Builds what was asked for.
+impl Target<'_> {
+    /// Where an artifact goes.
+    fn path(&self, name: &str) -> PathBuf {
+        self.output.map_or_else(|| self.dir.join(name), Path::to_owned)
+    }
+
+    /// Looks whether the files of these formats can be written.
+    ///
+    /// # Errors
+    /// When one cannot, or one file is to hold several.
+    fn check(&self, name: &str, formats: &[&Format], spec: &Spec) -> Result<(), Failure> {
+        let suffixes = suffixes(formats, spec);
+        match self.output {
+            Some(path) if suffixes.len() != 1 => {
+                let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), suffixes.len());
+                Err(Failure::usage(message).hint("name a directory with `--dir`"))
+            }
+            Some(path) if path == Path::new("-") => Ok(()),
+            _ => Ok(suffixes.iter().try_for_each(|suffix| check_target(&self.path(&format!("{name}{suffix}"))))?),
+        }
+    }
+}
+
+/// The ends of the names of all files that these formats have for a spec, each once.
+fn suffixes(formats: &[&Format], spec: &Spec) -> Vec<&'static str> {
+    let kernel = spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty());
+    let is_there = |product| match product {
+        Product::Kernel => kernel.is_some(),
+        Product::Cmdline => kernel.is_some_and(|kernel| !kernel.cmdline.is_empty()),
+        _ => true,
+    };
+    let mut suffixes = Vec::new();
+    for file in formats.iter().flat_map(|format| format.files) {
+        if (!file.optional || is_there(file.product)) && !suffixes.contains(&file.suffix) {
+            suffixes.push(file.suffix);
+        }
+    }
+    suffixes
+}
+
+/// Builds what was asked for. What cannot work is refused before anything is fetched.
 pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
+    warn_of_idle(&args, loudness);
     let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, artifact_mode, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
     let compression = compress.as_deref().map(compression).transpose()?;
@@ -50,25 +91,53 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     }
     let settings = Settings::new(sources)?;
     let progress = Progress::new(loudness);
-    let loaded = specs::load(&specs, &settings, &progress)?;
+    let inputs = specs::inputs(&specs);
+    let parsed = system::parse(&inputs, &progress)?;
     let formats = match (named.is_empty(), &output) {
         (false, _) => named,
         (true, Some(_)) => vec![Format::named("tar")?],
-        (true, None) => formats_of(&loaded.parsed.spec)?,
+        (true, None) => formats_of(&parsed)?,
     };
     check_compression(compression, &formats)?;
+    let target = Target { dir: &dir, output: output.as_deref(), mode };
+    if !digest {
+        let name = settings.options.name.clone().unwrap_or_else(|| system::name_of(&inputs));
+        target.check(&name, &formats, &parsed.spec)?;
+    }
+    let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);
     let outputs = outputs(&loaded.catalog, &formats, compression)?;
     if digest {
-        print_digests(&outputs, json)?;
+        print_digests(&outputs, json, &progress)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let written = write(&outputs, &Target { dir: &dir, output: output.as_deref(), mode })?;
+    let written = write(&outputs, &target, &progress)?;
     if json {
         let files: Vec<_> = written.iter().map(|(path, size)| json!({"path": path, "size": size})).collect();
         report::print(&format!("{}\n", json!({ "files": files })))?;
+    } else if !written.is_empty() {
+        progress.finished(&written_line(&written));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names the options of linuxkit that are accepted and change nothing.
+fn warn_of_idle(args: &args::Build, loudness: Loudness) {
+    let idle = [
+        (args.docker, "--docker", "lkit looks for images in layouts, its cache and registries"),
+        (args.sbom_output.is_some(), "--sbom-output", "lkit writes no SBOM"),
+        (args.sbom_current_time, "--sbom-current-time", "lkit writes no SBOM"),
+        (args.input_tar.is_some(), "--input-tar", "lkit needs no earlier build"),
+    ];
+    for (_, option, reason) in idle.iter().filter(|(given, ..)| *given && loudness >= Loudness::Normal) {
+        report::warn(&format!("`{option}` has no effect: {reason}"));
+    }
+}
+
+/// What was written, in one line.
+fn written_line(written: &[(PathBuf, u64)]) -> String {
+    let files: Vec<_> = written.iter().map(|(path, size)| format!("`{}` ({size} bytes)", path.display())).collect();
+    format!("wrote {}", files.join(", "))
 }
 
 fn compression(text: &str) -> Result<Compression, Failure> {
@@ -100,14 +169,15 @@ fn warn_of_bios(catalog: &Catalog, formats: &[&Format]) {
 }
 
 /// The formats of the older `outputs` key, else LinuxKit's default.
-fn formats_of(spec: &Spec) -> Result<Vec<&'static Format>, Failure> {
-    let mut formats = Vec::new();
-    for output in &spec.outputs {
-        match Format::named(&output.value) {
-            Ok(format) => formats.push(format),
-            Err(error) => report::warn(&format!("{error}; skipped")),
-        }
-    }
+///
+/// # Errors
+/// When a name is no format that lkit makes; with its place.
+fn formats_of(parsed: &Parsed) -> Result<Vec<&'static Format>, Failure> {
+    let format = |output: &Located<String>| {
+        let wrong = |error| Failure::from(error).of_kind(ErrorKind::Spec).at(parsed.texts.excerpt(output.place));
+        Format::named(&output.value).map_err(wrong)
+    };
+    let mut formats = parsed.spec.outputs.iter().map(format).collect::<Result<Vec<_>, _>>()?;
     if formats.is_empty() {
         formats.push(Format::named("kernel+initrd")?);
     }
@@ -137,29 +207,35 @@ fn outputs(catalog: &Catalog, formats: &[&Format], compression: Option<Compressi
     artifacts.into_iter().map(open).collect()
 }
 
-fn write(outputs: &[Output], target: &Target<'_>) -> Result<Vec<(PathBuf, u64)>, Failure> {
-    let Target { dir, output, mode } = *target;
+fn write(outputs: &[Output], target: &Target<'_>, progress: &Progress) -> Result<Vec<(PathBuf, u64)>, Failure> {
+    let Target { output, mode, .. } = *target;
     let interrupts = Interrupts::catch()?;
-    let mut step =
-        |_: Exported<'_>| if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let path_of = |name: &str| output.map_or_else(|| dir.join(name), Path::to_owned);
-    if let (Some(path), false) = (output, outputs.len() == 1) {
-        let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), outputs.len());
-        return Err(Failure::usage(message).hint("name a directory with `--dir`"));
-    }
+    let mut step = |exported: Exported<'_>| {
+        progress.exported(exported);
+        if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
     if let (Some("-"), [output]) = (output.and_then(Path::to_str), outputs) {
-        return export_to_stdout(&output.artifact, &mut step).map(|()| Vec::new()).map_err(Failure::from);
+        let streamed = export_to_stdout(&output.artifact, &mut step);
+        progress.clear();
+        return streamed.map(|()| Vec::new()).map_err(Failure::from);
     }
-    let exports: Vec<_> = outputs.iter().map(|output| output.to(path_of(output.artifact.name()), mode)).collect();
-    let sizes = export(&exports, &mut step)?;
+    let exports: Vec<_> = outputs.iter().map(|output| output.to(target.path(output.artifact.name()), mode)).collect();
+    let sizes = export(&exports, &mut step);
+    progress.clear();
+    let sizes = sizes?;
     Ok(exports.into_iter().map(|export| export.path).zip(sizes).collect())
 }
 
-fn print_digests(outputs: &[Output], json: bool) -> Result<(), Failure> {
+fn print_digests(outputs: &[Output], json: bool, progress: &Progress) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
     for output in outputs {
         let (mut hash, name) = (Hasher::default(), output.artifact.name());
-        export_to(&output.to(name.into(), None), &mut hash, &mut |_| ControlFlow::Continue(()))?;
+        let hashed = export_to(&output.to(name.into(), None), &mut hash, &mut |exported| {
+            progress.exported(exported);
+            ControlFlow::Continue(())
+        });
+        progress.clear();
+        hashed?;
         let digest = hash.finish();
         if json {
             sums.insert(name.to_owned(), digest.to_string().into());

@@ -12,6 +12,8 @@ use crate::system;
 /// Resolves all references and writes the lock; other platforms in it stay.
 pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
     let settings = Settings::new(args.sources)?;
-    system::lock(&specs::inputs(&args.specs), &settings.origins, &Progress::new(loudness))?;
+    let progress = Progress::new(loudness);
+    let recorded = system::lock(&specs::inputs(&args.specs), &settings.origins, &progress)?;
+    progress.finished(&format!("recorded {} references in `{}`", recorded.references, recorded.path.display()));
     Ok(ExitCode::SUCCESS)
 }

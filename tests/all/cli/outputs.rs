@@ -9,18 +9,17 @@ use super::system::{Mounted, SPEC, System, assert_says, can_mount, refused};
 use crate::common::{have, skip_unless, stderr, stdout};
 
 #[test]
-fn formats_that_are_not_made_are_an_error_when_asked_for_and_a_warning_in_a_spec() {
+fn formats_that_are_not_made_are_an_error_on_the_command_line_and_in_a_spec() {
     let system = System::new();
     assert_says(
-        &system.bad("build -f rpi3 a.yml", 1),
+        &system.bad("build -f rpi3 a.yml", 2),
         &["output format `rpi3`", "hint: formats are kernel+initrd, tar"],
     );
     assert_says(&system.bad("build -f no-such a.yml", 2), &["`no-such` is no output format", "hint: "]);
     system.write("b.yml", format!("{SPEC}outputs:\n  - format: rpi3\n  - format: tar\n"));
-    let output = system.command("build b.yml").output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert_says(&stderr(&output), &["warning: ", "`rpi3`", "skipped"]);
-    assert!(system.path("b.tar").is_file() && !system.path("b-kernel").exists());
+    assert_says(&system.bad("build b.yml", 3), &["output format `rpi3` is not made by lkit", "b.yml:7:13"]);
+    assert!(!system.path("b.tar").exists());
+    system.good("build -f tar b.yml");
 }
 
 #[test]
