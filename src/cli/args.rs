@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueHint};
@@ -80,6 +81,40 @@ pub struct Sources {
     /// or an image that has it (repeatable) [default: lkit]
     #[arg(long, value_name = "LOADER")]
     pub loader: Vec<String>,
+}
+
+impl Sources {
+    /// These options as they are typed.
+    pub fn words(&self) -> Vec<OsString> {
+        let Self { arch, layout, cache, offline, pull, mirror, locked, allow_local_sources, .. } = self;
+        let Self { name, decompress_kernel, size, loader, .. } = self;
+        let texts = |values: &[String]| values.iter().map(OsString::from).collect();
+        let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
+        let values: [(&str, Vec<OsString>); 7] = [
+            ("arch", texts(arch.as_slice())),
+            ("layout", paths(layout)),
+            ("cache", paths(cache.as_slice())),
+            ("mirror", texts(mirror)),
+            ("name", texts(name.as_slice())),
+            ("size", texts(size.as_slice())),
+            ("loader", texts(loader)),
+        ];
+        let flags = [
+            ("offline", offline),
+            ("pull", pull),
+            ("locked", locked),
+            ("allow-local-sources", allow_local_sources),
+            ("decompress-kernel", decompress_kernel),
+        ];
+        let word = |name: &str, value: OsString| {
+            let mut word = OsString::from(format!("--{name}="));
+            word.push(value);
+            word
+        };
+        let values =
+            values.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| word(name, value)));
+        values.chain(flags.into_iter().filter(|(_, on)| **on).map(|(name, _)| format!("--{name}").into())).collect()
+    }
 }
 
 #[derive(Debug, Group)]
@@ -203,7 +238,7 @@ pub struct Run {
     /// The HyperKit program
     #[arg(long, value_name = "PATH")]
     pub hyperkit: Option<PathBuf>,
-    /// Print the command line and boot nothing
+    /// Print the commands that would be run, and make nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use crate::base::{ErrorKind, KIB};
 use crate::blob::open_regular;
 use crate::boot::{Kernel, KernelKind, Machine};
 use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
+use crate::spec::Spec;
 use crate::vm::{Boot, Disk};
 
 /// What a machine starts from.
@@ -32,6 +33,23 @@ pub struct Wish<'a> {
 }
 
 impl Bootable {
+    /// What a spec will be in a mount on `dir`, by what it says itself: nothing is fetched to tell.
+    ///
+    /// # Errors
+    /// When it has no kernel.
+    pub fn of_spec(spec: &Spec, name: &str, dir: &Path, wish: Wish<'_>) -> Result<Self, Failure> {
+        let kernel = spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty());
+        let missing = || Failure::new(ErrorKind::Unsupported, "the spec has no kernel to start");
+        let kernel = kernel.ok_or_else(|| missing().hint("add a `kernel` section to the spec"))?;
+        let boot = if wish.iso {
+            Boot::Cdrom(dir.join(format!("{name}.iso")))
+        } else {
+            let cmdline = kernel.cmdline.trim_end_matches('\n').to_owned();
+            Boot::Direct { kernel: dir.join("kernel"), initrd: Some(dir.join("initrd.img")), cmdline, root: None }
+        };
+        Ok(Self { boot, uefi: false, architecture: None })
+    }
+
     /// What is in a mount, or where its files were copied to.
     ///
     /// # Errors

@@ -8,12 +8,15 @@ use std::process::Command;
 use super::args;
 use super::report::Failure;
 use crate::base::{Digest, ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
+use crate::serve::check_target;
 use crate::vm::{Accelerator, Disk, DiskFormat, Mac, Port, local};
 
 /// Most memory and largest disk, in bytes: a VHDX holds no more, and what is larger is a mistake.
 const LARGEST: u64 = 64 * 1024 * GIB;
 /// Most processors; no machine of QEMU has more.
 const MOST_CPUS: u32 = 4096;
+/// The file in a state directory that has the address of the network card.
+const MAC: &str = "mac-addr";
 /// More than any address of a network card has, in bytes.
 const LONGEST_MAC: u64 = 64;
 
@@ -44,6 +47,10 @@ impl Hardware {
         if args.accel != "auto" {
             args.accel.parse::<Accelerator>()?;
         }
+        if args.networking == args::Networking::None && !args.publish.is_empty() {
+            return Err(Failure::usage("a machine without a network publishes no ports")
+                .hint("leave out `--publish`, or `--networking none`"));
+        }
         Ok(Self {
             memory: memory(&args.mem)?,
             cpus: cpus(args.cpus)?,
@@ -53,16 +60,25 @@ impl Hardware {
     }
 
     /// The disks, whether they are there or not.
-    pub fn named_disks(&self) -> Vec<Disk> {
+    pub fn disks(&self) -> Vec<Disk> {
         self.disks.iter().map(|wanted| wanted.disk.clone()).collect()
     }
 
-    /// The disks, made now where they are missing.
+    /// Looks whether ports can be opened and disks are there or can be made.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.ports.iter().try_for_each(Port::check_free)?;
+        self.disks.iter().try_for_each(WantedDisk::check)
+    }
+
+    /// Makes the disks that are missing.
     ///
     /// # Errors
     /// When one is missing and has no size, or cannot be made.
-    pub fn disks(&self) -> Result<Vec<Disk>, Failure> {
-        self.disks.iter().map(WantedDisk::ready).collect()
+    pub fn make_disks(&self) -> Result<(), Failure> {
+        self.disks.iter().try_for_each(WantedDisk::make)
     }
 }
 
@@ -106,20 +122,34 @@ impl WantedDisk {
         Ok(Self { disk: Disk { path, format }, size })
     }
 
-    fn ready(&self) -> Result<Disk, Failure> {
+    /// The size to make it with, when it is missing.
+    fn missing(&self) -> Result<Option<u64>, Failure> {
         let path = &self.disk.path;
         match (fs::metadata(path), self.size) {
-            (Ok(_), _) => {}
-            (Err(error), Some(size)) if error.kind() == io::ErrorKind::NotFound => make_disk(&self.disk, size)?,
+            (Ok(_), _) => Ok(None),
+            (Err(error), Some(size)) if error.kind() == io::ErrorKind::NotFound => Ok(Some(size)),
             (Err(error), _) => {
                 let failure = Failure::io(format!("cannot open disk `{}`", path.display()), &error);
-                return Err(match error.kind() {
+                Err(match error.kind() {
                     io::ErrorKind::NotFound => failure.hint("it is made when it has a size, such as `size=1G`"),
                     _ => failure,
-                });
+                })
             }
         }
-        Ok(self.disk.clone())
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.missing()?.is_some() {
+            let path = &self.disk.path;
+            let failure = |error| Failure::from(error).under(format!("cannot make disk `{}`", path.display()));
+            check_target(path)
+                .map_err(|error| failure(error).hint("name a place that is there and can be written to"))?;
+        }
+        Ok(())
+    }
+
+    fn make(&self) -> Result<(), Failure> {
+        self.missing()?.map_or(Ok(()), |size| make_disk(&self.disk, size))
     }
 }
 
@@ -170,15 +200,23 @@ fn make_disk(disk: &Disk, bytes: u64) -> Result<(), Failure> {
     }
 }
 
-/// The address of the machine's network card, kept in its state directory as LinuxKit keeps it.
-pub fn kept_mac(state: &Path) -> Result<Mac, Failure> {
-    let path = state.join("mac-addr");
-    let cannot = |error: io::Error| Failure::io(format!("cannot keep `{}`", path.display()), &error);
+/// The address of the machine's network card, as LinuxKit keeps it in its state directory; none before the first run.
+pub fn known_mac(state: &Path) -> Result<Option<Mac>, Failure> {
+    let path = state.join(MAC);
     match File::open(&path) {
-        Ok(file) => return read_mac(file, &path),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-        Err(_) => {}
+        Ok(file) => read_mac(file, &path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io(format!("cannot read `{}`", path.display()), &error)),
     }
+}
+
+/// The same address, made and kept when there is none yet.
+pub fn kept_mac(state: &Path) -> Result<Mac, Failure> {
+    if let Some(mac) = known_mac(state)? {
+        return Ok(mac);
+    }
+    let path = state.join(MAC);
+    let cannot = |error: io::Error| Failure::io(format!("cannot keep `{}`", path.display()), &error);
     let mut bytes = [0; 6];
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).map_err(cannot)?;
     let mac = Mac::local(bytes);
@@ -211,7 +249,8 @@ mod tests {
     use super::*;
 
     fn disk(text: &str) -> Result<Disk, Failure> {
-        WantedDisk::parse(text)?.ready()
+        let wanted = WantedDisk::parse(text)?;
+        wanted.make().map(|()| wanted.disk)
     }
 
     /// The first line of what a failure says.

@@ -99,6 +99,12 @@ impl Failure {
         Self { kind, ..self }
     }
 
+    /// The same as the cause of another message.
+    pub fn under(mut self, message: impl Into<String>) -> Self {
+        self.causes.insert(0, std::mem::replace(&mut self.message, message.into()));
+        self
+    }
+
     /// The same with a place in the spec.
     pub fn at(self, excerpt: String) -> Self {
         Self { excerpt: Some(excerpt), ..self }

@@ -6,7 +6,7 @@ use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
-use crate::system::{LocalSources, Options, Origins};
+use crate::system::{Input, LocalSources, Options, Origins, name_of};
 
 /// Where specs and images come from, and how artifacts are made.
 pub struct Settings {
@@ -50,7 +50,13 @@ impl Settings {
             decompress_kernel: sources.decompress_kernel,
             loaders: loader::parse(&sources.loader)?,
         };
+        options.loaders.check(&origins.platform)?;
         Ok(Self { origins, options })
+    }
+
+    /// What the names of the artifacts of these specs begin with.
+    pub fn name(&self, inputs: &[Input]) -> String {
+        self.options.name.clone().unwrap_or_else(|| name_of(inputs))
     }
 }
 
@@ -81,14 +87,16 @@ fn mirrors(texts: &[String]) -> Result<Vec<Mirror>, Failure> {
     mirrors.collect::<Result<_, _>>().map_err(|error| Failure::usage(format!("--mirror: {error}")))
 }
 
-/// The cache: as given, else `lkit` in the user's cache folder (XDG Base Directory Specification).
+/// The cache: as given, else `lkit` in the user's cache folder (XDG Base Directory Specification). Services of the system
+/// have no home; those of root keep it in `/var/cache` (Filesystem Hierarchy Standard, 5.5).
 pub fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home =
         || absolute("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
-    given.or_else(|| absolute("XDG_CACHE_HOME").or_else(home).map(|dir| dir.join("lkit"))).ok_or_else(|| {
-        Failure::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`")
-    })
+    let system = || rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/cache"));
+    given.or_else(|| absolute("XDG_CACHE_HOME").or_else(home).or_else(system).map(|dir| dir.join("lkit"))).ok_or_else(
+        || Failure::usage("no cache folder is known, since HOME is not set").hint("name one with `--cache DIR`"),
+    )
 }
 
 fn checked_name(name: String) -> Result<String, Failure> {

@@ -56,6 +56,17 @@ impl<'a> Images<'a> {
         self.resolver.digest(reference, self.monitor)
     }
 
+    /// An image with the files of all its layers.
+    ///
+    /// # Errors
+    /// When it cannot be found, or a layer cannot be had or is corrupt.
+    pub fn tree(&self, reference: &Reference) -> Result<(Image, TreeBuilder), Problem> {
+        let image = self.resolve_one(reference);
+        let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
+        let trees = self.trees(std::slice::from_ref(&image)).map_err(|(_, problem)| problem)?;
+        Ok((image, trees.into_iter().next().expect("one image has one tree")))
+    }
+
     /// Resolves references, each once; results in the order asked for.
     pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, oci::Error>> {
         let is_near = |reference| self.resolver.is_near(reference);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::images::Images;
-use super::{LoaderOrigin, Loaders, Problem};
+use super::{Error, LoaderOrigin, Loaders, Problem};
 use crate::base::Platform;
 use crate::extent::SharedSource;
 use crate::output::Isolinux;
@@ -14,10 +14,32 @@ use crate::tree::TreeBuilder;
 const SYSTEMD_BOOT: &[&str] = &["", "usr/lib/systemd/boot/efi"];
 const ISOLINUX: &[&str] =
     &["", "usr/lib/ISOLINUX", "usr/lib/syslinux/modules/bios", "../syslinux/modules/bios", "usr/share/syslinux"];
+/// The program, the boot code of USB sticks, and the module of ISOLINUX.
+const ISOLINUX_FILES: [&str; 3] = ["isolinux.bin", "isohdpfx.bin", "ldlinux.c32"];
+const SYSTEMD_BOOT_PACKAGE: &str = "package `systemd-boot-efi`";
+const ISOLINUX_PACKAGES: &str = "packages `isolinux` and `syslinux-common`";
 /// Largest file of a loader that is held in memory, in bytes.
 const LARGEST: u64 = 1 << 20;
 
 impl Loaders {
+    /// Looks whether the loaders that come from directories are there.
+    ///
+    /// # Errors
+    /// When a file of one is missing, or there is none for the platform.
+    pub fn check(&self, platform: &Platform) -> Result<(), Error> {
+        if let Some(origin) = &self.systemd_boot {
+            let name = systemd_boot_name(platform)?;
+            if let LoaderOrigin::Directory(path) = origin {
+                Files::in_directory(origin, path, SYSTEMD_BOOT_PACKAGE).find(SYSTEMD_BOOT, name)?;
+            }
+        }
+        if let Some(origin @ LoaderOrigin::Directory(path)) = &self.isolinux {
+            let files = Files::in_directory(origin, path, ISOLINUX_PACKAGES);
+            ISOLINUX_FILES.iter().try_for_each(|name| files.find(ISOLINUX, name).map(drop))?;
+        }
+        Ok(())
+    }
+
     /// systemd-boot for a platform; of an image nothing is read but indexes.
     ///
     /// # Errors
@@ -28,12 +50,8 @@ impl Loaders {
         platform: &Platform,
     ) -> Result<Option<SharedSource>, Problem> {
         let Some(origin) = &self.systemd_boot else { return Ok(None) };
-        let name = match platform.architecture.as_str() {
-            "amd64" => "systemd-bootx64.efi",
-            "arm64" => "systemd-bootaa64.efi",
-            other => return Err(Problem::NoSystemdBoot { architecture: other.to_owned() }),
-        };
-        Files::open(origin, images, "package `systemd-boot-efi`")?.find(SYSTEMD_BOOT, name).map(Some)
+        let name = systemd_boot_name(platform)?;
+        Files::open(origin, images, SYSTEMD_BOOT_PACKAGE)?.find(SYSTEMD_BOOT, name).map(Some)
     }
 
     /// ISOLINUX; its program and its boot code are read.
@@ -42,12 +60,18 @@ impl Loaders {
     /// When a file of it is not there or cannot be read.
     pub(super) fn isolinux(&self, images: &Images<'_>) -> Result<Option<Isolinux>, Problem> {
         let Some(origin) = &self.isolinux else { return Ok(None) };
-        let files = Files::open(origin, images, "packages `isolinux` and `syslinux-common`")?;
-        Ok(Some(Isolinux {
-            program: content(&files.find(ISOLINUX, "isolinux.bin")?)?,
-            boot_code: content(&files.find(ISOLINUX, "isohdpfx.bin")?)?,
-            module: files.find(ISOLINUX, "ldlinux.c32")?,
-        }))
+        let files = Files::open(origin, images, ISOLINUX_PACKAGES)?;
+        let [program, boot_code, module] = ISOLINUX_FILES.map(|name| files.find(ISOLINUX, name));
+        Ok(Some(Isolinux { program: content(&program?)?, boot_code: content(&boot_code?)?, module: module? }))
+    }
+}
+
+/// What systemd calls its loader for a platform.
+fn systemd_boot_name(platform: &Platform) -> Result<&'static str, Problem> {
+    match platform.architecture.as_str() {
+        "amd64" => Ok("systemd-bootx64.efi"),
+        "arm64" => Ok("systemd-bootaa64.efi"),
+        other => Err(Problem::NoSystemdBoot { architecture: other.to_owned() }),
     }
 }
 
@@ -73,16 +97,17 @@ enum Content<'a> {
 
 impl<'a> Files<'a> {
     fn open(origin: &'a LoaderOrigin, images: &Images<'_>, packages: &'static str) -> Result<Self, Problem> {
-        let content = match origin {
-            LoaderOrigin::Directory(path) => Content::Directory(path),
+        match origin {
+            LoaderOrigin::Directory(path) => Ok(Self::in_directory(origin, path, packages)),
             LoaderOrigin::Image(reference) => {
-                let image = images.resolve_one(reference);
-                let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
-                let trees = images.trees(&[image]).map_err(|(_, problem)| problem)?;
-                Content::Tree(Box::new(trees.into_iter().next().expect("a tree for each image")))
+                let (_, tree) = images.tree(reference)?;
+                Ok(Self { origin, content: Content::Tree(Box::new(tree)), packages })
             }
-        };
-        Ok(Self { origin, content, packages })
+        }
+    }
+
+    const fn in_directory(origin: &'a LoaderOrigin, path: &'a Path, packages: &'static str) -> Self {
+        Self { origin, content: Content::Directory(path), packages }
     }
 
     /// The first file of this name below one of the directories.

@@ -201,14 +201,11 @@ impl Fault for Problem {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::ReadSpec { .. } | Self::Client(_) => ErrorKind::Io,
-            Self::FetchSpec { source, .. } if source.status().is_some_and(|status| status.is_client_error()) => {
-                ErrorKind::Io
-            }
             Self::FetchSpec { .. } => ErrorKind::Unreachable,
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
-            Self::NoPlaceForLock | Self::NoLock(_) => ErrorKind::Usage,
+            Self::NoPlaceForLock => ErrorKind::Usage,
             Self::ReadLock { .. } | Self::WriteLock { .. } | Self::OpenLoader { .. } => ErrorKind::Io,
-            Self::NotLocked { .. } | Self::LockedOtherwise { .. } => ErrorKind::ImageNotFound,
+            Self::NoLock(_) | Self::NotLocked { .. } | Self::LockedOtherwise { .. } => ErrorKind::ImageNotFound,
             Self::LoaderFile { origin: LoaderOrigin::Directory(_), .. } => ErrorKind::Io,
             Self::LoaderFile { origin: LoaderOrigin::Image(_), .. } => ErrorKind::ImageNotFound,
             Self::NoSystemdBoot { .. } | Self::LargeLoader { .. } => ErrorKind::Unsupported,
@@ -228,6 +225,11 @@ impl Fault for Problem {
             Self::ReadSpec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "name a LinuxKit YAML file, `-` for standard input, or a URL"
             }
+            Self::FetchSpec { source, .. } => match source.status() {
+                Some(status) if status.is_client_error() => "check the address of the spec",
+                Some(_) => "try again later: the server has a problem of its own",
+                None => "check the address of the spec, and the network",
+            },
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
             Self::NoLock(_) => "make it with `lkit lock`",
             Self::NotALock { .. } => "make it again with `lkit lock`",

@@ -101,8 +101,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     check_compression(compression, &formats)?;
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
-        let name = settings.options.name.clone().unwrap_or_else(|| system::name_of(&inputs));
-        target.check(&name, &formats, &parsed.spec)?;
+        target.check(&settings.name(&inputs), &formats, &parsed.spec)?;
     }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);

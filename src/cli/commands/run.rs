@@ -1,9 +1,11 @@
 //! `lkit run`: boots a spec, a mounted directory or files in a virtual machine.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::base::{Digest, ErrorKind};
+use crate::base::{Digest, ErrorKind, is_url};
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
 use crate::cli::machine::{self, Hardware};
@@ -11,10 +13,11 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
-use crate::serve::{Files, MountOptions, TemporaryMountPoint, mount, sweep};
+use crate::serve::{Files, MountOptions, TemporaryMountPoint, check_mount, mount, sweep};
+use crate::system;
 use crate::vm::{
-    Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Machine, Network, Port, Qemu, hyperkit, qemu,
-    run as run_machine,
+    Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Mac, Machine, Network, Qemu, hyperkit, local, qemu,
+    run as run_machine, shell_line,
 };
 
 /// The monitors there are.
@@ -22,6 +25,12 @@ use crate::vm::{
 enum Monitor {
     Qemu,
     HyperKit,
+}
+
+/// What is run, and whether it is slow.
+struct Prepared {
+    line: CommandLine,
+    is_emulated: bool,
 }
 
 /// A machine as it is asked for, apart from what it starts from.
@@ -34,9 +43,11 @@ struct Wanted {
 
 /// Boots what was named, and leaves nothing behind.
 pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let monitor = monitor(&mut args.what);
+    let monitor = monitor(&mut args.what)?;
     let hardware = Hardware::parse(&args)?;
-    sweep();
+    if !args.dry_run {
+        sweep();
+    }
     let what = args.what.clone();
     let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref() };
     let found = match what.as_slice() {
@@ -53,8 +64,32 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
+/// Places that linuxkit runs machines in and lkit does not, with the format they take.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("aws", "aws"),
+    ("azure", "vhd"),
+    ("equinixmetal", "kernel+initrd"),
+    ("gcp", "gcp"),
+    ("hyperv", "vhdx"),
+    ("openstack", "qcow2-bios"),
+    ("packet", "kernel+initrd"),
+    ("scaleway", "qcow2-efi"),
+    ("vbox", "iso-bios"),
+    ("vcenter", "vmdk"),
+    ("virtualization", "kernel+initrd"),
+    ("vmware", "vmdk"),
+];
+
 /// Takes the monitor's name away, when it stands in front.
-fn monitor(what: &mut Vec<PathBuf>) -> Monitor {
+///
+/// # Errors
+/// When it names a place that lkit runs no machines in.
+fn monitor(what: &mut Vec<PathBuf>) -> Result<Monitor, Failure> {
+    let elsewhere = ELSEWHERE.iter().find(|(place, _)| what.first().is_some_and(|first| first.as_os_str() == *place));
+    if let Some((place, format)) = elsewhere.filter(|(place, _)| !Path::new(place).exists()) {
+        let message = format!("lkit runs machines with QEMU and HyperKit, not with `{place}`");
+        return Err(Failure::usage(message).hint(format!("write what it takes with `lkit build -f {format}`")));
+    }
     let named = match what.first().and_then(|first| first.to_str()) {
         Some("qemu") => Some(Monitor::Qemu),
         Some("hyperkit") => Some(Monitor::HyperKit),
@@ -63,15 +98,20 @@ fn monitor(what: &mut Vec<PathBuf>) -> Monitor {
     if named.is_some() && what.len() > 1 {
         what.remove(0);
     }
-    named.unwrap_or(if cfg!(target_os = "macos") { Monitor::HyperKit } else { Monitor::Qemu })
+    Ok(named.unwrap_or(if cfg!(target_os = "macos") { Monitor::HyperKit } else { Monitor::Qemu }))
+}
+
+/// Where Debian's packages put UEFI firmware for an architecture, and the package.
+pub fn usual_firmware(architecture: &str) -> (&'static str, &'static str) {
+    match architecture {
+        "arm64" => ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
+        _ => ("/usr/share/ovmf/OVMF.fd", "ovmf"),
+    }
 }
 
 /// The firmware to start by; where Debian's packages put it, unless another is named.
 fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result<Firmware, Failure> {
-    let (usual, package) = match architecture {
-        "arm64" => ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
-        _ => ("/usr/share/ovmf/OVMF.fd", "ovmf"),
-    };
+    let (usual, package) = usual_firmware(architecture);
     let is_direct = matches!(bootable.boot, Boot::Direct { .. });
     let needed = args.uefi || args.fw.is_some() || bootable.uefi || (architecture == "arm64" && !is_direct);
     let path = args.fw.clone().unwrap_or_else(|| usual.into());
@@ -83,48 +123,107 @@ fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result
     }
 }
 
-/// Mounts specs on a directory of its own for as long as the machine runs.
+/// Mounts specs on a directory of its own for as long as the machine runs. What cannot work is refused before anything
+/// is fetched.
 fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
+    if wanted.args.initrd.is_some() {
+        let message = "`--initrd` is for a root such as `N-squashfs.img`: the initrd of a spec is made of the spec";
+        return Err(Failure::usage(message).hint("leave out `--initrd`"));
+    }
     let sources = std::mem::take(&mut wanted.args.sources);
     wanted.args.sources.arch.clone_from(&sources.arch);
+    let words = sources.words();
     let settings = Settings::new(sources)?;
+    let inputs = specs::inputs(specs);
+    let name = settings.name(&inputs);
     let progress = Progress::new(wanted.loudness);
-    let loaded = specs::load(specs, &settings, &progress)?;
+    let parsed = system::parse(&inputs, &progress)?;
+    let wish = Wish { iso: wanted.args.iso, initrd: None };
+    let later = Path::new(".").join(format!("{}.mnt", name));
+    let bootable = Bootable::of_spec(&parsed.spec, &name, &later, wish)?;
+    // What a machine keeps is made and read when it starts.
+    let mac = if wanted.args.dry_run { wanted.mac()? } else { None };
+    let Prepared { line, .. } = wanted.prepared(bootable, mac)?;
+    if wanted.args.dry_run {
+        return print_steps(specs, &words, &later, &line);
+    }
+    wanted.check(&line)?;
+    check_mount(MountOptions::default())?;
+    let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;
     let session = mount(Files::of(&loaded.catalog), dir.path(), MountOptions::default())?;
-    let bootable = Bootable::in_directory(dir.path(), Wish { iso: wanted.args.iso, initrd: None });
-    let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
+    let result = Bootable::in_directory(dir.path(), wish).and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;
     result
 }
 
+/// Prints what to type to do by hand what is done for specs: a shell that is given these lines does it.
+fn print_steps(specs: &[PathBuf], options: &[OsString], dir: &Path, line: &CommandLine) -> Result<(), Failure> {
+    let is_file = |spec: &Path| spec != Path::new("-") && !is_url(&spec.to_string_lossy());
+    let specs = specs.iter().map(|spec| if is_file(spec) { local(spec) } else { spec.clone() }.into_os_string());
+    let mount = ["lkit", "mount"].map(OsString::from).into_iter().chain(options.iter().cloned()).chain(specs);
+    let [make, mount, end] = [
+        shell_line(["mkdir", "-p"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
+        shell_line(mount.chain([dir.into()])),
+        shell_line(["lkit", "umount"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
+    ];
+    report::print(&format!("{make}\n{mount}\n{line}\n{end}\n"))
+}
+
 impl Wanted {
     fn start(&self, bootable: Bootable, signals: EndSignals) -> Result<(), Failure> {
-        let line = self.command_line(bootable)?;
+        let Prepared { line, is_emulated } = self.prepared(bootable, self.mac()?)?;
         if self.args.dry_run {
             return report::print(&format!("{line}\n"));
         }
+        self.check(&line)?;
+        self.hardware.make_disks()?;
+        self.announce(is_emulated);
         Ok(run_machine(&line, signals)?)
     }
 
-    fn command_line(&self, bootable: Bootable) -> Result<CommandLine, Failure> {
+    /// Says what is slow, and how to end a console that takes every key.
+    fn announce(&self, is_emulated: bool) {
+        if is_emulated && self.args.accel == "auto" && self.loudness >= Loudness::Normal {
+            report::say(
+                "no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow",
+            );
+        }
+        let is_watched = self.loudness >= Loudness::Normal && io::stderr().is_terminal() && io::stdin().is_terminal();
+        if is_watched && self.monitor == Monitor::Qemu {
+            report::say("this terminal is now the console of the machine; Ctrl-A X ends it, Ctrl-A H tells more");
+        }
+    }
+
+    /// Looks whether the machine can be started, apart from what it starts from.
+    fn check(&self, line: &CommandLine) -> Result<(), Failure> {
+        line.check_installed()?;
+        self.hardware.check()
+    }
+
+    /// The address of the machine's network card, where it is kept.
+    fn mac(&self) -> Result<Option<Mac>, Failure> {
+        match &self.args.state {
+            Some(state) if self.args.dry_run => machine::known_mac(state),
+            Some(state) => machine::kept_mac(state).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn prepared(&self, bootable: Bootable, mac: Option<Mac>) -> Result<Prepared, Failure> {
         let Self { args, hardware, .. } = self;
         let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
             (None, Some(found)) => found.to_owned(),
             (named, _) => machine::platform(named)?.architecture,
         };
-        if !args.dry_run {
-            hardware.ports.iter().try_for_each(Port::check_free)?;
-        }
-        let mac = args.state.as_deref().map(machine::kept_mac).transpose()?;
         let machine = Machine {
             firmware: firmware(args, &bootable, &architecture)?,
             boot: bootable.boot,
             memory: hardware.memory,
             cpus: hardware.cpus,
-            disks: if args.dry_run { hardware.named_disks() } else { hardware.disks()? },
+            disks: hardware.disks(),
             network: match args.networking {
                 args::Networking::User => Network::User { ports: hardware.ports.clone(), mac },
                 args::Networking::None => Network::None,
@@ -136,22 +235,22 @@ impl Wanted {
         }
     }
 
-    fn hyperkit_line(&self, machine: &Machine) -> Result<CommandLine, Failure> {
+    fn hyperkit_line(&self, machine: &Machine) -> Result<Prepared, Failure> {
         let args = &self.args;
         let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
         let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
         let uuid = machine::uuid(&Digest::of(&what.collect::<Vec<_>>().join(&b'\n')));
-        Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
+        let line = hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?;
+        Ok(Prepared { line, is_emulated: false })
     }
 
-    fn qemu_line(&self, machine: &Machine, architecture: String) -> Result<CommandLine, Failure> {
+    fn qemu_line(&self, machine: &Machine, architecture: String) -> Result<Prepared, Failure> {
         let args = &self.args;
         let accelerator = Accelerator::choose(&args.accel, &architecture)?;
-        if args.accel == "auto" && accelerator == Accelerator::Tcg && self.loudness >= Loudness::Normal {
-            report::say(
-                "no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow",
-            );
+        if !args.dry_run {
+            accelerator.check(&architecture)?;
         }
-        Ok(qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?)
+        let line = qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?;
+        Ok(Prepared { line, is_emulated: accelerator == Accelerator::Tcg })
     }
 }
