@@ -56,7 +56,8 @@
 //!
 //! # Invariants
 //! 1. **Listing and `stat` cost indexes; a read costs only the spans it touches.** A layer without an index costs one
-//!    full pass, once. Kept by the `lazy_` tests, which record every range of a blob that is read.
+//!    full pass, once; a mount looks at the first 4 KiB of its kernel. Kept by the `lazy_` tests, which record every
+//!    range of a blob that is read.
 //! 2. **`format` is a pure function.** Same tree and options, same extents, byte for byte. Kept by the digests in the
 //!    format tests and by `tests/all/tidy.rs`, which keeps everything that does I/O out of its imports.
 //! 3. **An offset is computed once.** A writer runs over two sinks, one that measures and one that keeps. Kept by the

@@ -44,3 +44,9 @@ pub trait Fault: Error + Send + Sync + 'static {
         None
     }
 }
+
+/// An error and its causes in one line.
+pub fn in_line(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}

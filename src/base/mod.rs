@@ -15,7 +15,7 @@ mod xattrs;
 
 pub use attempt::Attempt;
 pub use digest::{Digest, Hasher, ParseDigestError};
-pub use kind::{ErrorKind, Fault};
+pub use kind::{ErrorKind, Fault, in_line};
 pub use memory::trim_heap;
 pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};

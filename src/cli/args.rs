@@ -120,8 +120,13 @@ impl Sources {
 #[derive(Debug, Group)]
 pub struct Mount {
     /// Specs (files, `-`, or URLs; merged in order), then the directory to mount on
-    #[arg(required = true, num_args = 2.., value_names = ["SPEC", "DIR"])]
+    #[arg(required = true, num_args = 1.., value_names = ["SPEC", "DIR"])]
     pub paths: Vec<PathBuf>,
+    /// Show the files of this image alone, in the place of specs
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
+        "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode",
+    ])]
+    pub image: Option<String>,
     /// Serve in the foreground until interrupted
     #[arg(short, long)]
     pub foreground: bool,
@@ -132,6 +137,9 @@ pub struct Mount {
     /// readable for their owner alone (as an ordinary user this needs `user_allow_other` in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
+    /// Run no programs in the mount
+    #[arg(long)]
+    pub no_exec: bool,
     /// Permissions of artifacts, in octal [default: 0444; with --allow-other 0400]
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod settings;
 mod specs;
+mod typed;
 
 use std::process::ExitCode;
 
@@ -21,15 +22,18 @@ use clap::Parser as _;
 
 /// Runs the program on the arguments of the process.
 pub fn run() -> ExitCode {
-    let args = match args::Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => return exit_code::of_usage(&error),
+    let words = match typed::understood(std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(failure) => return failed(&failure),
     };
-    match commands::run(args) {
-        Ok(code) => code,
-        Err(failure) => {
-            failure.print();
-            exit_code::of_kind(failure.kind)
-        }
+    match args::Args::try_parse_from(words).map(commands::run) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => failed(&failure),
+        Err(error) => exit_code::of_usage(&error),
     }
+}
+
+fn failed(failure: &report::Failure) -> ExitCode {
+    failure.print();
+    exit_code::of_kind(failure.kind)
 }

@@ -164,9 +164,3 @@ fn write_hint(path: &Path, size: u64, source: &io::Error) -> Option<String> {
         _ => None,
     }
 }
-
-/// An error and its causes in one line, for the log.
-pub(super) fn in_line(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
-}

@@ -11,10 +11,8 @@
 use std::sync::Arc;
 
 use super::Artifact;
-use super::error::in_line;
-use crate::base::{ErrorKind, Fault, FileKind, Metadata};
+use crate::base::{ErrorKind, Fault, FileKind, Metadata, in_line};
 use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
-use crate::output::Catalog;
 use crate::tree::{Content, Inode, InodeId, Tree};
 
 /// Inode of the root directory, as FUSE has it.
@@ -160,13 +158,6 @@ impl Files {
     /// The number that [`with_generation`](Self::with_generation) was given, else 0.
     pub const fn generation(&self) -> u32 {
         self.generation
-    }
-
-    /// All that a mount shows of a system: its artifacts and its root, owned by the user of this process. Nothing is laid
-    /// out before somebody asks; the log says what then turns out to be impossible.
-    pub fn of(catalog: &Catalog) -> Self {
-        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Self::new(catalog.mounted(), Some(catalog.system().tree.clone()), owner)
     }
 
     /// The same with other permissions of the artifacts than 0444.

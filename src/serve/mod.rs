@@ -30,6 +30,7 @@ mod holders;
 mod interrupt;
 mod mountpoint;
 mod notify;
+mod shown;
 mod staged;
 mod temporary;
 

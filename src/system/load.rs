@@ -12,10 +12,11 @@ use super::{Error, ImageName, Input, LocalSources, Options, Origins, Problem, St
 use crate::base::{Digest, Event, Monitor};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
-use crate::oci::{Image, expanded};
+use crate::oci::{Image, Reference, expanded};
 use crate::output::{self, Catalog, Gunzip};
 use crate::rootfs::{self, Assembly, SourceImage};
 use crate::spec::{self, FileContent, MetadataFormat, Parsed};
+use crate::tree::Tree;
 
 /// A system, ready to be shown.
 pub struct System {
@@ -87,6 +88,15 @@ pub fn load_parsed(
     let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
     let images = names.laid_out.into_iter().zip(found).map(|(name, image)| UsedImage { name, image }).collect();
     Ok(System { parsed, images, stored, catalog })
+}
+
+/// One image with its files, as they are in a container, apart from what a runtime mounts over them.
+///
+/// # Errors
+/// When it cannot be found, or a layer cannot be had or is corrupt.
+pub fn load_image(reference: &Reference, origins: &Origins, monitor: &dyn Monitor) -> Result<(Image, Tree), Error> {
+    let (image, tree) = Images::new(origins, monitor)?.tree(reference)?;
+    Ok((image, tree.finish()))
 }
 
 /// A lock that was written.

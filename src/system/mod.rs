@@ -27,7 +27,7 @@ mod supply;
 pub use error::Error;
 pub use images::store;
 pub use input::{Input, name_of};
-pub use load::{Recorded, System, UsedImage, load, load_parsed, lock, parse, resolved_text};
+pub use load::{Recorded, System, UsedImage, load, load_image, load_parsed, lock, parse, resolved_text};
 pub use names::ImageName;
 pub use origins::{LoaderOrigin, Loaders, LocalSources, Options, Origins};
 pub use problem::Problem;

@@ -129,6 +129,16 @@ fn tree(layer: &SharedSource) -> Tree {
     tree.finish()
 }
 
+#[test]
+fn lazy_what_is_ruled_out_costs_one_look_at_the_kernel() {
+    for sort in SORTS {
+        let log = Log::default();
+        let catalog = Catalog::new("x", system(sort, &log));
+        assert!(catalog.ruled_out().is_empty(), "{sort:?}");
+        assert_eq!(*log.lock().unwrap(), [("kernel", 0..4096)], "{sort:?}");
+    }
+}
+
 /// All that a mount names and all that a format writes.
 fn artifacts(catalog: &Catalog) -> Vec<Artifact> {
     let written = Format::all().flat_map(|format| catalog.written(format).unwrap());

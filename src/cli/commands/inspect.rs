@@ -1,18 +1,20 @@
 //! `lkit inspect`: what a spec comes to.
 
+use std::error::Error as _;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::base::{Digest, FileKind, printable};
+use crate::base::{Digest, FileKind, in_line, printable};
 use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::specs;
+use crate::extent::ReadError;
 use crate::output::Artifact;
 use crate::spec::{Spec, Volume, VolumeFormat};
 use crate::system::{Stored, System, UsedImage};
@@ -56,11 +58,18 @@ fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
     volumes.map(|volume| format!("volume {}", volume.name.value)).collect()
 }
 
-/// Name and size of each artifact that can be laid out.
-fn artifacts(loaded: &System) -> Vec<(String, u64)> {
-    let catalog = &loaded.catalog;
-    let sized = |artifact: &Artifact| Some((artifact.name().to_owned(), artifact.open().ok()?.size()));
-    catalog.mounted().iter().filter_map(sized).collect()
+/// Each artifact of a mount with its size in bytes, or with the reason why it cannot be made.
+fn artifacts(loaded: &System) -> Vec<(String, Result<u64, String>)> {
+    let sized = |artifact: &Artifact| {
+        let size = artifact.open().map(|source| source.size());
+        (artifact.name().to_owned(), size.map_err(|error| why(&error)))
+    };
+    loaded.catalog.mounted().iter().map(sized).collect()
+}
+
+/// Why an artifact cannot be made, without its name.
+fn why(error: &ReadError) -> String {
+    error.source().map_or_else(|| error.to_string(), in_line)
 }
 
 fn json_of(loaded: &System) -> Value {
@@ -79,12 +88,15 @@ fn json_of(loaded: &System) -> Value {
                "usedBy": volumes(&loaded.parsed.spec, &image.name.written.value, VolumeFormat::Oci),
                "blobs": image.blobs.iter().map(blob).collect::<Vec<_>>()})
     };
-    let artifact = |(name, size): (String, u64)| json!({"name": name, "size": size});
+    let (made, not_made): (Vec<_>, Vec<_>) = artifacts(loaded).into_iter().partition(|(_, size)| size.is_ok());
+    let made = made.into_iter().filter_map(|(name, size)| Some(json!({"name": name, "size": size.ok()?})));
+    let not_made = not_made.into_iter().filter_map(|(name, size)| Some(json!({"name": name, "why": size.err()?})));
     json!({
         "name": loaded.catalog.name(),
         "images": loaded.images.iter().map(image).collect::<Vec<_>>(),
         "stored": loaded.stored.iter().map(stored).collect::<Vec<_>>(),
-        "artifacts": artifacts(loaded).into_iter().map(artifact).collect::<Vec<_>>(),
+        "artifacts": made.collect::<Vec<_>>(),
+        "notMade": not_made.collect::<Vec<_>>(),
         "files": loaded.catalog.system().tree.entry_count(),
     })
 }
@@ -109,8 +121,16 @@ fn print_summary(loaded: &System, output: &mut dyn io::Write) -> io::Result<()> 
     }
     writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;
     writeln!(output, "artifacts")?;
-    for (name, size) in artifacts(loaded) {
-        writeln!(output, "  {size:>14}  {}", shown(&name))?;
+    let artifacts = artifacts(loaded);
+    for (name, size) in artifacts.iter().filter_map(|(name, size)| Some((name, size.as_ref().ok()?))) {
+        writeln!(output, "  {size:>14}  {}", shown(name))?;
+    }
+    let not_made = artifacts.iter().filter_map(|(name, size)| Some((name, size.as_ref().err()?)));
+    for (number, (name, why)) in not_made.enumerate() {
+        if number == 0 {
+            writeln!(output, "not made")?;
+        }
+        writeln!(output, "  {}  {}", shown(name), shown(why))?;
     }
     Ok(())
 }

@@ -1,14 +1,19 @@
 //! `lkit mount`: the system as files below a directory.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use crate::base::ErrorKind;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::{args, specs};
+use crate::oci::ParseReferenceError;
 use crate::serve::background::{self, Ready, Side, Started};
-use crate::serve::{Files, Interrupts, MountOptions, mount, sweep};
+use crate::serve::{Files, Interrupts, MountOptions, check_mount, mount, notify, prepare, sweep};
+use crate::system;
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -23,20 +28,60 @@ pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
 }
 
 fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
-    let args::Mount { mut paths, sources, .. } = args;
+    let args::Mount { paths, image, sources, allow_other, no_exec, .. } = args;
     let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
-    let dir = paths.pop().ok_or_else(|| Failure::usage("a spec and a directory are needed"))?;
+    let (names, dir) = specs_and_dir(paths, image.is_some())?;
+    let options = MountOptions { allow_other, no_exec, artifact_mode };
     let progress = Progress::new(loudness);
     let settings = Settings::new(sources)?;
-    let files = Files::of(&specs::load(&paths, &settings, &progress)?.catalog);
+    // Before anything is fetched: what cannot be mounted need not be there.
+    check_mount(options)?;
+    prepare(&dir)?;
+    let files = match &image {
+        Some(image) => files_of_image(image, &settings, &progress)?,
+        None => Files::of(&specs::load(&names, &settings, &progress)?.catalog),
+    };
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();
-    let options = MountOptions { allow_other: args.allow_other, artifact_mode, ..MountOptions::default() };
     let session = mount(files, &dir, options)?;
+    let end = if ready.is_some() { format!("`lkit umount {}`", dir.display()) } else { "Ctrl-C".to_owned() };
+    let name = image.clone().unwrap_or_else(|| settings.name(&specs::inputs(&names)));
+    progress.finished(&format!("`{name}` is mounted on `{}`; {end} ends it", dir.display()));
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;
     }
+    tell_supervisor();
     session.wait(interrupts)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The specs, none where an image stands in their place, and the directory behind them.
+fn specs_and_dir(mut paths: Vec<PathBuf>, has_image: bool) -> Result<(Vec<PathBuf>, PathBuf), Failure> {
+    match (paths.pop(), paths.is_empty(), has_image) {
+        (Some(dir), is_last, has_image) if is_last == has_image => Ok((paths, dir)),
+        (_, _, true) => Err(Failure::usage("an image is mounted alone, without a spec")
+            .hint("write `lkit mount --image REFERENCE DIR`")),
+        _ => Err(Failure::usage("a spec and a directory to mount on are needed").hint("write `lkit mount SPEC DIR`")),
+    }
+}
+
+/// The files of one image as they are in a container, apart from what a runtime mounts over them.
+fn files_of_image(text: &str, settings: &Settings, progress: &Progress) -> Result<Files, Failure> {
+    let reference = text.parse().map_err(|error: ParseReferenceError| {
+        Failure::caused(ErrorKind::Usage, format!("--image: `{text}` is no image reference"), &error)
+    })?;
+    let loaded = system::load_image(&reference, &settings.origins, progress);
+    progress.clear();
+    let (image, tree) = loaded?;
+    Ok(Files::of_image(Arc::new(tree), image.digest()))
+}
+
+/// Tells a supervisor such as systemd, where there is one, that the mount can be used.
+fn tell_supervisor() {
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
+        && let Err(error) = notify(&socket, &format!("READY=1\nMAINPID={}\n", std::process::id()))
+    {
+        tracing::warn!("cannot tell that the mount is ready on the socket that NOTIFY_SOCKET names: {error}");
+    }
 }

@@ -14,7 +14,7 @@ use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 use super::ahead::Ahead;
 use super::request::{Read, paged};
 use super::{attr, errno};
-use crate::serve::error::in_line;
+use crate::base::in_line;
 use crate::serve::{FileError, Files};
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.

@@ -1,6 +1,7 @@
 //! The program as people use it: mounts, builds, refusals, its cache, and what is left when it is killed.
 
 mod agreement;
+mod boot_time;
 mod caches;
 mod compressed;
 mod damage;
@@ -17,6 +18,9 @@ mod memory;
 mod outputs;
 mod pulls;
 mod refusals;
+mod ruled_out;
+mod said;
 mod secrets;
 mod system;
 mod terminal;
+mod watched;

@@ -1,0 +1,207 @@
+//! What people type and get wrong: each line with all that is printed, to the letter, and its exit code.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use super::system::{SPEC, System};
+use crate::common::registry::free_port;
+use crate::common::{have, lkit, skip_unless, stderr};
+
+/// A line, its exit code, and what is printed on standard error. `b.yml` names an image that is nowhere.
+const TABLE: &[(&str, i32, &str)] = &[
+    ("build -f iso-bois b.yml", 2, "error: `iso-bois` is no output format\n\nhint: did you mean `iso-bios`?\n"),
+    (
+        "build -format tar b.yml",
+        2,
+        "error: `-format` has one dash, and long options have two\n\nhint: write `--format`\n",
+    ),
+    ("build -name x b.yml", 2, "error: `-name` has one dash, and long options have two\n\nhint: write `--name`\n"),
+    ("run -mem 2G b.yml", 2, "error: `-mem` has one dash, and long options have two\n\nhint: write `--mem`\n"),
+    (
+        "run gcp b.yml",
+        2,
+        "error: lkit runs machines with QEMU and HyperKit, not with `gcp`\n\nhint: write what it takes with `lkit build \
+         -f gcp`\n",
+    ),
+    (
+        "build c.yml",
+        3,
+        "error: `iso-bois` is no output format\n  --> c.yml:5:13\n   |\n 5 |   - format: iso-bois\n   |             \
+         ^^^^^^^^\n\nhint: did you mean `iso-bios`?\n",
+    ),
+    ("build --locked b.yml", 4, "error: there is no lock `b.lock`\n\nhint: make it with `lkit lock`\n"),
+    (
+        "build -f kernel+initrd -o x b.yml",
+        2,
+        "error: `-o x` takes a format of one file, not of 3\n\nhint: name a directory with `--dir`\n",
+    ),
+    (
+        "build --dir no b.yml",
+        1,
+        "error: cannot write `no/b-kernel`\n  cause: No such file or directory (os error 2)\n\nhint: make the directory \
+         with `mkdir -p no`\n",
+    ),
+    (
+        "build --loader isolinux=/nowhere b.yml",
+        1,
+        "error: `/nowhere` has no file `isolinux.bin`\n\nhint: Debian has it in the packages `isolinux` and \
+         `syslinux-common`\n",
+    ),
+    (
+        "run --accel tcg --qemu /nowhere/qemu --arch amd64 b.yml",
+        1,
+        "error: `/nowhere/qemu` is not installed\n\nhint: install it with `apt-get install qemu-system-x86`, or name \
+         another program\n",
+    ),
+    (
+        "run --accel tcg --qemu /bin/true --disk /nowhere/d,size=1G b.yml",
+        1,
+        "error: cannot make disk `/nowhere/d`\n  cause: cannot write `/nowhere/d`\n  cause: No such file or directory (os \
+         error 2)\n\nhint: name a place that is there and can be written to\n",
+    ),
+    (
+        "run --accel tcg --qemu /bin/true -p 192.0.2.1:8080:80 b.yml",
+        1,
+        "error: port 192.0.2.1:8080/tcp of this host cannot be opened\n  cause: Cannot assign requested address (os error \
+         99)\n\nhint: leave out the address, or take one of this host\n",
+    ),
+    (
+        "run --networking none -p 80:80 b.yml",
+        2,
+        "error: a machine without a network publishes no ports\n\nhint: leave out `--publish`, or `--networking none`\n",
+    ),
+    (
+        "run --accel tcg --initrd a.yml b.yml",
+        2,
+        "error: `--initrd` is for a root such as `N-squashfs.img`: the initrd of a spec is made of the spec\n\nhint: leave \
+         out `--initrd`\n",
+    ),
+    (
+        "run --accel tcg d.yml",
+        1,
+        "error: the spec has no kernel to start\n\nhint: add a `kernel` section to the spec\n",
+    ),
+];
+
+/// Mistakes in the place of a mount, told before an image is looked for; where mounts can be tried.
+const MOUNTS: &[(&str, i32, &str)] = &[
+    ("mount b.yml no", 1, "error: mount point `no` does not exist\n\nhint: make it with `mkdir -p no`\n"),
+    (
+        "mount b.yml layout",
+        1,
+        "error: mount point `layout` is not empty\n\nhint: choose an empty directory; a mount would hide the files\n",
+    ),
+    ("mount b.yml", 2, "error: a spec and a directory to mount on are needed\n\nhint: write `lkit mount SPEC DIR`\n"),
+    (
+        "mount --image test/init:1 b.yml mnt",
+        2,
+        "error: an image is mounted alone, without a spec\n\nhint: write `lkit mount --image REFERENCE DIR`\n",
+    ),
+    (
+        "mount --log no/log b.yml mnt",
+        1,
+        "error: cannot open log file `no/log`\n  cause: No such file or directory (os error 2)\n",
+    ),
+];
+
+#[test]
+fn each_mistake_is_told_to_the_letter_before_anything_is_fetched() {
+    let system = System::new();
+    system.write("b.yml", "kernel: {image: test/no:1, cmdline: x}\ninit: [test/no:1]\n");
+    system.write("c.yml", format!("{SPEC}outputs:\n  - format: iso-bois\n").replace("init:\n  - test/init:1\n", ""));
+    system.write("d.yml", "init: [test/no:1]\n");
+    let mounts = if crate::system::can_mount() { MOUNTS } else { &[] };
+    for (line, code, expected) in TABLE.iter().chain(mounts) {
+        let output = system.command(line).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(*code), *expected), "{line}");
+    }
+}
+
+#[test]
+fn options_of_linuxkit_that_change_nothing_are_named() {
+    let system = System::new();
+    let line = "build -f tar -o x --docker --sbom-output s --sbom-current-time --input-tar t a.yml";
+    let output = system.command(line).output().unwrap();
+    let expected = "warning: `--docker` has no effect: lkit looks for images in layouts, its cache and registries\n\
+                    warning: `--sbom-output` has no effect: lkit writes no SBOM\n\
+                    warning: `--sbom-current-time` has no effect: lkit writes no SBOM\n\
+                    warning: `--input-tar` has no effect: lkit needs no earlier build\n";
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), expected));
+    let quiet = system.command(&format!("{line} --quiet")).output().unwrap();
+    assert_eq!((quiet.status.code(), stderr(&quiet).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_spec_in_the_place_of_a_command_is_told_what_may_be_meant() {
+    let system = System::new();
+    let mut command = lkit(&system.cache());
+    let output = command.current_dir(system.dir.path()).args(["a.yml", "mnt"]).output().unwrap();
+    let expected =
+        "error: `a.yml` is no command of lkit\n\nhint: did you mean `lkit mount a.yml DIR` or `lkit build a.yml`?\n";
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(2), expected));
+}
+
+#[test]
+fn a_spec_url_that_is_not_there_has_one_exit_code_whoever_says_so() {
+    let system = System::new();
+    let refused = format!("build http://127.0.0.1:{}/a.yml", free_port());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let missing = format!("build http://{}/a.yml", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let said = system.bad(&missing, 4);
+    server.join().unwrap();
+    assert!(said.contains("404 Not Found") && said.ends_with("hint: check the address of the spec\n"), "{said}");
+    let said = system.bad(&refused, 4);
+    assert!(said.ends_with("hint: check the address of the spec, and the network\n"), "{said}");
+}
+
+#[test]
+fn a_port_that_only_root_opens_is_told_to_an_ordinary_user() {
+    let system = System::new();
+    let root = rustix::process::geteuid().is_root();
+    if !have(&["runuser", "unshare"]) || !skip_unless(root, "only root can become another user") {
+        return;
+    }
+    system.write("a-bios.img", "");
+    let program = system.path("lkit");
+    std::fs::copy(env!("CARGO_BIN_EXE_lkit"), &program).unwrap();
+    std::fs::set_permissions(system.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // In a network of its own, where ports from 1024 on are for everybody and others are not, whatever the host says.
+    let script = "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec runuser -u nobody -- ./lkit run \
+                  --arch amd64 --accel tcg --qemu /bin/true -p 80:80 a-bios.img";
+    let mut command = Command::new("unshare");
+    let output = command.args(["-n", "sh", "-c", script]).current_dir(system.dir.path()).output().unwrap();
+    let expected = "error: port 80/tcp of this host cannot be opened\n  cause: Permission denied (os error 13)\n\n\
+                    hint: only root opens ports below 1024: publish one from 1024 on\n";
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), expected));
+}
+
+#[test]
+fn a_dry_run_makes_nothing_and_its_lines_work_when_they_are_typed() {
+    let system = System::new();
+    let before = system.names();
+    let line = "run --dry-run --accel tcg --arch amd64 --qemu true --state state --disk d,size=1M a.yml";
+    let printed = system.good(line);
+    assert_eq!(system.names(), before);
+    let lines: Vec<&str> = printed.lines().collect();
+    let cache = format!("'--cache={}'", system.cache().display());
+    assert_eq!(lines[0], "mkdir -p ./a.mnt");
+    assert_eq!(lines[1], format!("lkit mount --arch=amd64 --layout=layout {cache} --offline ./a.yml ./a.mnt"));
+    assert!(lines[2].starts_with("true -machine q35 -accel tcg "), "{}", lines[2]);
+    let kernel = "-kernel ./a.mnt/kernel -initrd ./a.mnt/initrd.img -append console=ttyS0";
+    assert!(lines[2].contains(kernel), "{}", lines[2]);
+    assert_eq!(lines[3..], ["lkit umount ./a.mnt"]);
+    if !crate::system::can_mount() || cfg!(target_arch = "aarch64") {
+        return;
+    }
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_lkit")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let script = printed.replace("true -machine", "test -s ./a.mnt/kernel -a -s ./a.mnt/initrd.img; true -machine");
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-e", "-c", &script]).env("PATH", path).current_dir(system.dir.path()).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
