@@ -39,6 +39,21 @@ pub enum Command {
     Lock(Lock),
     /// Look at the cache or clean it
     Cache(Cache),
+    /// Look at this machine: what works, what is missing, and how to mend it
+    Doctor(Doctor),
+    /// Print the version
+    Version,
+    /// Print what a shell needs to complete our commands
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages
+    Man {
+        /// Directory to write to
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
 }
 
 /// Where specs and images come from.
@@ -293,6 +308,19 @@ pub struct Cache {
     /// Cache of blobs and indexes [default: lkit in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "LKIT_CACHE", global = true)]
     pub cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Cache of blobs and indexes [default: lkit in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "LKIT_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Run a guest of a few instructions under KVM, and do nothing else
+    #[arg(long, hide = true)]
+    pub probe_kvm: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -66,7 +66,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 /// What `docker login` and `podman login` keep, where both look for it; what a variable names comes first.
-fn credentials() -> Credentials {
+pub fn credentials() -> Credentials {
     let file = |dir: Option<PathBuf>, below: &str| dir.map(|dir| CredentialPlace::File(dir.join(below)));
     let text = std::env::var("DOCKER_AUTH_CONFIG").ok();
     let config_home = || variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));

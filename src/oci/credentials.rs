@@ -128,6 +128,19 @@ impl Credentials {
         Self { places }
     }
 
+    /// Who asks the registry `host`, nobody in particular without a login; else what is wrong with the credentials.
+    ///
+    /// # Errors
+    /// One line, when they cannot be read.
+    pub fn user(&self, host: &str) -> Result<Option<String>, String> {
+        match self.lookup(host, "") {
+            (_, Some(complaint)) => Err(complaint),
+            (Login::Password(user, _), None) => Ok(Some(user)),
+            (Login::IdentityToken(_), None) => Ok(Some("a token".to_owned())),
+            (Login::Anonymous, None) => Ok(None),
+        }
+    }
+
     /// What to tell the registry `host` when it is asked for `repository`; where credentials cannot be read, why not, and
     /// anonymous: most images are public, and a registry that is not satisfied says so.
     pub(super) fn lookup(&self, host: &str, repository: &str) -> (Login, Option<String>) {

@@ -103,4 +103,19 @@ mod tests {
         assert_eq!(Accelerator::choose("kvm", other).unwrap(), Accelerator::Kvm);
         assert!(Accelerator::choose("fast", other).is_err());
     }
+
+    #[test]
+    fn an_accelerator_of_another_machine_is_refused_with_the_reason() {
+        use std::error::Error as _;
+
+        use crate::base::Fault as _;
+
+        let host = crate::base::Platform::host().architecture;
+        assert!(Accelerator::Tcg.check("s390x").is_ok());
+        let error = Accelerator::Kvm.check("s390x").unwrap_err();
+        assert_eq!(error.to_string(), "cannot use the accelerator `kvm`");
+        assert_eq!(error.source().unwrap().to_string(), format!("it runs guests for {host} only"));
+        let denied = Error::Accelerator { name: "kvm", source: io::ErrorKind::PermissionDenied.into() };
+        assert_eq!(denied.hint().unwrap(), "let this user into the group `kvm`, or emulate with `--accel tcg`");
+    }
 }

@@ -11,6 +11,7 @@ mod error;
 mod hyperkit;
 mod local;
 mod mac;
+mod probe;
 mod process;
 mod publish;
 mod qemu;
@@ -23,9 +24,10 @@ pub use error::Error;
 pub use hyperkit::{HyperKit, hyperkit};
 pub use local::local;
 pub use mac::Mac;
-pub use process::{CommandLine, EndSignals, run, shell_line};
+pub use probe::run_guest;
+pub use process::{CommandLine, EndSignals, find_program, run, shell_line};
 pub use publish::{Port, Protocol};
-pub use qemu::{Qemu, qemu};
+pub use qemu::{Qemu, qemu, qemu_program};
 
 /// The formats of disks stand in the table of what is written, one row below.
 pub use crate::output::DiskFormat;

@@ -46,6 +46,14 @@ pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
     Ok(line)
 }
 
+/// QEMU's program for guests of an architecture, and its Debian package.
+///
+/// # Errors
+/// When there is none.
+pub fn qemu_program(architecture: &str) -> Result<(&'static str, &'static str), Error> {
+    board(architecture).map(|(program, _, package)| (program, package))
+}
+
 /// Program, board and Debian package for guests of an architecture.
 fn board(architecture: &str) -> Result<(&'static str, &'static str, &'static str), Error> {
     match architecture {

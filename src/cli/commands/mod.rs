@@ -2,8 +2,10 @@
 
 mod build;
 mod cache;
+mod doctor;
 mod inspect;
 mod lock;
+mod manual;
 mod mount;
 mod run;
 mod umount;
@@ -35,5 +37,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Cache(args) => cache::run(args),
         Command::Inspect(args) => inspect::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Version => manual::version(),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(&dir),
     }
 }

@@ -118,7 +118,7 @@ fn fuse_a_service_tells_its_supervisor_when_the_mount_can_be_used() {
         let length = supervisor.recv(&mut heard).unwrap();
         assert_eq!(heard[..length], *format!("READY=1\nMAINPID={}\n", child.id()).as_bytes());
         assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
-        crate::system::signal("TERM", child.id());
+        super::system::signal("TERM", child.id());
         assert_eq!(child.wait().unwrap().code(), Some(0));
         wait_for("the mount to go", || !is_mounted(&mounted.0));
     }

@@ -110,7 +110,7 @@ fn each_mistake_is_told_to_the_letter_before_anything_is_fetched() {
     system.write("b.yml", "kernel: {image: test/no:1, cmdline: x}\ninit: [test/no:1]\n");
     system.write("c.yml", format!("{SPEC}outputs:\n  - format: iso-bois\n").replace("init:\n  - test/init:1\n", ""));
     system.write("d.yml", "init: [test/no:1]\n");
-    let mounts = if crate::system::can_mount() { MOUNTS } else { &[] };
+    let mounts = if super::system::can_mount() { MOUNTS } else { &[] };
     for (line, code, expected) in TABLE.iter().chain(mounts) {
         let output = system.command(line).output().unwrap();
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(*code), *expected), "{line}");
@@ -195,7 +195,7 @@ fn a_dry_run_makes_nothing_and_its_lines_work_when_they_are_typed() {
     let kernel = "-kernel ./a.mnt/kernel -initrd ./a.mnt/initrd.img -append console=ttyS0";
     assert!(lines[2].contains(kernel), "{}", lines[2]);
     assert_eq!(lines[3..], ["lkit umount ./a.mnt"]);
-    if !crate::system::can_mount() || cfg!(target_arch = "aarch64") {
+    if !super::system::can_mount() || cfg!(target_arch = "aarch64") {
         return;
     }
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_lkit")).parent().unwrap();

@@ -229,12 +229,12 @@ fn half_a_blob() {
 }
 
 /// Gives the end of a blob, and notes where it begins.
-struct Rest(std::sync::Mutex<Vec<std::ops::Range<u64>>>);
+struct Rest(std::sync::Mutex<Vec<u64>>);
 
 impl Fetch for Rest {
     fn fetch(&self, _: &Digest, range: std::ops::Range<u64>) -> Result<Box<dyn std::io::Read + Send>, Error> {
         let start = usize::try_from(range.start).unwrap();
-        self.0.lock().unwrap().push(range);
+        self.0.lock().unwrap().push(range.start);
         Ok(Box::new(&b"content"[start..]))
     }
 }
@@ -260,7 +260,7 @@ fn what_a_killed_writer_wrote_is_gone_on_with() {
     assert!(store.lookup(&digest, 7).unwrap().is_none());
     let rest = Rest(std::sync::Mutex::default());
     store.obtain(&Descriptor::new("", digest, 7), &rest).unwrap();
-    assert_eq!(*rest.0.lock().unwrap(), [4..7]);
+    assert_eq!(*rest.0.lock().unwrap(), [4]);
     assert_eq!(
         (names(&parts), fs::read(store.cache().dir().join("blobs/sha256").join(digest.hex())).unwrap()),
         (Vec::new(), b"content".to_vec())
@@ -269,13 +269,8 @@ fn what_a_killed_writer_wrote_is_gone_on_with() {
 
 #[test]
 fn damage_a_part_that_is_wrong_is_fetched_once_more_from_its_first_byte() {
-    let rows: [(&[u8], &[std::ops::Range<u64>]); 5] = [
-        (b"", &[0..7]),
-        (b"c", &[1..7]),
-        (b"CON", &[3..7, 0..7]),
-        (b"CONTENT", &[0..7]),
-        (b"content and more", &[0..7]),
-    ];
+    let rows: [(&[u8], &[u64]); 5] =
+        [(b"", &[0]), (b"c", &[1]), (b"CON", &[3, 0]), (b"CONTENT", &[0]), (b"content and more", &[0])];
     for (part, asked) in rows {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), &[]).unwrap();
