@@ -28,8 +28,9 @@ const LICENCES: [&str; 9] = [
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Packages that are there in several versions, and why.
-const SEVERAL: [(&str, &str); 6] = [
+const SEVERAL: [(&str, &str); 7] = [
     ("base64", "docker_credential has an older one"),
+    ("bitflags", "kvm-ioctls has an older one, by way of vmm-sys-util"),
     ("getrandom", "ring and shuttle have an older one"),
     ("rand", "shuttle has an older one, for tests alone"),
     ("rand_core", "shuttle has an older one, for tests alone"),
