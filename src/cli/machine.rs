@@ -108,12 +108,14 @@ impl WantedDisk {
     fn parse(text: &str) -> Result<Self, Failure> {
         let (mut path, mut size, mut format) = (None, None, None);
         for part in parts(text) {
-            match part.split_once('=') {
-                Some(("file", value)) => path = Some(PathBuf::from(value)),
-                Some(("size", value)) => size = Some(disk_size(value)?),
-                Some(("format", value)) => format = Some(disk_format(value)?),
-                None if path.is_none() => path = Some(PathBuf::from(part)),
+            let before = match part.split_once('=').unwrap_or(("file", &part)) {
+                ("file", value) => path.replace(PathBuf::from(value)).is_some(),
+                ("size", value) => size.replace(disk_size(value)?).is_some(),
+                ("format", value) => format.replace(disk_format(value)?).is_some(),
                 _ => return Err(Failure::usage(format!("--disk: `{part}` is not known")).hint(DISK)),
+            };
+            if before {
+                return Err(Failure::usage(format!("--disk: `{part}` is the second of its kind")).hint(DISK));
             }
         }
         let path = path.filter(|path| !path.as_os_str().is_empty());
@@ -126,6 +128,9 @@ impl WantedDisk {
     fn missing(&self) -> Result<Option<u64>, Failure> {
         let path = &self.disk.path;
         match (fs::metadata(path), self.size) {
+            (Ok(found), _) if found.is_dir() => {
+                Err(Failure::usage(format!("--disk: `{}` is a directory", path.display())).hint(DISK))
+            }
             (Ok(_), _) => Ok(None),
             (Err(error), Some(size)) if error.kind() == io::ErrorKind::NotFound => Ok(Some(size)),
             (Err(error), _) => {

@@ -50,6 +50,9 @@ fn numbers_that_make_no_sense_are_refused_before_anything_is_fetched() {
         ("--disk d,size=0", "--disk: `0` is no size of a disk"),
         ("--disk d,size=1048576T", "--disk: `1048576T` is no size of a disk"),
         ("--disk d,format=nbd", "--disk: `nbd` is no format of disks"),
+        ("--disk file=d,file=e", "--disk: `file=e` is the second of its kind"),
+        ("--disk d,e", "--disk: `e` is the second of its kind"),
+        ("--disk d,size=1,size=2", "--disk: `size=2` is the second of its kind"),
         ("--accel fast", "`fast` is no accelerator"),
     ];
     for (option, message) in rows {
