@@ -219,7 +219,7 @@ fn fuse_closing_the_terminal_of_an_ordinary_user_ends_his_mount() {
     if !have(&tools) || !super::system::can_mount() || !skip_unless(root, "only root can become another user") {
         return;
     }
-    fs::copy(env!("CARGO_BIN_EXE_lkit"), system.path("lkit")).unwrap();
+    install(Path::new(env!("CARGO_BIN_EXE_lkit")), &system.path("lkit"));
     let place = system.dir.path().to_str().unwrap();
     run("chown", ["-R", "nobody", place]);
     run("chmod", ["-R", "a+rX", place]);

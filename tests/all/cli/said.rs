@@ -1,11 +1,12 @@
 //! What people type and get wrong: each line with all that is printed, to the letter, and its exit code.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use super::system::{SPEC, System};
 use crate::common::registry::free_port;
-use crate::common::{have, lkit, skip_unless, stderr};
+use crate::common::{have, install, lkit, skip_unless, stderr};
 
 /// A line, its exit code, and what is printed on standard error. `b.yml` names an image that is nowhere.
 const TABLE: &[(&str, i32, &str)] = &[
@@ -168,7 +169,7 @@ fn a_port_that_only_root_opens_is_told_to_an_ordinary_user() {
     }
     system.write("a-bios.img", "");
     let program = system.path("lkit");
-    std::fs::copy(env!("CARGO_BIN_EXE_lkit"), &program).unwrap();
+    install(Path::new(env!("CARGO_BIN_EXE_lkit")), &program);
     std::fs::set_permissions(system.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     // In a network of its own, where ports from 1024 on are for everybody and others are not, whatever the host says.
     let script = "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start; exec runuser -u nobody -- ./lkit run \
