@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image not found or unreachable, 5 content corrupt, 130 interrupted";
+Exit codes: 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image, lock or URL not found or unreachable, 5 content corrupt, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -1,6 +1,6 @@
 //! Exit codes: what scripts tell failures apart by.
 //!
-//! 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image not found or unreachable, 5 content corrupt, 130 interrupted.
+//! 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image, lock or URL not found or unreachable, 5 content corrupt, 130 interrupted.
 
 use std::process::ExitCode;
 

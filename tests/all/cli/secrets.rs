@@ -49,7 +49,7 @@ fn the_password_of_a_spec_s_url_is_used_and_not_told() {
     });
     let url = |name: &str| format!("http://user:hush@{}/{name}.yml?X-Sig=s3cret", server.host);
     let shown = |name: &str| format!("http://***@{}/{name}.yml?***", server.host);
-    for (name, code) in [("good", 0), ("bad", 3), ("moved", 4), ("circle", 4), ("missing", 1)] {
+    for (name, code) in [("good", 0), ("bad", 3), ("moved", 4), ("circle", 4), ("missing", 4)] {
         let line = format!("build --digest {}", url(name));
         let output = wordy(system.command(&line));
         let text = told(&line, &output);
