@@ -228,7 +228,7 @@ fn fuse_closing_the_terminal_of_an_ordinary_user_ends_his_mount() {
         for _ in 1 2 3 4 5; do
             runuser -u nobody -- python3 -c \"$1\" './lkit mount --offline --layout layout --cache cache -f a.yml mnt'
             tries=0
-            while grep -q fuse.lkit /proc/self/mountinfo; do
+            while findmnt --noheadings --target \"$PWD/mnt\" --output FSTYPE | grep -q fuse.lkit; do
                 tries=$((tries + 1)); test $tries -lt 6000 || exit 9; read -t 0.01 _ </dev/zero || true
             done
         done";

@@ -20,7 +20,7 @@ fn mount_fails(system: &System, spec: &str, code: i32) -> String {
 fn a_spec_that_is_wrong_is_shown_with_its_place() {
     let system = System::new();
     let said = mount_fails(&system, "kernel:\n  image: [\n", 3);
-    assert_says(&said, &["not valid YAML", "--> b.yml:2:10", "image: ["]);
+    assert_says(&said, &["error: the `[` that begins here is never closed", "--> b.yml:2:10", "image: ["]);
     let said = mount_fails(&system, "kernel:\n  image: 12\n  cmdlin: x\ninit: foo\n", 3);
     assert_says(&said, &["b.yml:2:10", "found the integer `12`", "unknown key `cmdlin`", "did you mean `cmdline`?"]);
     assert_says(&said, &["b.yml:4:7", "expected a list"]);
