@@ -3,12 +3,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::Record;
 use crate::base::{Digest, ErrorKind};
-use crate::extent::{ReadError, Source};
+use crate::extent::{Origin, ReadError, Source, Traced, Visit, trace_as};
 
 /// A blob that is here whole. Stays readable when its file is removed.
 #[derive(Clone)]
@@ -56,6 +57,10 @@ impl Source for Blob {
                 _ => ReadError::io(message, error),
             }
         })
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(Origin::Blob { digest: self.digest, offset: range.start }, &range, visit)
     }
 }
 

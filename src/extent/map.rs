@@ -3,11 +3,11 @@
 //! # Invariants
 //! Runs are not empty, touch each other and cover the map from 0 to its size; neighbours that continue each other are one.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::slice::check_range;
-use super::{ReadError, SharedSource, Sink, Source};
+use super::{Origin, Piece, ReadError, SharedSource, Sink, Source, Traced, Visit, trace_as};
 use crate::base::in_memory;
 
 /// Runs that are added up to tell how much of a map is data. Maps of more are rare, and a `stat` is to be quick.
@@ -65,6 +65,19 @@ impl ExtentMap {
             Extent::Source(number, at) => self.sources[number as usize].read_at(buf, at + skip)?,
         }
         Ok(())
+    }
+
+    /// Traces a part of one run.
+    fn trace_run(&self, run: usize, part: &Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let (skip, len) = (part.start - self.starts[run], part.end - part.start);
+        match self.extents[run] {
+            Extent::Zeros => trace_as(Origin::Zeros, part, visit),
+            Extent::Inline(at) => {
+                let bytes = &self.arena[in_memory(at + skip)..in_memory(at + skip + len)];
+                Ok(visit(Piece::generated(bytes)))
+            }
+            Extent::Source(number, at) => self.sources[number as usize].trace(at + skip..at + skip + len, visit),
+        }
     }
 }
 
@@ -129,6 +142,19 @@ impl Source for ExtentMap {
             }
         });
         data.sum()
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let mut at = range.start;
+        while at < range.end {
+            let run = self.run_at(at);
+            let end = self.starts[run + 1].min(range.end);
+            if self.trace_run(run, &(at..end), visit)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            at = end;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -6,7 +6,9 @@
 //!              arena      nothing     decoded when it is read
 //! ```
 
+mod likeness;
 mod map;
+mod origin;
 mod paged;
 mod places;
 mod sink;
@@ -14,10 +16,12 @@ mod slice;
 mod source;
 mod streams;
 
+pub use likeness::{Compared, Likeness, Span, likeness, origins};
 pub use map::{Extent, ExtentMap, MapBuilder};
+pub use origin::{Origin, Piece};
 pub use paged::{PagedLayout, PagedMap};
 pub use places::{Label, Places, Placing};
 pub use sink::{Measure, Sink};
 pub use slice::{Bytes, Slice, Zeros};
-pub use source::{ReadError, SharedSource, Source};
+pub use source::{ReadError, SharedSource, Source, Traced, Visit, trace_as};
 pub use streams::Streams;

@@ -3,10 +3,10 @@
 //! A tree of a million files has millions of runs. They follow from the tree, so keeping them would only cost memory:
 //! eight bytes a page are enough to find the page that holds an offset.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::slice::check_range;
-use super::{ExtentMap, MapBuilder, Measure, ReadError, Sink, Source};
+use super::{ExtentMap, MapBuilder, Measure, ReadError, Sink, Source, Traced, Visit};
 
 /// A layout in pages of a few entries, each of which can be laid out by itself once its offset is known.
 pub trait PagedLayout: Send + Sync + 'static {
@@ -86,6 +86,19 @@ impl<L: PagedLayout> Source for PagedMap<L> {
             at = self.starts[page + 1];
         }
         None
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let mut at = range.start;
+        while at < range.end {
+            let page = self.page_at(at);
+            let end = self.starts[page + 1].min(range.end);
+            if self.runs(page).trace(at..end, visit)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            at = end;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The simplest sources: bytes in memory, zeros, and a part of another source.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use super::{ReadError, SharedSource, Source};
+use super::{Origin, Piece, ReadError, SharedSource, Source, Traced, Visit, trace_as};
+use crate::base::in_memory;
 
 /// Bytes held in memory: generated files, headers. Never content of a layer.
 pub struct Bytes(pub Box<[u8]>);
@@ -19,6 +20,11 @@ impl Source for Bytes {
         let bytes = self.0.get(start..end).ok_or_else(out_of_range)?;
         buf.copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let bytes = &self.0[in_memory(range.start)..in_memory(range.end)];
+        Ok(if bytes.is_empty() { ControlFlow::Continue(()) } else { visit(Piece::generated(bytes)) })
     }
 }
 
@@ -42,6 +48,10 @@ impl Source for Zeros {
 
     fn data_len(&self, _: Range<u64>) -> u64 {
         0
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(Origin::Zeros, &range, visit)
     }
 }
 
@@ -82,6 +92,10 @@ impl Source for Slice {
 
     fn data_len(&self, range: Range<u64>) -> u64 {
         self.source.data_len(self.range.start + range.start..self.range.start + range.end)
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        self.source.trace(self.range.start + range.start..self.range.start + range.end, visit)
     }
 }
 

@@ -8,13 +8,13 @@
 //! # Format
 //! RFC 1952 (gzip), RFC 1951 section 3.2.4 (stored blocks).
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crc32fast::Hasher;
 
 use crate::base::{SECTOR, in_memory};
-use crate::extent::{ReadError, SharedSource, Source};
+use crate::extent::{Origin, Piece, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
 /// No name, no time (the output depends on the content alone), unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -63,6 +63,18 @@ impl Source for GzipStored {
         }
         Ok(())
     }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let mut at = range.start;
+        while at < range.end {
+            let end = self.piece_end(at).min(range.end);
+            if self.trace_piece(&(at..end), visit)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            at = end;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 impl GzipStored {
@@ -107,6 +119,25 @@ impl GzipStored {
             }
         }
         Ok(())
+    }
+
+    /// Traces a range that does not leave its piece.
+    fn trace_piece(&self, range: &Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let header = HEADER.len() as u64;
+        let len = range.end - range.start;
+        if range.start >= self.trailer_offset() {
+            return trace_as(Origin::Checksum, range, visit);
+        }
+        let mut bytes = [0; HEADER.len()];
+        if let Some((block, skip)) = range.start.checked_sub(header).map(|at| (at / STRIDE, at % STRIDE))
+            && skip >= 5
+        {
+            let offset = block * BLOCK + skip - 5;
+            return self.content.trace(offset..offset + len, visit);
+        }
+        let bytes = &mut bytes[..in_memory(len)];
+        self.read_piece(bytes, range.start)?;
+        Ok(visit(Piece::generated(bytes)))
     }
 
     fn block_header(&self, block: u64) -> [u8; 5] {

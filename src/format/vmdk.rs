@@ -8,6 +8,7 @@
 //! VMware "Virtual Disk Format 1.1", section "Stream-Optimized Compressed Sparse Extents"; RFC 1950 (zlib) and RFC 1951
 //! section 3.2.4 (stored blocks). Numbers are little-endian, offsets count sectors.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use zerocopy::little_endian::{U16, U32, U64};
@@ -17,7 +18,9 @@ use super::table::table;
 use super::used::{Used, emit_range};
 use super::{Error, Guid};
 use crate::base::{Digest, GIB, KIB, SECTOR, align_up, in_memory};
-use crate::extent::{MapBuilder, PagedLayout, PagedMap, ReadError, SharedSource, Sink, Source};
+use crate::extent::{
+    MapBuilder, Origin, PagedLayout, PagedMap, ReadError, SharedSource, Sink, Source, Traced, Visit, trace_as,
+};
 
 /// Size of a grain in bytes: 128 sectors, what every reader expects.
 const GRAIN: u64 = 64 * KIB;
@@ -195,6 +198,10 @@ impl Source for Adler32 {
         self.disk.read_at(&mut grain[..len], self.start)?;
         buf.copy_from_slice(&simd_adler32::adler32(&grain.as_slice()).to_be_bytes()[range]);
         Ok(())
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(Origin::Checksum, &range, visit)
     }
 }
 

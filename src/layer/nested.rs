@@ -4,6 +4,7 @@
 //! own. The content of an uncompressed tar stays what it is: ranges of the layer.
 
 use std::io::{self, Read};
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::engine::sniff;
@@ -14,7 +15,7 @@ use super::layers::{Layer, Layers};
 use super::pass::{self, Expected, Scanner, Search, Transfer};
 use super::read::{Diff, IndexedBlob};
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
-use crate::extent::{ReadError, SharedSource, Slice, Source};
+use crate::extent::{Origin, ReadError, SharedSource, Slice, Source, Span, Traced, Visit, origins, trace_as};
 
 /// Bytes that tell a compression.
 const SNIFFED: u64 = 6;
@@ -125,6 +126,20 @@ impl Inner {
         Ok(Arc::new(slice))
     }
 
+    /// The origin of a byte of what the file decompresses to.
+    fn unpacked(&self, offset: u64) -> Result<Origin, ReadError> {
+        let mut digest = None;
+        let mut at = self.offset;
+        origins(Span { source: &*self.source, offset: self.offset, len: self.size.min(1) }, &mut |_, origin| {
+            if let Origin::Layer { digest: layer, offset, .. } = origin {
+                (digest, at) = (Some(*layer), *offset);
+            }
+            ControlFlow::Break(())
+        })?;
+        let outer = Diff::subject_of(&*self.source);
+        Ok(Origin::Unpacked { digest, at, subject: self.subject(outer.as_ref(), false), offset })
+    }
+
     /// What an index of the file is about: where it lies, and whether it is read as a tar.
     fn subject(&self, outer: Option<&Digest>, tar: bool) -> Digest {
         let outer = outer.map_or([0; 32], |outer| *outer.as_bytes());
@@ -221,5 +236,9 @@ impl Source for Inflated {
         // What may pass, such as a full disk, is tried again by the next read.
         let content = self.content.get_or_make(|| self.index(), |error| error.kind() == ErrorKind::Corrupt);
         content?.read_at(buf, offset)
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(self.file.unpacked(range.start)?, &range, visit)
     }
 }

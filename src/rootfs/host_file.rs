@@ -5,12 +5,13 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::ErrorKind;
-use crate::extent::{Bytes, ReadError, SharedSource, Source};
+use crate::base::{Digest, ErrorKind};
+use crate::extent::{Bytes, Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
 /// Largest content that is kept in memory, in bytes: of pipes and of files that do not know their size.
 const MOST_IN_MEMORY: u64 = 16 << 20;
@@ -18,27 +19,17 @@ const MOST_IN_MEMORY: u64 = 16 << 20;
 /// An open file of the host.
 pub struct HostFile {
     file: File,
-    path: PathBuf,
+    path: Arc<Path>,
     size: u64,
-    stamp: Stamp,
+    stamp: Digest,
 }
 
-/// What changes when a file's content does.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
+/// Which file it is, with what changes when its content does.
+pub fn file_stamp(metadata: &Metadata) -> Digest {
+    let numbers = [metadata.dev(), metadata.ino(), metadata.len()].map(u64::to_le_bytes);
+    let times =
+        [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()].map(i64::to_le_bytes);
+    Digest::of(&[numbers.as_flattened(), times.as_flattened()].concat())
 }
 
 impl HostFile {
@@ -53,8 +44,8 @@ impl HostFile {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         if metadata.is_file() && metadata.len() > 0 {
-            let (size, stamp) = (metadata.len(), Stamp::of(&metadata));
-            return Ok(Arc::new(Self { file, path: path.to_owned(), size, stamp }));
+            let (size, stamp) = (metadata.len(), file_stamp(&metadata));
+            return Ok(Arc::new(Self { file, path: path.into(), size, stamp }));
         }
         let mut bytes = Vec::new();
         file.take(MOST_IN_MEMORY + 1).read_to_end(&mut bytes)?;
@@ -67,7 +58,7 @@ impl HostFile {
 
     fn check(&self) -> Result<(), ReadError> {
         let metadata = self.file.metadata().map_err(|e| self.failed(e))?;
-        if Stamp::of(&metadata) != self.stamp {
+        if file_stamp(&metadata) != self.stamp {
             let message = format!("`{}` has changed since it was opened", self.path.display());
             return Err(ReadError::new(ErrorKind::Corrupt, message));
         }
@@ -93,6 +84,11 @@ impl Source for HostFile {
         // short fails to read.
         self.check()?;
         read.map_err(|e| self.failed(e))
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        let (path, stamp) = (self.path.clone(), self.stamp);
+        trace_as(Origin::File { path, stamp, offset: range.start }, &range, visit)
     }
 }
 

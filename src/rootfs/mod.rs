@@ -44,6 +44,6 @@ mod volumes;
 
 pub use assemble::{Assembly, Options, assemble};
 pub use error::{Cause, Error};
-pub use host_file::{HostFile, host_path};
+pub use host_file::{HostFile, file_stamp, host_path};
 pub use images::{references, stored_references};
 pub use supply::{SourceImage, StoredImage, Supply};

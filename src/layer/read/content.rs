@@ -1,12 +1,13 @@
 //! The diff of a layer as a source: any range, verified, decoding only the spans it touches.
 
 use std::any::Any;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
 use crate::base::Digest;
-use crate::extent::{ReadError, Source};
+use crate::extent::{Origin, ReadError, Source, Span, Traced, Visit, origins, trace_as};
 use crate::layer::index::DiffOffset;
 
 /// The uncompressed bytes of an indexed blob.
@@ -27,6 +28,25 @@ impl Diff {
     pub(crate) fn subject_of(source: &dyn Source) -> Option<Digest> {
         let source: &dyn Any = source;
         source.downcast_ref::<Self>().map(|diff| diff.subject)
+    }
+
+    /// Where the byte at `offset` comes from: a layer's tar, or a file that is compressed in one.
+    fn origin(&self, offset: u64) -> Result<Origin, ReadError> {
+        let blob = &*self.layer.blob;
+        let mut below = None;
+        origins(Span { source: blob, offset: 0, len: blob.size().min(1) }, &mut |_, origin| {
+            below = Some(origin.clone());
+            ControlFlow::Break(())
+        })?;
+        Ok(match below {
+            Some(Origin::Layer { digest, offset: at, .. }) => {
+                Origin::Unpacked { digest: Some(digest), at, subject: self.subject, offset }
+            }
+            Some(Origin::Blob { digest, .. }) if digest == self.subject => {
+                Origin::Layer { digest, diff_id: *self.layer.index.diff_id(), offset }
+            }
+            _ => Origin::Unpacked { digest: None, at: 0, subject: self.subject, offset },
+        })
     }
 }
 
@@ -66,5 +86,9 @@ impl Source for Diff {
             }
         }
         Ok(())
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(self.origin(range.start)?, &range, visit)
     }
 }
