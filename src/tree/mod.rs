@@ -11,6 +11,7 @@
 //! - A finished tree costs under 100 bytes a file and its name.
 
 mod build;
+mod difference;
 mod error;
 mod freeze;
 mod graft;
@@ -21,6 +22,7 @@ mod resolve;
 mod walk;
 
 pub use build::{Node, TreeBuilder};
+pub use difference::{Aspect, Difference, differences};
 pub use error::Error;
 pub use freeze::Tree;
 pub use inode::{Content, Inode, InodeId};
