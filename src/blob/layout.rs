@@ -96,6 +96,14 @@ impl Layout {
         self.archive.as_ref()?.manifest(digest)
     }
 
+    /// Whether the layout has a blob of this digest and size; its bytes are not looked at.
+    ///
+    /// # Errors
+    /// When the file system fails, or something else has the place of a blob.
+    pub fn has(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        Ok(self.open_blob(digest)?.is_some_and(|bytes| bytes.size == size))
+    }
+
     /// The bytes of a blob; `None` when there is none.
     pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<BlobBytes>, Error> {
         let path = self.blob_path(digest);

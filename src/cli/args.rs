@@ -288,6 +288,13 @@ pub struct Inspect {
     /// List the root tree
     #[arg(long)]
     pub tree: bool,
+    /// Tell the largest files of the root, too: as many as --largest=N says [default: 10]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10",
+          conflicts_with = "tree")]
+    pub largest: Option<usize>,
+    /// Tell where the bytes of this artifact come from and nothing else: generated, zeros, or a range of a layer
+    #[arg(long, value_name = "ARTIFACT", conflicts_with_all = ["tree", "largest"])]
+    pub extents: Option<String>,
     #[command(flatten)]
     pub sources: Sources,
 }

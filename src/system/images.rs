@@ -27,6 +27,14 @@ pub(super) struct Images<'a> {
     monitor: &'a dyn Monitor,
 }
 
+/// The layers of an image merged.
+pub(super) struct Merged {
+    /// Its files.
+    pub tree: TreeBuilder,
+    /// Size of each layer's uncompressed tar in bytes.
+    pub diff_sizes: Vec<u64>,
+}
+
 impl<'a> Images<'a> {
     /// Images from these origins.
     ///
@@ -64,7 +72,7 @@ impl<'a> Images<'a> {
         let image = self.resolve_one(reference);
         let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
         let trees = self.trees(std::slice::from_ref(&image)).map_err(|(_, problem)| problem)?;
-        Ok((image, trees.into_iter().next().expect("one image has one tree")))
+        Ok((image, trees.into_iter().next().expect("one image has one tree").tree))
     }
 
     /// Resolves references, each once; results in the order asked for.
@@ -83,7 +91,7 @@ impl<'a> Images<'a> {
     ///
     /// # Errors
     /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
-    pub fn trees(&self, images: &[Image]) -> Result<Vec<TreeBuilder>, (usize, Problem)> {
+    pub fn trees(&self, images: &[Image]) -> Result<Vec<Merged>, (usize, Problem)> {
         let mut wanted: HashMap<Key, (Wanted, usize)> = HashMap::new();
         for (place, image) in images.iter().enumerate() {
             for layer in &image.layers {
@@ -133,7 +141,7 @@ fn key(layer: &oci::Layer) -> Key {
     (layer.digest, layer.diff_id)
 }
 
-fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Problem> {
+fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<Merged, Problem> {
     let mut tree = TreeBuilder::new();
     for layer in &image.layers {
         let open = &layers[&key(layer)];
@@ -142,7 +150,8 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<TreeBuilder, Pr
             Problem::Merge { digest, reference, source }
         })?;
     }
-    Ok(tree)
+    let diff_sizes = image.layers.iter().map(|layer| layers[&key(layer)].diff_size()).collect();
+    Ok(Merged { tree, diff_sizes })
 }
 
 /// Applies `work` to all items on a few threads, this one among them; results in the items' order.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::images::Images;
+use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
@@ -37,6 +37,8 @@ pub struct UsedImage {
     pub name: ImageName,
     /// What was found under that name.
     pub image: Image,
+    /// Size of each of its layers' uncompressed tar in bytes.
+    pub diff_sizes: Vec<u64>,
 }
 
 /// Reads and checks specs. Where several are given they merge in order.
@@ -77,7 +79,7 @@ pub fn load_parsed(
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
     let names = Names::new(&parsed, origins, lock.as_ref())?;
     let found = names.resolve(&images)?;
-    let sources = sources(&names, &found, &images)?;
+    let (sources, diff_sizes) = sources(&names, &found, &images)?;
     let mut supplies = Supplies::new(&parsed.spec, &images, &names.stored, origins.home.as_deref());
     let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel };
     let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
@@ -86,7 +88,8 @@ pub fn load_parsed(
     assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
     let parts = parts(assembly, &images, origins, options, seed(&parsed, &found))?;
     let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
-    let images = names.laid_out.into_iter().zip(found).map(|(name, image)| UsedImage { name, image }).collect();
+    let images = names.laid_out.into_iter().zip(found).zip(diff_sizes);
+    let images = images.map(|((name, image), diff_sizes)| UsedImage { name, image, diff_sizes }).collect();
     Ok(System { parsed, images, stored, catalog })
 }
 
@@ -152,15 +155,17 @@ fn check_local_sources(parsed: &Parsed, inputs: &[Input], allowed: LocalSources)
     }
 }
 
-/// The images by number, each with its layers merged.
-fn sources(names: &Names<'_>, found: &[Image], images: &Images<'_>) -> Result<Vec<SourceImage>, Error> {
+/// The images by number, each with its layers merged, and the sizes of their uncompressed layers.
+fn sources(
+    names: &Names<'_>,
+    found: &[Image],
+    images: &Images<'_>,
+) -> Result<(Vec<SourceImage>, Vec<Vec<u64>>), Error> {
     let trees = images.trees(found).map_err(|(number, problem)| names.error(&names.laid_out[number], problem))?;
-    let sources = names.laid_out.iter().zip(found).zip(trees).map(|((name, image), tree)| SourceImage {
-        reference: name.completed(),
-        config: image.config.clone(),
-        tree,
+    let sources = names.laid_out.iter().zip(found).zip(trees).map(|((name, image), Merged { tree, diff_sizes })| {
+        (SourceImage { reference: name.completed(), config: image.config.clone(), tree }, diff_sizes)
     });
-    Ok(sources.collect())
+    Ok(sources.unzip())
 }
 
 /// What artifacts are laid out from.

@@ -167,6 +167,28 @@ pub enum Problem {
         /// Its size in bytes.
         size: u64,
     },
+    /// A directory has no root to compare.
+    #[error("`{}` shows no system: it has no directory `rootfs`", .0.display())]
+    ShowsNoSystem(PathBuf),
+    /// Something in a directory that shows a system cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    ReadShown {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Something in a directory that shows a system cannot be in a root.
+    #[error("cannot compare `{}`", path.display())]
+    PutShown {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: tree::Error,
+    },
+    /// An artifact, or content that is compared, cannot be read.
+    #[error("cannot compare the systems")]
+    Compare(#[source] ReadError),
     /// A file of a boot loader cannot be read.
     #[error(transparent)]
     ReadLoader(#[from] ReadError),
@@ -191,7 +213,8 @@ impl Problem {
             Self::Merge { source, .. } => Some(source),
             Self::Root(error) => Some(error),
             Self::Store(error) => Some(error),
-            Self::ReadLoader(error) => Some(error),
+            Self::ReadLoader(error) | Self::Compare(error) => Some(error),
+            Self::PutShown { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -203,8 +226,10 @@ impl Fault for Problem {
             Self::ReadSpec { .. } | Self::Client(_) => ErrorKind::Io,
             Self::FetchSpec { .. } => ErrorKind::Unreachable,
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
-            Self::NoPlaceForLock => ErrorKind::Usage,
-            Self::ReadLock { .. } | Self::WriteLock { .. } | Self::OpenLoader { .. } => ErrorKind::Io,
+            Self::NoPlaceForLock | Self::ShowsNoSystem(_) => ErrorKind::Usage,
+            Self::ReadLock { .. } | Self::WriteLock { .. } | Self::OpenLoader { .. } | Self::ReadShown { .. } => {
+                ErrorKind::Io
+            }
             Self::NoLock(_) | Self::NotLocked { .. } | Self::LockedOtherwise { .. } => ErrorKind::ImageNotFound,
             Self::LoaderFile { origin: LoaderOrigin::Directory(_), .. } => ErrorKind::Io,
             Self::LoaderFile { origin: LoaderOrigin::Image(_), .. } => ErrorKind::ImageNotFound,
@@ -216,6 +241,8 @@ impl Fault for Problem {
             | Self::Merge { .. }
             | Self::Root(_)
             | Self::Store(_)
+            | Self::PutShown { .. }
+            | Self::Compare(_)
             | Self::ReadLoader(_) => self.below().map_or(ErrorKind::Io, Fault::kind),
         }
     }
@@ -231,6 +258,7 @@ impl Fault for Problem {
                 None => "check the address of the spec, and the network",
             },
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
+            Self::ShowsNoSystem(_) => "name a directory that `lkit mount` shows a system in, a spec, or a lock",
             Self::NoLock(_) => "make it with `lkit lock`",
             Self::NotALock { .. } => "make it again with `lkit lock`",
             Self::NotLocked { .. } | Self::LockedOtherwise { .. } => "record it with `lkit lock`",

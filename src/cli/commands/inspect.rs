@@ -1,35 +1,42 @@
 //! `lkit inspect`: what a spec comes to.
 
-use std::error::Error as _;
-use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::base::{Digest, FileKind, in_line, printable};
-use crate::cli::args;
+use super::extents;
+use super::shown::{path_json, shown};
+use crate::base::{Digest, FileKind, printable, printable_line, shown_size};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::specs;
-use crate::extent::ReadError;
+use crate::cli::{args, specs};
 use crate::output::Artifact;
 use crate::spec::{Spec, Volume, VolumeFormat};
-use crate::system::{Stored, System, UsedImage};
+use crate::system::{self, ImageShare, LayerUse, Makeup, Share, Stored, System, UsedImage};
 use crate::tree::{EntryId, Tree};
 
-/// Prints images, artifacts and the tree as text or JSON.
+/// Prints images, artifacts and the tree as text or JSON, or the extents of an artifact.
 pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure> {
     let settings = Settings::new(args.sources)?;
     let progress = Progress::new(loudness);
     let loaded = specs::load(&args.specs, &settings, &progress)?;
+    if let Some(name) = &args.extents {
+        extents::run(&loaded.catalog, name, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut output = io::BufWriter::new(io::stdout().lock());
-    let printed = match (args.json, args.tree) {
-        (true, _) => writeln!(output, "{:#}", json_of(&loaded)),
-        (false, true) => print_tree(&loaded.catalog.system().tree, &mut output),
-        (false, false) => print_summary(&loaded, &mut output),
+    let tree = &loaded.catalog.system().tree;
+    let printed = if args.tree && !args.json {
+        print_tree(tree, &mut output)
+    } else {
+        let (artifacts, not_made) = system::artifacts(&loaded);
+        let makeup = system::makeup(&loaded, &settings.origins)?;
+        let largest = args.largest.map(|count| system::largest(tree, count));
+        let told = Told { system: &loaded, makeup, artifacts, not_made, largest };
+        if args.json { writeln!(output, "{:#}", told.json()) } else { told.print(&mut output) }
     };
     report::printed(printed.and_then(|()| output.flush()))?;
     Ok(ExitCode::SUCCESS)
@@ -58,86 +65,181 @@ fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
     volumes.map(|volume| format!("volume {}", volume.name.value)).collect()
 }
 
-/// Each artifact of a mount with its size in bytes, or with the reason why it cannot be made.
-fn artifacts(loaded: &System) -> Vec<(String, Result<u64, String>)> {
-    let sized = |artifact: &Artifact| {
-        let size = artifact.open().map(|source| source.size());
-        (artifact.name().to_owned(), size.map_err(|error| why(&error)))
-    };
-    loaded.catalog.mounted().iter().map(sized).collect()
+/// What is told of a system.
+struct Told<'a> {
+    system: &'a System,
+    makeup: Makeup,
+    artifacts: Vec<(Artifact, u64)>,
+    /// Artifacts that cannot be made, with the reason.
+    not_made: Vec<(Artifact, String)>,
+    largest: Option<Vec<EntryId>>,
 }
 
-/// Why an artifact cannot be made, without its name.
-fn why(error: &ReadError) -> String {
-    error.source().map_or_else(|| error.to_string(), in_line)
-}
+impl Told<'_> {
+    fn layer(&self, digest: &Digest) -> Option<&LayerUse> {
+        self.makeup.layers.iter().find(|layer| layer.digest == *digest)
+    }
 
-fn json_of(loaded: &System) -> Value {
-    let layer = |layer: &crate::oci::Layer| {
-        json!({"digest": layer.digest.to_string(), "size": layer.size, "diffId": layer.diff_id.to_string(),
-               "mediaType": layer.media_type})
-    };
-    let image = |UsedImage { name, image }: &UsedImage| {
+    /// A sum over all layers, each once.
+    fn sum(&self, of: impl Fn(&LayerUse) -> u64) -> u64 {
+        self.makeup.layers.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    fn spec(&self) -> &Spec {
+        &self.system.parsed.spec
+    }
+
+    fn json(&self) -> Value {
+        let images = self.system.images.iter().zip(&self.makeup.images);
+        let blob = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
+        let stored = |image: &Stored| {
+            json!({"reference": image.name.completed(), "digest": image.root.to_string(),
+                   "usedBy": volumes(self.spec(), &image.name.written.value, VolumeFormat::Oci),
+                   "blobs": image.blobs.iter().map(blob).collect::<Vec<_>>()})
+        };
+        let artifact = |(artifact, size): &(Artifact, u64)| json!({"name": artifact.name(), "size": size});
+        let not_made = |(artifact, reason): &(Artifact, String)| json!({"name": artifact.name(), "reason": reason});
+        let mut told = json!({
+            "name": self.system.catalog.name(),
+            "images": images.map(|(image, share)| self.image_json(image, share)).collect::<Vec<_>>(),
+            "stored": self.system.stored.iter().map(stored).collect::<Vec<_>>(),
+            "artifacts": self.artifacts.iter().map(artifact).collect::<Vec<_>>(),
+            "notMade": self.not_made.iter().map(not_made).collect::<Vec<_>>(),
+            "files": self.tree().entry_count(),
+            "root": share_json(self.makeup.root),
+            "repeated": share_json(self.makeup.repeated),
+            "layers": {"count": self.makeup.layers.len(), "size": self.sum(|layer| layer.size),
+                       "diffSize": self.sum(|layer| layer.diff_size), "cached": self.sum(LayerUse::cached),
+                       "indexSize": self.sum(|layer| layer.index_size.unwrap_or(0))},
+        });
+        if let Some(largest) = &self.largest {
+            told["largest"] = largest.iter().map(|entry| self.file_json(*entry)).collect();
+        }
+        told
+    }
+
+    fn image_json(&self, UsedImage { name, image, diff_sizes }: &UsedImage, share: &ImageShare) -> Value {
+        let layer = |(layer, diff_size): (&crate::oci::Layer, &u64)| {
+            let known = self.layer(&layer.digest);
+            json!({"digest": layer.digest.to_string(), "size": layer.size, "diffId": layer.diff_id.to_string(),
+                   "mediaType": layer.media_type, "diffSize": diff_size, "images": known.map(|known| known.images),
+                   "cached": known.map(|known| known.is_cached), "indexSize": known.and_then(|known| known.index_size)})
+        };
         json!({"reference": image.reference.to_string(), "digest": image.digest().to_string(),
-               "platform": image.config.platform.to_string(), "usedBy": uses(&loaded.parsed.spec, &name.written.value),
-               "layers": image.layers.iter().map(layer).collect::<Vec<_>>()})
-    };
-    let blob = |(digest, size): &(Digest, u64)| json!({"digest": digest.to_string(), "size": size});
-    let stored = |image: &Stored| {
-        json!({"reference": image.name.completed(), "digest": image.root.to_string(),
-               "usedBy": volumes(&loaded.parsed.spec, &image.name.written.value, VolumeFormat::Oci),
-               "blobs": image.blobs.iter().map(blob).collect::<Vec<_>>()})
-    };
-    let (made, not_made): (Vec<_>, Vec<_>) = artifacts(loaded).into_iter().partition(|(_, size)| size.is_ok());
-    let made = made.into_iter().filter_map(|(name, size)| Some(json!({"name": name, "size": size.ok()?})));
-    let not_made = not_made.into_iter().filter_map(|(name, size)| Some(json!({"name": name, "why": size.err()?})));
-    json!({
-        "name": loaded.catalog.name(),
-        "images": loaded.images.iter().map(image).collect::<Vec<_>>(),
-        "stored": loaded.stored.iter().map(stored).collect::<Vec<_>>(),
-        "artifacts": made.collect::<Vec<_>>(),
-        "notMade": not_made.collect::<Vec<_>>(),
-        "files": loaded.catalog.system().tree.entry_count(),
-    })
-}
+               "platform": image.config.platform.to_string(), "usedBy": uses(self.spec(), &name.written.value),
+               "layers": image.layers.iter().zip(diff_sizes).map(layer).collect::<Vec<_>>(),
+               "root": share_json(share.all), "rootShared": share_json(share.shared)})
+    }
 
-fn print_summary(loaded: &System, output: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(output, "images")?;
-    for UsedImage { name, image } in &loaded.images {
-        let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
-        let uses = uses(&loaded.parsed.spec, &name.written.value).join(", ");
+    fn file_json(&self, entry: EntryId) -> Value {
+        let mut row = path_json(&self.tree().path(entry));
+        row.insert("size".to_owned(), self.size_of(entry).into());
+        row.into()
+    }
+
+    fn tree(&self) -> &Tree {
+        &self.system.catalog.system().tree
+    }
+
+    fn size_of(&self, entry: EntryId) -> u64 {
+        self.tree().inode(self.tree().entry_inode(entry)).size
+    }
+
+    fn print(&self, output: &mut dyn io::Write) -> io::Result<()> {
+        writeln!(output, "images")?;
+        for (image, share) in self.system.images.iter().zip(&self.makeup.images) {
+            self.print_image(image, share, output)?;
+        }
+        for image in &self.system.stored {
+            let size: u64 = image.blobs.iter().map(|(_, size)| size).sum();
+            let uses = volumes(self.spec(), &image.name.written.value, VolumeFormat::Oci).join(", ");
+            writeln!(output, "  {}  {}", shown(&image.name.completed()), shown(&uses))?;
+            let (root, count, size) = (image.root, count(image.blobs.len(), "blob"), shown_size(size));
+            writeln!(output, "    {root}  as it is stored, {count}, {size}")?;
+        }
+        self.print_totals(output)?;
+        for entry in self.largest.iter().flatten() {
+            let (size, path) = (shown_size(self.size_of(*entry)), self.tree().path(*entry));
+            writeln!(output, "  {size:>14}  {}", printable(&path))?;
+        }
+        writeln!(output, "artifacts")?;
+        for (artifact, size) in &self.artifacts {
+            writeln!(output, "  {:>14}  {}", shown_size(*size), shown(&artifact.name()))?;
+        }
+        for (artifact, reason) in &self.not_made {
+            writeln!(output, "  not made: {}: {}", shown(&artifact.name()), printable_line(reason))?;
+        }
+        Ok(())
+    }
+
+    fn print_image(
+        &self,
+        UsedImage { name, image, .. }: &UsedImage,
+        share: &ImageShare,
+        output: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        let uses = uses(self.spec(), &name.written.value).join(", ");
         writeln!(output, "  {}  {}", shown(&image.reference), shown(&uses))?;
-        let (platform, count) = (shown(&image.config.platform), image.layers.len());
-        writeln!(output, "    {}  {platform}, {count} layers, {size} bytes", image.digest())?;
-        for layer in &image.layers {
-            writeln!(output, "      {}  {} bytes", layer.digest, layer.size)?;
+        let size: u64 = image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+        let (platform, layers) = (shown(&image.config.platform), count(image.layers.len(), "layer"));
+        writeln!(output, "    {}  {platform}, {layers}, {}", image.digest(), shown_size(size))?;
+        for layer in image.layers.iter().filter_map(|layer| self.layer(&layer.digest)) {
+            writeln!(output, "      {}  {}", layer.digest, layer_line(layer))?;
         }
+        let shared = match share.shared.files {
+            0 => String::new(),
+            _ => format!(", {} of it in layers of other images, too", shown_size(share.shared.bytes)),
+        };
+        let part = percent(share.all.bytes, self.makeup.root.bytes);
+        writeln!(output, "    brings {}, {part} of the root{shared}", share_line(share.all))
     }
-    for image in &loaded.stored {
-        let size: u64 = image.blobs.iter().map(|(_, size)| size).sum();
-        let uses = volumes(&loaded.parsed.spec, &image.name.written.value, VolumeFormat::Oci).join(", ");
-        writeln!(output, "  {}  {}", shown(&image.name.completed()), shown(&uses))?;
-        writeln!(output, "    {}  as it is stored, {} blobs, {size} bytes", image.root, image.blobs.len())?;
-    }
-    writeln!(output, "root  {} files", loaded.catalog.system().tree.entry_count())?;
-    writeln!(output, "artifacts")?;
-    let artifacts = artifacts(loaded);
-    for (name, size) in artifacts.iter().filter_map(|(name, size)| Some((name, size.as_ref().ok()?))) {
-        writeln!(output, "  {size:>14}  {}", shown(name))?;
-    }
-    let not_made = artifacts.iter().filter_map(|(name, size)| Some((name, size.as_ref().err()?)));
-    for (number, (name, why)) in not_made.enumerate() {
-        if number == 0 {
-            writeln!(output, "not made")?;
+
+    fn print_totals(&self, output: &mut dyn io::Write) -> io::Result<()> {
+        let (images, layers) = (count(self.system.images.len(), "image"), count(self.makeup.layers.len(), "layer"));
+        let size = self.sum(|layer| layer.size);
+        let (all, diff) = (shown_size(size), shown_size(self.sum(|layer| layer.diff_size)));
+        writeln!(output, "in all  {images}, {layers}, {all}, uncompressed {diff}")?;
+        let (cached, index) = (self.sum(LayerUse::cached), self.sum(|layer| layer.index_size.unwrap_or(0)));
+        writeln!(output, "cached  {} of {all} of layers, {} of indexes", shown_size(cached), shown_size(index))?;
+        let names = count(self.tree().entry_count(), "name");
+        writeln!(output, "root  {names}, {}", share_line(self.makeup.root))?;
+        if self.makeup.repeated.files > 0 {
+            let repeated = share_line(self.makeup.repeated);
+            writeln!(output, "  {repeated} of it show what another file shows, and are stored once")?;
         }
-        writeln!(output, "  {}  {}", shown(name), shown(why))?;
+        if self.largest.is_some() { writeln!(output, "largest files") } else { Ok(()) }
     }
-    Ok(())
 }
 
-/// A name as a terminal may show it.
-fn shown(name: &dyn Display) -> String {
-    printable(name.to_string().as_bytes()).to_string()
+/// A number of things.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+fn share_line(share: Share) -> String {
+    let files = usize::try_from(share.files).unwrap_or(usize::MAX);
+    format!("{}, {}", count(files, "file"), shown_size(share.bytes))
+}
+
+fn share_json(share: Share) -> Value {
+    json!({"files": share.files, "bytes": share.bytes})
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
+    if percent == 0 && part > 0 { "under 1 %".to_owned() } else { format!("{percent} %") }
+}
+
+fn layer_line(layer: &LayerUse) -> String {
+    let mut line = format!("{}, uncompressed {}", shown_size(layer.size), shown_size(layer.diff_size));
+    line += if layer.is_cached { ", cached" } else { ", in a layout" };
+    if let Some(size) = layer.index_size {
+        line += &format!(", index {}", shown_size(size));
+    }
+    if layer.images > 1 {
+        line += &format!(", in {} images", layer.images);
+    }
+    line
 }
 
 /// One line an entry, as `ls -l` and `tar -tv` order the columns.

@@ -3,11 +3,13 @@
 mod build;
 mod cache;
 mod doctor;
+mod extents;
 mod inspect;
 mod lock;
 mod manual;
 mod mount;
 mod run;
+mod shown;
 mod umount;
 
 use std::process::ExitCode;

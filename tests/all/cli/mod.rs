@@ -10,6 +10,7 @@ mod ends;
 mod examples;
 mod formats;
 mod inputs;
+mod inspect;
 mod judges;
 mod large;
 mod lazy;

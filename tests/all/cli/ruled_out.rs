@@ -68,10 +68,10 @@ fn fuse_a_mount_of_which_everything_can_be_made_tells_nothing() {
 fn inspect_tells_what_cannot_be_made_and_why() {
     let system = odd_system();
     let reason = "the kernel is neither an EFI program nor a 64-bit bzImage";
-    assert_says(&system.good("inspect a.yml"), &["not made\n", &format!("  a-efi.img  {reason}\n")]);
+    assert_says(&system.good("inspect a.yml"), &[&format!("  not made: a-efi.img: {reason}\n")]);
     let told: Value = serde_json::from_str(&system.good("inspect --json a.yml")).unwrap();
     let not_made: Vec<_> =
         told["notMade"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(not_made, MEDIA);
-    assert!(told["notMade"].as_array().unwrap().iter().all(|one| one["why"] == reason));
+    assert!(told["notMade"].as_array().unwrap().iter().all(|one| one["reason"] == reason));
 }
