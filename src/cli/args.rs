@@ -20,7 +20,8 @@ pub struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image, lock or URL not found or unreachable, 5 content corrupt, 130 interrupted";
+Exit codes: 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image, lock or URL not found or unreachable, 5 content corrupt, 130 interrupted;
+of diff as of diff(1): 0 the same, 1 different, 2 failed or usage, those above as elsewhere";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -35,6 +36,8 @@ pub enum Command {
     Run(Run),
     /// Tell what a spec comes to: images, layers, sizes, artifacts
     Inspect(Inspect),
+    /// Tell what differs between two systems or two locks: exit code 0 nothing, 1 something, above 1 failed
+    Diff(Diff),
     /// Record the digest of every reference beside the spec
     Lock(Lock),
     /// Look at the cache or clean it
@@ -295,6 +298,24 @@ pub struct Inspect {
     /// Tell where the bytes of this artifact come from and nothing else: generated, zeros, or a range of a layer
     #[arg(long, value_name = "ARTIFACT", conflicts_with_all = ["tree", "largest"])]
     pub extents: Option<String>,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Diff {
+    /// A spec (a file, `-`, or a URL), a directory that `lkit mount` shows a system in, or a lock (`.lock`)
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// What it is compared with: a spec or directory, or another lock
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// Read files of one size that come from different layers or mounts [default: tell that they may differ]
+    #[arg(long)]
+    pub content: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub sources: Sources,
 }

@@ -1,6 +1,7 @@
 //! Exit codes: what scripts tell failures apart by.
 //!
 //! 0 done, 1 failed, 2 usage, 3 spec invalid, 4 image, lock or URL not found or unreachable, 5 content corrupt, 130 interrupted.
+//! A comparison has those of diff(1): 0 the same, 1 different, 2 failed or usage, and those above as elsewhere.
 
 use std::process::ExitCode;
 
@@ -22,6 +23,11 @@ pub fn of_usage(error: &clap::Error) -> ExitCode {
     // Nothing is left to do when the help cannot be printed.
     let _ = error.print();
     ExitCode::SUCCESS
+}
+
+/// The exit code of a failed comparison, in which 1 means that something differs.
+pub fn of_trouble(kind: ErrorKind) -> ExitCode {
+    ExitCode::from(number(kind).max(2))
 }
 
 /// The same as a number.

@@ -74,6 +74,15 @@ impl LockFile {
         self.platforms.get(&platform.to_string())?.get(reference)?.parse().ok()
     }
 
+    /// All that is recorded, by platform and reference.
+    pub fn digests(&self) -> BTreeMap<String, BTreeMap<String, Digest>> {
+        let parsed = |digest: &String| digest.parse().expect("it was checked when the lock was read");
+        let of_platform = |digests: &BTreeMap<String, String>| {
+            digests.iter().map(|(reference, digest)| (reference.clone(), parsed(digest))).collect()
+        };
+        self.platforms.iter().map(|(platform, digests)| (platform.clone(), of_platform(digests))).collect()
+    }
+
     /// Replaces what is recorded for a platform; other platforms stay.
     pub fn record(&mut self, platform: &Platform, digests: BTreeMap<String, Digest>) {
         let digests = digests.into_iter().map(|(reference, digest)| (reference, digest.to_string())).collect();

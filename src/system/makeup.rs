@@ -156,16 +156,26 @@ pub fn largest(tree: &Tree, count: usize) -> Vec<EntryId> {
     files
 }
 
-/// The artifacts of a system that can be made, with their sizes in bytes, and the others with the reason.
-pub fn artifacts(system: &System) -> (Vec<(Artifact, u64)>, Vec<(Artifact, String)>) {
-    let (mut made, mut others) = (Vec::new(), Vec::new());
+/// The artifacts of a system.
+#[derive(Default)]
+pub struct Artifacts {
+    /// Those that can be made, with their sizes in bytes.
+    pub made: Vec<(Artifact, u64)>,
+    /// The others, with the reason.
+    pub not_made: Vec<(Artifact, String)>,
+}
+
+/// The artifacts of a system, each laid out to tell its size.
+pub fn artifacts(system: &System) -> Artifacts {
+    let mut artifacts = Artifacts::default();
     for artifact in system.catalog.mounted() {
         match artifact.open().map(|source| source.size()) {
-            Ok(size) => made.push((artifact, size)),
+            Ok(size) => artifacts.made.push((artifact, size)),
             Err(error) => {
-                others.push((artifact, error.source().map_or_else(|| error.to_string(), in_line)));
+                let reason = error.source().map_or_else(|| error.to_string(), in_line);
+                artifacts.not_made.push((artifact, reason));
             }
         }
     }
-    (made, others)
+    artifacts
 }

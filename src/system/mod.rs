@@ -11,6 +11,7 @@
 //! - No content of a layer that has an index is read.
 //! - An error about the spec knows its place there.
 
+mod difference;
 mod error;
 mod images;
 mod input;
@@ -22,14 +23,16 @@ mod names;
 mod origins;
 mod package;
 mod problem;
+mod shown;
 mod stored;
 mod supply;
 
+pub use difference::{Changed, ChangedArtifact, Differences, Side, differences, lock_differences};
 pub use error::Error;
 pub use images::store;
 pub use input::{Input, name_of};
 pub use load::{Recorded, System, UsedImage, load, load_image, load_parsed, lock, parse, resolved_text};
-pub use makeup::{ImageShare, LayerUse, Makeup, Share, artifacts, largest, makeup};
+pub use makeup::{Artifacts, ImageShare, LayerUse, Makeup, Share, artifacts, largest, makeup};
 pub use names::ImageName;
 pub use origins::{LoaderOrigin, Loaders, LocalSources, Options, Origins};
 pub use problem::Problem;

@@ -15,7 +15,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
 use crate::output::Artifact;
 use crate::spec::{Spec, Volume, VolumeFormat};
-use crate::system::{self, ImageShare, LayerUse, Makeup, Share, Stored, System, UsedImage};
+use crate::system::{self, Artifacts, ImageShare, LayerUse, Makeup, Share, Stored, System, UsedImage};
 use crate::tree::{EntryId, Tree};
 
 /// Prints images, artifacts and the tree as text or JSON, or the extents of an artifact.
@@ -32,7 +32,7 @@ pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure>
     let printed = if args.tree && !args.json {
         print_tree(tree, &mut output)
     } else {
-        let (artifacts, not_made) = system::artifacts(&loaded);
+        let Artifacts { made: artifacts, not_made } = system::artifacts(&loaded);
         let makeup = system::makeup(&loaded, &settings.origins)?;
         let largest = args.largest.map(|count| system::largest(tree, count));
         let told = Told { system: &loaded, makeup, artifacts, not_made, largest };

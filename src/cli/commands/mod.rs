@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod diff;
 mod doctor;
 mod extents;
 mod inspect;
@@ -37,6 +38,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, loudness),
         Command::Lock(args) => lock::run(args, loudness),
         Command::Cache(args) => cache::run(args),
+        Command::Diff(args) => diff::run(args, loudness),
         Command::Inspect(args) => inspect::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),
         Command::Doctor(args) => doctor::run(args),

@@ -5,6 +5,7 @@ mod boot_time;
 mod caches;
 mod compressed;
 mod damage;
+mod diff;
 mod doctor;
 mod ends;
 mod examples;
