@@ -156,8 +156,10 @@ impl Found<'_> {
         self.found.images.is_empty() && self.found.paths.is_empty() && self.found.artifacts.is_empty()
     }
 
+    /// Bytes of a file; nothing else has any.
     fn size(&self, side: usize, inode: Option<InodeId>) -> u64 {
-        inode.map_or(0, |inode| self.trees[side].inode(inode).size)
+        let file = inode.filter(|inode| self.trees[side].extent(*inode).is_some());
+        file.map_or(0, |file| self.trees[side].inode(file).size)
     }
 
     /// Paths that are added, removed, changed for sure, and those that may differ.
