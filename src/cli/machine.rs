@@ -304,7 +304,7 @@ mod tests {
             ("size=1M", "--disk: there is no file".to_owned()),
             ("file=,size=1M", "--disk: there is no file".to_owned()),
             ("a=b", "--disk: `a=b` is not known".to_owned()),
-            ("a,b", "--disk: `b` is not known".to_owned()),
+            ("a,b", "--disk: `b` is the second of its kind".to_owned()),
             ("d,size=0", size("0")),
             ("d,size=1048576T", size("1048576T")),
             ("d,size=99999999999999999999", size("99999999999999999999")),
