@@ -35,7 +35,7 @@ pub(super) struct BlobBytes {
 }
 
 impl Layout {
-    /// The layout at `path`: a folder, or an archive as [`archive`](super::archive) has it.
+    /// The layout at `path`: a folder, or an archive of images: a tar of such a folder, or what `docker save` writes.
     ///
     /// # Errors
     /// When it is missing or no layout.

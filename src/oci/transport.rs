@@ -28,7 +28,7 @@ pub struct Timeouts {
     pub silence: Duration,
     /// For a whole document, such as a manifest or a token.
     pub document: Duration,
-    /// For [`LEAST`] bytes of a blob.
+    /// For 64 KiB of a blob, while one is transferred.
     pub progress: Duration,
 }
 
