@@ -7,8 +7,8 @@
 //!   here; a layer's digest is its diff id.
 //!
 //! # Invariants
-//! Only the heads of members and the small documents are read. What a member says of itself is not believed: who reads a
-//! blob checks its digest.
+//! Opening an archive reads the tar headers and the small JSON documents, and no layer. The digest in a member's name is
+//! not checked then: the caller that reads a blob compares its bytes with the digest.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -201,7 +201,7 @@ fn members(file: &File) -> Result<Members, String> {
             members.insert(name.to_owned(), Ok(Member { start: member.raw_file_position(), size: member.size() }));
         } else if let Some(target) = member.link_name_bytes().filter(|_| kind.is_symlink() || kind.is_hard_link()) {
             let target = String::from_utf8_lossy(&target);
-            // Of another layer's folder, beside that of the link.
+            // `docker save` links a repeated layer to the folder of the first, which is a sibling of the link's folder.
             let target = target.strip_prefix("../").unwrap_or(&target);
             members.insert(name.to_owned(), Err(target.to_owned()));
         }

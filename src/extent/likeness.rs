@@ -1,4 +1,5 @@
-//! Whether two files hold the same bytes, and what a file is made of, told by origins: no layer is read.
+//! Compares two files, and lists what a file is made of, by the origins of their bytes. Layers are read only when the caller
+//! asks for content to be compared.
 
 use std::ops::{ControlFlow, Range};
 

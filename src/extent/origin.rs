@@ -1,4 +1,4 @@
-//! Where bytes come from, told without reading them.
+//! Where the bytes of a file come from: a layer and an offset, zeros, or lkit itself. Finding out reads no layer.
 
 use std::path::Path;
 use std::sync::Arc;

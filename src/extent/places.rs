@@ -1,8 +1,8 @@
 //! Where the parts of a layout begin: noted while the layout is measured, known while it is written.
 //!
 //! # Invariants
-//! Both runs are of the same code. In the first no place is known and each is told to be 0, so the length of what is
-//! written must not follow from a place.
+//! A writer runs twice. In the first run no place is known yet and `place` returns 0; in the second it returns what the first
+//! noted. So the length of what is written must not depend on a place.
 
 use super::{MapBuilder, Measure, SharedSource, Sink};
 

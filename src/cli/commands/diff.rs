@@ -62,7 +62,7 @@ fn compare(args: args::Diff, loudness: Loudness) -> Result<bool, Failure> {
     }
 }
 
-/// How differences are told.
+/// How differences are printed.
 #[derive(Clone, Copy)]
 enum Output {
     Nothing,

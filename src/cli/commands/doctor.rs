@@ -173,7 +173,7 @@ fn guest_halts() -> io::Result<Option<bool>> {
     let (send, said) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = String::new();
-        // Whoever waited may have given up.
+        // Sending fails when the wait below has timed out; the answer is no longer needed then.
         let _ = send.send(output.read_to_string(&mut text).map(|_| text));
     });
     let Ok(said) = said.recv_timeout(PATIENCE) else {

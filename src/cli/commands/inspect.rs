@@ -65,7 +65,7 @@ fn volumes(spec: &Spec, reference: &str, format: VolumeFormat) -> Vec<String> {
     volumes.map(|volume| format!("volume {}", volume.name.value)).collect()
 }
 
-/// What is told of a system.
+/// What `lkit inspect` prints of a system.
 struct Told<'a> {
     system: &'a System,
     makeup: Makeup,
