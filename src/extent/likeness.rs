@@ -122,11 +122,19 @@ fn alike(left: &Piece<'_>, right: &Piece<'_>) -> Likeness {
     }
 }
 
-/// Reads and compares two parts of one length.
+/// The first byte of two parts, from `at` on, that may be anything but zero in one of them; `None` when only zeros follow.
+fn first_data(parts: [Span<'_>; 2], at: u64) -> Option<u64> {
+    let data = |part: Span<'_>| Some(part.source.data_from(part.offset + at)?.start.saturating_sub(part.offset));
+    let first = parts.into_iter().filter_map(data).min()?.max(at);
+    Some(first).filter(|first| *first < parts[0].len)
+}
+
+/// Reads and compares two parts of one length; what is a hole in both is passed over.
 fn read_alike(parts: [Span<'_>; 2]) -> Result<Likeness, ReadError> {
     let [mut left, mut right] = [0, 1].map(|_| vec![0; in_memory(parts[0].len.min(CHUNK))]);
     let mut at = 0;
-    while at < parts[0].len {
+    while let Some(first) = first_data(parts, at) {
+        at = first;
         let len = in_memory((parts[0].len - at).min(CHUNK));
         parts[0].source.read_at(&mut left[..len], parts[0].offset + at)?;
         parts[1].source.read_at(&mut right[..len], parts[1].offset + at)?;
@@ -241,6 +249,44 @@ mod tests {
             map
         };
         assert_eq!(by_origin(tailed(b"x"), tailed(b"y")), Likeness::Different);
+    }
+
+    /// A file with a hole before its last byte, which alone may be read.
+    struct Holed(u64);
+
+    impl Source for Holed {
+        fn size(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+            assert_eq!((offset, buf.len()), (self.0 - 1, 1), "a hole is read");
+            buf.fill(1);
+            Ok(())
+        }
+
+        fn data_from(&self, offset: u64) -> Option<Range<u64>> {
+            (offset < self.0).then(|| self.0 - 1..self.0)
+        }
+
+        fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+            trace_as(
+                Origin::Layer { digest: Digest::of(b""), diff_id: Digest::of(b""), offset: range.start },
+                &range,
+                visit,
+            )
+        }
+    }
+
+    #[test]
+    fn what_is_a_hole_in_both_is_not_read() {
+        let size = 1 << 40;
+        let mut map = MapBuilder::default();
+        map.zeros(size - 1);
+        map.bytes(&[1]);
+        let (file, map): (SharedSource, SharedSource) = (Arc::new(Holed(size)), map.share());
+        let found = likeness(Span::whole(&*file), Span::whole(&*map), Compared::ByContent);
+        assert_eq!(found.unwrap(), Likeness::Same);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, RawMode, major, minor};
+use rustix::fs::{Mode, RawMode, SeekFrom, major, minor, seek};
 use rustix::io::Errno;
 
 use super::Problem;
@@ -219,6 +219,21 @@ impl File {
     }
 }
 
+impl File {
+    /// The first run of data at or after an offset (lseek(2)); `None` when a hole goes on to the end of the file.
+    fn data_from(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let file = open_regular(&self.path)?;
+        if file_stamp(&file.metadata()?) != self.stamp {
+            return Err(io::ErrorKind::Other.into());
+        }
+        match seek(&file, SeekFrom::Data(offset)) {
+            Ok(start) => Ok(Some(start..seek(&file, SeekFrom::Hole(start))?)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Source for Files {
     fn size(&self) -> u64 {
         self.size
@@ -236,6 +251,20 @@ impl Source for Files {
             (buf, at) = (rest, at + len as u64);
         }
         Ok(())
+    }
+
+    /// Asks the file that holds `offset` alone. What it does not tell counts as data, which a read then finds out about.
+    fn data_from(&self, offset: u64) -> Option<Range<u64>> {
+        if offset >= self.size {
+            return None;
+        }
+        let (file, end) = self.at(offset);
+        match file.data_from(offset - file.start) {
+            Ok(Some(data)) => Some(file.start + data.start..end.min(file.start + data.end)),
+            Ok(None) if end == self.size => None,
+            Ok(None) => Some(end..self.size),
+            Err(_) => Some(offset..end),
+        }
     }
 
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
