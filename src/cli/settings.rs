@@ -70,14 +70,15 @@ pub fn credentials() -> Credentials {
     let file = |dir: Option<PathBuf>, below: &str| dir.map(|dir| CredentialPlace::File(dir.join(below)));
     let text = std::env::var("DOCKER_AUTH_CONFIG").ok();
     let config_home = || variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
-    let docker_home = || variable("DOCKER_CONFIG").or_else(|| variable("HOME").map(|home| home.join(".docker")));
+    let docker_config = variable("DOCKER_CONFIG");
+    let docker_home = variable("HOME").filter(|_| docker_config.is_none()).map(|home| home.join(".docker"));
     let places = [
         text.map(|text| CredentialPlace::Text("DOCKER_AUTH_CONFIG", text)),
         variable("REGISTRY_AUTH_FILE").map(CredentialPlace::File),
-        file(variable("DOCKER_CONFIG"), "config.json"),
+        file(docker_config, "config.json"),
         file(variable("XDG_RUNTIME_DIR"), "containers/auth.json"),
         file(config_home(), "containers/auth.json"),
-        file(docker_home(), "config.json"),
+        file(docker_home, "config.json"),
     ];
     Credentials::of(places.into_iter().flatten().collect())
 }
