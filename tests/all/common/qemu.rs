@@ -61,7 +61,9 @@ impl Firmware {
             Self::Bios | Self::Uefi => command.args(["-machine", "q35", "-cpu", "max", "-smp", "2"]),
             Self::Arm64 | Self::Arm64Uefi => command.args(["-machine", "virt", "-cpu", "cortex-a57", "-smp", "2"]),
         };
-        command.args(["-accel", "tcg,thread=multi", "-nodefaults", "-display", "none", "-no-reboot"]);
+        // One thread for both processors: with one each, QEMU 7.2 now and then leaves the guest waiting for its other
+        // processor for ever, and is no faster.
+        command.args(["-accel", "tcg,thread=single", "-nodefaults", "-display", "none", "-no-reboot"]);
         command.args(["-serial", "stdio"]);
         if let Some([code, variables]) = self.flash() {
             let copy = scratch.join("variables.fd");
