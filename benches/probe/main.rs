@@ -138,7 +138,7 @@ fn layers(layout: &str, cache: &str, options: Options) -> Result<Layers, Box<dyn
 }
 
 fn open(layers: &Layers, wanted: &Wanted) -> Result<Layer, Box<dyn Error>> {
-    Ok(layers.open(wanted, &Nowhere, &Silent)?)
+    Ok(layers.open(wanted, &(Arc::new(Nowhere) as Arc<dyn Fetch>), &Silent)?)
 }
 
 fn parse(layer: &str) -> Result<Wanted, Box<dyn Error>> {

@@ -21,6 +21,14 @@ pub trait Fetch: Send + Sync {
     /// # Errors
     /// `Unreachable`, `Denied`, `ImageNotFound`, each with what was tried.
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// Whether anybody may be asked for `digest`. Nobody is.
+    ///
+    /// # Errors
+    /// Why nobody may be.
+    fn check(&self, _digest: &Digest) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl Store {

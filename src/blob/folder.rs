@@ -21,6 +21,8 @@ pub(super) const INDEXES: &str = "lkit/index";
 pub(super) const LOCKS: &str = "lkit/lock";
 /// Where parts of blobs are.
 pub(super) const PARTS: &str = "lkit/part";
+/// Where blobs are that are here in part.
+pub(super) const SPARSE: &str = "lkit/sparse";
 /// Held while `index.json` or `oci-layout` are changed.
 pub(super) const INDEX_LOCK: &str = "lkit/lock/index.json";
 
@@ -36,7 +38,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
     let mut private = DirBuilder::new();
     private.recursive(true).mode(0o700).create(dir).map_err(Error::io("create", dir))?;
     // What is only ours comes first: it tells the folder for a cache, however early we are killed.
-    for part in [TEMPORARY, LOCKS, INDEXES, PARTS, BLOBS] {
+    for part in [TEMPORARY, LOCKS, INDEXES, PARTS, SPARSE, BLOBS] {
         unless_read_only(make_folder(dir, Path::new(part)))?;
     }
     let (temporary, parts, blobs) = (dir.join(TEMPORARY), dir.join(PARTS), dir.join(BLOBS));

@@ -6,6 +6,7 @@
 //!   blobs/sha256/<hex>             blobs, whole or not there
 //!   lkit/index/<key>               small files derived from blobs, such as layer indexes
 //!   lkit/lock/<hex>                held while a blob or what derives from it is made
+//!   lkit/sparse/<hex>              blobs that are here in part, as ranges of them were read
 //!   lkit/tmp/<pid>-<n>             blobs on their way in; swept when their writer is gone
 //! ```
 //!
@@ -29,10 +30,13 @@ mod folder;
 mod layout;
 mod lock;
 mod part;
+mod ranged;
 mod read;
 mod record;
 mod refs;
 mod regular;
+mod sparse;
+mod stash;
 mod store;
 mod sweep;
 mod usage;
@@ -45,9 +49,10 @@ pub use fetch::Fetch;
 pub use layout::Layout;
 pub use lock::Guard;
 pub use part::BlobWriter;
+pub use ranged::RangedBlob;
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
 pub use regular::open_regular;
-pub use store::Store;
+pub use store::{Keep, Store};
 pub use sweep::Tally;
 pub use usage::{Contents, Kept};

@@ -5,18 +5,33 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS};
+use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS, SPARSE};
 use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
+use super::stash::Stash;
 use super::write::{TEMPORARY, Temporary};
 use super::{Blob, Error, Guard, Layout, Record};
 use crate::base::Digest;
+
+/// What of a layer stays in the cache when it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Blobs as far as they were fetched, and their indexes.
+    #[default]
+    Full,
+    /// Indexes alone: blobs are fetched again, by the ranges that are read.
+    Index,
+    /// Nothing.
+    None,
+}
 
 /// Blobs by digest, and small files made from them. Shared between threads and processes.
 #[derive(Debug)]
 pub struct Store {
     cache: Layout,
     layouts: Vec<Layout>,
+    keep: Keep,
+    stash: Arc<Stash>,
     record: Option<Arc<Record>>,
 }
 
@@ -29,13 +44,24 @@ impl Store {
     pub fn open(cache: &Path, layouts: &[PathBuf]) -> Result<Self, Error> {
         let layouts = layouts.iter().map(|dir| Layout::open(dir)).collect::<Result<_, _>>()?;
         folder::prepare(cache)?;
-        Ok(Self { cache: Layout::at(cache), layouts, record: None })
+        Ok(Self { cache: Layout::at(cache), layouts, keep: Keep::Full, stash: Arc::default(), record: None })
     }
 
     /// The same store, noting every range that is read of its blobs.
     #[must_use]
     pub fn recording(self, record: Arc<Record>) -> Self {
         Self { record: Some(record), ..self }
+    }
+
+    /// The same store, keeping this of layers.
+    #[must_use]
+    pub fn keeping(self, keep: Keep) -> Self {
+        Self { keep, ..self }
+    }
+
+    /// What it keeps of layers.
+    pub fn keep(&self) -> Keep {
+        self.keep
     }
 
     /// The cache, as a layout.
@@ -193,6 +219,18 @@ impl Store {
 
     pub(super) fn parts_dir(&self) -> PathBuf {
         self.cache.dir().join(PARTS)
+    }
+
+    pub(super) fn sparse_path(&self, digest: &Digest) -> PathBuf {
+        self.cache.dir().join(SPARSE).join(digest.hex())
+    }
+
+    pub(super) fn stash(&self) -> &Arc<Stash> {
+        &self.stash
+    }
+
+    pub(super) fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
     }
 
     pub(super) fn part_path(&self, digest: &Digest) -> PathBuf {

@@ -20,6 +20,10 @@ pub trait Source: Any + Send + Sync {
     /// `Corrupt` when bytes do not match their digest or the range leaves the source; else what the store below says.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError>;
 
+    /// Says that `range` will be read soon: a source over a network fetches in one go what it has not got of it, as far as
+    /// it holds that much. Elsewhere nothing happens.
+    fn will_read(&self, _range: Range<u64>) {}
+
     /// The first run at or after `offset` that may hold anything but zeros; `None` when only zeros follow.
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.size()).then(|| offset..self.size())

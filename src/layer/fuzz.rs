@@ -42,8 +42,14 @@ pub fn blob(data: &[u8]) {
     let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size)
         .expect("it was just encoded");
     let pool = Arc::new(Pool::new(numbers.below(2 * MOST), 0));
-    let layer =
-        IndexedBlob { id: pool.new_id(), name: String::new(), blob: Arc::new(Bytes(blob.into())), index, forget: None };
+    let layer = IndexedBlob {
+        id: pool.new_id(),
+        name: String::new(),
+        blob: Arc::new(Bytes(blob.into())),
+        index,
+        is_remote: false,
+        forget: None,
+    };
     let diff = Diff::new(Digest::of(b""), Arc::new(layer), pool);
     for _ in 0..READS {
         let start = numbers.below(decoded.out.len() + 1);

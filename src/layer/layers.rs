@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use super::error::Error;
 use super::index::{Draft, Index, IndexBytes, Toc};
 use super::pass::{self, Expected, Scanner, Search, Transfer};
-use super::read::{Damaged, Diff, IndexedBlob, Pool};
+use super::read::{Damaged, Diff, Forget, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, trim_heap};
-use crate::blob::{self, Blob, Fetch, Store};
+use crate::blob::{self, Blob, Fetch, Keep, RangedBlob, Store};
 use crate::extent::SharedSource;
 
 /// How layers are indexed and read.
@@ -71,6 +71,23 @@ impl Layer {
     }
 }
 
+/// Where the bytes of a blob are.
+enum BlobBytes {
+    /// All here.
+    Here(Blob),
+    /// Fetched by the ranges that are read.
+    There(Arc<RangedBlob>),
+}
+
+impl BlobBytes {
+    fn into_source(self) -> SharedSource {
+        match self {
+            Self::Here(blob) => Arc::new(blob),
+            Self::There(ranged) => ranged,
+        }
+    }
+}
+
 type OpenDiffs = Vec<(Digest, Weak<Diff>)>;
 
 /// Opens layers over a store. All layers it opens share one cache of decoded content.
@@ -99,16 +116,16 @@ impl Layers {
     ///
     /// # Errors
     /// `Corrupt` when blob, diff id or tar are not what they should be; what `fetch` or the store say.
-    pub fn open(&self, wanted: &Wanted, fetch: &dyn Fetch, monitor: &dyn Monitor) -> Result<Layer, Error> {
+    pub fn open(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>, monitor: &dyn Monitor) -> Result<Layer, Error> {
         self.open_or_index(wanted, fetch, monitor).map_err(|error| error.of(wanted.digest))
     }
 
-    fn open_or_index(&self, wanted: &Wanted, fetch: &dyn Fetch, monitor: &dyn Monitor) -> Result<Layer, Error> {
-        if let Some(layer) = self.indexed(wanted)? {
+    fn open_or_index(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>, monitor: &dyn Monitor) -> Result<Layer, Error> {
+        if let Some(layer) = self.indexed(wanted, fetch)? {
             return Ok(layer);
         }
         let _guard = self.store.lock(&wanted.digest)?;
-        if let Some(layer) = self.indexed(wanted)? {
+        if let Some(layer) = self.indexed(wanted, fetch)? {
             return Ok(layer);
         }
         monitor.event(Event::LayerStarted { digest: wanted.digest, size: wanted.size });
@@ -122,50 +139,84 @@ impl Layers {
         self.layer(wanted, blob, index, toc)
     }
 
-    /// The layer, if its blob and a sound index are here.
-    fn indexed(&self, wanted: &Wanted) -> Result<Option<Layer>, Error> {
+    /// The layer, if a sound index of it is here.
+    fn indexed(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>) -> Result<Option<Layer>, Error> {
         let Some((index, toc)) = self.kept(&wanted.digest.hex(), &wanted.digest, wanted.size)? else { return Ok(None) };
-        let Some(blob) = self.store.lookup(&wanted.digest, wanted.size)? else { return Ok(None) };
-        self.layer(wanted, blob, index, toc).map(Some)
+        let bytes = match self.store.lookup(&wanted.digest, wanted.size)? {
+            Some(blob) => BlobBytes::Here(blob),
+            None => self.ranged(wanted, fetch)?,
+        };
+        self.layer(wanted, bytes, index, toc).map(Some)
     }
 
-    fn layer(&self, wanted: &Wanted, blob: Blob, index: Index, toc: Toc) -> Result<Layer, Error> {
+    /// The blob to be fetched by ranges.
+    fn ranged(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>) -> Result<BlobBytes, Error> {
+        fetch.check(&wanted.digest)?;
+        let ranged = self.store.ranged(&wanted.digest, wanted.size, fetch.clone())?;
+        Ok(BlobBytes::There(Arc::new(ranged)))
+    }
+
+    fn layer(&self, wanted: &Wanted, bytes: BlobBytes, index: Index, toc: Toc) -> Result<Layer, Error> {
         let diff_id = *index.diff_id();
         if diff_id != wanted.diff_id {
             return Err(Error::DiffId { expected: wanted.diff_id, actual: diff_id });
         }
-        let (store, digest) = (self.store.clone(), wanted.digest);
-        let forget = move |damaged: Damaged| {
-            // Best effort: what cannot be removed is found damaged again by the next read.
-            if damaged == Damaged::Blob {
-                store.discard(&digest).ok();
-            }
-            store.drop_index(&digest.hex()).ok();
-        };
-        let name = digest.to_string();
+        let digest = wanted.digest;
         let diff = self.diff(digest, || IndexedBlob {
             id: self.pool.new_id(),
-            name,
-            blob: Arc::new(blob),
+            name: digest.to_string(),
             index,
-            forget: Some(Box::new(forget)),
+            is_remote: matches!(bytes, BlobBytes::There(_)),
+            forget: Some(self.forget(digest, &bytes)),
+            blob: bytes.into_source(),
         });
         Ok(Layer { toc, diff, diff_id })
     }
 
+    /// Forgets what is damaged. Best effort: what cannot be removed is found damaged again by the next read.
+    fn forget(&self, digest: Digest, bytes: &BlobBytes) -> Forget {
+        let store = self.store.clone();
+        match bytes {
+            BlobBytes::Here(_) => Box::new(move |damaged| {
+                if damaged == Damaged::Blob {
+                    store.discard(&digest).ok();
+                }
+                store.drop_index(&digest.hex()).ok();
+            }),
+            BlobBytes::There(ranged) => {
+                let ranged = ranged.clone();
+                Box::new(move |damaged| match damaged {
+                    Damaged::Blob => drop(ranged.forget()),
+                    Damaged::Index => drop(store.drop_index(&digest.hex())),
+                })
+            }
+        }
+    }
+
     /// One pass over the blob, from the store or from where it can be fetched. A damaged copy in the cache is fetched
     /// again.
-    fn pass(&self, wanted: &Wanted, fetch: &dyn Fetch, monitor: &dyn Monitor) -> Result<(Blob, Draft), Error> {
+    fn pass(
+        &self,
+        wanted: &Wanted,
+        fetch: &Arc<dyn Fetch>,
+        monitor: &dyn Monitor,
+    ) -> Result<(BlobBytes, Draft), Error> {
         while let Some(blob) = self.store.lookup(&wanted.digest, wanted.size)? {
             match self.read_through(wanted, &mut blob.reader(), None, monitor) {
                 Err(error) if error.blames_blob() && self.store.discard(&wanted.digest)? => {}
-                result => return result.map(|draft| (blob, draft)),
+                result => return result.map(|draft| (BlobBytes::Here(blob), draft)),
             }
         }
-        self.store.receive(&wanted.digest, wanted.size, fetch, |input, writer| {
+        if self.store.keep() != Keep::Full {
+            let mut input = fetch.fetch(&wanted.digest, 0..wanted.size)?;
+            let draft = self.read_through(wanted, &mut *input, None, monitor)?;
+            return Ok((self.ranged(wanted, fetch)?, draft));
+        }
+        let received = self.store.receive(&wanted.digest, wanted.size, &**fetch, |input, writer| {
             let draft = self.read_through(wanted, input, Some(writer), monitor)?;
             Ok((draft.blob, draft))
-        })
+        });
+        received.map(|(blob, draft)| (BlobBytes::Here(blob), draft))
     }
 
     fn read_through(

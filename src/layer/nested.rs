@@ -72,7 +72,14 @@ impl Layers {
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
         let (blob, name) = (file.slice()?, file.to_string());
-        Ok(self.diff(subject, || IndexedBlob { id: self.pool.new_id(), name, blob, index, forget: None }))
+        Ok(self.diff(subject, || IndexedBlob {
+            id: self.pool.new_id(),
+            name,
+            blob,
+            index,
+            is_remote: false,
+            forget: None,
+        }))
     }
 
     /// The index of a file in a layer: kept, or made now.

@@ -375,16 +375,22 @@ impl Origin {
 
 impl Fetch for Origin {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
-        let failed = |source| blob::Error::Fetch { digest: *digest, source };
-        if self.inner.options.pull == Pull::Never {
-            return Err(failed(Cause::new(Problem::BlobNotHere { digest: *digest })));
-        }
+        self.check(digest)?;
         let stream = self.first(&crate::base::Silent, |endpoint| {
             let repository = self.inner.registry.repository(endpoint, &self.reference)?;
             let runtime = self.inner.registry.runtime(&endpoint.host)?;
             BlobStream::open(runtime, repository, digest, range.clone())
         });
-        Ok(Box::new(stream.map_err(|error| failed(Cause::new(error)))?))
+        let failed = |error| blob::Error::Fetch { digest: *digest, source: Cause::new(error) };
+        Ok(Box::new(stream.map_err(failed)?))
+    }
+
+    fn check(&self, digest: &Digest) -> Result<(), blob::Error> {
+        if self.inner.options.pull == Pull::Never {
+            let source = Cause::new(Problem::BlobNotHere { digest: *digest });
+            return Err(blob::Error::Fetch { digest: *digest, source });
+        }
+        Ok(())
     }
 }
 

@@ -121,7 +121,7 @@ impl<'a> Images<'a> {
 
     fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
         let fetch = self.resolver.fetcher(reference);
-        let layer = self.layers.open(wanted, &*fetch, self.monitor);
+        let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
-use crate::base::Digest;
+use crate::base::{Digest, ErrorKind, Fault as _};
 use crate::extent::{Origin, ReadError, Source, Span, Traced, Visit, origins, trace_as};
 use crate::layer::index::DiffOffset;
 
@@ -61,7 +61,21 @@ impl Source for Diff {
         self.layer.index.diff_size()
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        match self.read(buf, offset) {
+            // What was fetched is forgotten by now.
+            Err(error) if error.kind() == ErrorKind::Corrupt && self.layer.is_remote => self.read(buf, offset),
+            read => read,
+        }
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(self.origin(range.start)?, &range, visit)
+    }
+}
+
+impl Diff {
+    fn read(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size());
         let end = end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size()))?;
         if buf.is_empty() {
@@ -86,9 +100,5 @@ impl Source for Diff {
             }
         }
         Ok(())
-    }
-
-    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
-        trace_as(self.origin(range.start)?, &range, visit)
     }
 }

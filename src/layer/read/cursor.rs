@@ -12,6 +12,9 @@ use crate::layer::index::{BlobOffset, Codec, Digests, Index, ResumePoint, WINDOW
 
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
+/// Bytes between the header of a block and a span that are fetched rather than asked for around: blocks of zlib are
+/// shorter.
+const NEAR: u64 = 64 << 10;
 /// Pieces decoded in one go, counted from the start of a span.
 pub(super) const BLOCK: usize = 4;
 /// Steps without a byte read or written after which a decoder is stuck.
@@ -27,6 +30,8 @@ pub(crate) struct IndexedBlob {
     pub(crate) blob: SharedSource,
     /// Where decoding can start, and what must come out.
     pub(crate) index: Index,
+    /// Whether the bytes come over a network: wrong ones are fetched once more before they are an error.
+    pub(crate) is_remote: bool,
     /// Called when one of them is found damaged: forgets it, so that the next to open the layer gets it anew.
     pub(crate) forget: Option<Forget>,
 }
@@ -91,6 +96,7 @@ impl Cursor {
         let index = &layer.index;
         let part = index.part(span).ok_or_else(|| layer.corrupt_index())?;
         let (start, pieces, limit) = (index.start(span), index.pieces_of(span), index.blob_end(span));
+        layer.blob.will_read(first_byte(start)..limit.0);
         let header = block_header(&layer, start)?;
         let decoder = Decoder::resume(index.codec(), start, &header);
         let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
@@ -190,9 +196,18 @@ impl Cursor {
         let len = (self.limit.0.saturating_sub(self.at.0)).min(CHUNK);
         self.input.resize(usize::try_from(len).expect("a chunk fits in memory"), 0);
         self.used = 0;
+        self.layer.blob.will_read(self.at.0..self.limit.0);
         read_twice(&self.layer.blob, &mut self.input, self.at)?;
         self.at = self.at.plus(self.input.len());
         Ok(())
+    }
+}
+
+/// The first byte of the blob that decoding from `start` reads, unless the header of its block lies far before.
+fn first_byte(start: ResumePoint) -> u64 {
+    match start {
+        ResumePoint::Code { block, .. } if start.byte().0 - block.byte().0 <= NEAR => block.byte().0,
+        ResumePoint::Code { .. } | ResumePoint::Frame(_) => start.byte().0,
     }
 }
 

@@ -18,5 +18,5 @@ mod tests;
 mod ticket;
 
 pub(crate) use content::Diff;
-pub(crate) use cursor::{Damaged, IndexedBlob};
+pub(crate) use cursor::{Damaged, Forget, IndexedBlob};
 pub(crate) use pool::Pool;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
 use lkit::blob::Fetch;
@@ -71,7 +72,8 @@ fn damage_to_a_blob_on_its_way_is_told_and_nothing_is_kept() {
 fn damage_by_a_broken_connection_is_told_and_nothing_is_kept() {
     let diff = big_tar(1 << 20);
     let blob = gzip(6, &diff);
-    let (place, fetch) = (Place::new(SMALL), Broken(blob[..blob.len() / 2].to_vec()));
+    let place = Place::new(SMALL);
+    let fetch: Arc<dyn Fetch> = Arc::new(Broken(blob[..blob.len() / 2].to_vec()));
     let error = place.layers.open(&wanted(&blob, &diff), &fetch, &Silent).map(drop).unwrap_err();
     assert_eq!((error.kind(), kept(&place)), (ErrorKind::Io, 0));
     assert_eq!(place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap().toc().len(), 1);

@@ -105,15 +105,16 @@ pub struct Place {
     pub options: Options,
 }
 
-/// Gives one blob.
+/// Gives one blob. A copy counts with it.
+#[derive(Clone)]
 pub struct OneBlob {
     pub blob: Vec<u8>,
-    pub asked: AtomicUsize,
+    pub asked: Arc<AtomicUsize>,
 }
 
 impl OneBlob {
     pub fn new(blob: &[u8]) -> Self {
-        Self { blob: blob.to_vec(), asked: AtomicUsize::new(0) }
+        Self { blob: blob.to_vec(), asked: Arc::default() }
     }
 
     pub fn asked(&self) -> usize {
@@ -144,7 +145,8 @@ impl Place {
     }
 
     pub fn open(&self, wanted: &Wanted, fetch: &OneBlob) -> Result<Layer, Error> {
-        self.layers.open(wanted, fetch, &Silent)
+        let fetch: Arc<dyn Fetch> = Arc::new(fetch.clone());
+        self.layers.open(wanted, &fetch, &Silent)
     }
 
     pub fn path(&self, below: &str) -> std::path::PathBuf {

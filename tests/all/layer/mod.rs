@@ -5,5 +5,6 @@ mod fixture;
 mod lazy;
 mod nested;
 mod props;
+mod ranged;
 mod reads;
 mod tars;

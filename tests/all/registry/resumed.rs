@@ -84,7 +84,7 @@ fn a_pass_that_broke_off_is_gone_on_with_by_the_next() {
         let store = Arc::new(Store::open(dir.path(), &[]).unwrap());
         let resolver = Resolver::new(store.clone(), Options::default());
         let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
-        Layers::new(store, LayerOptions::default()).open(&wanted, &*fetch, &Silent)
+        Layers::new(store, LayerOptions::default()).open(&wanted, &fetch, &Silent)
     };
     assert_eq!(open().err().unwrap().kind(), ErrorKind::ImageNotFound);
     assert!(std::fs::metadata(dir.path().join("lkit/part").join(digest.hex())).unwrap().len() > 1 << 20);

@@ -49,7 +49,7 @@ impl Machine {
         let mut tree = TreeBuilder::new();
         for layer in &image.layers {
             let wanted = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
-            let layer = self.layers.open(&wanted, &*fetch, &Silent).map_err(Cause::new)?;
+            let layer = self.layers.open(&wanted, &fetch, &Silent).map_err(Cause::new)?;
             tree.merge_layer(layer.toc(), layer.diff()).map_err(Cause::new)?;
         }
         Ok(SourceImage { reference: reference.to_string(), config: image.config, tree })

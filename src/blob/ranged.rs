@@ -1,0 +1,250 @@
+//! A blob that is read by ranges: what is not here yet is fetched when it is read.
+//!
+//! # Invariants
+//! - Nothing is fetched that nobody reads, but for what fills the first and the last grain of a range.
+//! - A grain is fetched once at a time: other threads wait for it, and so do other processes where the cache keeps it.
+//! - Nothing is verified here: who decodes the bytes does so, and [forgets](RangedBlob::forget) them when they are wrong.
+
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::sparse::{GRAIN, SparseFile};
+use super::stash::Stash;
+use super::{Error, Fetch, Guard, Keep, Record, Store};
+use crate::base::{Digest, in_memory};
+use crate::extent::{Origin, ReadError, Source, Traced, Visit, trace_as};
+
+/// Grains that processes lock together: about a span.
+const SECTION: u64 = 16;
+/// Most bytes that are fetched before they are read.
+const AHEAD: u64 = 4 << 20;
+/// How often bytes are looked for that others push out of memory before they are read.
+const TRIES: u32 = 3;
+
+/// A blob of which ranges can be fetched.
+pub struct RangedBlob {
+    digest: Digest,
+    size: u64,
+    fetch: Arc<dyn Fetch>,
+    /// Where fetched bytes are kept, if they are.
+    sparse: Option<SparseFile>,
+    stash: Arc<Stash>,
+    locks: PathBuf,
+    flights: Mutex<Vec<Arc<Flight>>>,
+    /// More grains are here, or a flight has ended.
+    landed: Condvar,
+    record: Option<Arc<Record>>,
+}
+
+/// Grains that are being fetched.
+struct Flight {
+    grains: Range<u64>,
+    error: OnceLock<ReadError>,
+}
+
+impl Store {
+    /// The blob `digest` of `size` bytes, of which `fetch` gives what is not here.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn ranged(&self, digest: &Digest, size: u64, fetch: Arc<dyn Fetch>) -> Result<RangedBlob, Error> {
+        let sparse = match self.keep() {
+            Keep::Full => match SparseFile::open(&self.sparse_path(digest), size) {
+                Err(Error::ReadOnly { .. }) => None,
+                opened => Some(opened?),
+            },
+            Keep::Index | Keep::None => None,
+        };
+        Ok(RangedBlob {
+            digest: *digest,
+            size,
+            fetch,
+            sparse,
+            stash: self.stash().clone(),
+            locks: self.lock_dir(),
+            flights: Mutex::default(),
+            landed: Condvar::new(),
+            record: self.record().cloned(),
+        })
+    }
+}
+
+impl RangedBlob {
+    /// Drops what was fetched of the blob, since some of it is wrong.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn forget(&self) -> Result<(), Error> {
+        self.stash.forget(self.digest);
+        self.sparse.as_ref().map_or(Ok(()), SparseFile::discard)
+    }
+
+    /// Makes these grains be here, at least for a moment.
+    fn obtain(&self, grains: Range<u64>) -> Result<(), ReadError> {
+        let mut flights = self.flights();
+        while let Some(next) = grains.clone().find(|grain| !self.holds(*grain)) {
+            if let Some(flight) = flights.iter().find(|flight| flight.grains.contains(&next)).cloned() {
+                flights = self.landed.wait(flights).unwrap_or_else(PoisonError::into_inner);
+                match flight.error.get() {
+                    Some(error) if !self.holds(next) => return Err(error.clone()),
+                    _ => continue,
+                }
+            }
+            let is_taken = |grain: &u64| self.holds(*grain) || flights.iter().any(|f| f.grains.contains(grain));
+            let end = (next..grains.end).find(is_taken).unwrap_or(grains.end);
+            let flight = Arc::new(Flight { grains: next..end, error: OnceLock::new() });
+            flights.push(flight.clone());
+            drop(flights);
+            let landing = Landing { blob: self, flight: &flight };
+            let flown = self.fly(&flight.grains);
+            let flown =
+                flown.map_err(|error| flight.error.get_or_init(|| self.unreadable(next * GRAIN, error)).clone());
+            drop(landing);
+            flown?;
+            flights = self.flights();
+        }
+        Ok(())
+    }
+
+    /// Fetches what is missing of these grains, after other processes that do.
+    fn fly(&self, grains: &Range<u64>) -> Result<(), Error> {
+        let _guards = self.lock(grains)?;
+        let is_missing = |grain: &u64| !self.holds(*grain);
+        let Some(first) = grains.clone().find(is_missing) else { return Ok(()) };
+        let end = grains.clone().rfind(is_missing).map_or(grains.end, |last| last + 1);
+        let range = first * GRAIN..(end * GRAIN).min(self.size);
+        let mut stream = self.fetch.fetch(&self.digest, range)?;
+        let mut bytes = vec![0; in_memory(GRAIN)];
+        for grain in first..end {
+            let bytes = &mut bytes[..in_memory(GRAIN.min(self.size - grain * GRAIN))];
+            stream.read_exact(bytes).map_err(|error| Error::from_stream(&self.digest, error))?;
+            self.keep(grain, bytes);
+            self.landed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Locks the sections of these grains, in their order, where processes share what they fetch.
+    fn lock(&self, grains: &Range<u64>) -> Result<Vec<Guard>, Error> {
+        let Some(sparse) = &self.sparse else { return Ok(Vec::new()) };
+        let sections = grains.start / SECTION..=(grains.end - 1) / SECTION;
+        let lock = |section| Guard::acquire_to_make(&self.locks.join(format!("{}-{section}", self.digest.hex())));
+        let guards = sections.map(lock).collect::<Result<_, _>>()?;
+        sparse.look_again()?;
+        Ok(guards)
+    }
+
+    /// Keeps a grain on the disk, or in memory where that cannot be, as on a full disk.
+    fn keep(&self, grain: u64, bytes: &[u8]) {
+        let is_kept = self.sparse.as_ref().is_some_and(|sparse| sparse.put(grain, bytes).is_ok());
+        if !is_kept {
+            self.stash.put(self.digest, grain, bytes);
+        }
+    }
+
+    fn holds(&self, grain: u64) -> bool {
+        self.is_on_disk(grain) || self.stash.holds(self.digest, grain)
+    }
+
+    fn is_on_disk(&self, grain: u64) -> bool {
+        self.sparse.as_ref().is_some_and(|sparse| sparse.holds(grain))
+    }
+
+    /// Fills `buf` from what is here; whether all of it is.
+    fn read_here(&self, mut buf: &mut [u8], mut offset: u64) -> Result<bool, ReadError> {
+        while !buf.is_empty() {
+            let (grain, start) = (offset / GRAIN, offset % GRAIN);
+            let (head, rest) = buf.split_at_mut(buf.len().min(in_memory(GRAIN - start)));
+            match &self.sparse {
+                Some(sparse) if sparse.holds(grain) => {
+                    let read = sparse.read(head, offset);
+                    read.map_err(|error| ReadError::io(self.message(offset), error))?;
+                }
+                _ if self.stash.read((self.digest, grain), in_memory(start), head) => {}
+                _ => return Ok(false),
+            }
+            offset += head.len() as u64;
+            buf = rest;
+        }
+        Ok(true)
+    }
+
+    /// Fetches exactly these bytes.
+    fn read_there(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let stream = self.fetch.fetch(&self.digest, offset..offset + buf.len() as u64);
+        let read = stream
+            .and_then(|mut stream| stream.read_exact(buf).map_err(|error| Error::from_stream(&self.digest, error)));
+        read.map_err(|error| self.unreadable(offset, error))
+    }
+
+    fn unreadable(&self, offset: u64, error: Error) -> ReadError {
+        ReadError::wrap(self.message(offset), error)
+    }
+
+    fn message(&self, offset: u64) -> String {
+        format!("cannot read blob `{}` at offset {offset}", self.digest)
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Vec<Arc<Flight>>> {
+        // The list is whole after every step, whatever panics.
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a flight, also when fetching panics.
+struct Landing<'a> {
+    blob: &'a RangedBlob,
+    flight: &'a Arc<Flight>,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.blob.flights().retain(|flight| !Arc::ptr_eq(flight, self.flight));
+        self.blob.landed.notify_all();
+    }
+}
+
+/// The grains that hold these bytes.
+fn grains_of(range: &Range<u64>) -> Range<u64> {
+    range.start / GRAIN..range.end.div_ceil(GRAIN)
+}
+
+impl Source for RangedBlob {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
+        let end = end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size))?;
+        if let Some(record) = &self.record {
+            record.note(self.digest, offset..end);
+        }
+        for _ in 0..TRIES {
+            if self.read_here(buf, offset)? {
+                return Ok(());
+            }
+            self.obtain(grains_of(&(offset..end)))?;
+        }
+        self.read_there(buf, offset)
+    }
+
+    /// Fetches the first [`AHEAD`] bytes of it. What goes wrong is an error of the read that follows.
+    fn will_read(&self, range: Range<u64>) {
+        let end = range.end.min(self.size).min(range.start.saturating_add(AHEAD));
+        let _ = self.obtain(grains_of(&(range.start..end.max(range.start))));
+    }
+
+    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        trace_as(Origin::Blob { digest: self.digest, offset: range.start }, &range, visit)
+    }
+}
+
+impl fmt::Debug for RangedBlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RangedBlob({}, {} bytes)", self.digest, self.size)
+    }
+}

@@ -1,0 +1,163 @@
+//! A blob that is here in part: a file with holes, and a map of what is in it.
+//!
+//! # Format
+//! The bytes of the blob at their offsets, and from the next multiple of 4096 behind them the map: a bit for each grain
+//! of [`GRAIN`] bytes, the lowest bit of a byte first, set when the grain is here.
+//!
+//! # Invariants
+//! - A grain is written before its bit. Several processes may fill a file: at worst one loses the bit of another, and the
+//!   grain is fetched again.
+//! - Nothing in it is trusted: what is decoded is verified by who reads it, and a file with wrong bytes is removed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::OFlags;
+
+use super::Error;
+use super::regular::remove;
+use crate::base::align_up;
+
+/// What is fetched and kept together, in bytes: a twelfth of a usual span.
+pub(super) const GRAIN: u64 = 16 << 10;
+
+/// A file of the cache with some grains of a blob.
+#[derive(Debug)]
+pub(super) struct SparseFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    map: Mutex<Vec<u8>>,
+}
+
+impl SparseFile {
+    /// Opens the file for a blob of `size` bytes, made when there is none, made anew when it has another size.
+    ///
+    /// # Errors
+    /// When the file system fails; `ReadOnly` when it must be made and cannot be.
+    pub fn open(path: &Path, size: u64) -> Result<Self, Error> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let mut options = File::options();
+        let mut open =
+            || options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
+        let file = open().map_err(Error::write("create", path))?;
+        let found = file.metadata().map_err(Error::io("look at", path))?;
+        if !found.is_file() {
+            return Err(Error::InTheWay { path: path.to_owned(), what: super::regular::name_of(found.file_type()) });
+        }
+        let mut map = vec![0; map_len(size)];
+        let whole = map_at(size) + map.len() as u64;
+        if found.len() != whole {
+            file.set_len(0).and_then(|()| file.set_len(whole)).map_err(Error::write("create", path))?;
+        }
+        file.read_exact_at(&mut map, map_at(size)).map_err(Error::io("read", path))?;
+        Ok(Self { file, path: path.to_owned(), size, map: Mutex::new(map) })
+    }
+
+    /// Whether a grain is here.
+    pub fn holds(&self, grain: u64) -> bool {
+        let (byte, bit) = place(grain);
+        self.map().get(byte).is_some_and(|byte| byte & bit != 0)
+    }
+
+    /// Looks what other processes have put here since.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn look_again(&self) -> Result<(), Error> {
+        let mut found = vec![0; map_len(self.size)];
+        self.file.read_exact_at(&mut found, map_at(self.size)).map_err(Error::io("read", &self.path))?;
+        self.map().iter_mut().zip(found).for_each(|(byte, found)| *byte |= found);
+        Ok(())
+    }
+
+    /// Keeps a grain.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is not here then.
+    pub fn put(&self, grain: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, grain * GRAIN)?;
+        let (at, bit) = place(grain);
+        let mut map = self.map();
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, map_at(self.size) + at as u64)?;
+        let byte = byte[0] | map[at] | bit;
+        self.file.write_all_at(&[byte], map_at(self.size) + at as u64)?;
+        map[at] = byte;
+        Ok(())
+    }
+
+    /// Fills `buf` with the bytes at `offset`, whose grains are here.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    /// Takes the file out of the cache, and counts nothing of it as here.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn discard(&self) -> Result<(), Error> {
+        self.map().fill(0);
+        // Another process that has it open must not go on with its bytes.
+        let emptied = self.file.write_all_at(&vec![0; map_len(self.size)], map_at(self.size));
+        emptied.map_err(Error::io("write", &self.path))?;
+        remove(&self.path).map(drop)
+    }
+
+    fn map(&self) -> MutexGuard<'_, Vec<u8>> {
+        // A byte is set in one step.
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The byte and bit of a grain in the map.
+fn place(grain: u64) -> (usize, u8) {
+    (usize::try_from(grain / 8).unwrap_or(usize::MAX), 1 << (grain % 8))
+}
+
+fn map_at(size: u64) -> u64 {
+    align_up(size, 4096)
+}
+
+fn map_len(size: u64) -> usize {
+    usize::try_from(size.div_ceil(GRAIN).div_ceil(8)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_here_is_seen_by_others_and_after_opening_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let [one, other] = [(); 2].map(|()| SparseFile::open(&path, 10 * GRAIN + 5).unwrap());
+        one.put(9, &[1; GRAIN as usize]).unwrap();
+        other.put(10, &[2; 5]).unwrap();
+        assert_eq!([9, 10, 11].map(|grain| one.holds(grain)), [true, false, false]);
+        one.look_again().unwrap();
+        assert!(one.holds(10));
+        let again = SparseFile::open(&path, 10 * GRAIN + 5).unwrap();
+        let mut buf = [0; 7];
+        again.read(&mut buf, 10 * GRAIN - 2).unwrap();
+        assert!(again.holds(9) && again.holds(10) && buf == [1, 1, 2, 2, 2, 2, 2]);
+        assert!(!SparseFile::open(&path, 11 * GRAIN).unwrap().holds(9), "of another size");
+    }
+
+    #[test]
+    fn a_file_that_is_discarded_is_empty_for_whoever_has_it_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let [one, other] = [(); 2].map(|()| SparseFile::open(&path, GRAIN).unwrap());
+        one.put(0, &[1; GRAIN as usize]).unwrap();
+        one.discard().unwrap();
+        other.look_again().unwrap();
+        assert!(!one.holds(0) && !other.holds(0) && !path.exists());
+    }
+}
