@@ -91,6 +91,12 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A blob must be here whole, and the store keeps none.
+    #[error("blob `{digest}` is needed whole, and nothing is kept")]
+    KeptNowhere {
+        /// The blob.
+        digest: Digest,
+    },
     /// A name that no index file can have.
     #[error("`{0}` is not a name for an index file")]
     Key(String),
@@ -170,7 +176,7 @@ impl Fault for Error {
         match self {
             Self::Io { .. } | Self::ReadOnly { .. } | Self::InTheWay { .. } | Self::NotALayout { .. } => ErrorKind::Io,
             Self::Damaged { .. } | Self::WrongDigest { .. } | Self::WrongSize { .. } => ErrorKind::Corrupt,
-            Self::TooLarge { .. } => ErrorKind::Unsupported,
+            Self::TooLarge { .. } | Self::KeptNowhere { .. } => ErrorKind::Unsupported,
             Self::Key(_) | Self::NotACache { .. } => ErrorKind::Usage,
             Self::Fetch { source, .. } => source.kind,
         }
@@ -206,6 +212,7 @@ impl Fault for Error {
             Self::WrongDigest { .. } | Self::WrongSize { .. } => Some(
                 "what the registry or a proxy before it sent is not the image; try again or ask its owner".to_owned(),
             ),
+            Self::KeptNowhere { .. } => Some("keep it in a cache, with `--store full` or `--store index`".to_owned()),
             Self::TooLarge { .. } | Self::Key(_) => None,
             Self::Fetch { source, .. } => source.hint.clone(),
         }

@@ -24,7 +24,8 @@ impl Store {
             let named = layout.entries()?;
             indexed.extend(self.reach(named.iter().map(|entry| &entry.descriptor))?.digests);
         }
-        let blobs = remove_others(&self.cache().blobs_dir(), &reached)?;
+        let mut blobs = remove_others(&self.cache().blobs_dir(), &reached)?;
+        blobs.add(remove_others(&self.sparse_dir(), &reached)?);
         let indexes = remove_others(&self.index_dir(), &indexed)?;
         let parts = sweep(&self.parts_dir())?;
         sweep(&self.lock_dir())?;

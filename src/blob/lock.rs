@@ -41,13 +41,18 @@ impl Guard {
         Ok(Self { held: Some((locked(path)?, path.to_owned())) })
     }
 
+    /// A guard where nothing can be made that another process could make, too.
+    pub(super) fn of_nothing() -> Self {
+        Self { held: None }
+    }
+
     /// The same for a lock that guards only what is made: where nothing can be, nobody is waited for.
     ///
     /// # Errors
     /// When the file system fails.
     pub(super) fn acquire_to_make(path: &Path) -> Result<Self, Error> {
         match Self::acquire(path) {
-            Err(Error::ReadOnly { .. }) => Ok(Self { held: None }),
+            Err(Error::ReadOnly { .. }) => Ok(Self::of_nothing()),
             other => other,
         }
     }

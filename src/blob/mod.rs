@@ -39,6 +39,7 @@ mod sparse;
 mod stash;
 mod store;
 mod sweep;
+mod transient;
 mod usage;
 mod write;
 

@@ -33,6 +33,9 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn create(&self, digest: &Digest, size: u64) -> Result<BlobWriter<'_>, Error> {
+        if self.is_transient() {
+            return Err(Error::KeptNowhere { digest: *digest });
+        }
         let part = Some(Temporary::part(&self.part_path(digest))?);
         Ok(BlobWriter { store: self, digest: *digest, size, kept: 0, written: 0, part })
     }

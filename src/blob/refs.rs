@@ -17,6 +17,9 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn entries(&self) -> Result<Vec<Named>, Error> {
+        if self.is_transient() {
+            return Ok(Vec::new());
+        }
         match self.cache().entries() {
             Err(Error::NotALayout { .. }) => {}
             other => return other,
@@ -30,6 +33,9 @@ impl Store {
     /// # Errors
     /// When the file system fails; the old `index.json` is whole then.
     pub fn record_name(&self, name: &str, descriptor: &Descriptor) -> Result<(), Error> {
+        if self.is_transient() {
+            return Ok(());
+        }
         let means = |entry: &Named| entry.names.iter().any(|other| other == name);
         let known = self.entries()?;
         let mut known = known.iter().filter(|entry| means(entry));

@@ -9,6 +9,7 @@ use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS, SPARSE};
 use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
 use super::stash::Stash;
+use super::transient::Transient;
 use super::write::{TEMPORARY, Temporary};
 use super::{Blob, Error, Guard, Layout, Record};
 use crate::base::Digest;
@@ -32,6 +33,8 @@ pub struct Store {
     layouts: Vec<Layout>,
     keep: Keep,
     stash: Arc<Stash>,
+    /// Files of a store that keeps nothing.
+    transient: Option<Transient>,
     record: Option<Arc<Record>>,
 }
 
@@ -42,9 +45,31 @@ impl Store {
     /// # Errors
     /// When the cache cannot be made or read, or the folder holds something else; when a layout is none.
     pub fn open(cache: &Path, layouts: &[PathBuf]) -> Result<Self, Error> {
-        let layouts = layouts.iter().map(|dir| Layout::open(dir)).collect::<Result<_, _>>()?;
+        let layouts = opened_layouts(layouts)?;
         folder::prepare(cache)?;
-        Ok(Self { cache: Layout::at(cache), layouts, keep: Keep::Full, stash: Arc::default(), record: None })
+        Ok(Self {
+            cache: Layout::at(cache),
+            layouts,
+            keep: Keep::Full,
+            stash: Arc::default(),
+            transient: None,
+            record: None,
+        })
+    }
+
+    /// A store that keeps nothing on the disk, and blobs of `layouts` in reach.
+    ///
+    /// # Errors
+    /// When a layout is none.
+    pub fn transient(layouts: &[PathBuf]) -> Result<Self, Error> {
+        Ok(Self {
+            cache: Layout::at(Path::new("")),
+            layouts: opened_layouts(layouts)?,
+            keep: Keep::None,
+            stash: Arc::default(),
+            transient: Some(Transient::default()),
+            record: None,
+        })
     }
 
     /// The same store, noting every range that is read of its blobs.
@@ -167,6 +192,9 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn lock(&self, digest: &Digest) -> Result<Guard, Error> {
+        if self.is_transient() {
+            return Ok(Guard::of_nothing());
+        }
         Guard::acquire_to_make(&self.lock_dir().join(digest.hex()))
     }
 
@@ -176,6 +204,9 @@ impl Store {
     /// When the file system fails.
     pub fn index(&self, key: &str) -> Result<Option<fs::File>, Error> {
         let path = self.index_path(key)?;
+        if self.is_transient() {
+            return Ok(None);
+        }
         match regular::open(&path) {
             Ok(Opened::File(file, _)) => Ok(Some(file)),
             Ok(Opened::Missing) => Ok(None),
@@ -201,6 +232,11 @@ impl Store {
         remove(&self.index_path(key)?)
     }
 
+    /// Whether nothing is kept on the disk.
+    pub(super) fn is_transient(&self) -> bool {
+        self.transient.is_some()
+    }
+
     pub(super) fn lock_index(&self) -> Result<Guard, Error> {
         Guard::acquire(&self.cache.dir().join(INDEX_LOCK))
     }
@@ -222,7 +258,11 @@ impl Store {
     }
 
     pub(super) fn sparse_path(&self, digest: &Digest) -> PathBuf {
-        self.cache.dir().join(SPARSE).join(digest.hex())
+        self.sparse_dir().join(digest.hex())
+    }
+
+    pub(super) fn sparse_dir(&self) -> PathBuf {
+        self.cache.dir().join(SPARSE)
     }
 
     pub(super) fn stash(&self) -> &Arc<Stash> {
@@ -265,6 +305,10 @@ impl Store {
     /// Like [`Layout::open_blob`] in the cache; what has the name of a blob and is no file, or may not be read, counts as
     /// none.
     fn cached(&self, digest: &Digest) -> Result<Option<BlobBytes>, Error> {
+        if let Some(transient) = &self.transient {
+            let path = self.blob_path(digest);
+            return transient.open(&path).map_err(Error::io("open", &path));
+        }
         match self.cache.open_blob(digest) {
             Err(Error::Damaged { .. }) => Ok(None),
             Err(error) => error.unless_forbidden(),
@@ -282,10 +326,17 @@ impl Store {
     }
 
     fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(transient) = &self.transient {
+            return transient.put(path, bytes).map_err(Error::io("hold", path));
+        }
         let mut temporary = Temporary::create(&self.temporary_dir())?;
         temporary.write_all(bytes)?;
         temporary.rename(path)
     }
+}
+
+fn opened_layouts(layouts: &[PathBuf]) -> Result<Vec<Layout>, Error> {
+    layouts.iter().map(|dir| Layout::open(dir)).collect()
 }
 
 fn read_small(digest: &Digest, opened: BlobBytes, limit: u64, path: &Path) -> Result<Vec<u8>, Error> {

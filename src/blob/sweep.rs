@@ -22,6 +22,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts what another has counted, too.
+    pub(super) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
+
     /// Counts a file of `bytes` bytes.
     pub(super) fn count(&mut self, bytes: u64) {
         self.files += 1;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,7 +17,7 @@ const MAX_MANIFEST: u64 = 8 << 20;
 /// Files of a cache, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Blobs that are whole.
+    /// Blobs, whole or in part.
     pub blobs: Tally,
     /// What was made from them, such as layer indexes.
     pub indexes: Tally,
@@ -60,7 +61,7 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn kept(&self) -> Result<Vec<Kept>, Error> {
-        let files = [self.cache().blobs_dir(), self.index_dir()].map(|dir| files(&dir));
+        let files = [self.cache().blobs_dir(), self.sparse_dir(), self.index_dir()].map(|dir| files(&dir));
         let files: Vec<(String, u64)> = files.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let mut kept = Vec::new();
         for entry in self.entries()? {
@@ -94,11 +95,9 @@ impl Store {
             files(dir)?.iter().for_each(|(_, bytes)| tally.count(*bytes));
             Ok(tally)
         };
-        Ok(Contents {
-            blobs: tally(&self.cache().blobs_dir())?,
-            indexes: tally(&self.index_dir())?,
-            parts: tally(&self.parts_dir())?,
-        })
+        let mut blobs = tally(&self.cache().blobs_dir())?;
+        blobs.add(tally(&self.sparse_dir())?);
+        Ok(Contents { blobs, indexes: tally(&self.index_dir())?, parts: tally(&self.parts_dir())? })
     }
 
     /// All that some descriptors lead to; layers are not read.
@@ -152,7 +151,8 @@ pub(super) fn files(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
     }
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
         let entry = entry.map_err(Error::io("read", dir))?;
-        let size = fs::symlink_metadata(entry.path()).map_or(0, |found| found.len());
+        // Of a blob that is here in part, the holes count nothing.
+        let size = fs::symlink_metadata(entry.path()).map_or(0, |found| found.len().min(found.blocks() * 512));
         files.push((entry.file_name().to_string_lossy().into_owned(), size));
     }
     Ok(files)

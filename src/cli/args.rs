@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand, ValueHint};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::blob::Keep;
 
 /// Turn a LinuxKit YAML spec into a bootable system without building it.
 #[derive(Debug, Parser)]
@@ -59,6 +61,25 @@ pub enum Command {
     },
 }
 
+/// What the cache keeps of layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kept {
+    #[default]
+    Full,
+    Index,
+    None,
+}
+
+impl From<Kept> for Keep {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Full => Self::Full,
+            Kept::Index => Self::Index,
+            Kept::None => Self::None,
+        }
+    }
+}
+
 /// Where specs and images come from.
 #[derive(Debug, Default, Group)]
 pub struct Sources {
@@ -71,6 +92,9 @@ pub struct Sources {
     /// Cache of blobs and indexes [default: lkit in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "LKIT_CACHE", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,
+    /// What the cache keeps of layers: all that was fetched, their indexes alone, or nothing (none leaves the disk alone)
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub store: Kept,
     /// Use layouts and cache only
     #[arg(long)]
     pub offline: bool,
@@ -104,14 +128,16 @@ pub struct Sources {
 impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
-        let Self { arch, layout, cache, offline, pull, mirror, locked, allow_local_sources, .. } = self;
+        let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
         let Self { name, decompress_kernel, size, loader, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
-        let values: [(&str, Vec<OsString>); 7] = [
+        let kept = store.to_possible_value().filter(|_| *store != Kept::default());
+        let values: [(&str, Vec<OsString>); 8] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
+            ("store", kept.iter().map(|kept| kept.get_name().into()).collect()),
             ("mirror", texts(mirror)),
             ("name", texts(name.as_slice())),
             ("size", texts(size.as_slice())),

@@ -29,6 +29,7 @@ impl Settings {
         let origins = Origins {
             platform,
             layouts: sources.layout,
+            keep: sources.store.into(),
             pull: match (sources.offline, sources.pull) {
                 (true, _) => Pull::Never,
                 (_, true) => Pull::Always,
@@ -42,7 +43,10 @@ impl Settings {
                 false => LocalSources::OfLocalSpecs,
             },
             home: variable("HOME"),
-            ..Origins::new(cache_dir(sources.cache)?)
+            ..Origins::new(match sources.store {
+                args::Kept::None => PathBuf::new(),
+                args::Kept::Full | args::Kept::Index => cache_dir(sources.cache)?,
+            })
         };
         let options = Options {
             name: sources.name.map(checked_name).transpose()?,

@@ -252,6 +252,9 @@ impl Layers {
     /// Keeps a new index, and opens what was kept.
     pub(super) fn keep(&self, key: &str, subject: &Digest, draft: &Draft) -> Result<(Index, Toc), Error> {
         let bytes = draft.encode(subject);
+        if self.store.keep() == Keep::None {
+            return Self::in_memory(bytes, subject, draft.blob_size);
+        }
         match self.store.keep_index(key, &bytes) {
             // A damaged one that cannot be replaced; this process gets one of its own.
             Err(blob::Error::ReadOnly { .. }) if self.store.index(key)?.is_some() => {

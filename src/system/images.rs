@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Origins, Problem};
 use crate::base::{Digest, Monitor, Platform};
-use crate::blob::Store;
+use crate::blob::{Keep, Store};
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
 use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver};
@@ -41,7 +41,10 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
-        let store = Arc::new(store(&origins.cache, &origins.layouts)?);
+        let store = Arc::new(match origins.keep {
+            Keep::None => Store::transient(&origins.layouts)?,
+            keep => store(&origins.cache, &origins.layouts)?.keeping(keep),
+        });
         let Origins { pull, mirrors, credentials, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
         let resolver = Resolver::new(store, Options { pull, mirrors, credentials, ..Options::default() });

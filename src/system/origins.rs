@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::base::Platform;
+use crate::blob::Keep;
 use crate::oci::{Credentials, Mirror, Pull, Reference};
 
 /// Where specs, images and files come from.
@@ -13,6 +14,8 @@ pub struct Origins {
     pub platform: Platform,
     /// Directory of the cache, which is made where it is missing.
     pub cache: PathBuf,
+    /// What of layers stays in the cache; without anything, the cache is not even looked at.
+    pub keep: Keep,
     /// OCI layouts, in the order they are looked at, before the cache.
     pub layouts: Vec<PathBuf>,
     /// When registries are asked; by default for what is not here.
@@ -35,6 +38,7 @@ impl Origins {
         Self {
             platform: Platform::host(),
             cache: cache.into(),
+            keep: Keep::default(),
             layouts: Vec::new(),
             pull: Pull::default(),
             mirrors: Vec::new(),
