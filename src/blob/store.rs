@@ -10,6 +10,7 @@ use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
 use super::stash::Stash;
 use super::transient::Transient;
+use super::usage::files;
 use super::write::{TEMPORARY, Temporary};
 use super::{Blob, Error, Guard, Layout, Record};
 use crate::base::Digest;
@@ -213,6 +214,20 @@ impl Store {
             Ok(Opened::Other(_)) => unless_read_only(remove(&path).map(drop)).map(|()| None),
             Err(error) => error.unless_forbidden(),
         }
+    }
+
+    /// The keys of the index files that belong to the blob `digest`, sorted; none where nothing is kept.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn index_keys(&self, digest: &Digest) -> Result<Vec<String>, Error> {
+        if self.is_transient() {
+            return Ok(Vec::new());
+        }
+        let mut keys: Vec<String> = files(&self.index_dir())?.into_iter().map(|(name, _)| name).collect();
+        keys.retain(|key| key.starts_with(&digest.hex()));
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// Keeps an index file: `key` is letters, digits, `.`, `-` and `_`, and begins with the 64 hex digits of the blob

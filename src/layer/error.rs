@@ -96,6 +96,9 @@ pub enum Error {
     /// The index of a layer would be larger than any that lkit opens.
     #[error("it has more files than the index of a layer can hold")]
     IndexTooLarge,
+    /// What should be the indexes of an image is something else.
+    #[error("it holds no layer indexes that this version of lkit knows")]
+    NoSummaries,
     /// The bytes could not be read.
     #[error("cannot read the blob")]
     Read(#[source] std::io::Error),
@@ -155,7 +158,7 @@ impl Fault for Error {
             | Self::TrailerSize { .. }
             | Self::Damaged(_)
             | Self::DamagedIndex => ErrorKind::Corrupt,
-            Self::Compression(_) | Self::Window | Self::IndexTooLarge => ErrorKind::Unsupported,
+            Self::Compression(_) | Self::Window | Self::IndexTooLarge | Self::NoSummaries => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Read(_) | Self::Store(_) => ErrorKind::Io,
@@ -183,6 +186,7 @@ impl Fault for Error {
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::IndexTooLarge
+            | Self::NoSummaries
             | Self::Read(_)
             | Self::Store(_) => None,
         }

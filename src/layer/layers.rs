@@ -1,11 +1,13 @@
 //! Opening layers: from their index when it is there, else by one pass over the blob, fetched on the way if need be.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
 use super::index::{Draft, Index, IndexBytes, Toc};
 use super::pass::{self, Expected, Scanner, Search, Transfer};
+use super::published::Offer;
 use super::read::{Damaged, Diff, Forget, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, trim_heap};
 use crate::blob::{self, Blob, Fetch, Keep, RangedBlob, Store};
@@ -97,13 +99,15 @@ pub struct Layers {
     pub(super) pool: Arc<Pool>,
     /// Diffs that are in use, by what their index is about.
     open: Mutex<OpenDiffs>,
+    /// Indexes that were published, for layers that have none here.
+    offered: Mutex<HashMap<String, Offer>>,
 }
 
 impl Layers {
     /// Layers whose blobs and indexes are kept in `store`.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
         let pool = Arc::new(Pool::new(options.cache, options.workers));
-        Self { store, options, pool, open: Mutex::default() }
+        Self { store, options, pool, open: Mutex::default(), offered: Mutex::default() }
     }
 
     /// Bytes decoded so far to answer reads; every span of a sequential read counts once.
@@ -236,9 +240,12 @@ impl Layers {
         draft.map_err(|error| error.out_of_stream(&digest))
     }
 
-    /// An index that was kept, with its table of contents; a damaged one is dropped.
+    /// An index that was kept, or else offered, with its table of contents; a damaged one is dropped.
     pub(super) fn kept(&self, key: &str, subject: &Digest, size: u64) -> Result<Option<(Index, Toc)>, Error> {
-        let Some(file) = self.store.index(key)? else { return Ok(None) };
+        let Some(file) = self.store.index(key)? else {
+            let offered = self.offered();
+            return Ok(offered.get(key).and_then(|offer| offer.open(subject, size)));
+        };
         let opened = Index::open(IndexBytes::File(file), subject, size);
         if opened.is_none() {
             match self.store.drop_index(key) {
@@ -287,6 +294,10 @@ impl Layers {
             open.push((subject, Arc::downgrade(&diff)));
             diff
         })
+    }
+
+    pub(super) fn offered(&self) -> MutexGuard<'_, HashMap<String, Offer>> {
+        self.offered.lock().expect("nothing panics while it holds the offers")
     }
 
     fn open_diffs(&self) -> MutexGuard<'_, OpenDiffs> {

@@ -33,6 +33,7 @@ mod index;
 mod layers;
 mod nested;
 mod pass;
+mod published;
 mod read;
 mod stored;
 
@@ -41,3 +42,4 @@ pub use gunzip::Gunzip;
 pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};
 pub use nested::Inner;
+pub use published::Published;

@@ -11,6 +11,7 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::thread;
 
 use super::codec::Codec;
@@ -19,7 +20,9 @@ use super::offset::{BlobOffset, DiffOffset};
 use super::part::Part;
 use super::resume::ResumePoint;
 use super::toc::Toc;
-use crate::base::Digest;
+use crate::base::{Digest, in_memory};
+use crate::blob::RangedBlob;
+use crate::extent::{ReadError, Source as _};
 
 /// Bytes of a file that is worth another thread.
 const LARGE: u64 = 512 << 10;
@@ -27,6 +30,8 @@ const LARGE: u64 = 512 << 10;
 const CHUNK: usize = 256 << 10;
 /// Longest piece, in bytes: what a reader must hold to verify one.
 pub(crate) const PIECE_MAX: usize = 1 << 20;
+/// Longest part, digests of pieces apart, in bytes: a packed window is shorter than what it unpacks to.
+const PART_MAX: u64 = 64 << 10;
 /// Most bytes of directory and packed TOC that are taken into memory: enough for ten million files.
 const MEMORY_MAX: u64 = 1 << 30;
 
@@ -36,6 +41,16 @@ pub(crate) enum IndexBytes {
     File(File),
     /// In memory.
     Memory(Vec<u8>),
+    /// The parts alone, in a blob that is fetched by range, from this byte on.
+    Apart(Arc<RangedBlob>, u64),
+}
+
+/// Why there is no part of a span.
+pub(crate) enum NoPart {
+    /// It is not what it was when the index was made.
+    Damaged,
+    /// It cannot be read.
+    Unread(ReadError),
 }
 
 impl IndexBytes {
@@ -43,6 +58,7 @@ impl IndexBytes {
         match self {
             Self::File(file) => Ok(file.metadata()?.len()),
             Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::Apart(blob, start) => Ok(blob.size().saturating_sub(*start)),
         }
     }
 
@@ -53,6 +69,7 @@ impl IndexBytes {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 (&bytes[start..]).read_exact(buf)
             }
+            Self::Apart(blob, start) => blob.read_at(buf, start.saturating_add(offset)).map_err(io::Error::other),
         }
     }
 
@@ -81,6 +98,7 @@ impl IndexBytes {
 
 /// An open index.
 pub(crate) struct Index {
+    /// What the parts are in.
     bytes: IndexBytes,
     codec: Codec,
     blob_size: u64,
@@ -89,36 +107,87 @@ pub(crate) struct Index {
     spans: Vec<SpanRecord>,
     /// Where the pieces start in the diff.
     pieces: Vec<u64>,
-    /// Where the parts are in the file.
+    /// Where the parts are in it.
     parts: Range<u64>,
 }
 
-impl Index {
-    /// Opens an index about `subject`, a blob of `blob_size` bytes, with its table of contents; `None` when it is damaged, of
-    /// another version, or about something else. All of it is verified.
-    pub(crate) fn open(bytes: IndexBytes, subject: &Digest, blob_size: u64) -> Option<(Self, Toc)> {
-        let size = bytes.size().ok()?;
+/// What answers `stat`: a head, and where directory, TOC and parts lie behind it.
+struct Outset {
+    head: Head,
+    toc_at: u64,
+    parts_at: u64,
+    end: u64,
+}
+
+impl Outset {
+    /// Looks at the head of an index about `subject`, a blob of `blob_size` bytes; `None` when it is damaged, of another
+    /// version, or about something else.
+    fn of(bytes: &IndexBytes, subject: &Digest, blob_size: u64) -> Option<Self> {
         let mut head = [0; HEAD];
         bytes.read_at(&mut head, 0).ok()?;
         let head = Head::decode(&head).filter(|head| (head.subject, head.blob_size) == (*subject, blob_size))?;
         let [directory, toc, parts] = head.lengths()?;
         let toc_at = directory.checked_add(HEAD as u64)?;
         let parts_at = toc_at.checked_add(toc)?;
-        if parts_at.checked_add(parts)? != size || directory.checked_add(toc)? > MEMORY_MAX {
-            return None;
-        }
-        let read = || {
-            let toc = bytes.verified(toc_at..parts_at, &head.digests[1])?;
-            Toc::decode(&toc, blob_size)
-        };
+        let end = parts_at.checked_add(parts)?;
+        (directory.checked_add(toc)? <= MEMORY_MAX).then_some(Self { head, toc_at, parts_at, end })
+    }
+
+    fn toc(&self, bytes: &IndexBytes) -> Option<Toc> {
+        let toc = bytes.verified(self.toc_at..self.parts_at, &self.head.digests[1])?;
+        Toc::decode(&toc, self.head.blob_size)
+    }
+
+    fn directory(&self, bytes: &IndexBytes) -> Option<Vec<u8>> {
+        bytes.verified(HEAD as u64..self.toc_at, &self.head.digests[0])
+    }
+}
+
+impl Index {
+    /// Opens an index about `subject`, a blob of `blob_size` bytes, with its table of contents; `None` when it is damaged, of
+    /// another version, or about something else. All of it is verified.
+    pub(crate) fn open(bytes: IndexBytes, subject: &Digest, blob_size: u64) -> Option<(Self, Toc)> {
+        let outset = Outset::of(&bytes, subject, blob_size)?;
+        let size = bytes.size().ok().filter(|size| *size == outset.end)?;
+        let parts = outset.parts_at..size;
+        let is_whole = || bytes.is_verified(parts.clone(), &outset.head.digests[2]);
         let (is_whole, toc) = match size {
             // Either takes about a millisecond for three megabytes.
-            LARGE.. => beside(|| bytes.is_verified(parts_at..size, &head.digests[2]), read),
-            _ => (bytes.is_verified(parts_at..size, &head.digests[2]), read()),
+            LARGE.. => beside(is_whole, || outset.toc(&bytes)),
+            _ => (is_whole(), outset.toc(&bytes)),
         };
-        let directory = bytes.verified(HEAD as u64..toc_at, &head.digests[0])?;
-        let index = Self::with_directory(bytes, &head, &directory, parts_at..size)?;
+        let directory = outset.directory(&bytes)?;
+        let index = Self::with_directory(bytes, &outset.head, &directory, parts)?;
         toc.filter(|_| is_whole).map(|toc| (index, toc))
+    }
+
+    /// The same of an index whose parts lie in `parts`, which are verified when they are read; `summary` is what it has
+    /// before them.
+    pub(crate) fn open_summary(
+        summary: Vec<u8>,
+        parts: IndexBytes,
+        subject: &Digest,
+        blob_size: u64,
+    ) -> Option<(Self, Toc)> {
+        let summary = IndexBytes::Memory(summary);
+        let outset = Outset::of(&summary, subject, blob_size)?;
+        summary.size().ok().filter(|size| *size == outset.parts_at)?;
+        let (toc, directory) = (outset.toc(&summary)?, outset.directory(&summary)?);
+        let index = Self::with_directory(parts, &outset.head, &directory, 0..outset.head.parts)?;
+        Some((index, toc))
+    }
+
+    /// What the index in `file` has before its parts, and where these are; `None` when its head is damaged, or of another
+    /// version.
+    pub(crate) fn summary_of(file: File) -> Option<(Vec<u8>, Range<u64>)> {
+        let bytes = IndexBytes::File(file);
+        let mut head = [0; HEAD];
+        bytes.read_at(&mut head, 0).ok()?;
+        let head = Head::decode(&head)?;
+        let outset = Outset::of(&bytes, &head.subject, head.blob_size)?;
+        let mut summary = vec![0; usize::try_from(outset.parts_at).ok()?];
+        bytes.read_at(&mut summary, 0).ok()?;
+        Some((summary, outset.parts_at..outset.end))
     }
 
     fn with_directory(bytes: IndexBytes, head: &Head, directory: &[u8], parts: Range<u64>) -> Option<Self> {
@@ -177,12 +246,34 @@ impl Index {
         self.pieces.partition_point(|start| *start <= offset.0) - 1
     }
 
-    /// What reading in a span needs, read and verified now; `None` when it is damaged or cannot be read.
-    pub(crate) fn part(&self, span: usize) -> Option<Part> {
-        let bytes = self.bytes.verified(self.part_range(span)?, &self.spans[span].digest)?;
-        let part = Part::decode(&bytes, self.pieces_of(span).len())?;
-        let has_window = part.window.is_some();
-        (has_window == matches!(self.start(span), ResumePoint::Code { .. })).then_some(part)
+    /// What reading in a span needs, read and verified now.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub(crate) fn part(&self, span: usize) -> Result<Part, NoPart> {
+        let bytes = match &self.bytes {
+            IndexBytes::Apart(blob, start) => self.fetched(blob, *start, span)?,
+            bytes => self.part_range(span).and_then(|range| bytes.verified(range, &self.spans[span].digest)),
+        };
+        let part = bytes.and_then(|bytes| Part::decode(&bytes, self.pieces_of(span).len()));
+        let needs_window = matches!(self.start(span), ResumePoint::Code { .. });
+        part.filter(|part| part.window.is_some() == needs_window).ok_or(NoPart::Damaged)
+    }
+
+    /// The part of a span out of the blob that has it, from `start` on; what came of it is forgotten when it is wrong.
+    fn fetched(&self, blob: &RangedBlob, start: u64, span: usize) -> Result<Option<Vec<u8>>, NoPart> {
+        let longest = PART_MAX + 64 * self.pieces_of(span).len() as u64;
+        let Some(range) = self.part_range(span).filter(|range| range.end - range.start <= longest) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; in_memory(range.end - range.start)];
+        blob.read_at(&mut bytes, start.saturating_add(range.start)).map_err(NoPart::Unread)?;
+        if *blake3::hash(&bytes).as_bytes() == self.spans[span].digest {
+            return Ok(Some(bytes));
+        }
+        // Where that fails, the next read finds the same bytes.
+        let _ = blob.forget();
+        Ok(None)
     }
 
     /// Where the part of a span is in the file.

@@ -20,7 +20,7 @@ mod window;
 pub(crate) use codec::Codec;
 pub(crate) use draft::{Draft, Piece, Span};
 pub use entry::{Body, Entry, Run};
-pub(crate) use file::{Index, IndexBytes, PIECE_MAX};
+pub(crate) use file::{Index, IndexBytes, NoPart, PIECE_MAX};
 pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
 pub(crate) use part::Digests;
 pub(crate) use resume::ResumePoint;

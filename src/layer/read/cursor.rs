@@ -8,7 +8,7 @@ use crate::base::{ErrorKind, Fault as _};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::engine::{Decoder, Flow, HEADER_MAX, Room};
 use crate::layer::error::Error;
-use crate::layer::index::{BlobOffset, Codec, Digests, Index, ResumePoint, WINDOW};
+use crate::layer::index::{BlobOffset, Codec, Digests, Index, NoPart, ResumePoint, WINDOW};
 
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
@@ -94,7 +94,10 @@ impl Cursor {
     /// `Corrupt` when the index is damaged; else what reading the blob says.
     pub(crate) fn start(layer: Arc<IndexedBlob>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
         let index = &layer.index;
-        let part = index.part(span).ok_or_else(|| layer.corrupt_index())?;
+        let part = index.part(span).map_err(|problem| match problem {
+            NoPart::Damaged => layer.corrupt_index(),
+            NoPart::Unread(error) => error,
+        })?;
         let (start, pieces, limit) = (index.start(span), index.pieces_of(span), index.blob_end(span));
         layer.blob.will_read(first_byte(start)..limit.0);
         let header = block_header(&layer, start)?;
