@@ -50,7 +50,7 @@ pub use fetch::Fetch;
 pub use layout::Layout;
 pub use lock::Guard;
 pub use part::BlobWriter;
-pub use ranged::RangedBlob;
+pub use ranged::{AnyBlob, RangedBlob};
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
 pub use regular::open_regular;

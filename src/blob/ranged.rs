@@ -13,9 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::sparse::{GRAIN, SparseFile};
 use super::stash::Stash;
-use super::{Error, Fetch, Guard, Keep, Record, Store};
+use super::{Blob, Error, Fetch, Guard, Keep, Record, Store};
 use crate::base::{Digest, in_memory};
-use crate::extent::{Origin, ReadError, Source, Traced, Visit, trace_as};
+use crate::extent::{Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
 /// Grains that processes lock together: about a span.
 const SECTION: u64 = 16;
@@ -45,12 +45,48 @@ struct Flight {
     error: OnceLock<ReadError>,
 }
 
+/// A blob, wherever its bytes are.
+#[derive(Clone, Debug)]
+pub enum AnyBlob {
+    /// All of them are here.
+    Here(Blob),
+    /// They are fetched by the ranges that are read.
+    There(Arc<RangedBlob>),
+}
+
+impl AnyBlob {
+    /// Its bytes.
+    pub fn source(&self) -> SharedSource {
+        match self {
+            Self::Here(blob) => Arc::new(blob.clone()),
+            Self::There(ranged) => ranged.clone(),
+        }
+    }
+
+    /// Whether bytes that are wrong may be right when they are read again.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::There(_))
+    }
+}
+
 impl Store {
+    /// The blob `digest` of `size` bytes, from here or else by ranges from `fetch`.
+    ///
+    /// # Errors
+    /// When it is not here and nobody may be asked; when the file system fails.
+    pub fn reach_for(&self, digest: &Digest, size: u64, fetch: &Arc<dyn Fetch>) -> Result<AnyBlob, Error> {
+        if let Some(blob) = self.lookup(digest, size)? {
+            return Ok(AnyBlob::Here(blob));
+        }
+        self.ranged(digest, size, fetch).map(AnyBlob::There)
+    }
+
     /// The blob `digest` of `size` bytes, of which `fetch` gives what is not here.
     ///
     /// # Errors
-    /// When the file system fails.
-    pub fn ranged(&self, digest: &Digest, size: u64, fetch: Arc<dyn Fetch>) -> Result<RangedBlob, Error> {
+    /// When nobody may be asked; when the file system fails.
+    pub fn ranged(&self, digest: &Digest, size: u64, fetch: &Arc<dyn Fetch>) -> Result<Arc<RangedBlob>, Error> {
+        fetch.check(digest)?;
         let sparse = match self.keep() {
             Keep::Full => match SparseFile::open(&self.sparse_path(digest), size) {
                 Err(Error::ReadOnly { .. }) => None,
@@ -58,17 +94,17 @@ impl Store {
             },
             Keep::Index | Keep::None => None,
         };
-        Ok(RangedBlob {
+        Ok(Arc::new(RangedBlob {
             digest: *digest,
             size,
-            fetch,
+            fetch: fetch.clone(),
             sparse,
             stash: self.stash().clone(),
             locks: self.lock_dir(),
             flights: Mutex::default(),
             landed: Condvar::new(),
             record: self.record().cloned(),
-        })
+        }))
     }
 }
 

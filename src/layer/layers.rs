@@ -10,7 +10,7 @@ use super::pass::{self, Expected, Scanner, Search, Transfer};
 use super::published::Offer;
 use super::read::{Damaged, Diff, Forget, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, trim_heap};
-use crate::blob::{self, Blob, Fetch, Keep, RangedBlob, Store};
+use crate::blob::{self, AnyBlob, Fetch, Keep, Store};
 use crate::extent::SharedSource;
 
 /// How layers are indexed and read.
@@ -73,23 +73,6 @@ impl Layer {
     }
 }
 
-/// Where the bytes of a blob are.
-enum BlobBytes {
-    /// All here.
-    Here(Blob),
-    /// Fetched by the ranges that are read.
-    There(Arc<RangedBlob>),
-}
-
-impl BlobBytes {
-    fn into_source(self) -> SharedSource {
-        match self {
-            Self::Here(blob) => Arc::new(blob),
-            Self::There(ranged) => ranged,
-        }
-    }
-}
-
 type OpenDiffs = Vec<(Digest, Weak<Diff>)>;
 
 /// Opens layers over a store. All layers it opens share one cache of decoded content.
@@ -146,21 +129,11 @@ impl Layers {
     /// The layer, if a sound index of it is here.
     fn indexed(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>) -> Result<Option<Layer>, Error> {
         let Some((index, toc)) = self.kept(&wanted.digest.hex(), &wanted.digest, wanted.size)? else { return Ok(None) };
-        let bytes = match self.store.lookup(&wanted.digest, wanted.size)? {
-            Some(blob) => BlobBytes::Here(blob),
-            None => self.ranged(wanted, fetch)?,
-        };
+        let bytes = self.store.reach_for(&wanted.digest, wanted.size, fetch)?;
         self.layer(wanted, bytes, index, toc).map(Some)
     }
 
-    /// The blob to be fetched by ranges.
-    fn ranged(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>) -> Result<BlobBytes, Error> {
-        fetch.check(&wanted.digest)?;
-        let ranged = self.store.ranged(&wanted.digest, wanted.size, fetch.clone())?;
-        Ok(BlobBytes::There(Arc::new(ranged)))
-    }
-
-    fn layer(&self, wanted: &Wanted, bytes: BlobBytes, index: Index, toc: Toc) -> Result<Layer, Error> {
+    fn layer(&self, wanted: &Wanted, bytes: AnyBlob, index: Index, toc: Toc) -> Result<Layer, Error> {
         let diff_id = *index.diff_id();
         if diff_id != wanted.diff_id {
             return Err(Error::DiffId { expected: wanted.diff_id, actual: diff_id });
@@ -170,24 +143,24 @@ impl Layers {
             id: self.pool.new_id(),
             name: digest.to_string(),
             index,
-            is_remote: matches!(bytes, BlobBytes::There(_)),
+            is_remote: bytes.is_remote(),
             forget: Some(self.forget(digest, &bytes)),
-            blob: bytes.into_source(),
+            blob: bytes.source(),
         });
         Ok(Layer { toc, diff, diff_id })
     }
 
     /// Forgets what is damaged. Best effort: what cannot be removed is found damaged again by the next read.
-    fn forget(&self, digest: Digest, bytes: &BlobBytes) -> Forget {
+    fn forget(&self, digest: Digest, bytes: &AnyBlob) -> Forget {
         let store = self.store.clone();
         match bytes {
-            BlobBytes::Here(_) => Box::new(move |damaged| {
+            AnyBlob::Here(_) => Box::new(move |damaged| {
                 if damaged == Damaged::Blob {
                     store.discard(&digest).ok();
                 }
                 store.drop_index(&digest.hex()).ok();
             }),
-            BlobBytes::There(ranged) => {
+            AnyBlob::There(ranged) => {
                 let ranged = ranged.clone();
                 Box::new(move |damaged| match damaged {
                     Damaged::Blob => drop(ranged.forget()),
@@ -199,28 +172,24 @@ impl Layers {
 
     /// One pass over the blob, from the store or from where it can be fetched. A damaged copy in the cache is fetched
     /// again.
-    fn pass(
-        &self,
-        wanted: &Wanted,
-        fetch: &Arc<dyn Fetch>,
-        monitor: &dyn Monitor,
-    ) -> Result<(BlobBytes, Draft), Error> {
+    fn pass(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>, monitor: &dyn Monitor) -> Result<(AnyBlob, Draft), Error> {
         while let Some(blob) = self.store.lookup(&wanted.digest, wanted.size)? {
             match self.read_through(wanted, &mut blob.reader(), None, monitor) {
                 Err(error) if error.blames_blob() && self.store.discard(&wanted.digest)? => {}
-                result => return result.map(|draft| (BlobBytes::Here(blob), draft)),
+                result => return result.map(|draft| (AnyBlob::Here(blob), draft)),
             }
         }
         if self.store.keep() != Keep::Full {
             let mut input = fetch.fetch(&wanted.digest, 0..wanted.size)?;
             let draft = self.read_through(wanted, &mut *input, None, monitor)?;
-            return Ok((self.ranged(wanted, fetch)?, draft));
+            let ranged = self.store.ranged(&wanted.digest, wanted.size, fetch)?;
+            return Ok((AnyBlob::There(ranged), draft));
         }
         let received = self.store.receive(&wanted.digest, wanted.size, &**fetch, |input, writer| {
             let draft = self.read_through(wanted, input, Some(writer), monitor)?;
             Ok((draft.blob, draft))
         });
-        received.map(|(blob, draft)| (BlobBytes::Here(blob), draft))
+        received.map(|(blob, draft)| (AnyBlob::Here(blob), draft))
     }
 
     fn read_through(

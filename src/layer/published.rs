@@ -19,7 +19,7 @@ use super::error::Error;
 use super::index::{Index, IndexBytes, Toc};
 use super::layers::Layers;
 use crate::base::Digest;
-use crate::blob::RangedBlob;
+use crate::blob::AnyBlob;
 use crate::extent::{ReadError, SharedSource, Source};
 
 const MAGIC: &[u8; 8] = b"lkit-sum";
@@ -42,7 +42,7 @@ pub struct Published {
 /// An index that somebody else has made, for a layer that has none here.
 pub(super) struct Offer {
     summary: Vec<u8>,
-    parts: Arc<RangedBlob>,
+    parts: AnyBlob,
     /// Where its own parts start.
     start: u64,
 }
@@ -100,7 +100,7 @@ impl Layers {
     ///
     /// # Errors
     /// When `summaries` is none.
-    pub fn offer(&self, layers: &[Digest], summaries: &[u8], parts: &Arc<RangedBlob>) -> Result<(), Error> {
+    pub fn offer(&self, layers: &[Digest], summaries: &[u8], parts: &AnyBlob) -> Result<(), Error> {
         let mut offered = self.offered();
         let entries = entries(summaries).ok_or(Error::NoSummaries)?;
         let is_wanted = |entry: &Entry<'_>| layers.iter().any(|layer| entry.key.starts_with(&layer.hex()));

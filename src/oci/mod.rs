@@ -20,6 +20,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod image;
+mod index_manifest;
 mod manifest;
 mod media_type;
 mod mirror;
@@ -35,6 +36,7 @@ pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
+pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE, empty_config};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use reference::{ParseReferenceError, Reference, expanded};

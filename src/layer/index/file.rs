@@ -11,7 +11,6 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::thread;
 
 use super::codec::Codec;
@@ -21,8 +20,8 @@ use super::part::Part;
 use super::resume::ResumePoint;
 use super::toc::Toc;
 use crate::base::{Digest, in_memory};
-use crate::blob::RangedBlob;
-use crate::extent::{ReadError, Source as _};
+use crate::blob::AnyBlob;
+use crate::extent::ReadError;
 
 /// Bytes of a file that is worth another thread.
 const LARGE: u64 = 512 << 10;
@@ -42,7 +41,7 @@ pub(crate) enum IndexBytes {
     /// In memory.
     Memory(Vec<u8>),
     /// The parts alone, in a blob that is fetched by range, from this byte on.
-    Apart(Arc<RangedBlob>, u64),
+    Apart(AnyBlob, u64),
 }
 
 /// Why there is no part of a span.
@@ -58,7 +57,7 @@ impl IndexBytes {
         match self {
             Self::File(file) => Ok(file.metadata()?.len()),
             Self::Memory(bytes) => Ok(bytes.len() as u64),
-            Self::Apart(blob, start) => Ok(blob.size().saturating_sub(*start)),
+            Self::Apart(blob, start) => Ok(blob.source().size().saturating_sub(*start)),
         }
     }
 
@@ -69,7 +68,9 @@ impl IndexBytes {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 (&bytes[start..]).read_exact(buf)
             }
-            Self::Apart(blob, start) => blob.read_at(buf, start.saturating_add(offset)).map_err(io::Error::other),
+            Self::Apart(blob, start) => {
+                blob.source().read_at(buf, start.saturating_add(offset)).map_err(io::Error::other)
+            }
         }
     }
 
@@ -261,18 +262,21 @@ impl Index {
     }
 
     /// The part of a span out of the blob that has it, from `start` on; what came of it is forgotten when it is wrong.
-    fn fetched(&self, blob: &RangedBlob, start: u64, span: usize) -> Result<Option<Vec<u8>>, NoPart> {
+    fn fetched(&self, blob: &AnyBlob, start: u64, span: usize) -> Result<Option<Vec<u8>>, NoPart> {
         let longest = PART_MAX + 64 * self.pieces_of(span).len() as u64;
         let Some(range) = self.part_range(span).filter(|range| range.end - range.start <= longest) else {
             return Ok(None);
         };
         let mut bytes = vec![0; in_memory(range.end - range.start)];
-        blob.read_at(&mut bytes, start.saturating_add(range.start)).map_err(NoPart::Unread)?;
+        let read = blob.source().read_at(&mut bytes, start.saturating_add(range.start));
+        read.map_err(NoPart::Unread)?;
         if *blake3::hash(&bytes).as_bytes() == self.spans[span].digest {
             return Ok(Some(bytes));
         }
         // Where that fails, the next read finds the same bytes.
-        let _ = blob.forget();
+        if let AnyBlob::There(ranged) = blob {
+            let _ = ranged.forget();
+        }
         Ok(None)
     }
 
