@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Digest([u8; 32]);
 
 /// The digest of what is written to it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {

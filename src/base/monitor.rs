@@ -36,6 +36,25 @@ pub enum Event {
         /// Blob digest.
         digest: Digest,
     },
+    /// A blob is to be copied as it is, from a registry or to one.
+    BlobStarted {
+        /// Blob digest.
+        digest: Digest,
+        /// Blob size in bytes.
+        size: u64,
+    },
+    /// More of that blob is copied.
+    BlobProgress {
+        /// Blob digest.
+        digest: Digest,
+        /// Bytes copied so far.
+        done: u64,
+    },
+    /// All of the blob is where it was to go.
+    BlobFinished {
+        /// Blob digest.
+        digest: Digest,
+    },
     /// Something odd in a spec that is no error.
     SpecWarning {
         /// One line.

@@ -102,12 +102,13 @@ impl Monitor for Progress {
         match event {
             Event::Resolving { reference } => self.line(Loudness::Verbose, &format!("resolving {reference}")),
             Event::Resolved { reference, digest } => self.line(Loudness::Verbose, &format!("{reference} is {digest}")),
-            Event::LayerStarted { size, .. } => {
+            Event::LayerStarted { size, .. } | Event::BlobStarted { size, .. } => {
                 self.bar.inc_length(size);
                 self.show(&self.bar);
             }
-            Event::LayerProgress { digest, done } => self.advance(digest, done),
+            Event::LayerProgress { digest, done } | Event::BlobProgress { digest, done } => self.advance(digest, done),
             Event::LayerFinished { digest } => self.line(Loudness::Verbose, &format!("indexed layer {digest}")),
+            Event::BlobFinished { digest } => self.line(Loudness::Verbose, &format!("copied blob {digest}")),
             Event::Warning(text) if self.loudness >= Loudness::Normal => self.bar.suspend(|| report::warn(&text)),
             Event::SpecWarning { message, excerpt } if self.loudness >= Loudness::Normal => {
                 self.bar.suspend(|| report::warn_at(&message, &excerpt));

@@ -50,8 +50,7 @@ impl Access {
         }
     }
 
-    /// The answer to the challenges of the registry at `origin`, for pulling from `repository`; `Anybody` when there is
-    /// none.
+    /// The answer to the challenges of the registry at `origin`, for what `scope` allows; `Anybody` when there is none.
     ///
     /// # Errors
     /// When the token server gives no token.
@@ -59,14 +58,14 @@ impl Access {
         challenges: &[String],
         login: &Login,
         transport: &Transport,
-        (origin, repository): (&Url, &str),
+        (origin, scope): (&Url, &str),
     ) -> Result<Self, Setback> {
         let challenges: Vec<ChallengeRef<'_>> =
             challenges.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).collect();
         let of_scheme =
             |scheme: &str| challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case(scheme));
         if let Some(challenge) = of_scheme("Bearer") {
-            let server = TokenServer::named_by(challenge, repository)?;
+            let server = TokenServer::named_by(challenge, scope)?;
             if origin.scheme() == "https" && server.url.scheme() != "https" && *login != Login::Anonymous {
                 let reason = "its token server speaks plain http, over which no password is sent".to_owned();
                 return Err(Setback::Denied(reason));
@@ -97,14 +96,14 @@ impl Access {
     }
 }
 
-/// Where a token for pulling from a repository is to be had, and what is to be asked.
+/// Where a token for some scope is to be had, and what is to be asked.
 struct TokenServer {
     url: Url,
     question: Vec<(&'static str, String)>,
 }
 
 impl TokenServer {
-    fn named_by(challenge: &ChallengeRef<'_>, repository: &str) -> Result<Self, Setback> {
+    fn named_by(challenge: &ChallengeRef<'_>, scope: &str) -> Result<Self, Setback> {
         let parameter = |wanted: &str| {
             let found = challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| value.to_unescaped())
@@ -113,7 +112,8 @@ impl TokenServer {
         let url = url
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Setback::Unusable("it does not say where its token server is".to_owned()))?;
-        let mut question = vec![("scope", format!("repository:{repository}:pull"))];
+        // One scope for each repository; a query repeats the name, and so does the form.
+        let mut question: Vec<_> = scope.split(' ').map(|scope| ("scope", scope.to_owned())).collect();
         question.extend(parameter("service").map(|service| ("service", service)));
         Ok(Self { url, question })
     }

@@ -146,7 +146,7 @@ fn patient(registry: String, answer: String, asked: Option<Duration>) -> Failure
 
 /// The first code of an error as registries write it (OCI distribution specification, "Error Codes"), and its text; no
 /// code and the whole text when it is none.
-fn code_of(text: &str) -> (String, String) {
+pub(super) fn code_of(text: &str) -> (String, String) {
     #[derive(Deserialize)]
     struct Envelope {
         errors: Vec<Entry>,

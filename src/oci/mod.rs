@@ -10,6 +10,7 @@
 //! - Every manifest and image config is checked against its digest, and bounded in size, before it is parsed.
 //! - What a registry sent is in the cache before it is used, so that a second look needs no network.
 //! - No layer is read here: layers are fetched, verified and kept by who reads them.
+//! - What is pushed goes to the registry of its name, never to a mirror, and its bytes are checked while they are sent.
 
 mod access;
 mod attempts;
@@ -24,12 +25,17 @@ mod index_manifest;
 mod manifest;
 mod media_type;
 mod mirror;
+mod push;
+mod push_error;
 mod reference;
+mod referrers;
 mod registry;
 mod registry_error;
 mod resolve;
 mod stream;
 mod transport;
+mod upload;
+mod write;
 
 pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
@@ -39,11 +45,14 @@ pub use image::{Image, Layer};
 pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE, empty_config};
 pub use media_type::Compression;
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
+pub use push::Pusher;
+pub use push_error::{PushError, PushProblem};
 pub use reference::{ParseReferenceError, Reference, expanded};
 pub use registry::Registry;
-pub use registry_error::RegistryError;
+pub use registry_error::{Refusal, RegistryError};
 pub use resolve::{Options, Pull, Resolver};
 pub use transport::{Timeouts, provide_tls};
+pub use write::Pushed;
 
 /// What names a blob; it stands one row below, since layouts are made of them.
 pub use crate::blob::{Descriptor, DescriptorPlatform, Descriptors};

@@ -46,23 +46,25 @@ struct Running {
     known: Known,
 }
 
-/// What repositories are asked with, as was found out, by server and repository.
+/// What repositories are asked with, as was found out, by server and scope.
 type Known = Arc<Mutex<HashMap<(String, String), Access>>>;
 
 /// A repository on one server.
 #[derive(Clone)]
 pub(super) struct Repository {
-    transport: Transport,
+    pub transport: Transport,
     /// The server, as messages name it.
     pub server: String,
     /// Its address.
-    origin: Url,
+    pub(super) origin: Url,
     /// The repository on it.
-    name: String,
+    pub name: String,
+    /// What it is asked for, as token servers write it.
+    scope: String,
     tag: String,
     login: Login,
     /// Why there are no credentials, where there might be.
-    complaint: Option<String>,
+    pub complaint: Option<String>,
     known: Known,
 }
 
@@ -102,6 +104,7 @@ impl Registry {
             server: endpoint.host.clone(),
             origin,
             name: reference.repository().to_owned(),
+            scope: format!("repository:{}:pull", reference.repository()),
             tag: reference.tag_or_latest().to_owned(),
             login,
             complaint,
@@ -204,7 +207,7 @@ impl Repository {
     ///
     /// # Errors
     /// When asking again is of no use.
-    async fn met(&self, setback: Setback, attempts: &mut Attempts<'_>) -> Result<(), RegistryError> {
+    pub async fn met(&self, setback: Setback, attempts: &mut Attempts<'_>) -> Result<(), RegistryError> {
         let setback = match setback {
             Setback::Status(complaint) if complaint.status == StatusCode::UNAUTHORIZED && !attempts.renewed => {
                 match self.renew(&complaint.challenges).await {
@@ -223,7 +226,7 @@ impl Repository {
         Ok(())
     }
 
-    fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String) -> Asked<'a> {
+    pub fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String) -> Asked<'a> {
         Asked { server: &self.server, complaint: self.complaint.as_deref(), told }
     }
 
@@ -232,20 +235,47 @@ impl Repository {
         path: &str,
         furnish: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Response, Setback> {
+        let access = self.entered().await?;
+        self.transport.get(self.url(path)?, |request| furnish(access.furnish(request))).await
+    }
+
+    /// The same repository, for questions that also put something there, and take blobs of `source` over.
+    pub fn for_pushes(mut self, source: Option<&str>) -> Self {
+        self.scope = format!("repository:{}:pull,push", self.name);
+        source.iter().for_each(|source| self.scope += &format!(" repository:{source}:pull"));
+        self
+    }
+
+    /// The address of something in the repository.
+    pub fn url(&self, path: &str) -> Result<Url, Setback> {
         let url = self.origin.join(&format!("{}/{path}", self.name));
-        let url = url.map_err(|error| Setback::Unusable(error.to_string()))?;
-        let access = match self.access() {
-            Some(access) => access,
+        url.map_err(|error| Setback::Unusable(error.to_string()))
+    }
+
+    /// What to ask with.
+    pub async fn entered(&self) -> Result<Access, Setback> {
+        match self.access() {
+            Some(access) => Ok(access),
             // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
-            None if self.login != Login::Anonymous => self.introduced().await?,
-            None => Access::Anybody,
-        };
-        self.transport.get(url, |request| furnish(access.furnish(request))).await
+            None if self.login != Login::Anonymous => self.introduced().await,
+            None => Ok(Access::Anybody),
+        }
+    }
+
+    /// The answer to a question that is asked until it has one; transient faults are tried again.
+    pub async fn insist<T>(&self, wanted: &str, ask: impl AsyncFn() -> Result<T, Setback>) -> Result<T, RegistryError> {
+        let mut attempts = Attempts::new(wanted, Patience::ForAServerThatIsThere);
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(setback) => self.met(setback, &mut attempts).await?,
+            }
+        }
     }
 
     /// What the repository is asked with, as far as that is known.
     fn access(&self) -> Option<Access> {
-        self.known().get(&(self.server.clone(), self.name.clone())).cloned()
+        self.known().get(&(self.server.clone(), self.scope.clone())).cloned()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(String, String), Access>> {
@@ -275,9 +305,9 @@ impl Repository {
     }
 
     async fn answer(&self, challenges: &[String]) -> Result<Access, Setback> {
-        let whom = (&self.origin, self.name.as_str());
+        let whom = (&self.origin, self.scope.as_str());
         let access = Access::answer(challenges, &self.login, &self.transport, whom).await?;
-        self.known().insert((self.server.clone(), self.name.clone()), access.clone());
+        self.known().insert((self.server.clone(), self.scope.clone()), access.clone());
         Ok(access)
     }
 
@@ -288,7 +318,7 @@ impl Repository {
     }
 
     /// `repository@digest`, for messages.
-    fn blob_name(&self, digest: &Digest) -> String {
+    pub fn blob_name(&self, digest: &Digest) -> String {
         format!("{}@{digest}", self.name)
     }
 }

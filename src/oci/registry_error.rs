@@ -47,6 +47,30 @@ pub enum RegistryError {
         /// What it was asked for.
         wanted: String,
     },
+    /// It lets us not put anything there.
+    #[error("registry `{registry}` refused to take `{wanted}`: {answer}")]
+    PushDenied {
+        /// Host and port.
+        registry: String,
+        /// What it was to take.
+        wanted: String,
+        /// Its answer, in one line.
+        answer: String,
+        /// Why there are no credentials, where there might be.
+        complaint: Option<Box<str>>,
+    },
+    /// It does not take something.
+    #[error("registry `{registry}` does not take `{wanted}`: {answer}")]
+    NotTaken {
+        /// Host and port.
+        registry: String,
+        /// What it was to take.
+        wanted: String,
+        /// Its answer, in one line.
+        answer: String,
+        /// What that means.
+        refusal: Refusal,
+    },
     /// What it sent is not what was asked for.
     #[error("registry `{registry}` sent something else than `{wanted}`: {reason}")]
     Corrupt {
@@ -59,11 +83,35 @@ pub enum RegistryError {
     },
 }
 
+/// Why a registry does not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It takes nothing, such as one that mirrors another.
+    ReadOnly,
+    /// It has no such repository, and makes none by itself.
+    NoRepository,
+    /// Somebody else was faster.
+    Changed,
+    /// It does not like this.
+    Content,
+}
+
+impl Refusal {
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "the registry only lets read, as a mirror does; push to another one",
+            Self::NoRepository => "make the repository there first: this registry makes none by itself",
+            Self::Changed => "try again",
+            Self::Content => "ask its owner what it takes, or push to another one",
+        }
+    }
+}
+
 impl Fault for RegistryError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
-            Self::Denied { .. } => ErrorKind::Denied,
+            Self::Denied { .. } | Self::PushDenied { .. } | Self::NotTaken { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::ImageNotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
         }
@@ -80,6 +128,11 @@ impl Fault for RegistryError {
                 )
             }
             Self::Denied { complaint: Some(why), .. } => format!("credentials could not be read: {why}"),
+            Self::PushDenied { complaint: Some(why), .. } => format!("credentials could not be read: {why}"),
+            Self::PushDenied { registry, .. } => {
+                format!("log in with `docker login {registry}` as a user who may push there")
+            }
+            Self::NotTaken { refusal, .. } => refusal.hint().to_owned(),
             Self::Denied { registry, .. } => {
                 format!("check the name; if the image is private, log in with `docker login {registry}`")
             }

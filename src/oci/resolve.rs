@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
+use super::referrers::Referrers;
 use super::stream::BlobStream;
 use super::{
-    Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError, Timeouts,
+    Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, PushError, Pusher, Reference, Registry,
+    RegistryError, Timeouts,
 };
 use crate::base::{Digest, Event, Monitor, Platform};
 use crate::blob::{self, Cause, Fetch, Named, Store};
@@ -131,6 +133,48 @@ impl Resolver {
     /// Where the layers of `reference` come from when they are not here; fails for each when nothing may be asked.
     pub fn fetcher(&self, reference: &Reference) -> Arc<dyn Fetch> {
         Arc::new(self.origin(reference))
+    }
+
+    /// Puts blobs and manifests into the repository of `target`, at its own registry and at no mirror. With a `source` in
+    /// the same registry, blobs that this repository has are not sent.
+    ///
+    /// # Errors
+    /// When no registry may be asked, or the network client cannot start.
+    pub fn pusher(&self, target: &Reference, source: Option<&Reference>) -> Result<Pusher, PushError> {
+        if self.inner.options.pull == Pull::Never {
+            return Err(PushError::offline(target));
+        }
+        Pusher::new(&self.inner.registry, target, source)
+    }
+
+    /// What refers to `subject`, a manifest in the repository of `reference`, and is of a type; of the first mirror that
+    /// lists something, else of the registry. None where no registry may be asked. A registry that answers something odd
+    /// lists nothing, and the monitor is warned.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub fn referrers(
+        &self,
+        reference: &Reference,
+        subject: &Digest,
+        artifact_type: &str,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Descriptor>, Error> {
+        if self.inner.options.pull == Pull::Never {
+            return Ok(Vec::new());
+        }
+        let origin = self.origin(reference);
+        let ask = |endpoint: &Endpoint| {
+            let repository = self.inner.registry.repository(endpoint, reference)?;
+            let runtime = self.inner.registry.runtime(&endpoint.host)?;
+            let Referrers { found, oddity } = runtime.block_on(repository.referrers(subject, artifact_type))?;
+            oddity.into_iter().for_each(|oddity| monitor.event(Event::Warning(oddity)));
+            let is_last = *endpoint == Endpoint::of_registry(reference.registry());
+            // A mirror that lists nothing may not know of such lists.
+            if found.is_empty() && !is_last { Err(repository.lists_nothing(subject)) } else { Ok(found) }
+        };
+        let found = origin.first(monitor, ask);
+        found.map_err(|error| Error { reference: reference.to_string(), problem: error.into() })
     }
 
     /// What `reference` leads to in all platforms, for [`closure`](Self::closure).

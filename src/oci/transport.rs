@@ -10,11 +10,13 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
@@ -32,6 +34,9 @@ pub struct Timeouts {
     pub progress: Duration,
 }
 
+/// How many times the time for progress a registry may take to keep a blob that it has got: one over an object store
+/// copies it once more.
+const COMMIT: u32 = 5;
 /// Bytes of a blob that must come in the time for progress, of about a kilobyte in a second by default.
 pub(super) const LEAST: u64 = 64 << 10;
 
@@ -110,8 +115,44 @@ impl Transport {
         url: Url,
         furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Setback> {
-        let answer = self.in_time(furnish(self.client.get(url)).send()).await?;
+        self.send(Method::GET, url, furnish).await
+    }
+
+    /// The same for another method.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Setback> {
+        let answer = self.in_time(furnish(self.client.request(method, url)).send()).await?;
         answer.map_err(Setback::from)
+    }
+
+    /// The answer to a blob that is sent with PUT; `sent` counts its bytes, and `size` of them are all.
+    ///
+    /// # Errors
+    /// `Broken` also when a registry takes nothing for as long as progress may take, or does not say for some time that
+    /// it has all.
+    pub async fn put(
+        &self,
+        url: Url,
+        furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        (sent, size): (&AtomicU64, u64),
+    ) -> Result<Response, Setback> {
+        let mut sending = pin!(furnish(self.client.put(url)).send());
+        let (mut before, mut idle) = (0, 0);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(self.timeouts.progress, &mut sending).await {
+                return answer.map_err(Setback::from);
+            }
+            let now = sent.load(Ordering::Relaxed);
+            idle = if now >= before + LEAST { 0 } else { idle + 1 };
+            if idle == if now == size { COMMIT } else { 1 } {
+                return Err(late(self.timeouts.progress * idle));
+            }
+            before = now;
+        }
     }
 
     /// The answer to a form that is sent, which is a success.
@@ -131,7 +172,8 @@ impl Transport {
         self.success(response).await
     }
 
-    async fn success(&self, response: Response) -> Result<Response, Setback> {
+    /// The answer if it is a success.
+    pub async fn success(&self, response: Response) -> Result<Response, Setback> {
         if response.status().is_success() { Ok(response) } else { Err(Setback::Status(self.complaint(response).await)) }
     }
 

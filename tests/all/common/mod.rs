@@ -10,6 +10,7 @@ pub mod qemu;
 pub mod registry;
 pub mod sample;
 pub mod scripted;
+pub mod shelf;
 pub mod source;
 pub mod workshop;
 

@@ -9,11 +9,14 @@ use std::time::Duration;
 /// A question.
 #[derive(Clone, Debug)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     /// Names in lower case.
     pub headers: HashMap<String, String>,
-    /// The form that was sent, if there is one.
+    /// What was sent, if it is text, such as a form.
     pub body: String,
+    /// The same as it is.
+    pub bytes: Vec<u8>,
 }
 
 impl Request {
@@ -117,19 +120,22 @@ impl Scripted {
 fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
     let mut reader = BufReader::new(stream);
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
-    let Some(path) = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)) else { return };
+    let Some(line) = lines.next() else { return };
+    let mut words = line.split(' ').map(str::to_owned);
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
         Some((name.to_lowercase(), value.to_owned()))
     });
     let headers: HashMap<_, _> = headers.collect();
-    let mut body = vec![0; headers.get("content-length").map_or(0, |length: &String| length.parse().unwrap())];
+    let mut bytes = vec![0; headers.get("content-length").map_or(0, |length: &String| length.parse().unwrap())];
     // A client that goes before it has sent its form gets no answer.
-    if reader.read_exact(&mut body).is_err() {
+    if reader.read_exact(&mut bytes).is_err() {
         return;
     }
-    let request = Request { path, headers, body: String::from_utf8(body).unwrap() };
+    let body = String::from_utf8_lossy(&bytes).into_owned();
+    let request = Request { method, path, headers, body, bytes };
     let before = {
         let mut seen = seen.lock().unwrap();
         seen.push(request.clone());

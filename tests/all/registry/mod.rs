@@ -6,6 +6,8 @@ mod docker;
 mod faults;
 mod layouts;
 mod letters;
+mod pushes;
+mod referrers;
 mod resumed;
 
 use std::path::Path;
