@@ -42,6 +42,8 @@ pub enum Command {
     Diff(Diff),
     /// Record the digest of every reference beside the spec
     Lock(Lock),
+    /// Share layer indexes through registries, so that others need not fetch layers whole
+    Index(Index),
     /// Look at the cache or clean it
     Cache(Cache),
     /// Look at this machine: what works, what is missing, and how to mend it
@@ -104,6 +106,10 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
+    /// Use layer indexes that FROM lists for an image without having verified them: `beside` it, or a repository
+    /// (repeatable) [default: those that were made here, pulled, or are in the lock]
+    #[arg(long, value_name = "FROM")]
+    pub trust_indexes: Vec<String>,
     /// Use the digests that the lock file records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
@@ -129,16 +135,17 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, loader, .. } = self;
+        let Self { name, decompress_kernel, size, loader, trust_indexes, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 8] = [
+        let values: [(&str, Vec<OsString>); 9] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
             ("store", kept.iter().map(|kept| kept.get_name().into()).collect()),
             ("mirror", texts(mirror)),
+            ("trust-indexes", texts(trust_indexes)),
             ("name", texts(name.as_slice())),
             ("size", texts(size.as_slice())),
             ("loader", texts(loader)),
@@ -351,6 +358,56 @@ pub struct Lock {
     /// Specs (files; merged in order); the lock stands beside the last one
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Debug, Group)]
+pub struct Index {
+    #[command(subcommand)]
+    pub command: IndexCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Make the indexes that are missing, and push them beside the images
+    Push {
+        /// Repository to push to, in the place of each image's own
+        #[arg(long, value_name = "REPOSITORY")]
+        to: Option<String>,
+        #[command(flatten)]
+        images: Images,
+    },
+    /// Fetch the indexes of images into the cache, to be used from now on
+    Pull {
+        /// Repository that has them, in the place of each image's own
+        #[arg(long, value_name = "REPOSITORY")]
+        from: Option<String>,
+        #[command(flatten)]
+        images: Images,
+    },
+    /// List the indexes that were pushed
+    Ls {
+        /// Repository to ask, in the place of each image's own
+        #[arg(long, value_name = "REPOSITORY")]
+        from: Option<String>,
+        #[command(flatten)]
+        images: Images,
+    },
+}
+
+/// Images by the specs that name them, or one by its name.
+#[derive(Debug, Group)]
+pub struct Images {
+    /// Specs (files, `-`, or URLs; merged in order)
+    #[arg(value_name = "SPEC", required_unless_present = "image")]
+    pub specs: Vec<PathBuf>,
+    /// This image, in the place of specs
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "specs")]
+    pub image: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub sources: Sources,
 }

@@ -6,7 +6,7 @@ use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
-use crate::system::{Input, LocalSources, Options, Origins, name_of};
+use crate::system::{IndexPlace, Input, LocalSources, Options, Origins, name_of};
 
 /// Where specs and images come from, and how artifacts are made.
 pub struct Settings {
@@ -37,6 +37,7 @@ impl Settings {
             },
             mirrors: mirrors(&sources.mirror)?,
             credentials: credentials(),
+            trusted_indexes: trusted_indexes(&sources.trust_indexes)?,
             locked: sources.locked,
             local_sources: match sources.allow_local_sources {
                 true => LocalSources::OfAllSpecs,
@@ -85,6 +86,18 @@ pub fn credentials() -> Credentials {
         file(docker_home, "config.json"),
     ];
     Credentials::of(places.into_iter().flatten().collect())
+}
+
+/// Whose layer indexes are trusted.
+fn trusted_indexes(texts: &[String]) -> Result<Vec<IndexPlace>, Failure> {
+    let place = |text: &String| match text.as_str() {
+        "beside" => Ok(IndexPlace::Beside),
+        text => text
+            .parse()
+            .map(|repository| IndexPlace::In(Box::new(repository)))
+            .map_err(|error| Failure::usage(format!("--trust-indexes: `{text}` is no repository: {error}"))),
+    };
+    texts.iter().map(place).collect()
 }
 
 fn mirrors(texts: &[String]) -> Result<Vec<Mirror>, Failure> {

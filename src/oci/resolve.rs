@@ -135,6 +135,24 @@ impl Resolver {
         Arc::new(self.origin(reference))
     }
 
+    /// The bytes of a manifest that [`referrers`](Self::referrers) lists.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn artifact(&self, reference: &Reference, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        let found = self.origin(reference).document(descriptor);
+        found.map(|found| found.bytes).map_err(|problem| Error { reference: reference.to_string(), problem })
+    }
+
+    /// The bytes of a small blob in the repository of `reference`, verified, and kept in the store.
+    ///
+    /// # Errors
+    /// `Unsupported` above `limit` bytes; else as [`resolve`](Self::resolve).
+    pub fn small(&self, reference: &Reference, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+        let found = self.origin(reference).bounded(descriptor, limit);
+        found.map_err(|problem| Error { reference: reference.to_string(), problem })
+    }
+
     /// Puts blobs and manifests into the repository of `target`, at its own registry and at no mirror. With a `source` in
     /// the same registry, blobs that this repository has are not sent.
     ///
@@ -301,11 +319,16 @@ impl Origin {
 
     /// An image config, from the store or else a registry.
     fn small(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Problem> {
+        self.bounded(descriptor, MAX_CONFIG)
+    }
+
+    /// A small blob, from the store or else a registry.
+    fn bounded(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Problem> {
         let Descriptor { digest, size, .. } = *descriptor;
-        if size > MAX_CONFIG {
-            return Err(blob::Error::TooLarge { digest, size, limit: MAX_CONFIG }.into());
+        if size > limit {
+            return Err(blob::Error::TooLarge { digest, size, limit }.into());
         }
-        if let Some(bytes) = self.inner.store.small(&digest, MAX_CONFIG)? {
+        if let Some(bytes) = self.inner.store.small(&digest, limit)? {
             return Ok(bytes);
         }
         if self.inner.options.pull == Pull::Never {

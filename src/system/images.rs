@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Error, Origins, Problem};
+use super::{Error, IndexPlace, Origins, Problem};
 use crate::base::{Digest, Monitor, Platform};
 use crate::blob::{Keep, Store};
 use crate::extent::SharedSource;
@@ -14,7 +14,7 @@ use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver}
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
-const RESOLVERS: usize = 8;
+pub(super) const RESOLVERS: usize = 8;
 /// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
 const PASSES: usize = 3;
 
@@ -22,9 +22,11 @@ const PASSES: usize = 3;
 pub(super) struct Images<'a> {
     /// Layers, all over one cache of decoded content.
     pub layers: Arc<Layers>,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
+    pub(super) store: Arc<Store>,
     platform: &'a Platform,
-    monitor: &'a dyn Monitor,
+    pub(super) trusted_indexes: &'a [IndexPlace],
+    pub(super) monitor: &'a dyn Monitor,
 }
 
 /// The layers of an image merged.
@@ -47,8 +49,9 @@ impl<'a> Images<'a> {
         });
         let Origins { pull, mirrors, credentials, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
-        let resolver = Resolver::new(store, Options { pull, mirrors, credentials, ..Options::default() });
-        Ok(Self { layers, resolver, platform: &origins.platform, monitor })
+        let resolver = Resolver::new(store.clone(), Options { pull, mirrors, credentials, ..Options::default() });
+        let Origins { platform, trusted_indexes, .. } = origins;
+        Ok(Self { layers, resolver, store, platform, trusted_indexes, monitor })
     }
 
     /// All blobs that a reference leads to on these platforms, or on all when there are none.
@@ -74,6 +77,7 @@ impl<'a> Images<'a> {
     pub fn tree(&self, reference: &Reference) -> Result<(Image, TreeBuilder), Problem> {
         let image = self.resolve_one(reference);
         let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
+        self.take_published(std::slice::from_ref(&image), None);
         let trees = self.trees(std::slice::from_ref(&image)).map_err(|(_, problem)| problem)?;
         Ok((image, trees.into_iter().next().expect("one image has one tree").tree))
     }
@@ -158,7 +162,7 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<Merged, Problem
 }
 
 /// Applies `work` to all items on a few threads, this one among them; results in the items' order.
-fn side_by_side<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let lock = |slot: &Mutex<Option<R>>, result| *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);

@@ -79,6 +79,7 @@ pub fn load_parsed(
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
     let names = Names::new(&parsed, origins, lock.as_ref())?;
     let found = names.resolve(&images)?;
+    images.take_published(&found, lock.as_ref());
     let (sources, diff_sizes) = sources(&names, &found, &images)?;
     let mut supplies = Supplies::new(&parsed.spec, &images, &names.stored, origins.home.as_deref());
     let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel };
@@ -109,6 +110,23 @@ pub struct Recorded {
     pub path: PathBuf,
     /// How many references of the specs it records.
     pub references: usize,
+    /// For how many images it says where their layer indexes are.
+    pub indexes: usize,
+}
+
+/// The images that these specs lay out; no layer is opened.
+///
+/// # Errors
+/// When a spec is not valid, or an image cannot be found.
+pub(super) fn resolve(
+    inputs: &[Input],
+    origins: &Origins,
+    images: &Images<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Image>, Error> {
+    let parsed = parse(inputs, monitor)?;
+    let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
+    Names::new(&parsed, origins, lock.as_ref())?.resolve(images)
 }
 
 /// Records what every reference of the specs means now in the lock beside the last of them. What the lock records for other
@@ -120,12 +138,17 @@ pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Resul
     let path = lock_file::path_of(inputs)?;
     let parsed = parse(inputs, monitor)?;
     let images = Images::new(origins, monitor)?;
-    let digests = Names::new(&parsed, origins, None)?.digests(&images)?;
+    let names = Names::new(&parsed, origins, None)?;
+    let found = names.resolve(&images)?;
+    let digests = names.digests(&found, &images)?;
     let references = digests.len();
     let mut lock = LockFile::read(&path)?.unwrap_or_default();
     lock.record(&origins.platform, digests);
+    let published = images.published_at(&found);
+    found.iter().zip(&published).for_each(|(image, published)| lock.record_index(image.digest(), published.as_ref()));
     lock.write(&path)?;
-    Ok(Recorded { path, references })
+    let indexes = published.iter().flatten().count();
+    Ok(Recorded { path, references, indexes })
 }
 
 /// The spec with its references expanded.

@@ -2,7 +2,9 @@
 //!
 //! # Format
 //! JSON, sorted, one line a reference, so that differences read well:
-//! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`.
+//! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`. Where the layer indexes of an
+//! image were published, `indexes` says for the digest of its manifest in which repository, and what their two blobs are:
+//! `{"sha256:…": {"repository": "…", "summaries": {"digest": "…", "size": 1}, "parts": {…}}}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -10,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::published::PublishedAt;
 use super::{Input, Problem};
 use crate::base::{Digest, MIB, Platform};
 use crate::blob::open_regular;
+use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -26,11 +30,54 @@ const LARGEST: u64 = 16 * MIB;
 pub(super) struct LockFile {
     version: u32,
     platforms: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    indexes: BTreeMap<String, LockedIndex>,
+}
+
+/// Where the layer indexes of an image are.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct LockedIndex {
+    repository: String,
+    summaries: LockedBlob,
+    parts: LockedBlob,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct LockedBlob {
+    digest: String,
+    size: u64,
+}
+
+impl LockedBlob {
+    fn of(descriptor: &Descriptor) -> Self {
+        Self { digest: descriptor.digest.to_string(), size: descriptor.size }
+    }
+
+    fn descriptor(&self, media_type: &str) -> Option<Descriptor> {
+        Some(Descriptor::new(media_type, self.digest.parse().ok()?, self.size))
+    }
+}
+
+impl LockedIndex {
+    fn of(found: &PublishedAt) -> Self {
+        let PublishedAt { repository, blobs } = found;
+        let repository = format!("{}/{}", repository.registry(), repository.repository());
+        Self { repository, summaries: LockedBlob::of(&blobs.summaries), parts: LockedBlob::of(&blobs.parts) }
+    }
+
+    fn read(&self) -> Option<PublishedAt> {
+        let [summaries, parts] = [(&self.summaries, SUMMARIES_TYPE), (&self.parts, PARTS_TYPE)]
+            .map(|(blob, media_type)| blob.descriptor(media_type));
+        let blobs = IndexManifest { summaries: summaries?, parts: parts? };
+        Some(PublishedAt { repository: self.repository.parse().ok()?, blobs })
+    }
 }
 
 impl Default for LockFile {
     fn default() -> Self {
-        Self { version: VERSION, platforms: BTreeMap::new() }
+        Self { version: VERSION, platforms: BTreeMap::new(), indexes: BTreeMap::new() }
     }
 }
 
@@ -66,6 +113,9 @@ impl LockFile {
         for digest in lock.platforms.values().flat_map(BTreeMap::values) {
             digest.parse::<Digest>().map_err(|error| bad(error.to_string()))?;
         }
+        if let Some((manifest, _)) = lock.indexes.iter().find(|(_, index)| index.read().is_none()) {
+            return Err(bad(format!("what it says of the indexes of `{manifest}` is no repository and two digests")));
+        }
         Ok(Some(lock))
     }
 
@@ -81,6 +131,19 @@ impl LockFile {
             digests.iter().map(|(reference, digest)| (reference.clone(), parsed(digest))).collect()
         };
         self.platforms.iter().map(|(platform, digests)| (platform.clone(), of_platform(digests))).collect()
+    }
+
+    /// Where the layer indexes of an image are, by the digest of its manifest.
+    pub fn index(&self, manifest: &Digest) -> Option<PublishedAt> {
+        self.indexes.get(&manifest.to_string())?.read()
+    }
+
+    /// Replaces what is recorded of an image's indexes.
+    pub fn record_index(&mut self, manifest: &Digest, found: Option<&PublishedAt>) {
+        match found {
+            Some(found) => drop(self.indexes.insert(manifest.to_string(), LockedIndex::of(found))),
+            None => drop(self.indexes.remove(&manifest.to_string())),
+        }
     }
 
     /// Replaces what is recorded for a platform; other platforms stay.

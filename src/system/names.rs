@@ -76,14 +76,13 @@ impl<'a> Names<'a> {
         found.collect()
     }
 
-    /// What every name means now, for a lock.
+    /// What every name means now, for a lock; `resolved` are the images whose files are laid out.
     ///
     /// # Errors
     /// When one cannot be found; with its place.
-    pub fn digests(&self, images: &Images<'_>) -> Result<BTreeMap<String, Digest>, Error> {
-        let resolved = self.resolve(images)?;
+    pub fn digests(&self, resolved: &[Image], images: &Images<'_>) -> Result<BTreeMap<String, Digest>, Error> {
         let mut digests: BTreeMap<String, Digest> =
-            resolved.into_iter().map(|image| (image.reference.to_string(), image.root)).collect();
+            resolved.iter().map(|image| (image.reference.to_string(), image.root)).collect();
         for name in &self.stored {
             let digest = images.digest(&name.reference).map_err(|error| self.not_found(name, error))?;
             digests.insert(name.reference.to_string(), digest);

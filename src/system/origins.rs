@@ -24,6 +24,8 @@ pub struct Origins {
     pub mirrors: Vec<Mirror>,
     /// What registries are told; by default nothing.
     pub credentials: Credentials,
+    /// Whose layer indexes are used for layers that have none here, although nobody has verified them; by default nobody's.
+    pub trusted_indexes: Vec<IndexPlace>,
     /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
     pub locked: bool,
     /// Which specs may name files of this machine; by default those that do not come from a URL.
@@ -43,9 +45,29 @@ impl Origins {
             pull: Pull::default(),
             mirrors: Vec::new(),
             credentials: Credentials::default(),
+            trusted_indexes: Vec::new(),
             locked: false,
             local_sources: LocalSources::default(),
             home: None,
+        }
+    }
+}
+
+/// Where published layer indexes are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexPlace {
+    /// In the repository of the image.
+    Beside,
+    /// In this one.
+    In(Box<Reference>),
+}
+
+impl IndexPlace {
+    /// The repository to ask for the indexes of an image.
+    pub(super) fn of<'a>(&'a self, image: &'a Reference) -> &'a Reference {
+        match self {
+            Self::Beside => image,
+            Self::In(repository) => repository,
         }
     }
 }

@@ -113,6 +113,22 @@ pub enum Problem {
         /// Why.
         source: Cause,
     },
+    /// The layer indexes of an image cannot be published or used.
+    #[error("cannot {action} the layer indexes of `{reference}`")]
+    Indexes {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The image.
+        reference: Box<Reference>,
+        /// Why not.
+        source: Cause,
+    },
+    /// Nobody has published the layer indexes of an image.
+    #[error("nobody has published the layer indexes of `{reference}`")]
+    NoIndexes {
+        /// The image.
+        reference: Box<Reference>,
+    },
     /// A layer of an image cannot be had.
     #[error("cannot use image `{reference}`")]
     Layer {
@@ -210,6 +226,7 @@ impl Problem {
             Self::NotAReference { source, .. } => Some(source),
             Self::Resolve { source, .. } => Some(source),
             Self::Layer { source, .. } => Some(source),
+            Self::Indexes { source, .. } => Some(source),
             Self::Merge { source, .. } => Some(source),
             Self::Root(error) => Some(error),
             Self::Store(error) => Some(error),
@@ -230,7 +247,9 @@ impl Fault for Problem {
             Self::ReadLock { .. } | Self::WriteLock { .. } | Self::OpenLoader { .. } | Self::ReadShown { .. } => {
                 ErrorKind::Io
             }
-            Self::NoLock(_) | Self::NotLocked { .. } | Self::LockedOtherwise { .. } => ErrorKind::ImageNotFound,
+            Self::NoLock(_) | Self::NotLocked { .. } | Self::LockedOtherwise { .. } | Self::NoIndexes { .. } => {
+                ErrorKind::ImageNotFound
+            }
             Self::LoaderFile { origin: LoaderOrigin::Directory(_), .. } => ErrorKind::Io,
             Self::LoaderFile { origin: LoaderOrigin::Image(_), .. } => ErrorKind::ImageNotFound,
             Self::NoSystemdBoot { .. } | Self::LargeLoader { .. } => ErrorKind::Unsupported,
@@ -238,6 +257,7 @@ impl Fault for Problem {
             | Self::NotAReference { .. }
             | Self::Resolve { .. }
             | Self::Layer { .. }
+            | Self::Indexes { .. }
             | Self::Merge { .. }
             | Self::Root(_)
             | Self::Store(_)
@@ -260,6 +280,7 @@ impl Fault for Problem {
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
             Self::ShowsNoSystem(_) => "name a directory that `lkit mount` shows a system in, a spec, or a lock",
             Self::NoLock(_) => "make it with `lkit lock`",
+            Self::NoIndexes { .. } => "push them with `lkit index push`, or name the repository with `--from`",
             Self::NotALock { .. } => "make it again with `lkit lock`",
             Self::NotLocked { .. } | Self::LockedOtherwise { .. } => "record it with `lkit lock`",
             Self::Resolve { locked: Some(digest), source, .. } if source.kind() == ErrorKind::ImageNotFound => {

@@ -14,6 +14,11 @@ pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
     let settings = Settings::new(args.sources)?;
     let progress = Progress::new(loudness);
     let recorded = system::lock(&specs::inputs(&args.specs), &settings.origins, &progress)?;
-    progress.finished(&format!("recorded {} references in `{}`", recorded.references, recorded.path.display()));
+    let indexes = match recorded.indexes {
+        0 => String::new(),
+        count => format!(", and the layer indexes of {count} images,"),
+    };
+    let line = format!("recorded {} references{indexes} in `{}`", recorded.references, recorded.path.display());
+    progress.finished(&line);
     Ok(ExitCode::SUCCESS)
 }

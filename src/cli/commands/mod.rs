@@ -5,6 +5,7 @@ mod cache;
 mod diff;
 mod doctor;
 mod extents;
+mod index;
 mod inspect;
 mod lock;
 mod manual;
@@ -37,6 +38,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Umount(args) => umount::run(&args),
         Command::Build(args) => build::run(args, loudness),
         Command::Lock(args) => lock::run(args, loudness),
+        Command::Index(args) => index::run(args, loudness),
         Command::Cache(args) => cache::run(args),
         Command::Diff(args) => diff::run(args, loudness),
         Command::Inspect(args) => inspect::run(args, loudness),
