@@ -10,6 +10,7 @@ mod doctor;
 mod ends;
 mod examples;
 mod formats;
+mod indexes;
 mod inputs;
 mod inspect;
 mod judges;
