@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +29,26 @@ pub trait Fetch: Send + Sync {
     /// Why nobody may be.
     fn check(&self, _digest: &Digest) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl<F: Fetch + ?Sized> Fetch for Arc<F> {
+    fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).fetch(digest, range)
+    }
+
+    fn check(&self, digest: &Digest) -> Result<(), Error> {
+        (**self).check(digest)
+    }
+}
+
+impl<F: Fetch + ?Sized> Fetch for &F {
+    fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).fetch(digest, range)
+    }
+
+    fn check(&self, digest: &Digest) -> Result<(), Error> {
+        (**self).check(digest)
     }
 }
 

@@ -54,7 +54,7 @@ impl Store {
     ) -> Result<(Blob, T), E> {
         loop {
             let mut writer = self.create(digest, size)?;
-            let input = writer.input(fetch).map_err(E::from);
+            let input = writer.input(&self.counted(fetch)).map_err(E::from);
             let taken = input.and_then(|mut input| take(&mut *input, &mut writer));
             let goes_on = writer.kept > 0;
             let received = match taken {
@@ -136,6 +136,9 @@ impl Write for BlobWriter<'_> {
             }
             part.write_at(buf, self.written)?
         };
+        if here == 0 {
+            self.store.traffic().wrote(written);
+        }
         self.written += written as u64;
         Ok(written)
     }

@@ -10,10 +10,11 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::sparse::{GRAIN, SparseFile};
 use super::stash::Stash;
-use super::{Blob, Error, Fetch, Guard, Keep, Record, Store};
+use super::{Blob, Error, Fetch, Guard, Keep, Record, Store, Traffic};
 use crate::base::{Digest, in_memory};
 use crate::extent::{Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
@@ -28,10 +29,11 @@ const TRIES: u32 = 3;
 pub struct RangedBlob {
     digest: Digest,
     size: u64,
-    fetch: Arc<dyn Fetch>,
+    fetch: Box<dyn Fetch>,
     /// Where fetched bytes are kept, if they are.
     sparse: Option<SparseFile>,
     stash: Arc<Stash>,
+    traffic: Arc<Traffic>,
     locks: PathBuf,
     flights: Mutex<Vec<Arc<Flight>>>,
     /// More grains are here, or a flight has ended.
@@ -97,9 +99,10 @@ impl Store {
         Ok(Arc::new(RangedBlob {
             digest: *digest,
             size,
-            fetch: fetch.clone(),
+            fetch: Box::new(self.counted(fetch.clone())),
             sparse,
             stash: self.stash().clone(),
+            traffic: self.traffic().clone(),
             locks: self.lock_dir(),
             flights: Mutex::default(),
             landed: Condvar::new(),
@@ -116,6 +119,14 @@ impl RangedBlob {
     pub fn forget(&self) -> Result<(), Error> {
         self.stash.forget(self.digest);
         self.sparse.as_ref().map_or(Ok(()), SparseFile::discard)
+    }
+
+    /// Makes the grains of these bytes be here, and counts how long that takes.
+    fn wait_for(&self, range: &Range<u64>) -> Result<(), ReadError> {
+        let begin = Instant::now();
+        let obtained = self.obtain(grains_of(range));
+        self.traffic.waited(begin.elapsed());
+        obtained
     }
 
     /// Makes these grains be here, at least for a moment.
@@ -176,7 +187,9 @@ impl RangedBlob {
     /// Keeps a grain on the disk, or in memory where that cannot be, as on a full disk.
     fn keep(&self, grain: u64, bytes: &[u8]) {
         let is_kept = self.sparse.as_ref().is_some_and(|sparse| sparse.put(grain, bytes).is_ok());
-        if !is_kept {
+        if is_kept {
+            self.traffic.wrote(bytes.len());
+        } else {
             self.stash.put(self.digest, grain, bytes);
         }
     }
@@ -263,7 +276,7 @@ impl Source for RangedBlob {
             if self.read_here(buf, offset)? {
                 return Ok(());
             }
-            self.obtain(grains_of(&(offset..end)))?;
+            self.wait_for(&(offset..end))?;
         }
         self.read_there(buf, offset)
     }
@@ -271,7 +284,10 @@ impl Source for RangedBlob {
     /// Fetches the first [`AHEAD`] bytes of it. What goes wrong is an error of the read that follows.
     fn will_read(&self, range: Range<u64>) {
         let end = range.end.min(self.size).min(range.start.saturating_add(AHEAD));
-        let _ = self.obtain(grains_of(&(range.start..end.max(range.start))));
+        let wanted = range.start..end.max(range.start);
+        if !grains_of(&wanted).all(|grain| self.holds(grain)) {
+            let _ = self.wait_for(&wanted);
+        }
     }
 
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {

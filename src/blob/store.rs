@@ -9,10 +9,11 @@ use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS, SPARSE};
 use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
 use super::stash::Stash;
+use super::traffic::Counted;
 use super::transient::Transient;
 use super::usage::files;
 use super::write::{TEMPORARY, Temporary};
-use super::{Blob, Error, Guard, Layout, Record};
+use super::{Blob, Error, Fetch, Guard, Layout, Record, Traffic};
 use crate::base::Digest;
 
 /// What of a layer stays in the cache when it was read.
@@ -34,6 +35,7 @@ pub struct Store {
     layouts: Vec<Layout>,
     keep: Keep,
     stash: Arc<Stash>,
+    traffic: Arc<Traffic>,
     /// Files of a store that keeps nothing.
     transient: Option<Transient>,
     record: Option<Arc<Record>>,
@@ -53,6 +55,7 @@ impl Store {
             layouts,
             keep: Keep::Full,
             stash: Arc::default(),
+            traffic: Arc::default(),
             transient: None,
             record: None,
         })
@@ -68,6 +71,7 @@ impl Store {
             layouts: opened_layouts(layouts)?,
             keep: Keep::None,
             stash: Arc::default(),
+            traffic: Arc::default(),
             transient: Some(Transient::default()),
             record: None,
         })
@@ -88,6 +92,16 @@ impl Store {
     /// What it keeps of layers.
     pub fn keep(&self) -> Keep {
         self.keep
+    }
+
+    /// What it fetches, writes and waits for.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// Asks `fetch`, and counts what comes.
+    pub fn counted<F: Fetch>(&self, fetch: F) -> impl Fetch + use<F> {
+        Counted { fetch, traffic: self.traffic.clone() }
     }
 
     /// The cache, as a layout.
@@ -344,6 +358,7 @@ impl Store {
         if let Some(transient) = &self.transient {
             return transient.put(path, bytes).map_err(Error::io("hold", path));
         }
+        self.traffic.wrote(bytes.len());
         let mut temporary = Temporary::create(&self.temporary_dir())?;
         temporary.write_all(bytes)?;
         temporary.rename(path)

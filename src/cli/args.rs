@@ -32,6 +32,8 @@ pub enum Command {
     /// End a mount
     #[command(visible_alias = "unmount")]
     Umount(Umount),
+    /// Tell what a mount has done so far: bytes served, decoded, fetched, written
+    Stats(Stats),
     /// Write artifacts as files under LinuxKit's names
     Build(Build),
     /// Boot a spec, a mounted directory, or a kernel, disk or ISO in a virtual machine
@@ -203,6 +205,16 @@ pub struct Umount {
     /// Directories to unmount
     #[arg(required = true, value_name = "DIR")]
     pub dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub struct Stats {
+    /// Directory that `lkit mount` shows a system in
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Group)]

@@ -1,6 +1,7 @@
 //! Fuzz target of a whole layer: whatever a blob is, reads of it equal what it decodes to.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::engine::Numbers;
 use super::engine::fuzz::{MOST, whole};
@@ -48,6 +49,7 @@ pub fn blob(data: &[u8]) {
         blob: Arc::new(Bytes(blob.into())),
         index,
         is_remote: false,
+        decoded: AtomicU64::new(0),
         forget: None,
     };
     let diff = Diff::new(Digest::of(b""), Arc::new(layer), pool);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
@@ -144,6 +145,7 @@ impl Layers {
             name: digest.to_string(),
             index,
             is_remote: bytes.is_remote(),
+            decoded: AtomicU64::new(0),
             forget: Some(self.forget(digest, &bytes)),
             blob: bytes.source(),
         });
@@ -180,7 +182,7 @@ impl Layers {
             }
         }
         if self.store.keep() != Keep::Full {
-            let mut input = fetch.fetch(&wanted.digest, 0..wanted.size)?;
+            let mut input = self.store.counted(fetch.clone()).fetch(&wanted.digest, 0..wanted.size)?;
             let draft = self.read_through(wanted, &mut *input, None, monitor)?;
             let ranged = self.store.ranged(&wanted.digest, wanted.size, fetch)?;
             return Ok((AnyBlob::There(ranged), draft));
@@ -269,7 +271,7 @@ impl Layers {
         self.offered.lock().expect("nothing panics while it holds the offers")
     }
 
-    fn open_diffs(&self) -> MutexGuard<'_, OpenDiffs> {
+    pub(super) fn open_diffs(&self) -> MutexGuard<'_, OpenDiffs> {
         self.open.lock().expect("nothing panics while it holds the list")
     }
 }

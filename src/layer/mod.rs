@@ -24,6 +24,7 @@
 //!   everything decoded later is checked against, before any of it is used.
 //! - A damaged index is never an error: it is dropped and made again. A damaged blob never gives other bytes.
 
+mod activity;
 mod engine;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -37,6 +38,7 @@ mod published;
 mod read;
 mod stored;
 
+pub use activity::{Activity, LayerActivity};
 pub use error::Error;
 pub use gunzip::Gunzip;
 pub use index::{Body, Entry, Run, Toc};

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::engine::sniff;
 use super::error::Error;
@@ -78,6 +79,7 @@ impl Layers {
             blob,
             index,
             is_remote: false,
+            decoded: AtomicU64::new(0),
             forget: None,
         }))
     }

@@ -4,6 +4,7 @@
 //! inode 1        the root: the artifacts, `.lkit` where there is a note, then `rootfs`
 //! inode 2 …      artifact 0, 1 …
 //! inode 4094     `.lkit`, and 4095 the note in it: `why-not`
+//! inode 2^48 …   look 0, 1 … at `.lkit/stats.json`
 //! inode 4096 …   inode 0, 1 … of the tree; 4096 is `rootfs` itself
 //! ```
 //! Of an image alone inode 1 is the root of the tree.
@@ -11,8 +12,10 @@
 use std::sync::Arc;
 
 use super::Artifact;
+use super::activity::Counts;
 use crate::base::{ErrorKind, Fault, FileKind, Metadata, in_line};
 use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
+use crate::layer::Layers;
 use crate::tree::{Content, Inode, InodeId, Tree};
 
 /// Inode of the root directory, as FUSE has it.
@@ -24,6 +27,9 @@ const NOTES: u64 = FIRST_OF_TREE - 2;
 const WHY_NOT: u64 = FIRST_OF_TREE - 1;
 const NOTES_NAME: &[u8] = b".lkit";
 const WHY_NOT_NAME: &[u8] = b"why-not";
+const COUNTS_NAME: &[u8] = b"stats.json";
+/// The first look at the counts.
+const FIRST_LOOK: u64 = 1 << 48;
 /// Name of the directory that shows the tree.
 const ROOTFS: &[u8] = b"rootfs";
 
@@ -107,6 +113,7 @@ enum Target<'a> {
     Artifact(u64, &'a Artifact),
     Notes,
     WhyNot(&'a SharedSource),
+    Look(u64, SharedSource),
     Tree(&'a Tree, InodeId),
 }
 
@@ -117,6 +124,7 @@ pub struct Files {
     /// Whether the tree is all there is, so that its root is the root.
     is_bare: bool,
     why_not: Option<SharedSource>,
+    counts: Option<Counts>,
     owner: (u32, u32),
     artifact_mode: u16,
     generation: u32,
@@ -135,7 +143,16 @@ impl Files {
                 kept.push(artifact);
             }
         }
-        Self { artifacts: kept, tree, is_bare: false, why_not: None, owner, artifact_mode: 0o444, generation: 0 }
+        Self {
+            artifacts: kept,
+            tree,
+            is_bare: false,
+            why_not: None,
+            counts: None,
+            owner,
+            artifact_mode: 0o444,
+            generation: 0,
+        }
     }
 
     /// A tree alone: its root is the root.
@@ -147,6 +164,11 @@ impl Files {
     pub fn with_why_not(self, text: String) -> Self {
         let bytes: SharedSource = Arc::new(Bytes(text.into_bytes().into()));
         Self { why_not: Some(bytes), ..self }
+    }
+
+    /// The same with a file `.lkit/stats.json`, which tells what was done so far to answer reads of these layers.
+    pub fn with_counts(self, layers: Arc<Layers>) -> Self {
+        Self { counts: Some(Counts::of(layers)), ..self }
     }
 
     /// The same with a number that tells files of different content with one inode number apart, when the kernel asks for
@@ -175,6 +197,7 @@ impl Files {
             Target::Artifact(at, artifact) => self.artifact(at, artifact, Some(opened(artifact)?)),
             Target::Notes => self.notes(),
             Target::WhyNot(text) => self.why_not(text),
+            Target::Look(inode, text) => self.look(inode, &text),
             Target::Tree(tree, id) => self.in_tree(tree, id),
         })
     }
@@ -190,8 +213,11 @@ impl Files {
             Target::Root => self.named(name).ok_or(FileError::NotFound)?,
             Target::Notes if name == b".." => ROOT,
             Target::Notes if name == WHY_NOT_NAME => WHY_NOT,
+            Target::Notes if name == COUNTS_NAME => {
+                FIRST_LOOK + self.counts.as_ref().ok_or(FileError::NotFound)?.take()
+            }
             Target::Notes => return Err(FileError::NotFound),
-            Target::Artifact(..) | Target::WhyNot(_) => return Err(FileError::NotADirectory),
+            Target::Artifact(..) | Target::WhyNot(_) | Target::Look(..) => return Err(FileError::NotADirectory),
             Target::Tree(tree, id) if !tree.inode(id).is_directory() => return Err(FileError::NotADirectory),
             Target::Tree(tree, id) if name == b".." => self.above(tree, id).inode,
             Target::Tree(tree, id) => self.number_of(tree, tree.lookup(id, name).ok_or(FileError::NotFound)?),
@@ -222,6 +248,9 @@ impl Files {
         let len = left.min(buf.len());
         if len > 0 {
             source.read_at(&mut buf[..len], start + offset)?;
+        }
+        if let Some(counts) = &self.counts {
+            counts.served(len);
         }
         Ok(len)
     }
@@ -300,7 +329,9 @@ impl Files {
             Target::Root => (self.root(), self.root()),
             Target::Notes => (self.notes(), self.root()),
             Target::Tree(tree, id) if tree.inode(id).is_directory() => (self.in_tree(tree, id), self.above(tree, id)),
-            Target::Artifact(..) | Target::WhyNot(_) | Target::Tree(..) => return Err(FileError::NotADirectory),
+            Target::Artifact(..) | Target::WhyNot(_) | Target::Look(..) | Target::Tree(..) => {
+                return Err(FileError::NotADirectory);
+            }
         };
         let dots: [(&[u8], Attributes); 2] = [(b".", here), (b"..", above)];
         let dots = dots.into_iter().skip(from);
@@ -309,8 +340,10 @@ impl Files {
             Target::Tree(tree, id) => {
                 Box::new(tree.children_from(id, skip).map(move |(name, child)| (name, self.in_tree(tree, child))))
             }
-            Target::Notes => Box::new(self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text))).skip(skip)),
-            Target::Root | Target::Artifact(..) | Target::WhyNot(_) => Box::new(self.in_root().skip(skip)),
+            Target::Notes => Box::new(self.in_notes().skip(skip)),
+            Target::Root | Target::Artifact(..) | Target::WhyNot(_) | Target::Look(..) => {
+                Box::new(self.in_root().skip(skip))
+            }
         };
         let numbered = dots.chain(rest).zip(from as u64 + 1..);
         Ok(Box::new(numbered.map(|((name, attributes), next)| Listed { name, attributes, next })))
@@ -331,6 +364,7 @@ impl Files {
             Ok(Target::Artifact(_, artifact)) => artifact.name().to_owned(),
             Ok(Target::Root) => "/".to_owned(),
             Ok(Target::Notes | Target::WhyNot(_)) => ".lkit/why-not".to_owned(),
+            Ok(Target::Look(..)) => ".lkit/stats.json".to_owned(),
             Ok(Target::Tree(tree, id)) => {
                 let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
                 let path = entry.map(|entry| tree.path(entry)).unwrap_or_default();
@@ -346,7 +380,11 @@ impl Files {
         match (inode, &self.tree) {
             (ROOT, Some(tree)) if self.is_bare => Ok(Target::Tree(tree, tree.root())),
             (ROOT, _) => Ok(Target::Root),
-            (NOTES, _) if self.why_not.is_some() => Ok(Target::Notes),
+            (FIRST_LOOK.., _) => {
+                let text = self.counts.as_ref().and_then(|counts| counts.taken(inode - FIRST_LOOK));
+                text.map(|text| Target::Look(inode, text)).ok_or(FileError::NotFound)
+            }
+            (NOTES, _) if self.has_notes() => Ok(Target::Notes),
             (WHY_NOT, _) => self.why_not.as_ref().map(Target::WhyNot).ok_or(FileError::NotFound),
             (FIRST_OF_TREE.., Some(tree)) => {
                 let id = tree.id(index(FIRST_OF_TREE)?).ok_or(FileError::NotFound)?;
@@ -364,6 +402,7 @@ impl Files {
         let source: SharedSource = match self.node(inode)? {
             Target::Root | Target::Notes => return Err(FileError::IsADirectory),
             Target::WhyNot(text) => text.clone(),
+            Target::Look(_, text) => text,
             Target::Artifact(_, artifact) => opened(artifact)?.clone(),
             Target::Tree(tree, id) => match tree.inode(id).metadata.kind {
                 FileKind::Directory => return Err(FileError::IsADirectory),
@@ -381,7 +420,7 @@ impl Files {
         match name {
             b".." => return Some(ROOT),
             ROOTFS => return self.tree.is_some().then_some(FIRST_OF_TREE),
-            NOTES_NAME => return self.why_not.is_some().then_some(NOTES),
+            NOTES_NAME => return self.has_notes().then_some(NOTES),
             _ => {}
         }
         let at = self.artifacts.iter().position(|artifact| artifact.name().as_bytes() == name)?;
@@ -393,12 +432,12 @@ impl Files {
             let source = if artifact.is_made() { artifact.open().ok() } else { None };
             (artifact.name().as_bytes(), self.artifact(inode, artifact, source))
         });
-        let notes = self.why_not.iter().map(|_| (NOTES_NAME, self.notes()));
+        let notes = self.has_notes().then(|| (NOTES_NAME, self.notes()));
         artifacts.chain(notes).chain(self.tree.as_ref().map(|tree| (ROOTFS, self.in_tree(tree, tree.root()))))
     }
 
     fn root(&self) -> Attributes {
-        let nlink = 2 + u32::from(self.tree.is_some()) + u32::from(self.why_not.is_some());
+        let nlink = 2 + u32::from(self.tree.is_some()) + u32::from(self.has_notes());
         let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
         Attributes { inode: ROOT, size: 0, data: 0, nlink, metadata, exact: true }
     }
@@ -412,6 +451,25 @@ impl Files {
         let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
         let size = text.size();
         Attributes { inode: WHY_NOT, size, data: size, nlink: 1, metadata, exact: true }
+    }
+
+    fn has_notes(&self) -> bool {
+        self.why_not.is_some() || self.counts.is_some()
+    }
+
+    fn in_notes(&self) -> impl Iterator<Item = (&[u8], Attributes)> {
+        let why_not = self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text)));
+        // Its size is another one each time; who wants it looks it up.
+        let counts = self.counts.iter().map(|_| {
+            let attributes = Attributes { inode: FIRST_LOOK, size: 0, data: 0, exact: false, ..self.notes() };
+            let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
+            (COUNTS_NAME, Attributes { nlink: 1, metadata, ..attributes })
+        });
+        why_not.chain(counts)
+    }
+
+    fn look(&self, inode: u64, text: &SharedSource) -> Attributes {
+        Attributes { inode, exact: false, ..self.why_not(text) }
     }
 
     fn artifact(&self, inode: u64, artifact: &Artifact, source: Option<&SharedSource>) -> Attributes {

@@ -20,6 +20,7 @@
 //! - A slow read never keeps a `stat` waiting.
 //! - An exported file appears whole or not at all.
 
+mod activity;
 pub mod background;
 mod compress;
 mod error;

@@ -28,6 +28,8 @@ pub struct System {
     pub stored: Vec<Stored>,
     /// The artifacts.
     pub catalog: Catalog,
+    /// The layers that they are read from.
+    pub layers: Arc<Layers>,
 }
 
 /// An image whose files are laid out.
@@ -89,9 +91,10 @@ pub fn load_parsed(
     assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
     let parts = parts(assembly, &images, origins, options, seed(&parsed, &found))?;
     let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
+    let layers = images.layers.clone();
     let images = names.laid_out.into_iter().zip(found).zip(diff_sizes);
     let images = images.map(|((name, image), diff_sizes)| UsedImage { name, image, diff_sizes }).collect();
-    Ok(System { parsed, images, stored, catalog })
+    Ok(System { parsed, images, stored, catalog, layers })
 }
 
 /// One image with its files, as they are in a container, apart from what a runtime mounts over them.

@@ -12,6 +12,7 @@ mod manual;
 mod mount;
 mod run;
 mod shown;
+mod stats;
 mod umount;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Mount(args) => mount::run(args, loudness),
         Command::Umount(args) => umount::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Build(args) => build::run(args, loudness),
         Command::Lock(args) => lock::run(args, loudness),
         Command::Index(args) => index::run(args, loudness),

@@ -39,7 +39,10 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     prepare(&dir)?;
     let files = match &image {
         Some(image) => files_of_image(image, &settings, &progress)?,
-        None => Files::of(&specs::load(&names, &settings, &progress)?.catalog),
+        None => {
+            let system = specs::load(&names, &settings, &progress)?;
+            Files::of(&system.catalog).with_counts(system.layers)
+        }
     };
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;

@@ -153,7 +153,8 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;
-    let session = mount(Files::of(&loaded.catalog), dir.path(), MountOptions::default())?;
+    let session =
+        mount(Files::of(&loaded.catalog).with_counts(loaded.layers.clone()), dir.path(), MountOptions::default())?;
     let result = Bootable::in_directory(dir.path(), wish).and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;
     result

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
@@ -22,6 +23,16 @@ impl Diff {
     /// The diff of a blob whose index is about `subject`.
     pub(crate) const fn new(subject: Digest, layer: Arc<IndexedBlob>, pool: Arc<Pool>) -> Self {
         Self { subject, layer, pool }
+    }
+
+    /// Size in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.layer.index.diff_size()
+    }
+
+    /// Bytes decoded of it so far.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.layer.decoded.load(Ordering::Relaxed)
     }
 
     /// What the index of a source is about, if it is a diff.

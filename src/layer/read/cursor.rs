@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::block::{Block, Buffer, USUAL};
 use crate::base::{ErrorKind, Fault as _};
@@ -32,6 +33,8 @@ pub(crate) struct IndexedBlob {
     pub(crate) index: Index,
     /// Whether the bytes come over a network: wrong ones are fetched once more before they are an error.
     pub(crate) is_remote: bool,
+    /// Bytes decoded so far.
+    pub(crate) decoded: AtomicU64,
     /// Called when one of them is found damaged: forgets it, so that the next to open the layer gets it anew.
     pub(crate) forget: Option<Forget>,
 }

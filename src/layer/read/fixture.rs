@@ -90,5 +90,13 @@ pub(super) fn layer(id: u64, blob: Arc<dyn Source>, bytes: &[u8]) -> Arc<Indexed
     let subject = Digest::of(b"");
     let (index, _) =
         Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size).expect("the index is sound");
-    Arc::new(IndexedBlob { id, name: "x".to_owned(), blob, index, is_remote: false, forget: None })
+    Arc::new(IndexedBlob {
+        id,
+        name: "x".to_owned(),
+        blob,
+        index,
+        is_remote: false,
+        decoded: AtomicU64::new(0),
+        forget: None,
+    })
 }

@@ -74,6 +74,9 @@ struct Shared {
     inputs: Mutex<Vec<Vec<u8>>>,
     last_id: AtomicU64,
     decoded: AtomicU64,
+    /// Blocks that were wanted and cached, and those that were not.
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 struct State {
@@ -125,6 +128,8 @@ impl Pool {
             inputs: Mutex::new(Vec::new()),
             last_id: AtomicU64::new(0),
             decoded: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }))
     }
 
@@ -136,6 +141,11 @@ impl Pool {
     /// Bytes decoded so far.
     pub(crate) fn decoded(&self) -> u64 {
         self.0.decoded.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks were wanted so far that were cached, and that were not.
+    pub(crate) fn hits(&self) -> (u64, u64) {
+        (self.0.hits.load(Ordering::Relaxed), self.0.misses.load(Ordering::Relaxed))
     }
 
     /// Waits until one more read may be answered. A thread that decodes is inside already.
@@ -166,6 +176,8 @@ impl Pool {
                 ticket
             })
         });
+        let count = if matches!(answer, Some(Answer::Block(_))) { &self.0.hits } else { &self.0.misses };
+        count.fetch_add(1, Ordering::Relaxed);
         match answer.or_else(|| receipt?.wait()) {
             Some(Answer::Block(block)) => Ok(block),
             Some(Answer::Failed(error)) => Err(error),
@@ -334,6 +346,7 @@ impl Shared {
         let buffer = self.memory.buffer(cursor.len_of(&pieces));
         let block = cursor.advance(pieces, buffer)?;
         self.decoded.fetch_add(block.len() as u64, Ordering::Relaxed);
+        cursor.layer().decoded.fetch_add(block.len() as u64, Ordering::Relaxed);
         // It will be read, and is still near the processor. A worker that is alone leaves it to the readers, which have the
         // other processors.
         if task == Task::Ahead && self.is_crowded() {

@@ -151,7 +151,13 @@ fn an_index_that_was_pushed_saves_others_the_pass() {
             let (bytes, _) = fleet.blobs_asked(since);
             // The kernel's first span, both configs, and the indexes.
             assert!(bytes < whole / 4, "{store}: {bytes} of {whole} bytes to stat");
+            let counts: Value = serde_json::from_str(&fleet.good(&fresh, "stats mnt --json")).unwrap();
             let motd = fs::read(mnt.join("rootfs/etc/motd")).unwrap();
+            let after: Value = serde_json::from_str(&fleet.good(&fresh, "stats mnt --json")).unwrap();
+            let fetched = |counts: &Value| counts["fetched"]["bytes"].as_u64().unwrap();
+            let (_, asked) = fleet.blobs_asked(since);
+            assert!(fetched(&counts) > 0 && fetched(&after) > fetched(&counts));
+            assert!(after["fetched"]["requests"].as_u64() <= Some(asked as u64) && after["waits"]["count"] != 0);
             fleet.good(&fresh, "umount mnt");
             assert_eq!((motd, sparse_files(&fleet.dir.path().join(&fresh)) > 0), (b"hello\n".to_vec(), keeps));
         }

@@ -25,6 +25,7 @@ mod refusals;
 mod ruled_out;
 mod said;
 mod secrets;
+mod stats;
 mod system;
 mod terminal;
 mod watched;

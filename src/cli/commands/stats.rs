@@ -1,0 +1,74 @@
+//! `lkit stats`: what a mount has done so far.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::base::{ErrorKind, shown_size};
+use crate::cli::args;
+use crate::cli::report::{self, Failure};
+
+/// The file of a mount that has the counts.
+const FILE: &str = ".lkit/stats.json";
+/// Digits of a digest that tell layers apart in a table.
+const SHORT: usize = 19;
+
+/// Prints the counts of a mount.
+pub fn run(args: &args::Stats) -> Result<ExitCode, Failure> {
+    let text = fs::read_to_string(args.dir.join(FILE)).map_err(|error| failure(&args.dir, &error))?;
+    if args.json {
+        report::print(&text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let counts: Value = serde_json::from_str(&text).map_err(|error| {
+        Failure::caused(ErrorKind::Corrupt, format!("`{}` is no count of lkit", args.dir.join(FILE).display()), &error)
+    })?;
+    report::print(&table(&counts))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failure(dir: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::caused(ErrorKind::Io, format!("cannot read the counts of `{}`", dir.display()), error);
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            failure.hint("name a directory that `lkit mount` shows a system in")
+        }
+        _ => failure,
+    }
+}
+
+fn table(counts: &Value) -> String {
+    let number = |pointer: &str| counts.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let size = |pointer: &str| shown_size(number(pointer));
+    let mut text = format!(
+        "served   {} in {} reads\ndecoded  {}; {} pieces were in memory, {} were not\n\
+         fetched  {} in {} requests; waited {} times, {} ms in all\nwritten  {}\n",
+        size("/served/bytes"),
+        number("/served/reads"),
+        size("/decoded"),
+        number("/hits"),
+        number("/misses"),
+        size("/fetched/bytes"),
+        number("/fetched/requests"),
+        number("/waits/count"),
+        number("/waits/milliseconds"),
+        size("/written"),
+    );
+    for layer in counts["layers"].as_array().into_iter().flatten() {
+        let number = |pointer: &str| layer.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        let digest = layer["digest"].as_str().unwrap_or_default();
+        let line = format!(
+            "layer {}: {} of {} decoded, {} fetched in {} requests\n",
+            digest.get(..SHORT).unwrap_or(digest),
+            shown_size(number("/decoded")),
+            shown_size(number("/size")),
+            shown_size(number("/fetched/bytes")),
+            number("/fetched/requests"),
+        );
+        text.push_str(&line);
+    }
+    text
+}
