@@ -108,6 +108,13 @@ pub(super) fn note_use(path: &Path) {
     let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
+/// Says that a file of the cache is in use for as long as it is open, and that it was used now. Best effort: on a file
+/// system without locks everything seems unused, and what is removed stays readable for who has it open.
+pub(super) fn hold(file: &File, path: &Path) {
+    let _ = file.lock_shared();
+    note_use(path);
+}
+
 /// Lets what a read-only cache does not allow be undone.
 pub(super) fn unless_read_only(result: Result<(), Error>) -> Result<(), Error> {
     match result {

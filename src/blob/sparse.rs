@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::OFlags;
 
 use super::Error;
-use super::regular::remove;
+use super::regular::{hold, remove};
 use crate::base::align_up;
 
 /// What is fetched and kept together, in bytes: a twelfth of a usual span.
@@ -54,6 +54,7 @@ impl SparseFile {
             file.set_len(0).and_then(|()| file.set_len(whole)).map_err(Error::write("create", path))?;
         }
         file.read_exact_at(&mut map, map_at(size)).map_err(Error::io("read", path))?;
+        hold(&file, path);
         Ok(Self { file, path: path.to_owned(), size, map: Mutex::new(map) })
     }
 

@@ -36,6 +36,7 @@ pub struct Store {
     keep: Keep,
     stash: Arc<Stash>,
     traffic: Arc<Traffic>,
+    limit: Option<u64>,
     /// Files of a store that keeps nothing.
     transient: Option<Transient>,
     record: Option<Arc<Record>>,
@@ -56,6 +57,7 @@ impl Store {
             keep: Keep::Full,
             stash: Arc::default(),
             traffic: Arc::default(),
+            limit: None,
             transient: None,
             record: None,
         })
@@ -72,6 +74,7 @@ impl Store {
             keep: Keep::None,
             stash: Arc::default(),
             traffic: Arc::default(),
+            limit: None,
             transient: Some(Transient::default()),
             record: None,
         })
@@ -87,6 +90,17 @@ impl Store {
     #[must_use]
     pub fn keeping(self, keep: Keep) -> Self {
         Self { keep, ..self }
+    }
+
+    /// The same store, with a cache of at most so many bytes, as far as what is in use allows.
+    #[must_use]
+    pub fn limited(self, limit: Option<u64>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Most bytes of the cache.
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.limit
     }
 
     /// What it keeps of layers.
@@ -121,6 +135,7 @@ impl Store {
     pub fn lookup(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, Error> {
         if let Some(bytes) = self.cached(digest)? {
             if bytes.size == size {
+                regular::hold(&bytes.file, &self.blob_path(digest));
                 return Ok(Some(self.blob(digest, bytes)));
             }
             self.pass_over(digest)?;
@@ -223,7 +238,10 @@ impl Store {
             return Ok(None);
         }
         match regular::open(&path) {
-            Ok(Opened::File(file, _)) => Ok(Some(file)),
+            Ok(Opened::File(file, _)) => {
+                regular::hold(&file, &path);
+                Ok(Some(file))
+            }
             Ok(Opened::Missing) => Ok(None),
             Ok(Opened::Other(_)) => unless_read_only(remove(&path).map(drop)).map(|()| None),
             Err(error) => error.unless_forbidden(),
@@ -313,7 +331,10 @@ impl Store {
     /// The blob that was just put at `path`.
     pub(super) fn opened(&self, digest: &Digest, path: &Path, size: u64) -> Result<Blob, Error> {
         match regular::open(path)? {
-            Opened::File(file, found) if found == size => Ok(self.blob(digest, BlobBytes { file, start: 0, size })),
+            Opened::File(file, found) if found == size => {
+                regular::hold(&file, path);
+                Ok(self.blob(digest, BlobBytes { file, start: 0, size }))
+            }
             _ => {
                 let reason = "it was changed while it was put into the cache".to_owned();
                 Err(Error::Damaged { digest: *digest, path: path.to_owned(), reason })

@@ -99,6 +99,9 @@ pub struct Sources {
     /// What the cache keeps of layers: all that was fetched, their indexes alone, or nothing (none leaves the disk alone)
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub store: Kept,
+    /// Most bytes of the cache; what was used least recently goes, but nothing that a live mount uses [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "LKIT_CACHE_LIMIT")]
+    pub cache_limit: Option<String>,
     /// Use layouts and cache only
     #[arg(long)]
     pub offline: bool,
@@ -137,15 +140,16 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, loader, trust_indexes, .. } = self;
+        let Self { name, decompress_kernel, size, loader, trust_indexes, cache_limit, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 9] = [
+        let values: [(&str, Vec<OsString>); 10] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
             ("store", kept.iter().map(|kept| kept.get_name().into()).collect()),
+            ("cache-limit", texts(cache_limit.as_slice())),
             ("mirror", texts(mirror)),
             ("trust-indexes", texts(trust_indexes)),
             ("name", texts(name.as_slice())),

@@ -30,6 +30,7 @@ impl Settings {
             platform,
             layouts: sources.layout,
             keep: sources.store.into(),
+            cache_limit: sources.cache_limit.as_deref().map(cache_limit).transpose()?,
             pull: match (sources.offline, sources.pull) {
                 (true, _) => Pull::Never,
                 (_, true) => Pull::Always,
@@ -122,6 +123,11 @@ fn checked_name(name: String) -> Result<String, Failure> {
         return Err(Failure::usage(format!("--name: `{name}` cannot begin a file name")));
     }
     Ok(name)
+}
+
+fn cache_limit(text: &str) -> Result<u64, Failure> {
+    parse_size(text, 1)
+        .ok_or_else(|| Failure::usage(format!("--cache-limit: `{text}` is no size, such as `500M` or `20G`")))
 }
 
 fn disk_size(text: &str) -> Result<u64, Failure> {

@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
-use super::index::{Draft, Index, IndexBytes, Toc};
+use super::index::{Draft, Index, IndexBytes, Offer, Toc};
 use super::pass::{self, Expected, Scanner, Search, Transfer};
-use super::published::Offer;
 use super::read::{Damaged, Diff, Forget, IndexedBlob, Pool};
 use crate::base::{Digest, Event, Monitor, trim_heap};
 use crate::blob::{self, AnyBlob, Fetch, Keep, Store};
@@ -123,6 +122,7 @@ impl Layers {
         self.open_diffs().retain(|(subject, _)| *subject != wanted.digest);
         drop(draft);
         trim_heap();
+        self.store.make_room()?;
         monitor.event(Event::LayerFinished { digest: wanted.digest });
         self.layer(wanted, blob, index, toc)
     }

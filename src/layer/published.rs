@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::index::{Index, IndexBytes, Toc};
+use super::index::{Index, Offer};
 use super::layers::Layers;
 use crate::base::Digest;
 use crate::blob::AnyBlob;
@@ -37,22 +37,6 @@ pub struct Published {
     pub summaries: Vec<u8>,
     /// The parts, in one blob.
     pub parts: SharedSource,
-}
-
-/// An index that somebody else has made, for a layer that has none here.
-pub(super) struct Offer {
-    summary: Vec<u8>,
-    parts: AnyBlob,
-    /// Where its own parts start.
-    start: u64,
-}
-
-impl Offer {
-    /// Opens it as the index about `subject`, a blob of `size` bytes; `None` when it is no sound one.
-    pub(super) fn open(&self, subject: &Digest, size: u64) -> Option<(Index, Toc)> {
-        let parts = IndexBytes::Apart(self.parts.clone(), self.start);
-        Index::open_summary(self.summary.clone(), parts, subject, size)
-    }
 }
 
 impl Layers {

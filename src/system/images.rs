@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, IndexPlace, Origins, Problem};
-use crate::base::{Digest, Monitor, Platform};
+use crate::base::{Digest, Event, Monitor, Platform};
 use crate::blob::{Keep, Store};
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
@@ -45,7 +45,7 @@ impl<'a> Images<'a> {
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
         let store = Arc::new(match origins.keep {
             Keep::None => Store::transient(&origins.layouts)?,
-            keep => store(&origins.cache, &origins.layouts)?.keeping(keep),
+            keep => store(&origins.cache, &origins.layouts)?.keeping(keep).limited(origins.cache_limit),
         });
         let Origins { pull, mirrors, credentials, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
@@ -124,6 +124,13 @@ impl<'a> Images<'a> {
     pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<SharedSource, crate::layer::Error> {
         let fetch = self.resolver.fetcher(reference);
         self.layers.stored(descriptor, &*fetch)
+    }
+
+    /// Keeps the cache within its limit. What cannot be removed stays.
+    pub fn make_room(&self) {
+        if let Err(error) = self.store.make_room() {
+            self.monitor.event(Event::Warning(format!("the cache cannot be made smaller: {error}")));
+        }
     }
 
     fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {

@@ -91,6 +91,7 @@ pub fn load_parsed(
     assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
     let parts = parts(assembly, &images, origins, options, seed(&parsed, &found))?;
     let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
+    images.make_room();
     let layers = images.layers.clone();
     let images = names.laid_out.into_iter().zip(found).zip(diff_sizes);
     let images = images.map(|((name, image), diff_sizes)| UsedImage { name, image, diff_sizes }).collect();

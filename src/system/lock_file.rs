@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::published::PublishedAt;
 use super::{Input, Problem};
 use crate::base::{Digest, MIB, Platform};
 use crate::blob::open_regular;
-use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE};
+use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, Reference, SUMMARIES_TYPE};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -35,6 +34,15 @@ pub(super) struct LockFile {
 }
 
 /// Where the layer indexes of an image are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PublishedAt {
+    /// The repository.
+    pub repository: Reference,
+    /// Their blobs.
+    pub blobs: IndexManifest,
+}
+
+/// The same as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct LockedIndex {

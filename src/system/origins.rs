@@ -16,6 +16,8 @@ pub struct Origins {
     pub cache: PathBuf,
     /// What of layers stays in the cache; without anything, the cache is not even looked at.
     pub keep: Keep,
+    /// Most bytes of the cache, as far as what live mounts use allows; by default as many as there is room for.
+    pub cache_limit: Option<u64>,
     /// OCI layouts, in the order they are looked at, before the cache.
     pub layouts: Vec<PathBuf>,
     /// When registries are asked; by default for what is not here.
@@ -41,6 +43,7 @@ impl Origins {
             platform: Platform::host(),
             cache: cache.into(),
             keep: Keep::default(),
+            cache_limit: None,
             layouts: Vec::new(),
             pull: Pull::default(),
             mirrors: Vec::new(),

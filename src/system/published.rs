@@ -7,9 +7,10 @@
 //! - An index that cannot be used is passed over with a warning: its layer is indexed here.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::images::{Images, RESOLVERS, side_by_side};
-use super::lock_file::LockFile;
+use super::lock_file::{LockFile, PublishedAt};
 use super::{Error, IndexPlace, Input, Options, Origins, Problem, load};
 use crate::base::{Digest, Event, Hasher, MIB, Monitor};
 use crate::blob::{AnyBlob, Descriptor};
@@ -18,7 +19,6 @@ use crate::oci::{
     EMPTY, INDEX_TYPE, Image, IndexManifest, OCI_MANIFEST, PARTS_TYPE, Reference, SUMMARIES_TYPE, empty_config,
 };
 use crate::rootfs::Cause;
-use std::sync::Arc;
 
 /// Largest summaries of an image, in bytes: of some 30 GiB of layers.
 const MAX_SUMMARIES: u64 = 64 * MIB;
@@ -34,15 +34,6 @@ pub enum Subjects {
     Specs(Vec<Input>),
     /// This one.
     Image(Box<Reference>),
-}
-
-/// Where the layer indexes of an image are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PublishedAt {
-    /// The repository.
-    pub repository: Reference,
-    /// Their blobs.
-    pub blobs: IndexManifest,
 }
 
 /// An index that was pushed.

@@ -19,8 +19,15 @@ const ROWS: [&[&str]; 11] = [
 ];
 
 /// The same for the rooms of `layer`.
-const LAYER_ROWS: [&[&str]; 7] =
-    [&["error"], &["index"], &["engine"], &["gunzip", "pass", "read"], &["layers"], &["nested", "stored"], &["fuzz"]];
+const LAYER_ROWS: [&[&str]; 7] = [
+    &["error"],
+    &["index"],
+    &["engine"],
+    &["gunzip", "pass", "read"],
+    &["layers"],
+    &["activity", "nested", "published", "stored"],
+    &["fuzz"],
+];
 
 /// Longest file, in lines.
 const LONGEST_FILE: usize = 600;

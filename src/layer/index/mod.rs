@@ -9,6 +9,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod layout;
+mod offer;
 mod offset;
 mod part;
 mod resume;
@@ -21,6 +22,7 @@ pub(crate) use codec::Codec;
 pub(crate) use draft::{Draft, Piece, Span};
 pub use entry::{Body, Entry, Run};
 pub(crate) use file::{Index, IndexBytes, NoPart, PIECE_MAX};
+pub(crate) use offer::Offer;
 pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
 pub(crate) use part::Digests;
 pub(crate) use resume::ResumePoint;

@@ -1,6 +1,7 @@
 //! The store under damage, kills, full disks and company.
 
 mod intruders;
+mod room;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
