@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,17 +37,17 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A registry with an image `test/kernel:1` and an image `test/init:1` of two layers, and directories of machines that use
 /// it.
-struct Fleet {
+pub struct Fleet {
     dir: tempfile::TempDir,
     shelf: Shelf,
 }
 
 impl Fleet {
-    fn new(lists: Lists) -> Self {
+    pub fn new(lists: Lists) -> Self {
         Self::meddled(lists, |_, _| None)
     }
 
-    fn meddled(
+    pub fn meddled(
         lists: Lists,
         meddle: impl Fn(&crate::common::scripted::Request, &Held) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
@@ -74,12 +74,16 @@ impl Fleet {
         command
     }
 
-    fn output(&self, machine: &str, line: &str) -> Output {
+    pub fn output(&self, machine: &str, line: &str) -> Output {
         self.command(machine, line).output().unwrap()
     }
 
-    fn good(&self, machine: &str, line: &str) -> String {
+    pub fn good(&self, machine: &str, line: &str) -> String {
         stdout(line, &self.output(machine, line))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Bytes of the registry's blobs that were asked for since so many questions, and how many questions that were.
@@ -127,7 +131,7 @@ fn put(held: &mut Held, repository: &str, layers: &[&[u8]]) {
     held.keep(repository, "1", MANIFEST, manifest.as_bytes());
 }
 
-const DIGESTS: &str = "build --arch amd64 -f kernel+initrd --digest a.yml";
+pub const DIGESTS: &str = "build --arch amd64 -f kernel+initrd --digest a.yml";
 
 #[test]
 fn an_index_that_was_pushed_saves_others_the_pass() {

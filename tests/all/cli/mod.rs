@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod ends;
 mod examples;
+mod far_faults;
 mod formats;
 mod indexes;
 mod inputs;
