@@ -1,7 +1,6 @@
 //! Fuzz target of a whole layer: whatever a blob is, reads of it equal what it decodes to.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::engine::Numbers;
 use super::engine::fuzz::{MOST, whole};
@@ -43,15 +42,8 @@ pub fn blob(data: &[u8]) {
     let (index, _) = Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size)
         .expect("it was just encoded");
     let pool = Arc::new(Pool::new(numbers.below(2 * MOST), 0));
-    let layer = IndexedBlob {
-        id: pool.new_id(),
-        name: String::new(),
-        blob: Arc::new(Bytes(blob.into())),
-        index,
-        is_remote: false,
-        decoded: AtomicU64::new(0),
-        forget: None,
-    };
+    let (id, blob) = (pool.new_id(), Arc::new(Bytes(blob.into())));
+    let layer = IndexedBlob::local(id, String::new(), blob, index);
     let diff = Diff::new(Digest::of(b""), Arc::new(layer), pool);
     for _ in 0..READS {
         let start = numbers.below(decoded.out.len() + 1);

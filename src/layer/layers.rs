@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::error::Error;
@@ -141,13 +140,9 @@ impl Layers {
         }
         let digest = wanted.digest;
         let diff = self.diff(digest, || IndexedBlob {
-            id: self.pool.new_id(),
-            name: digest.to_string(),
-            index,
             is_remote: bytes.is_remote(),
-            decoded: AtomicU64::new(0),
             forget: Some(self.forget(digest, &bytes)),
-            blob: bytes.source(),
+            ..IndexedBlob::local(self.pool.new_id(), digest.to_string(), bytes.source(), index)
         });
         Ok(Layer { toc, diff, diff_id })
     }

@@ -6,7 +6,6 @@
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::engine::sniff;
 use super::error::Error;
@@ -73,15 +72,7 @@ impl Layers {
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
         let (blob, name) = (file.slice()?, file.to_string());
-        Ok(self.diff(subject, || IndexedBlob {
-            id: self.pool.new_id(),
-            name,
-            blob,
-            index,
-            is_remote: false,
-            decoded: AtomicU64::new(0),
-            forget: None,
-        }))
+        Ok(self.diff(subject, || IndexedBlob::local(self.pool.new_id(), name, blob, index)))
     }
 
     /// The index of a file in a layer: kept, or made now.

@@ -3,7 +3,7 @@
 use super::codec::Codec;
 use super::layout::{Head, SpanRecord};
 use super::offset::DiffOffset;
-use super::part;
+use super::part::{self, Whole};
 use super::resume::ResumePoint;
 use crate::base::Digest;
 
@@ -16,6 +16,8 @@ pub(crate) struct Span {
     pub(crate) start: ResumePoint,
     /// The packed window; empty where none is needed.
     pub(crate) window: Vec<u8>,
+    /// Set where it is verified as a whole, in place of its pieces.
+    pub(crate) whole: Option<Whole>,
 }
 
 /// A run of decoded bytes that is verified by itself.
@@ -23,7 +25,7 @@ pub(crate) struct Span {
 pub(crate) struct Piece {
     /// First byte in the diff.
     pub(crate) start: DiffOffset,
-    /// BLAKE3-256 of its bytes.
+    /// BLAKE3-256 of its bytes; zeros where its span is verified as a whole.
     pub(crate) digest: [u8; 32],
 }
 
@@ -61,7 +63,7 @@ impl Draft {
             let end = self.spans.get(number + 1).map_or(self.pieces.len(), |next| next.first_piece);
             let part_start = parts.len();
             let digests: Vec<_> = self.pieces[span.first_piece..end].iter().map(|piece| piece.digest).collect();
-            part::encode(&mut parts, &digests, &span.window);
+            part::encode(&mut parts, span.whole.as_ref(), &digests, &span.window);
             let first_piece = u32::try_from(span.first_piece).expect("2^32 pieces would be some 100 TiB");
             let digest = *blake3::hash(&parts[part_start..]).as_bytes();
             let record = SpanRecord { first_piece, start: span.start, part: part_start as u64, digest };

@@ -24,7 +24,7 @@ pub use entry::{Body, Entry, Run};
 pub(crate) use file::{Index, IndexBytes, NoPart, PIECE_MAX};
 pub(crate) use offer::Offer;
 pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
-pub(crate) use part::Digests;
+pub(crate) use part::{Digests, Hashed, SKIP_MAX, WHOLE_BLOB_MAX, Whole};
 pub(crate) use resume::ResumePoint;
 pub use toc::Toc;
 pub(crate) use toc::{TocBuilder, toc_max};

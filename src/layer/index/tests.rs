@@ -93,7 +93,12 @@ fn made(starts: Vec<Start>, lengths: &[(usize, [u8; 32])], diff_id: Digest, entr
             None => ResumePoint::Frame(BlobOffset(bit.div_ceil(8))),
         };
         bit = bit.next_multiple_of(8);
-        spans.push(Span { first_piece: pieces.len(), start, window: used.map(packed).unwrap_or_default() });
+        spans.push(Span {
+            first_piece: pieces.len(),
+            start,
+            window: used.map(packed).unwrap_or_default(),
+            whole: None,
+        });
         for (len, digest) in &lengths[pieces.len()..pieces.len() + count] {
             pieces.push(Piece { start: end, digest: *digest });
             end = end.plus(*len);

@@ -231,7 +231,7 @@ fn digest(cut: &Receiver<Stretch>, used: &Sender<Vec<u8>>) -> Digested {
     for stretch in cut {
         if let Some(start) = stretch.start {
             let window = stretch.used.as_ref().map(|used| packer.pack(stretch.window(), used)).unwrap_or_default();
-            spans.push(Span { first_piece: pieces.len(), start, window });
+            spans.push(Span { first_piece: pieces.len(), start, window, whole: None });
         }
         hash.update(stretch.bytes());
         for piece in stretch.pieces() {

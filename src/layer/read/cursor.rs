@@ -5,17 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::block::{Block, Buffer, USUAL};
-use crate::base::{ErrorKind, Fault as _};
+use super::proof::Proofs;
+use crate::base::{Digest, ErrorKind, Fault as _, Hasher, in_memory};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::engine::{Decoder, Flow, HEADER_MAX, Room};
 use crate::layer::error::Error;
-use crate::layer::index::{BlobOffset, Codec, Digests, Index, NoPart, ResumePoint, WINDOW};
+use crate::layer::index::{
+    BlobOffset, Codec, Digests, Hashed, Index, NoPart, ResumePoint, WHOLE_BLOB_MAX, WINDOW, Whole,
+};
 
 /// Bytes of blob read at a time: about what one block of a usual layer takes.
 const CHUNK: u64 = 128 << 10;
 /// Bytes between the header of a block and a span that are fetched rather than asked for around: blocks of zlib are
 /// shorter.
 const NEAR: u64 = 64 << 10;
+/// Most bytes of memory that go from one cursor to the next.
+const INPUT_MAX: usize = 128 << 10;
 /// Pieces decoded in one go, counted from the start of a span.
 pub(super) const BLOCK: usize = 4;
 /// Steps without a byte read or written after which a decoder is stuck.
@@ -37,6 +42,8 @@ pub(crate) struct IndexedBlob {
     pub(crate) decoded: AtomicU64,
     /// Called when one of them is found damaged: forgets it, so that the next to open the layer gets it anew.
     pub(crate) forget: Option<Forget>,
+    /// What is known of spans that are verified as a whole.
+    pub(crate) proofs: Proofs,
 }
 
 /// What is found damaged when a layer is read.
@@ -52,6 +59,12 @@ pub(crate) enum Damaged {
 pub(crate) type Forget = Box<dyn Fn(Damaged) + Send + Sync>;
 
 impl IndexedBlob {
+    /// A blob whose bytes are here, and of which nobody needs to know when it is damaged.
+    pub(crate) fn local(id: u64, name: String, blob: SharedSource, index: Index) -> Self {
+        let (decoded, proofs) = (AtomicU64::new(0), Proofs::default());
+        Self { id, name, blob, index, is_remote: false, decoded, forget: None, proofs }
+    }
+
     /// An error for bytes that are not what they were; the blob is forgotten.
     pub(crate) fn corrupt(&self, problem: &str) -> ReadError {
         self.forgotten(Damaged::Blob, Error::Damaged(problem.to_owned()))
@@ -68,6 +81,14 @@ impl IndexedBlob {
         }
         ReadError::wrap(format!("cannot read layer `{}`", self.name), error)
     }
+}
+
+/// What a span is decoded with.
+struct Opening {
+    window: Box<[u8; WINDOW]>,
+    /// Where its data ends in the blob.
+    limit: BlobOffset,
+    digests: Digests,
 }
 
 /// A decoder in the middle of a span.
@@ -96,35 +117,92 @@ impl Cursor {
     /// # Errors
     /// `Corrupt` when the index is damaged; else what reading the blob says.
     pub(crate) fn start(layer: Arc<IndexedBlob>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
-        let index = &layer.index;
-        let part = index.part(span).map_err(|problem| match problem {
+        let part = layer.index.part(span).map_err(|problem| match problem {
             NoPart::Damaged => layer.corrupt_index(),
             NoPart::Unread(error) => error,
         })?;
-        let (start, pieces, limit) = (index.start(span), index.pieces_of(span), index.blob_end(span));
-        layer.blob.will_read(first_byte(start)..limit.0);
-        let header = block_header(&layer, start)?;
-        let decoder = Decoder::resume(index.codec(), start, &header);
-        let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
         let window = part.window.unwrap_or_else(|| Box::new([0; WINDOW]));
-        let (next, used) = (pieces.start, input.len());
-        Ok(Self {
-            decoder,
-            next,
-            span: pieces,
-            digests: part.digests,
-            window,
-            at: start.byte(),
-            limit,
-            input,
-            used,
-            layer,
-        })
+        let Some(whole) = part.whole else {
+            let limit = layer.index.blob_end(span);
+            return Self::at(layer, span, Opening { window, limit, digests: part.digests }, input);
+        };
+        let opening = |digests| Opening { window: window.clone(), limit: whole.end, digests };
+        if let Some(digests) = layer.proofs.of(span) {
+            let mut cursor = Self::at(layer, span, opening(digests), input)?;
+            return cursor.pass_over(whole.skip).map(|()| cursor);
+        }
+        let proving = Self::at(layer.clone(), span, opening(Digests::default()), input)?.with_all_input()?;
+        let (digests, input) = proving.prove(&whole)?;
+        layer.proofs.keep(span, &digests);
+        let mut cursor = Self::at(layer, span, opening(digests), input)?.over_input();
+        cursor.pass_over(whole.skip).map(|()| cursor)
     }
 
-    /// Its memory, for the next.
-    pub(crate) fn into_input(self) -> Vec<u8> {
+    fn at(layer: Arc<IndexedBlob>, span: usize, opening: Opening, input: Vec<u8>) -> Result<Self, ReadError> {
+        let (start, pieces) = (layer.index.start(span), layer.index.pieces_of(span));
+        layer.blob.will_read(first_byte(start)..opening.limit.0);
+        let header = block_header(&layer, start)?;
+        let decoder = Decoder::resume(layer.index.codec(), start, &header);
+        let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
+        let (next, used) = (pieces.start, input.len());
+        let Opening { window, limit, digests } = opening;
+        Ok(Self { decoder, next, span: pieces, digests, window, at: start.byte(), limit, input, used, layer })
+    }
+
+    /// The same with all data of its span in memory.
+    fn with_all_input(mut self) -> Result<Self, ReadError> {
+        let len = self.limit.0.checked_sub(self.at.0).filter(|len| *len <= WHOLE_BLOB_MAX);
+        let len = len.filter(|_| self.limit.0 <= self.layer.blob.size()).ok_or_else(|| self.layer.corrupt_index())?;
+        self.input.resize(usize::try_from(len).expect("32 MiB fit in memory"), 0);
+        read_twice(&self.layer.blob, &mut self.input, self.at)?;
+        Ok(self.over_input())
+    }
+
+    /// The same where the input holds all data of its span.
+    const fn over_input(mut self) -> Self {
+        (self.used, self.at) = (0, self.limit);
+        self
+    }
+
+    /// Its memory, for the next; what one span that was verified as a whole took is given back.
+    pub(crate) fn into_input(mut self) -> Vec<u8> {
+        self.input.truncate(INPUT_MAX);
+        self.input.shrink_to(INPUT_MAX);
         self.input
+    }
+
+    /// Compares its span, whose data is in memory, with the digest of the whole. Returns the digests of its pieces, taken of
+    /// the same bytes, and the memory with the data.
+    fn prove(mut self, whole: &Whole) -> Result<(Digests, Vec<u8>), ReadError> {
+        if whole.hashed == Hashed::Stored {
+            whole.check(Digest::of(&self.input)).map_err(|problem| self.layer.corrupt(&problem))?;
+        }
+        self.pass_over(whole.skip)?;
+        let (mut hash, mut bytes) = (Hasher::default(), Vec::new());
+        let mut digests = Vec::with_capacity(self.span.len());
+        for piece in self.span.clone() {
+            bytes.resize(self.len_of(&(piece..piece + 1)), 0);
+            self.next_bytes(&mut bytes)?;
+            digests.push(*blake3::hash(&bytes).as_bytes());
+            if whole.hashed == Hashed::Decoded {
+                hash.update(&bytes);
+            }
+        }
+        if whole.hashed == Hashed::Decoded {
+            whole.check(hash.finish()).map_err(|problem| self.layer.corrupt(&problem))?;
+        }
+        Ok((digests.into(), self.input))
+    }
+
+    /// Decodes bytes that nobody wants.
+    fn pass_over(&mut self, mut len: u64) -> Result<(), ReadError> {
+        let mut scratch = vec![0; in_memory(len.min(CHUNK))];
+        while len > 0 {
+            let part = in_memory(len.min(CHUNK));
+            self.next_bytes(&mut scratch[..part])?;
+            len -= part as u64;
+        }
+        Ok(())
     }
 
     /// The blob it decodes.
@@ -159,16 +237,22 @@ impl Cursor {
     /// # Errors
     /// `Corrupt` when nothing comes out; else what reading the blob says.
     pub(crate) fn advance(&mut self, pieces: Range<usize>, mut out: Buffer) -> Result<Block, ReadError> {
-        match self.layer.index.codec() {
-            Codec::Plain => self.copy(&mut out)?,
-            Codec::Gzip => {
-                self.decode(&mut out)?;
-                remember(&mut self.window, &out);
-            }
-            Codec::Zstd => self.decode(&mut out)?,
-        }
+        self.next_bytes(&mut out)?;
         self.next = pieces.end;
         Ok(Block::new(pieces, out, (self.digests.clone(), self.span.start)))
+    }
+
+    /// Decodes the next bytes.
+    fn next_bytes(&mut self, out: &mut [u8]) -> Result<(), ReadError> {
+        match self.layer.index.codec() {
+            Codec::Plain if self.used == self.input.len() => self.copy(out),
+            Codec::Gzip => {
+                self.decode(out)?;
+                remember(&mut self.window, out);
+                Ok(())
+            }
+            Codec::Plain | Codec::Zstd => self.decode(out),
+        }
     }
 
     fn copy(&mut self, out: &mut [u8]) -> Result<(), ReadError> {

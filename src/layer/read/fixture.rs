@@ -72,6 +72,7 @@ pub(super) fn layer(id: u64, blob: Arc<dyn Source>, bytes: &[u8]) -> Arc<Indexed
         first_piece: number * SPAN,
         start: ResumePoint::Frame(BlobOffset((number * SPAN * PIECE) as u64)),
         window: Vec::new(),
+        whole: None,
     };
     let piece = |(number, bytes): (usize, &[u8])| Piece {
         start: DiffOffset((number * PIECE) as u64),
@@ -90,13 +91,5 @@ pub(super) fn layer(id: u64, blob: Arc<dyn Source>, bytes: &[u8]) -> Arc<Indexed
     let subject = Digest::of(b"");
     let (index, _) =
         Index::open(IndexBytes::Memory(draft.encode(&subject)), &subject, draft.blob_size).expect("the index is sound");
-    Arc::new(IndexedBlob {
-        id,
-        name: "x".to_owned(),
-        blob,
-        index,
-        is_remote: false,
-        decoded: AtomicU64::new(0),
-        forget: None,
-    })
+    Arc::new(IndexedBlob::local(id, "x".to_owned(), blob, index))
 }

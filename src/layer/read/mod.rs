@@ -10,6 +10,7 @@ mod gate;
 #[cfg(test)]
 mod interleavings;
 mod pool;
+mod proof;
 mod resting;
 mod runs;
 mod sync;
