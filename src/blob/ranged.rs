@@ -3,7 +3,7 @@
 //! # Invariants
 //! - Nothing is fetched that nobody reads, but for what fills the first and the last grain of a range.
 //! - A grain is fetched once at a time: other threads wait for it, and so do other processes where the cache keeps it.
-//! - Nothing is verified here: who decodes the bytes does so, and [forgets](RangedBlob::forget) them when they are wrong.
+//! - Nothing is verified here: who decodes the bytes does so, and [renews](Source::renew) them when they are wrong.
 
 use std::fmt;
 use std::io::Read;
@@ -64,11 +64,6 @@ impl AnyBlob {
             Self::There(ranged) => ranged.clone(),
         }
     }
-
-    /// Whether bytes that are wrong may be right when they are read again.
-    pub fn is_remote(&self) -> bool {
-        matches!(self, Self::There(_))
-    }
 }
 
 impl Store {
@@ -113,10 +108,7 @@ impl Store {
 
 impl RangedBlob {
     /// Drops what was fetched of the blob, since some of it is wrong.
-    ///
-    /// # Errors
-    /// When the file system fails.
-    pub fn forget(&self) -> Result<(), Error> {
+    fn forget(&self) -> Result<(), Error> {
         self.stash.forget(self.digest);
         self.sparse.as_ref().map_or(Ok(()), SparseFile::discard)
     }
@@ -288,6 +280,10 @@ impl Source for RangedBlob {
         if !grains_of(&wanted).all(|grain| self.holds(grain)) {
             let _ = self.wait_for(&wanted);
         }
+    }
+
+    fn renew(&self) -> bool {
+        self.forget().is_ok()
     }
 
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {

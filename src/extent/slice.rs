@@ -87,6 +87,10 @@ impl Source for Slice {
         self.source.will_read(self.range.start + range.start..self.range.start + range.end);
     }
 
+    fn renew(&self) -> bool {
+        self.source.renew()
+    }
+
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
         let start = self.range.start.checked_add(offset).filter(|start| *start < self.range.end)?;
         let run = self.source.data_from(start)?;

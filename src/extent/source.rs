@@ -24,6 +24,12 @@ pub trait Source: Any + Send + Sync {
     /// it holds that much. Elsewhere nothing happens.
     fn will_read(&self, _range: Range<u64>) {}
 
+    /// Drops what it holds of bytes that turned out to be wrong; whether reading them again may give others. Only what
+    /// comes over a network may.
+    fn renew(&self) -> bool {
+        false
+    }
+
     /// The first run at or after `offset` that may hold anything but zeros; `None` when only zeros follow.
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
         (offset < self.size()).then(|| offset..self.size())

@@ -99,6 +99,14 @@ pub enum Error {
     /// What should be the indexes of an image is something else.
     #[error("it holds no layer indexes that this version of lkit knows")]
     NoSummaries,
+    /// An index that somebody else made of the layer is not what it should be.
+    #[error("the {format} index cannot be used: {problem}")]
+    ForeignIndex {
+        /// Name of the format.
+        format: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// The bytes could not be read.
     #[error("cannot read the blob")]
     Read(#[source] std::io::Error),
@@ -157,7 +165,8 @@ impl Fault for Error {
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::Damaged(_)
-            | Self::DamagedIndex => ErrorKind::Corrupt,
+            | Self::DamagedIndex
+            | Self::ForeignIndex { .. } => ErrorKind::Corrupt,
             Self::Compression(_) | Self::Window | Self::IndexTooLarge | Self::NoSummaries => ErrorKind::Unsupported,
             Self::Content(error) => error.kind(),
             Self::Blob(error) => error.kind(),
@@ -179,6 +188,9 @@ impl Fault for Error {
             Self::DiffId { .. } => Some("the image was built wrongly; rebuild or replace it".to_owned()),
             Self::Compression(_) => Some("OCI layers are gzip, zstd or plain tar; rebuild the image".to_owned()),
             Self::Window => Some("compress the layer with a smaller window, such as `zstd --long=26`".to_owned()),
+            Self::ForeignIndex { .. } => {
+                Some("the layer can be used without it: its blob is fetched and indexed whole".to_owned())
+            }
             Self::Content(error) => error.hint(),
             Self::Blob(error) => error.hint(),
             Self::Stream { .. }

@@ -140,7 +140,6 @@ impl Layers {
         }
         let digest = wanted.digest;
         let diff = self.diff(digest, || IndexedBlob {
-            is_remote: bytes.is_remote(),
             forget: Some(self.forget(digest, &bytes)),
             ..IndexedBlob::local(self.pool.new_id(), digest.to_string(), bytes.source(), index)
         });
@@ -157,13 +156,11 @@ impl Layers {
                 }
                 store.drop_index(&digest.hex()).ok();
             }),
-            AnyBlob::There(ranged) => {
-                let ranged = ranged.clone();
-                Box::new(move |damaged| match damaged {
-                    Damaged::Blob => drop(ranged.forget()),
-                    Damaged::Index => drop(store.drop_index(&digest.hex())),
-                })
-            }
+            AnyBlob::There(_) => Box::new(move |damaged| {
+                if damaged == Damaged::Index {
+                    store.drop_index(&digest.hex()).ok();
+                }
+            }),
         }
     }
 

@@ -27,9 +27,11 @@
 mod activity;
 mod engine;
 mod error;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod gunzip;
+mod imported;
 mod index;
 mod layers;
 mod nested;
@@ -40,6 +42,7 @@ mod stored;
 
 pub use activity::{Activity, LayerActivity};
 pub use error::Error;
+pub use foreign::{Foreign, InBlob};
 pub use gunzip::Gunzip;
 pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};

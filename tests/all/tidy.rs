@@ -19,13 +19,14 @@ const ROWS: [&[&str]; 11] = [
 ];
 
 /// The same for the rooms of `layer`.
-const LAYER_ROWS: [&[&str]; 7] = [
+const LAYER_ROWS: [&[&str]; 8] = [
     &["error"],
     &["index"],
     &["engine"],
     &["gunzip", "pass", "read"],
+    &["foreign"],
     &["layers"],
-    &["activity", "nested", "published", "stored"],
+    &["activity", "imported", "nested", "published", "stored"],
     &["fuzz"],
 ];
 

@@ -273,10 +273,7 @@ impl Index {
         if *blake3::hash(&bytes).as_bytes() == self.spans[span].digest {
             return Ok(Some(bytes));
         }
-        // Where that fails, the next read finds the same bytes.
-        if let AnyBlob::There(ranged) = blob {
-            let _ = ranged.forget();
-        }
+        blob.source().renew();
         Ok(None)
     }
 

@@ -109,8 +109,11 @@ impl Extended {
 }
 
 impl Attributes {
-    /// Takes an attribute in place of one of the same name.
-    fn set(&mut self, name: &[u8], value: &[u8], most: usize) -> Result<(), String> {
+    /// Takes an attribute in place of one of the same name; all together may have `most` bytes.
+    ///
+    /// # Errors
+    /// When a file cannot have it, or not with the others.
+    pub(crate) fn set(&mut self, name: &[u8], value: &[u8], most: usize) -> Result<(), String> {
         if name.is_empty() || name.contains(&0) {
             return Err("an extended attribute has no valid name".to_owned());
         }

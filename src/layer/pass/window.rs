@@ -8,16 +8,16 @@ use crate::layer::index::{UsedBytes, WINDOW};
 const LEVEL: i32 = 3;
 
 /// Packs windows, one after the other.
-pub(super) struct Packer(zstd::bulk::Compressor<'static>);
+pub(crate) struct Packer(zstd::bulk::Compressor<'static>);
 
 impl Packer {
     /// One of these serves many windows.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(zstd::bulk::Compressor::new(LEVEL).expect("level 3 exists"))
     }
 
     /// The bytes of `window` that are used, as an index keeps them.
-    pub(super) fn pack(&mut self, window: &[u8; WINDOW], used: &UsedBytes) -> Vec<u8> {
+    pub(crate) fn pack(&mut self, window: &[u8; WINDOW], used: &UsedBytes) -> Vec<u8> {
         self.0.compress(&used.keep(window)).expect("compressing to memory fails only without memory")
     }
 }

@@ -74,8 +74,7 @@ impl Source for Diff {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         match self.read(buf, offset) {
-            // What was fetched is forgotten by now.
-            Err(error) if error.kind() == ErrorKind::Corrupt && self.layer.is_remote => self.read(buf, offset),
+            Err(error) if error.kind() == ErrorKind::Corrupt && self.layer.blob.renew() => self.read(buf, offset),
             read => read,
         }
     }

@@ -36,8 +36,6 @@ pub(crate) struct IndexedBlob {
     pub(crate) blob: SharedSource,
     /// Where decoding can start, and what must come out.
     pub(crate) index: Index,
-    /// Whether the bytes come over a network: wrong ones are fetched once more before they are an error.
-    pub(crate) is_remote: bool,
     /// Bytes decoded so far.
     pub(crate) decoded: AtomicU64,
     /// Called when one of them is found damaged: forgets it, so that the next to open the layer gets it anew.
@@ -62,7 +60,7 @@ impl IndexedBlob {
     /// A blob whose bytes are here, and of which nobody needs to know when it is damaged.
     pub(crate) fn local(id: u64, name: String, blob: SharedSource, index: Index) -> Self {
         let (decoded, proofs) = (AtomicU64::new(0), Proofs::default());
-        Self { id, name, blob, index, is_remote: false, decoded, forget: None, proofs }
+        Self { id, name, blob, index, decoded, forget: None, proofs }
     }
 
     /// An error for bytes that are not what they were; the blob is forgotten.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod fixture;
+mod foreign;
 mod lazy;
 mod nested;
 mod props;

@@ -1,0 +1,123 @@
+//! Spans and pieces of an index that others made, checked as they are added.
+
+use crate::base::Digest;
+use crate::layer::index::{
+    BlobOffset, Codec, DiffOffset, Draft, Piece, ResumePoint, SKIP_MAX, Span, WHOLE_BLOB_MAX, Whole,
+};
+
+/// Bytes of a piece.
+const PIECE: u64 = 64 << 10;
+/// Longest span in bytes: what the first read in it has to decode.
+const SPAN_MAX: u64 = 256 << 20;
+/// Most pieces of a layer: 256 GiB of content.
+const PIECES_MAX: usize = 4 << 20;
+
+/// What of a layer can be read, and how.
+pub(super) struct Places {
+    codec: Codec,
+    blob_size: u64,
+    spans: Vec<Span>,
+    pieces: Vec<Piece>,
+    /// End of what was added.
+    end: u64,
+}
+
+impl Places {
+    /// None yet.
+    pub(super) const fn new(codec: Codec, blob_size: u64) -> Self {
+        Self { codec, blob_size, spans: Vec::new(), pieces: Vec::new(), end: 0 }
+    }
+
+    /// Adds a span of `len` bytes of content.
+    ///
+    /// # Errors
+    /// A clause that says why there cannot be such a span, or why lkit takes none of that size.
+    pub(super) fn push(&mut self, start: ResumePoint, window: Vec<u8>, len: u64, whole: Whole) -> Result<(), String> {
+        let byte = start.byte();
+        if self.spans.last().is_some_and(|last| last.start.byte() > byte) {
+            return Err(format!("the span at byte {} is out of order", byte.0));
+        }
+        let stored = whole.end.0.checked_sub(byte.0).filter(|_| whole.end.0 <= self.blob_size);
+        let stored = stored.ok_or_else(|| format!("the span at byte {} leaves the blob", byte.0))?;
+        if len == 0 || len.saturating_add(whole.skip) > most_of(self.codec, stored) {
+            return Err(format!("{stored} bytes at {} cannot hold {len}", byte.0));
+        }
+        if stored > WHOLE_BLOB_MAX || len > SPAN_MAX || whole.skip > SKIP_MAX {
+            return Err(format!("its span at byte {} is too long to be verified as a whole", byte.0));
+        }
+        self.spans.push(Span { first_piece: self.pieces.len(), start, window, whole: Some(whole) });
+        let end = self.end + len;
+        while self.end < end {
+            self.pieces.push(Piece { start: DiffOffset(self.end), digest: [0; 32] });
+            self.end += PIECE.min(end - self.end);
+        }
+        if self.pieces.len() > PIECES_MAX {
+            return Err("it has more content than lkit can index".to_owned());
+        }
+        Ok(())
+    }
+
+    /// All of it as an index of blob `blob`.
+    pub(super) fn finish(self, blob: Digest, diff_id: Digest, toc: Vec<u8>) -> Draft {
+        let Self { codec, blob_size, spans, pieces, end } = self;
+        Draft { codec, blob_size, blob, diff_size: end, diff_id, spans, pieces, toc }
+    }
+}
+
+/// Most bytes that so many can decode to: a code of deflate has a bit at least and gives 258 bytes at most, two of them in
+/// one; a block of zstd has four bytes, and 128 KiB at most.
+fn most_of(codec: Codec, stored: u64) -> u64 {
+    match codec {
+        Codec::Plain => stored,
+        Codec::Gzip => stored.saturating_mul(8 * 258 / 2),
+        Codec::Zstd => stored.div_ceil(4).saturating_mul(128 << 10),
+    }
+}
+
+/// Where a frame starts.
+pub(super) const fn frame(at: u64) -> ResumePoint {
+    ResumePoint::Frame(BlobOffset(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::index::Hashed;
+
+    #[test]
+    fn spans_that_cannot_be_are_refused() {
+        let push = |starts: &[u64], end: u64, len: u64, skip: u64| {
+            let mut places = Places::new(Codec::Gzip, 40 << 20);
+            let whole = Whole { hashed: Hashed::Decoded, digest: Digest::of(b""), end: BlobOffset(end), skip };
+            starts.iter().try_for_each(|start| places.push(frame(*start), Vec::new(), len, whole))
+        };
+        let table = [
+            (push(&[0, 0, 5], 100, 1 << 10, 0), None),
+            (push(&[0], 40 << 20, 1, 0), Some("its span at byte 0 is too long to be verified as a whole")),
+            (push(&[0], 1 << 20, 1, SKIP_MAX + 1), Some("its span at byte 0 is too long to be verified as a whole")),
+            (push(&[0], 1 << 20, SPAN_MAX + 1, 0), Some("its span at byte 0 is too long to be verified as a whole")),
+            (push(&[5, 4], 100, 1, 0), Some("the span at byte 4 is out of order")),
+            (push(&[101], 100, 1, 0), Some("the span at byte 101 leaves the blob")),
+            (push(&[0], (40 << 20) + 1, 1, 0), Some("the span at byte 0 leaves the blob")),
+            (push(&[0], 100, 0, 0), Some("100 bytes at 0 cannot hold 0")),
+            (push(&[0], 100, 103_201, 0), Some("100 bytes at 0 cannot hold 103201")),
+            (push(&[0], 100, u64::MAX, 1), Some("100 bytes at 0 cannot hold 18446744073709551615")),
+        ];
+        for (result, expected) in table {
+            assert_eq!(result.err().as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn pieces_have_64_kib_and_end_with_their_span() {
+        let mut places = Places::new(Codec::Plain, 1 << 20);
+        for (at, len) in [(0, 100_000), (100_000, 65_536)] {
+            let end = BlobOffset(at + len);
+            let whole = Whole { hashed: Hashed::Decoded, digest: Digest::of(b""), end, skip: 0 };
+            places.push(frame(at), Vec::new(), len, whole).unwrap();
+        }
+        let draft = places.finish(Digest::of(b""), Digest::of(b""), Vec::new());
+        let starts: Vec<u64> = draft.pieces.iter().map(|piece| piece.start.0).collect();
+        assert_eq!((starts, draft.diff_size), (vec![0, 65_536, 100_000], 165_536));
+    }
+}

@@ -1,0 +1,86 @@
+//! Times as RFC 3339 writes them, which Go's tools keep them as.
+
+/// Days from 0000-03-01 to 1970-01-01, and of 400 years.
+const DAYS_TO_1970: i64 = 719_468;
+const DAYS_400: i64 = 146_097;
+
+/// Seconds since 1970 of a time in any zone, rounded down; `None` for what is no such time.
+pub(super) fn parsed(text: &[u8]) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(19)?;
+    let is_sound =
+        [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].iter().all(|(at, mark)| date[*at] == *mark);
+    if !is_sound {
+        return None;
+    }
+    let field = |range: std::ops::Range<usize>, most| digits(&date[range]).filter(|value| *value <= most);
+    let (year, month, day) = (field(0..4, 9999)?, field(5..7, 12)?, field(8..10, 31)?);
+    let (hour, minute, second) = (field(11..13, 23)?, field(14..16, 59)?, field(17..19, 60)?);
+    if month == 0 || day == 0 {
+        return None;
+    }
+    let time = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(time - zone(fraction_passed(rest)?)?)
+}
+
+/// What stands behind the fraction of a second, if there is one.
+fn fraction_passed(rest: &[u8]) -> Option<&[u8]> {
+    let Some(fraction) = rest.strip_prefix(b".") else { return Some(rest) };
+    let len = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (len > 0).then(|| &fraction[len..])
+}
+
+/// Seconds that a zone is before Greenwich's.
+fn zone(text: &[u8]) -> Option<i64> {
+    match text {
+        b"Z" => Some(0),
+        [sign @ (b'+' | b'-'), hours @ .., b':', tens, ones] if hours.len() == 2 => {
+            let offset = digits(hours)?.checked_mul(3600)? + digits(&[*tens, *ones])? * 60;
+            Some(if *sign == b'-' { -offset } else { offset })
+        }
+        _ => None,
+    }
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+}
+
+/// Days since 1970 of a date in the Gregorian calendar; years begin in March, so that a leap day ends one.
+const fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * DAYS_400 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - DAYS_TO_1970
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_any_zone_are_seconds_since_1970() {
+        let table: [(&str, Option<i64>); 17] = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T12:34:56Z", Some(951_827_696)),
+            ("2024-05-06T07:08:09.123456789Z", Some(1_714_979_289)),
+            ("2024-05-06T09:08:09+02:00", Some(1_714_979_289)),
+            ("2024-05-05T23:38:09-07:30", Some(1_714_979_289)),
+            ("1969-12-31T23:59:58.5Z", Some(-2)),
+            ("0001-01-01T00:00:00Z", Some(-62_135_596_800)),
+            ("9999-12-31T23:59:59Z", Some(253_402_300_799)),
+            ("0000-01-01T00:00:00Z", Some(-62_167_219_200)),
+            ("1970-01-01T00:00:00", None),
+            ("1970-01-01 00:00:00Z", None),
+            ("1970-13-01T00:00:00Z", None),
+            ("1970-00-01T00:00:00Z", None),
+            ("1970-01-01T00:00:00.Z", None),
+            ("1970-01-01T00:00:00+0200", None),
+            ("10000-01-01T00:00:00Z", None),
+            ("", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(parsed(text.as_bytes()), seconds, "{text}");
+        }
+    }
+}
