@@ -84,6 +84,13 @@ impl Decoder {
         }
     }
 
+    /// Comes back before each deflate block from now on, also where nothing was written.
+    pub(crate) fn pause_at_blocks(&mut self) {
+        if let Self::Gzip(gzip) = self {
+            gzip.pause_at_blocks();
+        }
+    }
+
     /// Takes note from now on of what is referred to before the buffer.
     pub(crate) fn watch(&mut self) {
         if let Self::Gzip(gzip) = self {

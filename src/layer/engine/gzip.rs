@@ -77,6 +77,11 @@ impl Gzip {
         matches!(self.state, State::Between | State::Magic | State::Rest)
     }
 
+    /// Comes back before each deflate block from now on.
+    pub(crate) fn pause_at_blocks(&mut self) {
+        self.inflate.pause_at_blocks();
+    }
+
     /// Takes note from now on of what is referred to before the buffer.
     pub(crate) fn watch(&mut self) {
         self.inflate.watch();

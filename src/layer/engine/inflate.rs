@@ -77,6 +77,17 @@ pub(crate) struct Inflate {
     header: Header,
     tables: Box<Tables>,
     used: Option<UsedBytes>,
+    pauses: Pauses,
+}
+
+/// Whether to come back before each block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pauses {
+    Never,
+    /// The next time a block ends that is not the last.
+    Next,
+    /// Just made.
+    Made,
 }
 
 impl Inflate {
@@ -95,7 +106,13 @@ impl Inflate {
             header,
             tables: Tables::new(),
             used: None,
+            pauses: Pauses::Never,
         }
+    }
+
+    /// Comes back before each block from now on, but for the first of a stream, where it stands already.
+    pub(crate) fn pause_at_blocks(&mut self) {
+        self.pauses = Pauses::Made;
     }
 
     /// Starts over before a block that starts at this bit, with `reach` bytes of history. The next input starts with the
@@ -108,6 +125,9 @@ impl Inflate {
         self.read = position - position % 8;
         self.block = position;
         self.reach = reach.min(WINDOW);
+        if self.pauses == Pauses::Next {
+            self.pauses = Pauses::Made;
+        }
     }
 
     /// Starts over between two codes, at the bit `position` of a block that starts at the bit `block`; `header` begins
@@ -221,6 +241,10 @@ impl Inflate {
                 Ok(Some(Flow::End))
             }
             State::End => Ok(Some(Flow::End)),
+            State::Block if self.pauses == Pauses::Next => {
+                self.pauses = Pauses::Made;
+                Ok(Some(Flow::Enough))
+            }
             State::Block | State::StoredSize | State::LengthCode { .. } | State::Lengths { .. } => {
                 self.read_header(bits)
             }
@@ -251,6 +275,9 @@ impl Inflate {
             return Ok(None);
         }
         self.block = self.read.wrapping_add_signed(bits.used());
+        if self.pauses == Pauses::Made {
+            self.pauses = Pauses::Next;
+        }
         self.last = bits.buffer & 1 == 1;
         let counts = [bits.buffer >> 3 & 31, bits.buffer >> 8 & 31, bits.buffer >> 13 & 15].map(|count| count as usize);
         bits.skip(size);

@@ -16,7 +16,7 @@
 //! - What an index says is as trusted as whoever named it: its bytes have the digest that a manifest, a lock or an
 //!   annotation states. A span that has its digest may still decode to other bytes than the tar has where a zTOC lies.
 
-#[cfg(test)]
+mod archive;
 mod builder;
 mod chunked;
 mod entries;
@@ -24,8 +24,12 @@ mod estargz;
 mod flatbuffer;
 mod places;
 mod rows;
+mod scan;
 mod time;
+mod write;
 mod ztoc;
+
+pub use write::{ZTOC_SPAN, Ztoc, ZtocOptions, ztoc};
 
 use std::collections::BTreeMap;
 

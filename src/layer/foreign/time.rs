@@ -22,6 +22,29 @@ pub(super) fn parsed(text: &[u8]) -> Option<i64> {
     Some(time - zone(fraction_passed(rest)?)?)
 }
 
+/// A time in Greenwich's zone, with as many digits of its fraction as it has; `None` outside of the years 0 to 9999.
+pub(super) fn written(seconds: i64, nanoseconds: u32) -> Option<String> {
+    let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date(day.checked_add(DAYS_TO_1970)?);
+    if !(0..=9999).contains(&year) {
+        return None;
+    }
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let fraction = format!(".{nanoseconds:09}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"))
+}
+
+/// Year, month and day of a count of days from 0000-03-01.
+const fn date(days: i64) -> (i64, i64, i64) {
+    let (era, of_era) = (days.div_euclid(DAYS_400), days.rem_euclid(DAYS_400));
+    let of_400 = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * of_400 + of_400 / 4 - of_400 / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (day, year) = (of_year - (153 * month + 2) / 5 + 1, era * 400 + of_400);
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
 /// What stands behind the fraction of a second, if there is one.
 fn fraction_passed(rest: &[u8]) -> Option<&[u8]> {
     let Some(fraction) = rest.strip_prefix(b".") else { return Some(rest) };
@@ -57,6 +80,20 @@ const fn days(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_is_written_is_read() {
+        for seconds in (-62_167_219_200..=253_402_300_799).step_by(12_345_679) {
+            let text = written(seconds, 0).unwrap();
+            assert_eq!((parsed(text.as_bytes()), text.len()), (Some(seconds), 20), "{text}");
+        }
+        assert_eq!(written(951_827_696, 120_000_000).as_deref(), Some("2000-02-29T12:34:56.12Z"));
+        assert_eq!(written(-1, 999_999_999).as_deref(), Some("1969-12-31T23:59:59.999999999Z"));
+        assert_eq!(
+            (written(-62_167_219_201, 0), written(253_402_300_800, 0), written(i64::MAX, 0)),
+            (None, None, None)
+        );
+    }
 
     #[test]
     fn times_of_any_zone_are_seconds_since_1970() {

@@ -11,7 +11,7 @@ mod tar;
 mod window;
 
 pub(crate) use build::{Expected, Search, Transfer, pass};
-pub(crate) use header::check_name;
-pub(crate) use pax::{Attributes, LOCAL_MAX};
+pub(crate) use header::{check_name, checksum_matches, link_name, number, until_nul};
+pub(crate) use pax::{Attributes, LOCAL_MAX, record};
 pub(crate) use tar::Scanner;
 pub(crate) use window::Packer;

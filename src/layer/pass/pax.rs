@@ -184,8 +184,8 @@ fn until_padding(records: &[u8]) -> &[u8] {
     if records.iter().all(|b| *b == 0) { &[] } else { records }
 }
 
-/// The first record: key, value, what follows.
-fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+/// The first record: key, value, what follows; `None` when it is malformed.
+pub(crate) fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = records.iter().take(20).position(|b| *b == b' ')?;
     let len = usize::try_from(decimal(&records[..space]).ok()?).ok()?;
     let (record, rest) = records.split_at_checked(len)?;

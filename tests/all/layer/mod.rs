@@ -9,3 +9,4 @@ mod props;
 mod ranged;
 mod reads;
 mod tars;
+mod ztoc;
