@@ -132,13 +132,18 @@ def path_of(digest, folder=LAYOUT):
 
 def layer_types(reference, folder):
     """Media types of the layers of an image for amd64 in a layout."""
+    return [layer["mediaType"] for layer in layers(reference, folder)]
+
+
+def layers(reference, folder):
+    """Descriptors of the layers of an image for amd64 in a layout."""
     named = lambda entry: entry["annotations"]["org.opencontainers.image.ref.name"] == reference  # noqa: E731
     (entry,) = filter(named, json.loads((folder / "index.json").read_text())["manifests"])
     manifest = json.loads(path_of(entry["digest"], folder).read_text())
     if "manifests" in manifest:
         (entry,) = (entry for entry in manifest["manifests"] if entry["platform"]["architecture"] == "amd64")
         manifest = json.loads(path_of(entry["digest"], folder).read_text())
-    return [layer["mediaType"] for layer in manifest["layers"]]
+    return manifest["layers"]
 
 
 def specs():

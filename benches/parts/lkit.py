@@ -78,7 +78,7 @@ def index(probe, image):
 def mounted(name, *more, cache=None, folder=MOUNT, sources=LAYOUTS, **options):
     """A spec mounted by a server in the foreground; yields its folder and the watched process."""
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [PROGRAM, "mount", "--quiet", "--foreground", "--cache", cache or CACHE, *sources, *more, data.spec(name), folder]
+    argv = [PROGRAM, "mount", "--quiet", "--foreground", "--cache", cache or CACHE, *sources, *more, name if isinstance(name, pathlib.Path) else data.spec(name), folder]
     with machine.server(argv, lambda: machine.is_mounted(folder), **options) as (_, watch):
         yield folder, watch
 

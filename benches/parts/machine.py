@@ -187,3 +187,9 @@ def describe():
 def load():
     """Others that want the processors: the load average of the last minute."""
     return os.getloadavg()[0]
+
+
+def disk_usage(folder):
+    """Bytes of a folder and all in it that take room on the disk; none where there is no folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sum(path.stat().st_blocks * 512 for path in files)

@@ -1,5 +1,7 @@
 """One round of all measurements. Each adds what it found under a name; a run is several rounds, told as medians."""
 import collections
+import concurrent.futures
+import contextlib
 import os
 import random
 import re
@@ -9,6 +11,7 @@ import tempfile
 import time
 
 import data
+import far as farther
 import lkit
 import machine
 import peers
@@ -292,8 +295,87 @@ def ratarmount(run):
         run.peak(f"memory {backend}", watch)
 
 
+def far(run):
+    """What is fetched from a registry that has the indexes, by a machine that has nothing (F1 to F8 of layers that are
+    read without being fetched)."""
+    references = references_of("large-gzip")
+    work = data.BENCH / "far"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    spec = work / "large.yml"
+    spec.write_text(data.spec("large-gzip").read_text())
+    sizes = [layer["size"] for reference, layout in references for layer in data.layers(reference, layout)]
+    run.add("far image", sum(sizes))
+    with peers.registry(references) as mirror:
+        proxy = farther.Far(peers.PORT)
+        there = ["--mirror", f"docker.io=http://{proxy.host}"]
+        shop = f"{proxy.host}/bench/indexes"
+        maker = ["--cache", work / "maker", *there]
+        machine.run(lkit.PROGRAM, "index", "push", "--quiet", "--to", shop, *maker, spec)
+        machine.run(lkit.PROGRAM, "lock", "--quiet", "--trust-indexes", shop, *maker, spec)
+        locked = ["--locked", *there]
+        first_stat(run, proxy, spec, locked, work)
+        many_mounts(run, proxy, spec, locked, work)
+        kept(run, proxy, spec, there, work)
+        prompts(run, proxy, spec, locked, work)
+
+
+def first_stat(run, proxy, spec, locked, work):
+    """What is asked before `stat initrd.img`, and how many answers are waited for one after another (F3, F7, F8)."""
+    seconds = {}
+    for delay in (0.0, 0.1):
+        proxy.reset(delay)
+        cache = work / f"stat-{delay}"
+        start = now()
+        with lkit.mounted(spec, *locked, "--store", "index", cache=cache, sources=[]) as (folder, _):
+            os.stat(folder / "initrd.img")
+            seconds[delay] = now() - start
+            if not delay:
+                summaries = [blob for blob in (cache / "blobs/sha256").iterdir() if is_summary(blob)]
+                run.add("far index questions", sum(proxy.asked(blob.name) for blob in summaries))
+                run.add("far summaries", sum(blob.stat().st_size for blob in summaries))
+                run.add("far images", len(set(references_of("large-gzip"))))
+                run.add("far before stat", proxy.bytes)
+    run.add("far answers", (seconds[0.1] - seconds[0.0]) / 0.1)
+    proxy.reset()
+    machine.run(lkit.PROGRAM, "inspect", "--quiet", "--json", "--cache", work / "inspect", *locked, spec)
+    run.add("far inspect", proxy.bytes)
+    proxy.reset()
+    machine.run(lkit.PROGRAM, "lock", "--quiet", "--cache", work / "lock", *locked[1:], spec.rename(work / "again.yml"))
+    (work / "again.yml").rename(spec)
+    run.add("far lock", proxy.bytes)
+
+
+def is_summary(blob):
+    return blob.open("rb").read(8) == b"lkit-sum"
+
+
+def kept(run, proxy, spec, there, work):
+    """Bytes on the disk after everything was read (F5)."""
+    for store in ("index", "none"):
+        proxy.reset()
+        cache = work / f"kept-{store}"
+        with lkit.mounted(spec, *there, "--store", store, cache=cache, sources=[]) as (folder, _):
+            machine.read_through(folder / "initrd.img")
+        run.add(f"far kept {store}", machine.disk_usage(cache))
+
+
+def many_mounts(run, proxy, spec, locked, work):
+    """Bytes from the registry for one mount that is read, and for 32 of one cache at once (F6)."""
+    for count in (1, 32):
+        proxy.reset()
+        cache = work / f"mounts-{count}"
+        with contextlib.ExitStack() as stack:
+            folders = [work / f"mount-{number}" for number in range(count)]
+            mounts = [stack.enter_context(lkit.mounted(spec, *locked, cache=cache, sources=[], folder=folder))
+                      for folder in folders]
+            with concurrent.futures.ThreadPoolExecutor(count) as pool:
+                list(pool.map(lambda mount: lkit.random_reads(mount[0] / "initrd.img", 20), mounts))
+        run.add(f"far mounts {count}", proxy.bytes)
+
+
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, names, ratarmount, from_nothing, machines]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, names, ratarmount, from_nothing, machines, far]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

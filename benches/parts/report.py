@@ -68,7 +68,7 @@ def rows(f):
     groups = [
         ("P gzip", decoding), ("read root", reading), ("mount small", mounting), ("nothing to initrd", first_time),
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
-        ("remount changed", remount),
+        ("remount changed", remount), ("far image", far), ("far boot", far_boot),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -178,3 +178,22 @@ def machines(f):
 def remount(f):
     beside = f"{mb(f['remount read'])} read; linuxkit {LINUXKIT_ELSEWHERE['remount']:.0f} s, of another run"
     yield Row("7", "remounted after a change of one line", **most_time(f["remount changed"], 0.020), beside=beside)
+
+
+def far(f):
+    image = f["far image"]
+    row = most(f["far summaries"] / image, 0.002, "{:.2%}")
+    yield Row("F3", "bytes of indexes before `stat initrd.img`, of the compressed images", **row, beside=f"{mb(f['far before stat'])} of {mb(image)} in all, with manifests and a look at the kernel")
+    yield Row("F3", "answers waited for one after another, three for manifests included", **most(f["far answers"], 6.5, "{:.1f}"))
+    row = most(f["far kept index"] / image, 0.015, "{:.2%}")
+    yield Row("F5", "disk with `--store index`, after a pass and a full read", **row, beside=mb(f["far kept index"]))
+    yield Row("F5", "disk with `--store none`", **most(f["far kept none"], 0, "{:.0f} bytes"))
+    ratio = f["far mounts 32"] / f["far mounts 1"]
+    beside = f"{mb(f['far mounts 32'])} against {mb(f['far mounts 1'])}"
+    yield Row("F6", "bytes from the registry for 32 mounts of one cache, of one mount's", **most(ratio, 1.05), beside=beside)
+    for name in ("inspect", "lock"):
+        beside = mb(f[f"far {name}"])
+        row = most(f[f"far {name}"] / image, 0.002, "{:.2%}")
+        yield Row("F7", f"fetched by `{name}`, of the compressed images", **row, beside=beside)
+    ratio = f["far index questions"] / f["far images"]
+    yield Row("F8", "questions for indexes before `stat initrd.img`, of the number of images", **most(ratio, 1.0))

@@ -14,7 +14,7 @@ use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver}
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
-pub(super) const RESOLVERS: usize = 8;
+pub(super) const RESOLVERS: usize = 16;
 /// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
 const PASSES: usize = 3;
 

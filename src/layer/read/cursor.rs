@@ -21,6 +21,8 @@ const CHUNK: u64 = 128 << 10;
 const NEAR: u64 = 64 << 10;
 /// Most bytes of memory that go from one cursor to the next.
 const INPUT_MAX: usize = 128 << 10;
+/// Bytes that are fetched beyond an estimate: more than the header of a block.
+const SPARE: u64 = 16 << 10;
 /// Pieces decoded in one go, counted from the start of a span.
 pub(super) const BLOCK: usize = 4;
 /// Steps without a byte read or written after which a decoder is stuck.
@@ -110,11 +112,12 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// A cursor at the start of a span, with memory of one before.
+    /// A cursor at the start of a span, with memory of one before. `last` is the last piece that is wanted for now, which
+    /// says how much to fetch of a blob that is not here.
     ///
     /// # Errors
     /// `Corrupt` when the index is damaged; else what reading the blob says.
-    pub(crate) fn start(layer: Arc<IndexedBlob>, span: usize, input: Vec<u8>) -> Result<Self, ReadError> {
+    pub(crate) fn start(layer: Arc<IndexedBlob>, span: usize, last: usize, input: Vec<u8>) -> Result<Self, ReadError> {
         let part = layer.index.part(span).map_err(|problem| match problem {
             NoPart::Damaged => layer.corrupt_index(),
             NoPart::Unread(error) => error,
@@ -122,6 +125,7 @@ impl Cursor {
         let window = part.window.unwrap_or_else(|| Box::new([0; WINDOW]));
         let Some(whole) = part.whole else {
             let limit = layer.index.blob_end(span);
+            layer.blob.will_read(worth_fetching(&layer.index, span, last));
             return Self::at(layer, span, Opening { window, limit, digests: part.digests }, input);
         };
         let opening = |digests| Opening { window: window.clone(), limit: whole.end, digests };
@@ -138,7 +142,6 @@ impl Cursor {
 
     fn at(layer: Arc<IndexedBlob>, span: usize, opening: Opening, input: Vec<u8>) -> Result<Self, ReadError> {
         let (start, pieces) = (layer.index.start(span), layer.index.pieces_of(span));
-        layer.blob.will_read(first_byte(start)..opening.limit.0);
         let header = block_header(&layer, start)?;
         let decoder = Decoder::resume(layer.index.codec(), start, &header);
         let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
@@ -151,6 +154,7 @@ impl Cursor {
     fn with_all_input(mut self) -> Result<Self, ReadError> {
         let len = self.limit.0.checked_sub(self.at.0).filter(|len| *len <= WHOLE_BLOB_MAX);
         let len = len.filter(|_| self.limit.0 <= self.layer.blob.size()).ok_or_else(|| self.layer.corrupt_index())?;
+        self.layer.blob.will_read(self.at.0..self.limit.0);
         self.input.resize(usize::try_from(len).expect("32 MiB fit in memory"), 0);
         read_twice(&self.layer.blob, &mut self.input, self.at)?;
         Ok(self.over_input())
@@ -289,6 +293,21 @@ impl Cursor {
         self.at = self.at.plus(self.input.len());
         Ok(())
     }
+}
+
+/// The bytes of the blob to fetch before a span is decoded up to its piece `last`: where that is near its start, the part of
+/// the span that they take if all its bytes are compressed alike, and some more; else all of it.
+fn worth_fetching(index: &Index, span: usize, last: usize) -> Range<u64> {
+    let (start, limit, pieces) = (first_byte(index.start(span)), index.blob_end(span).0, index.pieces_of(span));
+    let first = index.piece(pieces.start).start;
+    let whole = index.piece(pieces.end - 1).end - first;
+    let wanted = index.piece(last.clamp(pieces.start, pieces.end - 1)).end - first;
+    if wanted > whole / 4 {
+        return start..limit;
+    }
+    let share = u128::from(limit.saturating_sub(start)) * u128::from(wanted) * 5 / (u128::from(whole) * 4);
+    let share = u64::try_from(share).unwrap_or(u64::MAX);
+    start..limit.min(start.saturating_add(share).saturating_add(SPARE))
 }
 
 /// The first byte of the blob that decoding from `start` reads, unless the header of its block lies far before.

@@ -319,7 +319,8 @@ impl Shared {
 
     fn decode(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Arc<Block>, ReadError> {
         let Lead { run, layer, span, cursor, task } = lead;
-        let start = || Cursor::start(layer, span, self.input());
+        let wanted = if let Task::Piece(piece) = task { last.max(piece) } else { usize::MAX };
+        let start = || Cursor::start(layer, span, wanted, self.input());
         let mut cursor = cursor.map_or_else(start, Ok)?;
         loop {
             let block = self.advance(&mut cursor, task, last)?;
