@@ -302,7 +302,7 @@ fn worth_fetching(index: &Index, span: usize, last: usize) -> Range<u64> {
     let first = index.piece(pieces.start).start;
     let whole = index.piece(pieces.end - 1).end - first;
     let wanted = index.piece(last.clamp(pieces.start, pieces.end - 1)).end - first;
-    if wanted > whole / 4 {
+    if wanted > whole / 2 {
         return start..limit;
     }
     let share = u128::from(limit.saturating_sub(start)) * u128::from(wanted) * 5 / (u128::from(whole) * 4);
