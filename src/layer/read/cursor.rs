@@ -104,8 +104,9 @@ pub(crate) struct Cursor {
     window: Box<[u8; WINDOW]>,
     /// The next byte of the blob to read.
     at: BlobOffset,
-    /// Where the span's data ends in the blob.
+    /// Where the span's data ends in the blob, and up to where it was fetched for what is wanted now.
     limit: BlobOffset,
+    fetched: BlobOffset,
     /// What was read of the blob, and how much of it is used up.
     input: Vec<u8>,
     used: usize,
@@ -125,8 +126,10 @@ impl Cursor {
         let window = part.window.unwrap_or_else(|| Box::new([0; WINDOW]));
         let Some(whole) = part.whole else {
             let limit = layer.index.blob_end(span);
-            layer.blob.will_read(worth_fetching(&layer.index, span, last));
-            return Self::at(layer, span, Opening { window, limit, digests: part.digests }, input);
+            let worth = worth_fetching(&layer.index, span, last);
+            layer.blob.will_read(worth.clone());
+            let cursor = Self::at(layer, span, Opening { window, limit, digests: part.digests }, input)?;
+            return Ok(Self { fetched: BlobOffset(worth.end), ..cursor });
         };
         let opening = |digests| Opening { window: window.clone(), limit: whole.end, digests };
         if let Some(digests) = layer.proofs.of(span) {
@@ -147,7 +150,19 @@ impl Cursor {
         let decoder = decoder.map_err(|problem| layer.corrupt(&problem.to_string()))?;
         let (next, used) = (pieces.start, input.len());
         let Opening { window, limit, digests } = opening;
-        Ok(Self { decoder, next, span: pieces, digests, window, at: start.byte(), limit, input, used, layer })
+        Ok(Self {
+            decoder,
+            next,
+            span: pieces,
+            digests,
+            window,
+            at: start.byte(),
+            limit,
+            fetched: limit,
+            input,
+            used,
+            layer,
+        })
     }
 
     /// The same with all data of its span in memory.
@@ -285,10 +300,13 @@ impl Cursor {
 
     /// Reads the next bytes of the span; none when it is used up.
     fn fill(&mut self) -> Result<(), ReadError> {
-        let len = (self.limit.0.saturating_sub(self.at.0)).min(CHUNK);
-        self.input.resize(usize::try_from(len).expect("a chunk fits in memory"), 0);
+        if self.at >= self.fetched {
+            self.fetched = self.limit;
+            self.layer.blob.will_read(self.at.0..self.limit.0);
+        }
+        let len = (self.fetched.0.saturating_sub(self.at.0)).min(CHUNK);
+        self.input.resize(in_memory(len), 0);
         self.used = 0;
-        self.layer.blob.will_read(self.at.0..self.limit.0);
         read_twice(&self.layer.blob, &mut self.input, self.at)?;
         self.at = self.at.plus(self.input.len());
         Ok(())
