@@ -1,6 +1,7 @@
 //! The EFI loaders, and which of them a kernel needs.
 
-use super::{Error, Kernel, KernelKind, Machine, hex};
+use super::hex::built;
+use super::{Error, Kernel, KernelKind, Machine};
 
 /// Name of the kernel on an EFI system partition.
 pub const KERNEL_FILE: &str = "kernel";
@@ -43,13 +44,6 @@ pub fn uki_stub(kernel: &Kernel) -> Result<&'static [u8], Error> {
         KernelKind::BzImage => Ok(&UKI_DIRECT_X64),
         KernelKind::Gzip | KernelKind::Unknown => Err(Error::NotForEfi),
     }
-}
-
-/// Takes in the bytes of a built program.
-macro_rules! built {
-    ($name:ident, $file:literal) => {
-        static $name: [u8; hex::len(include_str!($file))] = hex::decode(include_str!($file));
-    };
 }
 
 built!(FILE_STUB_X64, "built/file-stub-x64.hex");

@@ -2,6 +2,15 @@
 //!
 //! Lines that begin with `#` are comments; what is no digit is skipped.
 
+/// Takes in the bytes of a built program.
+macro_rules! built {
+    ($name:ident, $file:literal) => {
+        static $name: [u8; $crate::boot::hex::len(include_str!($file))] =
+            $crate::boot::hex::decode(include_str!($file));
+    };
+}
+pub(super) use built;
+
 /// Number of bytes in `text`.
 pub(super) const fn len(text: &str) -> usize {
     let text = text.as_bytes();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::blob::Keep;
+use crate::output;
 
 /// Turn a LinuxKit YAML spec into a bootable system without building it.
 #[derive(Debug, Parser)]
@@ -80,6 +81,22 @@ impl From<Kept> for Keep {
             Kept::Full => Self::Full,
             Kept::Index => Self::Index,
             Kept::None => Self::None,
+        }
+    }
+}
+
+/// The file system of a root on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RootFs {
+    Squashfs,
+    Erofs,
+}
+
+impl From<RootFs> for output::RootFs {
+    fn from(root: RootFs) -> Self {
+        match root {
+            RootFs::Squashfs => Self::Squashfs,
+            RootFs::Erofs => Self::Erofs,
         }
     }
 }
@@ -181,7 +198,7 @@ pub struct Mount {
     pub paths: Vec<PathBuf>,
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
-        "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode",
+        "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
     ])]
     pub image: Option<String>,
     /// Serve in the foreground until interrupted
@@ -197,6 +214,9 @@ pub struct Mount {
     /// Run no programs in the mount
     #[arg(long)]
     pub no_exec: bool,
+    /// Show the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root
+    #[arg(long, value_name = "FS", value_enum)]
+    pub root: Option<RootFs>,
     /// Permissions of artifacts, in octal [default: 0444; with --allow-other 0400]
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,
@@ -298,6 +318,10 @@ pub struct Run {
     /// Start from the ISO instead of kernel and initrd
     #[arg(long)]
     pub iso: bool,
+    /// Start from a disk with the root in this file system, read as the guest touches it, instead of an initrd with all
+    /// of it: the kernel gets a small initrd that mounts it, with what the guest writes in memory
+    #[arg(long, value_name = "FS", value_enum, conflicts_with_all = ["iso", "initrd"])]
+    pub root: Option<RootFs>,
     /// Start by UEFI instead of BIOS, as files with `-efi` in their name and all media for arm64 do anyway
     #[arg(long)]
     pub uefi: bool,
@@ -344,6 +368,9 @@ pub struct Inspect {
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10",
           conflicts_with = "tree")]
     pub largest: Option<usize>,
+    /// Tell of the small initrd that starts the system from a disk with the root, too, or why it cannot be made
+    #[arg(long, value_name = "FS", value_enum)]
+    pub root: Option<RootFs>,
     /// Tell where the bytes of this artifact come from and nothing else: generated, zeros, or a range of a layer
     #[arg(long, value_name = "ARTIFACT", conflicts_with_all = ["tree", "largest"])]
     pub extents: Option<String>,

@@ -9,7 +9,7 @@ use super::report::Failure;
 use crate::base::{ErrorKind, KIB};
 use crate::blob::open_regular;
 use crate::boot::{Kernel, KernelKind, Machine};
-use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
+use crate::output::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, RootFs, Start};
 use crate::spec::Spec;
 use crate::vm::{Boot, Disk};
 
@@ -30,6 +30,8 @@ pub struct Wish<'a> {
     pub iso: bool,
     /// An initrd that finds the root.
     pub initrd: Option<&'a Path>,
+    /// The root on a disk with this file system, rather than in an initrd.
+    pub root: Option<RootFs>,
 }
 
 impl Bootable {
@@ -45,7 +47,11 @@ impl Bootable {
             Boot::Cdrom(dir.join(format!("{name}.iso")))
         } else {
             let cmdline = kernel.cmdline.trim_end_matches('\n').to_owned();
-            Boot::Direct { kernel: dir.join("kernel"), initrd: Some(dir.join("initrd.img")), cmdline, root: None }
+            let (initrd, root) = match wish.root {
+                None => (dir.join("initrd.img"), None),
+                Some(root) => of_root(&dir.join(name).to_string_lossy(), root),
+            };
+            Boot::Direct { kernel: dir.join("kernel"), initrd: Some(initrd), cmdline, root }
         };
         Ok(Self { boot, uefi: false, architecture: None })
     }
@@ -61,10 +67,14 @@ impl Bootable {
             let boot = Boot::Cdrom(shortest_iso(dir).ok_or_else(|| no_iso(dir))?);
             return Ok(Self { boot, uefi: false, architecture });
         }
+        let (initrd, root) = match wish.root {
+            None => (initrd, None),
+            Some(root) => of_root(&prefix_of_root(dir, root)?, root),
+        };
         for part in [&kernel, &initrd] {
             needed(part).map_err(|failure| failure.hint("name a file in the directory, or the prefix of its files"))?;
         }
-        let boot = Boot::Direct { kernel, initrd: Some(initrd), cmdline: read_cmdline(&cmdline)?, root: None };
+        let boot = Boot::Direct { kernel, initrd: Some(initrd), cmdline: read_cmdline(&cmdline)?, root };
         Ok(Self { boot, uefi: false, architecture })
     }
 
@@ -73,6 +83,15 @@ impl Bootable {
     /// # Errors
     /// When the file does not start by itself, or a file that it needs is missing.
     pub fn named(name: &Path, wish: Wish<'_>) -> Result<Option<Self>, Failure> {
+        let found = Self::found(name, wish)?;
+        if found.is_some() && wish.root.is_some() {
+            return Err(Failure::usage("`--root` is for specs and mounted directories")
+                .hint("name the disk with the root, such as `N-squashfs.img`, without `--root`"));
+        }
+        Ok(found)
+    }
+
+    fn found(name: &Path, wish: Wish<'_>) -> Result<Option<Self>, Failure> {
         let Some(text) = name.to_str() else { return Ok(None) };
         if !name.is_file() {
             return Self::of_prefix(text, wish);
@@ -110,7 +129,8 @@ impl Bootable {
     ) -> Result<Self, Failure> {
         let (file, kernel) = (part(prefix, suffix), part(prefix, KERNEL_SUFFIX));
         let architecture = architecture(if start == Start::Program { &file } else { &kernel });
-        let initrd = || wish.initrd.map(Path::to_owned);
+        let own = || suffix.strip_suffix(".img").map(|suffix| part(prefix, &format!("{suffix}-initrd.img")));
+        let initrd = || wish.initrd.map(Path::to_owned).or_else(|| own().filter(|initrd| initrd.is_file()));
         let boot = match start {
             Start::Initrd => with_kernel(prefix, Some(file), None)?,
             Start::Root => with_kernel(prefix, initrd(), Some(file))?,
@@ -138,6 +158,22 @@ fn with_kernel(prefix: &str, initrd: Option<PathBuf>, root: Option<PathBuf>) -> 
     }
     let root = root.map(|path| Disk { path, format: DiskFormat::Raw });
     Ok(Boot::Direct { kernel, initrd, cmdline, root })
+}
+
+/// The files of a prefix that start from a disk: the initrd, and the disk with the root.
+fn of_root(prefix: &str, root: RootFs) -> (PathBuf, Option<Disk>) {
+    let disk = Disk { path: part(prefix, root.disk_suffix()), format: DiskFormat::Raw };
+    (part(prefix, root.initrd_suffix()), Some(disk))
+}
+
+/// What the names of the files in a mount begin with that has an initrd for a root on a disk.
+fn prefix_of_root(dir: &Path, root: RootFs) -> Result<String, Failure> {
+    let names = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut prefixes = names.filter_map(|path| Some(path.to_str()?.strip_suffix(root.initrd_suffix())?.to_owned()));
+    prefixes.next().ok_or_else(|| {
+        let message = format!("`{}` has no initrd that starts from a disk with {}", dir.display(), root.name());
+        Failure::usage(message).hint(format!("mount it with `lkit mount --root {} SPEC DIR`", root.name()))
+    })
 }
 
 fn needed(part: &Path) -> Result<(), Failure> {
@@ -216,7 +252,7 @@ mod tests {
         (dir, prefix)
     }
 
-    const PLAIN: Wish<'_> = Wish { iso: false, initrd: None };
+    const PLAIN: Wish<'_> = Wish { iso: false, initrd: None, root: None };
 
     fn raw(prefix: &Path, suffix: &str) -> Disk {
         Disk { path: part(prefix.to_str().unwrap(), suffix), format: DiskFormat::Raw }

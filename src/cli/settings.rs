@@ -6,6 +6,7 @@ use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
+use crate::output::RootFs;
 use crate::system::{IndexPlace, Input, LocalSources, Options, Origins, name_of};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -55,9 +56,15 @@ impl Settings {
             disk_size: sources.size.as_deref().map(disk_size).transpose()?,
             decompress_kernel: sources.decompress_kernel,
             loaders: loader::parse(&sources.loader)?,
+            root: None,
         };
         options.loaders.check(&origins.platform)?;
         Ok(Self { origins, options })
+    }
+
+    /// The same for a root on a disk.
+    pub fn with_root(self, root: Option<args::RootFs>) -> Self {
+        Self { options: Options { root: root.map(RootFs::from), ..self.options }, ..self }
     }
 
     /// What the names of the artifacts of these specs begin with.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::media::Media;
-use super::{Artifact, Error, Format, FormatFile, Obstacle, PLAIN_NAMES, Product};
+use super::root_disk::root_initrd;
+use super::{Artifact, Error, Format, FormatFile, Obstacle, PLAIN_NAMES, Product, RootFs};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
@@ -25,6 +26,8 @@ pub struct System {
     pub systemd_boot: Option<SharedSource>,
     /// ISOLINUX, to start ISOs by BIOS in the place of our own loader.
     pub isolinux: Option<Isolinux>,
+    /// The file system that the root has on a disk, where an initrd is wanted that starts it from there.
+    pub root: Option<RootFs>,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.
@@ -110,6 +113,11 @@ impl Catalog {
         Ok(Media::new(self.system(), self.0.product(Product::Initrd)?)?.starts_by_bios())
     }
 
+    /// A product, made at most once.
+    pub(super) fn product(&self, product: Product) -> Result<SharedSource, Obstacle> {
+        self.0.product(product)
+    }
+
     fn name_of(&self, file: &FormatFile) -> String {
         format!("{}{}", self.0.name, file.suffix)
     }
@@ -129,6 +137,8 @@ impl Inner {
             Product::Cmdline => self.system.cmdline.is_some(),
             Product::Initrd | Product::Archive | Product::Tar | Product::Docker | Product::KernelInitrdTar => true,
             Product::RootIso | Product::Squashfs | Product::Erofs => true,
+            Product::SquashfsInitrd => self.system.kernel.is_some() && self.system.root == Some(RootFs::Squashfs),
+            Product::ErofsInitrd => self.system.kernel.is_some() && self.system.root == Some(RootFs::Erofs),
             _ => self.system.kernel.is_some(),
         }
     }
@@ -153,6 +163,8 @@ impl Inner {
             Product::RootIso => format::iso9660(tree.clone())?,
             Product::Squashfs => format::squashfs(tree.clone())?,
             Product::Erofs => format::erofs(tree.clone())?,
+            Product::SquashfsInitrd => root_initrd(&self.system, RootFs::Squashfs)?,
+            Product::ErofsInitrd => root_initrd(&self.system, RootFs::Erofs)?,
             Product::BootIso => media()?.iso()?,
             Product::UnifiedImage => media()?.unified_image()?,
             Product::Disk => media()?.disk(*disk_size)?,

@@ -1,6 +1,6 @@
 //! LinuxKit's format names, the files each of them writes, and how a machine starts from them.
 
-use super::{Error, Product};
+use super::{Error, Product, RootFs};
 
 /// What the name of a kernel ends in, next to whatever starts by it.
 pub const KERNEL_SUFFIX: &str = "-kernel";
@@ -93,8 +93,8 @@ const VHDX: Start = Start::Disk(DiskFormat::Vhdx);
 const KERNEL: FormatFile = file(KERNEL_SUFFIX, Product::Kernel).optional();
 const INITRD: FormatFile = file("-initrd.img", Product::Initrd).optional().starts(Start::Initrd);
 const CMDLINE: FormatFile = file(CMDLINE_SUFFIX, Product::Cmdline).optional();
-const SQUASHFS: FormatFile = file("-squashfs.img", Product::Squashfs).starts(Start::Root);
-const EROFS: FormatFile = file("-erofs.img", Product::Erofs).starts(Start::Root);
+const SQUASHFS: FormatFile = file(RootFs::Squashfs.disk_suffix(), Product::Squashfs).starts(Start::Root);
+const EROFS: FormatFile = file(RootFs::Erofs.disk_suffix(), Product::Erofs).starts(Start::Root);
 
 const FORMATS: &[Format] = &[
     Format { name: "kernel+initrd", files: &[KERNEL, INITRD, CMDLINE] },
@@ -123,9 +123,13 @@ const FORMATS: &[Format] = &[
 /// Formats that LinuxKit has and lkit does not make.
 const NOT_MADE: &[&str] = &["rpi3"];
 
-/// Files that the mount shows under names of their own, since two formats of LinuxKit share one.
-const MOUNT_FILES: &[FormatFile] =
-    &[file("-root.iso", Product::RootIso).starts(Start::Root), file("-dynamic.vhd", Product::DynamicVhd).starts(VHD)];
+/// Files that the mount shows and no format of LinuxKit has, or not under this name, since two formats share one.
+const MOUNT_FILES: &[FormatFile] = &[
+    file("-root.iso", Product::RootIso).starts(Start::Root),
+    file("-dynamic.vhd", Product::DynamicVhd).starts(VHD),
+    file(RootFs::Squashfs.initrd_suffix(), Product::SquashfsInitrd),
+    file(RootFs::Erofs.initrd_suffix(), Product::ErofsInitrd),
+];
 
 impl Format {
     /// All formats.

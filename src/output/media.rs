@@ -41,16 +41,7 @@ impl<'a> Media<'a> {
     /// # Errors
     /// When there is no kernel or its head cannot be read.
     pub fn new(system: &'a System, initrd: SharedSource) -> Result<Self, Obstacle> {
-        let kernel = system.kernel.clone().ok_or(Obstacle::Missing("kernel"))?;
-        let kind = inspect(&kernel)?;
-        let (kernel, kind) = match (&kind.kind, &system.gunzip) {
-            (KernelKind::Gzip, Some(gunzip)) => {
-                let unpacked = gunzip()?;
-                let kind = inspect(&unpacked)?;
-                (unpacked, kind)
-            }
-            _ => (kernel, kind),
-        };
+        let (kernel, kind) = unpacked(system)?;
         let cmdline = system.cmdline.as_deref().unwrap_or_default();
         let systemd_boot = system.systemd_boot.as_ref();
         let isolinux = system.isolinux.as_ref().filter(|_| kind.bios);
@@ -225,6 +216,28 @@ pub fn without_loader(system: &System) -> [Option<Obstacle>; 2] {
     let is_stub = matches!(kind.kind, KernelKind::Efi { .. });
     let no_stub = (system.systemd_boot.is_some() && !is_stub).then_some(boot::Error::NoStub);
     [efi_loader(&kind).err().or(no_stub), uki_stub(&kind).err()].map(|error| error.map(Obstacle::from))
+}
+
+/// What the head of a system's kernel says.
+///
+/// # Errors
+/// When there is no kernel or its head cannot be read.
+pub fn head(system: &System) -> Result<Kernel, Obstacle> {
+    unpacked(system).map(|(_, kind)| kind)
+}
+
+/// The kernel as firmware starts it, and what its head says.
+fn unpacked(system: &System) -> Result<(SharedSource, Kernel), Obstacle> {
+    let kernel = system.kernel.clone().ok_or(Obstacle::Missing("kernel"))?;
+    let kind = inspect(&kernel)?;
+    match (&kind.kind, &system.gunzip) {
+        (KernelKind::Gzip, Some(gunzip)) => {
+            let unpacked = gunzip()?;
+            let kind = inspect(&unpacked)?;
+            Ok((unpacked, kind))
+        }
+        _ => Ok((kernel, kind)),
+    }
 }
 
 fn inspect(kernel: &SharedSource) -> Result<Kernel, ReadError> {

@@ -8,6 +8,7 @@ mod media;
 mod obstacle;
 mod outlook;
 mod product;
+mod root_disk;
 
 pub use artifact::Artifact;
 pub use catalog::{Catalog, Gunzip, Isolinux, System};
@@ -15,3 +16,4 @@ pub use error::Error;
 pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
 pub use obstacle::Obstacle;
 pub use product::Product;
+pub use root_disk::RootFs;

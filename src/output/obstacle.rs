@@ -6,6 +6,7 @@ use crate::base::{ErrorKind, Fault};
 use crate::boot;
 use crate::extent::ReadError;
 use crate::format;
+use crate::rootfs;
 use crate::tree;
 
 /// What stands in the way of a layout.
@@ -23,7 +24,21 @@ pub enum Obstacle {
     /// The little that is looked at cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The tree that names the files on an ISO.
+    /// The kernel has no driver that a root on a disk needs.
+    #[error("the kernel has no driver `{driver}`, which a root on {root} needs, built in or as a module")]
+    NoDriver {
+        /// The driver.
+        driver: &'static str,
+        /// The file system of the root.
+        root: &'static str,
+    },
+    /// The drivers of a root on a disk need too many modules.
+    #[error("the drivers of a root on a disk need {0} modules, more than can be listed")]
+    ManyModules(usize),
+    /// The modules of the root cannot be used.
+    #[error(transparent)]
+    Modules(Arc<rootfs::ModulesError>),
+    /// The tree that names the files on an ISO or in the initrd of a disk.
     #[error(transparent)]
     Tree(Arc<tree::Error>),
 }
@@ -31,12 +46,17 @@ pub enum Obstacle {
 impl Obstacle {
     /// Whether the system itself is in the way, so that no second try can succeed.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Read(_))
+        match self {
+            Self::Read(_) => false,
+            Self::Modules(error) => error.kind() == ErrorKind::Unsupported,
+            _ => true,
+        }
     }
 
     fn fault(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Missing(_) => None,
+            Self::Missing(_) | Self::NoDriver { .. } | Self::ManyModules(_) => None,
+            Self::Modules(error) => Some(&**error),
             Self::Format(error) => Some(&**error),
             Self::Boot(error) => Some(error),
             Self::Read(error) => Some(error),
@@ -48,6 +68,12 @@ impl Obstacle {
 impl From<format::Error> for Obstacle {
     fn from(error: format::Error) -> Self {
         Self::Format(Arc::new(error))
+    }
+}
+
+impl From<rootfs::ModulesError> for Obstacle {
+    fn from(error: rootfs::ModulesError) -> Self {
+        Self::Modules(Arc::new(error))
     }
 }
 
@@ -65,6 +91,8 @@ impl Fault for Obstacle {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(part) => Some(format!("add a {part} to the spec")),
+            Self::NoDriver { driver: "erofs", .. } => Some("use `--root squashfs`, or leave out `--root`".to_owned()),
+            Self::NoDriver { .. } => Some("leave out `--root`: the system then starts from its initrd".to_owned()),
             _ => self.fault().and_then(Fault::hint),
         }
     }

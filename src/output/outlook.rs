@@ -3,16 +3,31 @@
 use std::sync::Arc;
 
 use super::media;
-use super::{Artifact, Catalog, Obstacle, Product};
+use super::{Artifact, Catalog, Obstacle, Product, RootFs};
 use crate::format;
 
 impl Catalog {
+    /// Looks whether the root can start from a disk, where that is asked for. The tables of its modules are read.
+    ///
+    /// # Errors
+    /// When the kernel has no driver for that, or what tells it cannot be read.
+    pub fn check_root_disk(&self) -> Result<(), Obstacle> {
+        let product = match self.system().root {
+            None => return Ok(()),
+            Some(RootFs::Squashfs) => Product::SquashfsInitrd,
+            Some(RootFs::Erofs) => Product::ErofsInitrd,
+        };
+        self.product(product).map(drop)
+    }
+
     /// The artifacts of [`mounted`](Self::mounted) that cannot be made, each with the reason. Nothing is laid out to tell,
-    /// and what takes more than a look, such as a compressed kernel, is not ruled out.
+    /// and what takes more than a look, such as a compressed kernel, is not ruled out; but for the drivers of a root on a
+    /// disk, where that is asked for.
     pub fn ruled_out(&self) -> Vec<(Artifact, Obstacle)> {
         let system = self.system();
         let initrd = format::cpio_holds(&system.tree).err().map(|error| Obstacle::Format(Arc::new(error)));
         let [loaded, unified] = media::without_loader(system);
+        let root = self.check_root_disk().err().filter(Obstacle::is_lasting);
         let why = |product| match product {
             Product::Initrd | Product::Archive | Product::KernelInitrdTar => initrd.as_ref(),
             Product::UnifiedImage => initrd.as_ref().or(unified.as_ref()),
@@ -24,6 +39,7 @@ impl Catalog {
             }
             Product::Kernel | Product::Cmdline | Product::Tar | Product::Docker => None,
             Product::RootIso | Product::Squashfs | Product::Erofs => None,
+            Product::SquashfsInitrd | Product::ErofsInitrd => root.as_ref(),
         };
         let found =
             self.mounted().into_iter().filter_map(|artifact| Some((why(artifact.product()?)?.clone(), artifact)));

@@ -44,9 +44,13 @@ pub enum Product {
     Squashfs,
     /// The root as an EROFS.
     Erofs,
+    /// The initrd that mounts the squashfs from a disk.
+    SquashfsInitrd,
+    /// The initrd that mounts the EROFS from a disk.
+    ErofsInitrd,
 }
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 22;
 }

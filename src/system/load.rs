@@ -211,6 +211,7 @@ fn parts(
         cmdline: assembly.cmdline,
         microcode: assembly.ucode,
         tree: Arc::new(assembly.tree),
+        root: options.root,
         disk_size: options.disk_size.unwrap_or(0),
         seed,
     })

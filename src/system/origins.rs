@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::base::Platform;
 use crate::blob::Keep;
 use crate::oci::{Credentials, Mirror, Pull, Reference};
+use crate::output::RootFs;
 
 /// Where specs, images and files come from.
 #[derive(Clone, Debug)]
@@ -96,6 +97,8 @@ pub struct Options {
     pub decompress_kernel: bool,
     /// Boot loaders in the place of lkit's own.
     pub loaders: Loaders,
+    /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.
+    pub root: Option<RootFs>,
 }
 
 /// The boot loaders that take the place of lkit's own.

@@ -28,9 +28,12 @@ pub struct HyperKit {
 /// # Errors
 /// When the machine needs what HyperKit does not have: media, ports, paths with commas.
 pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Error> {
-    let Boot::Direct { kernel, initrd: Some(initrd), cmdline, root: None } = &machine.boot else {
+    let Boot::Direct { kernel, initrd: Some(initrd), cmdline, root } = &machine.boot else {
         return Err(unsupported("start without an initrd"));
     };
+    if root.is_some() {
+        return Err(unsupported("start from a root on a disk"));
+    }
     if machine.firmware != Firmware::Own {
         return Err(unsupported("start by UEFI"));
     }
@@ -98,6 +101,11 @@ mod tests {
         assert!(hyperkit(&machine("/m/a,b"), &options()).is_err());
         let uefi = Machine { firmware: Firmware::Uefi("/f".into()), ..machine("/m/k") };
         assert_eq!(hyperkit(&uefi, &options()).unwrap_err().to_string(), "HyperKit cannot start by UEFI");
+        let mut disk = machine("/m/k");
+        if let Boot::Direct { root, .. } = &mut disk.boot {
+            *root = Some(Disk { path: "/m/r".into(), format: DiskFormat::Raw });
+        }
+        assert_eq!(hyperkit(&disk, &options()).unwrap_err().to_string(), "HyperKit cannot start from a root on a disk");
     }
 
     #[test]

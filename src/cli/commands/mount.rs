@@ -33,7 +33,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let (names, dir) = specs_and_dir(paths, image.is_some())?;
     let options = MountOptions { allow_other, no_exec, artifact_mode };
     let progress = Progress::new(loudness);
-    let settings = Settings::new(sources)?;
+    let settings = Settings::new(sources)?.with_root(args.root);
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;

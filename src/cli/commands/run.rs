@@ -13,6 +13,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
+use crate::output::RootFs;
 use crate::serve::{Files, MountOptions, TemporaryMountPoint, check_mount, mount, sweep};
 use crate::system;
 use crate::vm::{
@@ -49,7 +50,7 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
         sweep();
     }
     let what = args.what.clone();
-    let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref() };
+    let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref(), root: args.root.map(RootFs::from) };
     let found = match what.as_slice() {
         [] => return Err(Failure::usage("a spec, a directory, a file or a prefix is needed")),
         [dir] if dir.is_dir() => Some(Bootable::in_directory(dir, wish)?),
@@ -132,13 +133,15 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     }
     let sources = std::mem::take(&mut wanted.args.sources);
     wanted.args.sources.arch.clone_from(&sources.arch);
-    let words = sources.words();
-    let settings = Settings::new(sources)?;
+    let mut words = sources.words();
+    let root = wanted.args.root.map(RootFs::from);
+    words.extend(root.map(|root| format!("--root={}", root.name()).into()));
+    let settings = Settings::new(sources)?.with_root(wanted.args.root);
     let inputs = specs::inputs(specs);
     let name = settings.name(&inputs);
     let progress = Progress::new(wanted.loudness);
     let parsed = system::parse(&inputs, &progress)?;
-    let wish = Wish { iso: wanted.args.iso, initrd: None };
+    let wish = Wish { iso: wanted.args.iso, initrd: None, root };
     let later = Path::new(".").join(format!("{}.mnt", name));
     let bootable = Bootable::of_spec(&parsed.spec, &name, &later, wish)?;
     // What a machine keeps is made and read when it starts.
@@ -150,6 +153,7 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     wanted.check(&line)?;
     check_mount(MountOptions::default())?;
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
+    loaded.catalog.check_root_disk()?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
     let dir = TemporaryMountPoint::new()?;

@@ -23,6 +23,7 @@ mod memory;
 mod outputs;
 mod pulls;
 mod refusals;
+mod roots;
 mod ruled_out;
 mod said;
 mod secrets;
