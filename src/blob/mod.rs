@@ -39,6 +39,7 @@ mod regular;
 mod sparse;
 mod stash;
 mod store;
+mod strides;
 mod sweep;
 mod traffic;
 mod transient;

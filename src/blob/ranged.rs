@@ -1,7 +1,8 @@
 //! A blob that is read by ranges: what is not here yet is fetched when it is read.
 //!
 //! # Invariants
-//! - Nothing is fetched that nobody reads, but for what fills the first and the last grain of a range.
+//! - Nothing is fetched that nobody reads, but for what fills the first and the last grain of a range, and for readers that
+//!   go on where they fetched last: at most as much again as they have fetched.
 //! - A grain is fetched once at a time: other threads wait for it, and so do other processes where the cache keeps it.
 //! - Nothing is verified here: who decodes the bytes does so, and [renews](Source::renew) them when they are wrong.
 
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use super::sparse::{GRAIN, SparseFile};
 use super::stash::Stash;
+use super::strides::Strides;
 use super::{Blob, Error, Fetch, Guard, Keep, Record, Store, Traffic};
 use crate::base::{Digest, in_memory};
 use crate::extent::{Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
@@ -22,6 +24,10 @@ use crate::extent::{Origin, ReadError, SharedSource, Source, Traced, Visit, trac
 const SECTION: u64 = 16;
 /// Most bytes that are fetched before they are read.
 const AHEAD: u64 = 4 << 20;
+/// Most bytes that a reader in order fetches at a time: a second of a slow network, and where they are kept in memory alone,
+/// a quarter of that.
+const STRIDE: u64 = 4 << 20;
+const STRIDE_ON_DISK: u64 = 8 << 20;
 /// How often bytes are looked for that others push out of memory before they are read.
 const TRIES: u32 = 3;
 
@@ -35,15 +41,24 @@ pub struct RangedBlob {
     stash: Arc<Stash>,
     traffic: Arc<Traffic>,
     locks: PathBuf,
-    flights: Mutex<Vec<Arc<Flight>>>,
+    air: Mutex<Air>,
     /// More grains are here, or a flight has ended.
     landed: Condvar,
     record: Option<Arc<Record>>,
 }
 
+/// What is being fetched, and what was.
+#[derive(Default)]
+struct Air {
+    flights: Vec<Arc<Flight>>,
+    strides: Strides,
+}
+
 /// Grains that are being fetched.
 struct Flight {
     grains: Range<u64>,
+    /// Where those end that somebody wants; the others are fetched with them.
+    wanted: u64,
     error: OnceLock<ReadError>,
 }
 
@@ -99,7 +114,7 @@ impl Store {
             stash: self.stash().clone(),
             traffic: self.traffic().clone(),
             locks: self.lock_dir(),
-            flights: Mutex::default(),
+            air: Mutex::default(),
             landed: Condvar::new(),
             record: self.record().cloned(),
         }))
@@ -113,51 +128,86 @@ impl RangedBlob {
         self.sparse.as_ref().map_or(Ok(()), SparseFile::discard)
     }
 
-    /// Makes the grains of these bytes be here, and counts how long that takes.
+    /// Fetches what is missing of a range, in as few requests as that takes.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub fn prefetch(&self, range: Range<u64>) -> Result<(), ReadError> {
+        let end = range.end.min(self.size);
+        self.obtain(grains_of(&(range.start.min(end)..end)), Reach::Wanted)
+    }
+
+    /// Makes the grains of these bytes be here for a reader, and counts how long that takes.
     fn wait_for(&self, range: &Range<u64>) -> Result<(), ReadError> {
         let begin = Instant::now();
-        let obtained = self.obtain(grains_of(range));
+        let obtained = self.obtain(grains_of(range), Reach::Stride);
         self.traffic.waited(begin.elapsed());
         obtained
     }
 
     /// Makes these grains be here, at least for a moment.
-    fn obtain(&self, grains: Range<u64>) -> Result<(), ReadError> {
-        let mut flights = self.flights();
+    fn obtain(&self, grains: Range<u64>, reach: Reach) -> Result<(), ReadError> {
+        let mut air = self.air();
         while let Some(next) = grains.clone().find(|grain| !self.holds(*grain)) {
-            if let Some(flight) = flights.iter().find(|flight| flight.grains.contains(&next)).cloned() {
-                flights = self.landed.wait(flights).unwrap_or_else(PoisonError::into_inner);
+            if let Some(flight) = air.flights.iter().find(|flight| flight.grains.contains(&next)).cloned() {
+                air = self.landed.wait(air).unwrap_or_else(PoisonError::into_inner);
                 match flight.error.get() {
-                    Some(error) if !self.holds(next) => return Err(error.clone()),
+                    Some(error) if !self.holds(next) && next < flight.wanted => return Err(error.clone()),
                     _ => continue,
                 }
             }
-            let is_taken = |grain: &u64| self.holds(*grain) || flights.iter().any(|f| f.grains.contains(grain));
-            let end = (next..grains.end).find(is_taken).unwrap_or(grains.end);
-            let flight = Arc::new(Flight { grains: next..end, error: OnceLock::new() });
-            flights.push(flight.clone());
-            drop(flights);
+            let flight = self.take_off(&mut air, next..grains.end, reach);
+            drop(air);
             let landing = Landing { blob: self, flight: &flight };
             let flown = self.fly(&flight.grains);
             let flown =
                 flown.map_err(|error| flight.error.get_or_init(|| self.unreadable(next * GRAIN, error)).clone());
             drop(landing);
-            flown?;
-            flights = self.flights();
+            // What is fetched beyond that may fail: who wants it tries again.
+            if (next..flight.wanted).any(|grain| !self.holds(grain)) {
+                flown?;
+            }
+            air = self.air();
         }
         Ok(())
+    }
+
+    /// A flight from the first of these grains on, up to one that is here or on its way.
+    fn take_off(&self, air: &mut Air, grains: Range<u64>, reach: Reach) -> Arc<Flight> {
+        let is_taken = |grain: &u64| self.holds(*grain) || air.flights.iter().any(|f| f.grains.contains(grain));
+        let wanted = grains.clone().find(is_taken).unwrap_or(grains.end);
+        let mut end = wanted;
+        if wanted == grains.end && reach == Reach::Stride {
+            let most = if self.sparse.is_some() { STRIDE_ON_DISK } else { STRIDE };
+            let reached = air.strides.end_of(&grains, most / GRAIN).min(self.size.div_ceil(GRAIN));
+            end = (wanted..reached).find(is_taken).unwrap_or(reached.max(wanted));
+        }
+        if reach == Reach::Stride {
+            air.strides.note(&(grains.start..end));
+        }
+        let flight = Arc::new(Flight { grains: grains.start..end, wanted, error: OnceLock::new() });
+        air.flights.push(flight.clone());
+        flight
     }
 
     /// Fetches what is missing of these grains, after other processes that do.
     fn fly(&self, grains: &Range<u64>) -> Result<(), Error> {
         let _guards = self.lock(grains)?;
-        let is_missing = |grain: &u64| !self.holds(*grain);
-        let Some(first) = grains.clone().find(is_missing) else { return Ok(()) };
-        let end = grains.clone().rfind(is_missing).map_or(grains.end, |last| last + 1);
-        let range = first * GRAIN..(end * GRAIN).min(self.size);
+        let mut at = grains.start;
+        while let Some(first) = (at..grains.end).find(|grain| !self.holds(*grain)) {
+            let end = (first..grains.end).find(|grain| self.holds(*grain)).unwrap_or(grains.end);
+            self.fetch_all(first..end)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Fetches these grains in one request.
+    fn fetch_all(&self, grains: Range<u64>) -> Result<(), Error> {
+        let range = grains.start * GRAIN..(grains.end * GRAIN).min(self.size);
         let mut stream = self.fetch.fetch(&self.digest, range)?;
         let mut bytes = vec![0; in_memory(GRAIN)];
-        for grain in first..end {
+        for grain in grains {
             let bytes = &mut bytes[..in_memory(GRAIN.min(self.size - grain * GRAIN))];
             stream.read_exact(bytes).map_err(|error| Error::from_stream(&self.digest, error))?;
             self.keep(grain, bytes);
@@ -229,10 +279,19 @@ impl RangedBlob {
         format!("cannot read blob `{}` at offset {offset}", self.digest)
     }
 
-    fn flights(&self) -> MutexGuard<'_, Vec<Arc<Flight>>> {
-        // The list is whole after every step, whatever panics.
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn air(&self) -> MutexGuard<'_, Air> {
+        // The lists are whole after every step, whatever panics.
+        self.air.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How far a flight goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// As far as somebody asks.
+    Wanted,
+    /// Further where somebody reads in order.
+    Stride,
 }
 
 /// Ends a flight, also when fetching panics.
@@ -243,7 +302,7 @@ struct Landing<'a> {
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.blob.flights().retain(|flight| !Arc::ptr_eq(flight, self.flight));
+        self.blob.air().flights.retain(|flight| !Arc::ptr_eq(flight, self.flight));
         self.blob.landed.notify_all();
     }
 }
