@@ -68,10 +68,11 @@ impl LayoutMaker {
         descriptor
     }
 
-    /// Names what a descriptor describes.
+    /// Names what a descriptor describes, and nothing else any more.
     pub fn name(&mut self, name: &str, descriptor: &Value) {
         let mut entry = descriptor.clone();
         entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+        self.entries.retain(|other| other["annotations"] != entry["annotations"]);
         self.entries.push(entry);
         self.write_index();
     }
