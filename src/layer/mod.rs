@@ -42,7 +42,7 @@ mod stored;
 
 pub use activity::{Activity, LayerActivity};
 pub use error::Error;
-pub use foreign::{Foreign, InBlob, ZTOC_SPAN, Ztoc, ZtocOptions, ztoc};
+pub use foreign::{Foreign, InBlob, ZTOC_SPAN, Ztoc, ZtocOptions, write_ztoc};
 pub use gunzip::Gunzip;
 pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};

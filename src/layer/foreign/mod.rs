@@ -29,7 +29,7 @@ mod time;
 mod write;
 mod ztoc;
 
-pub use write::{ZTOC_SPAN, Ztoc, ZtocOptions, ztoc};
+pub use write::{ZTOC_SPAN, Ztoc, ZtocOptions, write_ztoc};
 
 use std::collections::BTreeMap;
 

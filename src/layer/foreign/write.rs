@@ -48,7 +48,7 @@ impl Default for ZtocOptions<'_> {
 ///
 /// # Errors
 /// `Corrupt` when the blob is another, or damaged; `Io` when it cannot be read.
-pub fn ztoc(blob: &mut dyn Read, digest: &Digest, size: u64, options: &ZtocOptions<'_>) -> Result<Ztoc, Error> {
+pub fn write_ztoc(blob: &mut dyn Read, digest: &Digest, size: u64, options: &ZtocOptions<'_>) -> Result<Ztoc, Error> {
     let ZtocOptions { span_size, tool } = *options;
     if span_size == 0 || span_size > SPAN_MAX {
         return Ok(Ztoc::None(format!("spans have 1 to {SPAN_MAX} bytes, not {span_size}")));

@@ -1,13 +1,13 @@
 //! zTOCs that we write: SOCI's bytes, and reasons where there is none.
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
-use lkit::layer::{Error, Foreign, Options, Ztoc, ZtocOptions, ztoc};
+use lkit::layer::{Error, Foreign, Options, Ztoc, ZtocOptions, write_ztoc};
 
 use super::fixture::{Place, big_tar, content, gzip, piped, read, tar_of, wanted, zstd as compressed};
 use super::foreign::{golden, unpacked};
 
 fn made_with(blob: &[u8], span_size: u64, tool: &str) -> Result<Ztoc, Error> {
-    ztoc(&mut &*blob, &Digest::of(blob), blob.len() as u64, &ZtocOptions { span_size, tool })
+    write_ztoc(&mut &*blob, &Digest::of(blob), blob.len() as u64, &ZtocOptions { span_size, tool })
 }
 
 fn made(blob: &[u8], span_size: u64, tool: &str) -> Vec<u8> {
@@ -136,7 +136,7 @@ fn a_layer_that_can_have_no_ztoc_says_why() {
 fn damage_to_a_blob_is_told_when_its_ztoc_is_made() {
     let blob = gzip(6, &big_tar(100_000));
     let (digest, size, options) = (Digest::of(&blob), blob.len() as u64, ZtocOptions::default());
-    let kind = |bytes: &[u8]| ztoc(&mut &*bytes, &digest, size, &options).map(drop).map_err(|error| error.kind());
+    let kind = |bytes: &[u8]| write_ztoc(&mut &*bytes, &digest, size, &options).map(drop).map_err(|error| error.kind());
     let mut flipped = blob.clone();
     flipped[blob.len() / 2] ^= 1;
     let mut header = blob.clone();
