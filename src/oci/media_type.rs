@@ -5,8 +5,10 @@
 
 /// OCI image index.
 pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Media type of an OCI manifest.
+/// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image config.
+pub(super) const OCI_CONFIG: &str = CONFIGS[0];
 /// Docker's manifest list.
 pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker's image manifest, schema 2.
@@ -67,6 +69,19 @@ pub(super) fn layer_type(media_type: &str) -> LayerType {
         Some("+gzip" | ".gzip") => LayerType::Tar(Compression::Gzip),
         Some("+zstd" | ".zstd") => LayerType::Tar(Compression::Zstd),
         _ => LayerType::Other,
+    }
+}
+
+/// OCI's name for the type of a layer; `None` where it is none that is known.
+pub(super) fn oci_type(media_type: &str) -> Option<String> {
+    let (number, suffix) =
+        TARS.iter().enumerate().find_map(|(number, tar)| Some((number, media_type.strip_prefix(tar)?)))?;
+    // Each type of docker's stands behind the one of OCI's that is the same.
+    let oci = TARS[number - number % 2];
+    match layer_type(media_type) {
+        LayerType::Tar(Compression::None) => Some(oci.to_owned()),
+        LayerType::Tar(Compression::Gzip | Compression::Zstd) => Some(format!("{oci}+{}", &suffix[1..])),
+        LayerType::Other => None,
     }
 }
 

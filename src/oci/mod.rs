@@ -32,6 +32,7 @@ mod referrers;
 mod registry;
 mod registry_error;
 mod resolve;
+mod soci;
 mod stream;
 mod transport;
 mod upload;
@@ -51,6 +52,10 @@ pub use reference::{ParseReferenceError, Reference, expanded};
 pub use registry::Registry;
 pub use registry_error::{Refusal, RegistryError};
 pub use resolve::{Options, Pull, Resolver};
+pub use soci::{
+    Converted, LayerZtoc, SOCI_CONFIG, SOCI_V1, SOCI_V2, SociIndex, named_index, with_named_index, with_soci_indexes,
+    ztocs_of,
+};
 pub use transport::{Timeouts, provide_tls};
 pub use write::Pushed;
 
