@@ -2,7 +2,7 @@
 //!
 //! `tools/fuzz` runs them; the test below replays what they found, and small examples of each kind.
 
-pub use crate::layer::fuzz::{blob, gzip, index, inflate, tar, toc, zstd};
+pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
 
@@ -68,7 +68,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 13] = [
+    const TARGETS: [(&str, Target); 15] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
@@ -78,10 +78,12 @@ mod tests {
         ("label", label),
         ("manifest", manifest),
         ("pe", pe),
+        ("rows", rows),
         ("spec", spec),
         ("tar", tar),
         ("toc", toc),
         ("zstd", zstd),
+        ("ztoc", ztoc),
     ];
 
     fn files(below: &str) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@ use super::engine::Numbers;
 use super::engine::fuzz::{MOST, whole};
 pub use super::engine::fuzz::{gzip, inflate, zstd};
 use super::engine::sniff;
+pub use super::foreign::fuzz::{rows, ztoc};
 pub use super::index::fuzz::{index, toc};
 use super::index::{Index, IndexBytes};
 pub use super::pass::fuzz::tar;

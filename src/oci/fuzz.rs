@@ -2,11 +2,13 @@
 
 use super::config::ImageConfig;
 use super::manifest::{Document, Manifest};
+use super::soci::{named_index, with_named_index, with_soci_indexes, ztocs_of};
 use crate::base::{Digest, Platform};
 use crate::blob::Descriptor;
 
-/// A manifest or image index.
+/// A manifest or image index, also as one of SOCI's.
 pub fn manifest(data: &[u8]) {
+    soci(data);
     let Ok((document, media_type)) = Document::parse(data) else { return };
     assert!(!media_type.is_empty());
     match document {
@@ -24,6 +26,20 @@ fn with_layers(manifest: &Manifest) {
         assert_eq!(layers.len(), manifest.layers.len());
     }
     assert!(manifest.is_image() || manifest.config.media_type != "application/vnd.oci.image.config.v1+json");
+}
+
+/// What is named is found again, whatever else is in a document.
+fn soci(data: &[u8]) {
+    let (image, layer) = (Digest::of(b"image"), Digest::of(b"layer"));
+    if let Ok(ztocs) = ztocs_of(data, &image, &[layer]) {
+        assert!(ztocs.len() <= 1 && ztocs.iter().all(|ztoc| ztoc.layer == layer));
+    }
+    if let Ok(named) = with_named_index(data, &image) {
+        assert_eq!(named_index(&named).ok(), Some(Some(image)));
+    }
+    if let Ok(index) = with_soci_indexes(Some(data), &[]) {
+        assert!(matches!(Document::parse(&index), Ok((Document::Index(_), _)) | Err(_)));
+    }
 }
 
 /// A descriptor reads back as it is written.

@@ -213,8 +213,31 @@ def kernels():
         keep("pe", name, bytes(efi))
 
 
+def foreign():
+    """Indexes that others made; ztoc/gzip is a zTOC of one short file by SOCI's rules, kept as it is."""
+    golden = pathlib.Path(__file__).parents[1] / "all/layer/golden"
+    blob = gzip.decompress((golden / "layer.tgz").read_bytes())
+    keep("ztoc", "tar", SEED + struct.pack("<I", len(blob)) + (golden / "layer.tar.ztoc").read_bytes())
+    digest = "sha256:" + "0" * 64
+    row = lambda kind, name, **more: {"type": kind, "name": name, **more}
+    small = [
+        row("dir", "d/", modtime="2024-05-06T07:08:09Z", mode=0o755),
+        row("reg", "a", size=9, offset=3, chunkSize=5, chunkDigest=digest, xattrs={"user.a": "YQ=="}),
+        row("chunk", "a", offset=7, innerOffset=2, chunkOffset=5, chunkDigest=digest),
+        row("symlink", "l", linkName="a"),
+        row("char", "c", devMajor=1),
+    ]
+    zeros = [
+        row("reg", "a", size=70000, offset=1, chunkSize=60000, chunkType="zeros"),
+        row("chunk", "a", offset=2, chunkOffset=60000, chunkSize=10000, chunkDigest=digest),
+    ]
+    for name, entries in (("small", small), ("zeros", zeros)):
+        keep("rows", name, SEED + json.dumps({"version": 1, "entries": entries, "tarSplitDigest": "x"}).encode())
+
+
 streams()
 tars()
+foreign()
 documents(sys.argv[1])
 texts()
 kernels()

@@ -22,6 +22,8 @@ mod chunked;
 mod entries;
 mod estargz;
 mod flatbuffer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod places;
 mod rows;
 mod scan;

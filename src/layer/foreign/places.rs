@@ -2,11 +2,12 @@
 
 use crate::base::Digest;
 use crate::layer::index::{
-    BlobOffset, Codec, DiffOffset, Draft, Piece, ResumePoint, SKIP_MAX, Span, WHOLE_BLOB_MAX, Whole,
+    BlobOffset, Codec, DiffOffset, Draft, PIECE_MAX, Piece, ResumePoint, SKIP_MAX, Span, WHOLE_BLOB_MAX, Whole,
 };
 
-/// Bytes of a piece.
+/// Bytes of a piece, and how many of them a span has before pieces get longer.
 const PIECE: u64 = 64 << 10;
+const PIECES: u64 = 64;
 /// Longest span in bytes: what the first read in it has to decode.
 const SPAN_MAX: u64 = 256 << 20;
 /// Most pieces of a layer: 256 GiB of content.
@@ -46,10 +47,10 @@ impl Places {
             return Err(format!("its span at byte {} is too long to be verified as a whole", byte.0));
         }
         self.spans.push(Span { first_piece: self.pieces.len(), start, window, whole: Some(whole) });
-        let end = self.end + len;
+        let (end, piece) = (self.end + len, (len / PIECES).clamp(PIECE, PIECE_MAX as u64));
         while self.end < end {
             self.pieces.push(Piece { start: DiffOffset(self.end), digest: [0; 32] });
-            self.end += PIECE.min(end - self.end);
+            self.end += piece.min(end - self.end);
         }
         if self.pieces.len() > PIECES_MAX {
             return Err("it has more content than lkit can index".to_owned());
@@ -109,15 +110,16 @@ mod tests {
     }
 
     #[test]
-    fn pieces_have_64_kib_and_end_with_their_span() {
-        let mut places = Places::new(Codec::Plain, 1 << 20);
-        for (at, len) in [(0, 100_000), (100_000, 65_536)] {
+    fn pieces_have_64_kib_unless_their_span_is_long_and_end_with_it() {
+        let mut places = Places::new(Codec::Plain, 32 << 20);
+        for (at, len) in [(0, 100_000), (100_000, 65_536), (165_536, 8 << 20)] {
             let end = BlobOffset(at + len);
             let whole = Whole { hashed: Hashed::Decoded, digest: Digest::of(b""), end, skip: 0 };
             places.push(frame(at), Vec::new(), len, whole).unwrap();
         }
         let draft = places.finish(Digest::of(b""), Digest::of(b""), Vec::new());
         let starts: Vec<u64> = draft.pieces.iter().map(|piece| piece.start.0).collect();
-        assert_eq!((starts, draft.diff_size), (vec![0, 65_536, 100_000], 165_536));
+        assert_eq!((&starts[..5], starts.len()), (&[0, 65_536, 100_000, 165_536, 296_608][..], 3 + 64));
+        assert_eq!(draft.diff_size, 165_536 + (8 << 20));
     }
 }

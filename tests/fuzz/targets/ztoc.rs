@@ -1,0 +1,4 @@
+//! SOCI's zTOCs.
+#![no_main]
+
+lkit_fuzz::target!(ztoc);
