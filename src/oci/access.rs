@@ -99,7 +99,9 @@ impl Access {
 /// Where a token for some scope is to be had, and what is to be asked.
 struct TokenServer {
     url: Url,
-    question: Vec<(&'static str, String)>,
+    /// What is asked for, separated by spaces, and the `service` that is to be named.
+    scope: String,
+    service: Option<String>,
 }
 
 impl TokenServer {
@@ -112,10 +114,7 @@ impl TokenServer {
         let url = url
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Setback::Unusable("it does not say where its token server is".to_owned()))?;
-        // One scope for each repository; a query repeats the name, and so does the form.
-        let mut question: Vec<_> = scope.split(' ').map(|scope| ("scope", scope.to_owned())).collect();
-        question.extend(parameter("service").map(|service| ("service", service)));
-        Ok(Self { url, question })
+        Ok(Self { url, scope: scope.to_owned(), service: parameter("service") })
     }
 
     async fn token(self, login: &Login, transport: &Transport) -> Result<Access, Setback> {
@@ -127,13 +126,17 @@ impl TokenServer {
             }
         }
         let furnished = login.basic().map(|text| header(&text)).transpose()?.unwrap_or(Access::Anybody);
-        let question = transport.get(with_query(self.url, &self.question), |request| furnished.furnish(request));
+        // A query has one `scope` for each, a form all in one.
+        let scopes = self.scope.split(' ').map(|scope| ("scope", scope.to_owned()));
+        let question: Vec<_> = scopes.chain(self.service.map(|service| ("service", service))).collect();
+        let question = transport.get(with_query(self.url, &question), |request| furnished.furnish(request));
         token_in(transport.document(question, MAX_TOKEN_ANSWER).await.map(|(body, _)| body), login)
     }
 
     /// What it answers to an identity token, which is a refresh token to OAuth (RFC 6749, section 6).
     async fn exchanged(&self, identity: &str, transport: &Transport) -> Result<Vec<u8>, Setback> {
-        let mut form = self.question.clone();
+        let mut form = vec![("scope", self.scope.clone())];
+        form.extend(self.service.clone().map(|service| ("service", service)));
         form.extend([("grant_type", "refresh_token".to_owned()), ("client_id", "lkit".to_owned())]);
         form.push(("refresh_token", identity.to_owned()));
         let mut form_url = self.url.clone();

@@ -150,7 +150,8 @@ impl Repository {
         referrers: &mut Referrers,
     ) -> Result<(), RegistryError> {
         let is_wanted = |entry: &Descriptor| entry.artifact_type.as_deref() == Some(artifact_type);
-        let mut next = self.first_page(subject, artifact_type).ok();
+        let first = self.first_page(subject, artifact_type);
+        let mut next = Some(first.map_err(|setback| self.broken(setback))?);
         for number in 0..MAX_PAGES {
             let Some(url) = next.take() else { return Ok(()) };
             let page = match self.page(subject, url).await {

@@ -4,8 +4,8 @@
 //! OCI distribution specification 1.1, "Pull".
 //!
 //! # Invariants
-//! - Asynchronous code stays in this file and in `stream`, `transport` and `access`; one runtime and one connection pool
-//!   serve all registries.
+//! - Asynchronous code stays in this file and in `stream`, `transport`, `access`, `upload`, `write` and `referrers`; one
+//!   runtime and one connection pool serve all registries.
 //! - Nothing is connected to, and no runtime made, before the first question.
 //! - What a registry says is bounded while it arrives; passwords and tokens are never part of an error.
 

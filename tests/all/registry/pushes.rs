@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lkit::base::{Digest, ErrorKind, Event, Fault as _, Silent};
 use lkit::extent::{Bytes, ReadError, SharedSource, Source};
-use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, PushError, Pushed, Pusher, Resolver};
+use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, PushError, Pushed, Pusher, Resolver, Timeouts};
 use serde_json::json;
 
 use super::{Notes, offline, reference, resolve, resolver};
@@ -220,6 +221,25 @@ fn a_token_is_asked_for_that_may_push_and_goes_to_no_other_server() {
     assert_eq!(sent.len(), 1);
     assert_eq!((sent[0].bytes.as_slice(), sent[0].headers.get("authorization")), (b"content".as_slice(), None));
     assert_eq!(sent[0].path, format!("/store?sig=1&digest={}", descriptor.digest.to_string().replace(':', "%3A")));
+}
+
+#[test]
+fn a_registry_that_never_says_that_it_has_a_blob_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Scripted::start(|request, _| match request.method.as_str() {
+        "HEAD" => Answer::new(404, ""),
+        "POST" => Answer::new(202, "").header("Location", "/v2/here"),
+        _ => loop {
+            std::thread::park();
+        },
+    });
+    let timeouts = Timeouts { progress: Duration::from_millis(20), ..Timeouts::default() };
+    let resolver = resolver(&dir.path().join("cache"), &[], Options { timeouts, ..Options::default() });
+    let (descriptor, content) = blob(b"content");
+    let pusher = pusher(&resolver, &format!("{}/a:1", server.host));
+    let error = pusher.blob(&descriptor, content, &Silent).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{}", told(&error));
+    assert_eq!(server.asked("/v2/here").len(), 1);
 }
 
 #[test]
