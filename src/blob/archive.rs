@@ -4,7 +4,7 @@
 //! - An OCI image layout whose files are members (`oci-archive` of skopeo and podman, `docker save` since version 25).
 //! - Docker's image specification 1.2, "Combined Image JSON + Filesystem Changeset Format": `manifest.json` lists images, each
 //!   with the member that is its config, the members that are its layers, as tars, and its names. Their manifests are made
-//!   here; a layer's digest is its diff id.
+//!   here; a layer's digest is its diff id, or for one that is stored compressed, what its name says.
 //!
 //! # Invariants
 //! Opening an archive reads the tar headers and the small JSON documents, and no layer. The digest in a member's name is
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::Descriptor;
 use super::documents::{Entries, INDEX, MARK, MAX_INDEX, NAME_ANNOTATIONS, Named, entries, mark_flaw, named};
-use crate::base::{Digest, printable};
+use crate::base::{Digest, in_memory, printable};
 
 /// Most members of an archive: each is a file of an image layout, of which images have some dozens.
 const MAX_MEMBERS: usize = 1 << 17;
@@ -28,6 +28,8 @@ const MAX_IMAGES: usize = 256;
 const MAX_CONFIG: u64 = 4 << 20;
 /// Docker's list of the images.
 const MANIFEST: &str = "manifest.json";
+/// How compressed layers begin, and what their media types end with.
+const LAYER_TYPES: [(&[u8], &str); 2] = [(COMPRESSED[0], "+gzip"), (COMPRESSED[1], "+zstd")];
 /// How compressed files begin: gzip, Zstandard, xz, bzip2.
 const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"];
 
@@ -143,14 +145,31 @@ impl Archive {
         for (name, diff_id) in image.layers.iter().zip(rootfs.diff_ids) {
             let member = find(members, name).ok_or_else(|| missing(name))?;
             let diff_id: Digest = diff_id.parse().map_err(|error| flaw(format!("{error}")))?;
-            self.blobs.insert(diff_id, member);
-            layers.push(Descriptor::new("application/vnd.oci.image.layer.v1.tar", diff_id, member.size));
+            let (digest, suffix) = self.stored_as(name, member, diff_id)?;
+            self.blobs.insert(digest, member);
+            let media_type = format!("application/vnd.oci.image.layer.v1.tar{suffix}");
+            layers.push(Descriptor::new(media_type, digest, member.size));
         }
         let digest = Digest::of(&config);
         self.blobs.extend(find(members, &image.config).map(|member| (digest, member)));
         let config = Descriptor::new("application/vnd.oci.image.config.v1+json", digest, config.len() as u64);
         self.take_manifest(&config, &layers, image.repo_tags.as_deref().unwrap_or_default());
         Ok(())
+    }
+
+    /// The digest of a layer as it is stored, and what its media type ends with. Some tools store layers compressed, and
+    /// name them by their digest.
+    fn stored_as(&self, name: &str, member: Member, diff_id: Digest) -> Result<(Digest, &'static str), String> {
+        let mut start = [0; 4];
+        let wanted = in_memory(member.size.min(4));
+        let failed = |error: std::io::Error| format!("`{}`: {error}", printable(name.as_bytes()));
+        self.file.read_exact_at(&mut start[..wanted], member.start).map_err(failed)?;
+        let found = LAYER_TYPES.iter().find(|(magic, _)| start[..wanted].starts_with(magic));
+        let Some((_, suffix)) = found else { return Ok((diff_id, "")) };
+        let stem = name.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default();
+        let digest = format!("sha256:{}", stem.trim_start_matches("sha256:")).parse();
+        let unknown = |_| format!("`{}` is compressed, and not named by its digest", printable(name.as_bytes()));
+        Ok((digest.map_err(unknown)?, suffix))
     }
 
     fn take_manifest(&mut self, config: &Descriptor, layers: &[Descriptor], names: &[String]) {

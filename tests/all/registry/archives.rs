@@ -99,6 +99,31 @@ fn an_archive_of_an_old_docker_has_each_layer_once_with_links_to_it() {
 }
 
 #[test]
+fn a_compressed_layer_of_a_saved_image_is_known_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a.tar");
+    let (layer, diff_id) = (b"\x1f\x8b\x08 what gzip makes", Digest::of(b"lower"));
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [diff_id.to_string()]}});
+    let config = config.to_string();
+    let saved = |name: &str| {
+        let manifest = json!([{"Config": "c.json", "RepoTags": ["q.io/a:1"], "Layers": [name]}]).to_string();
+        let members: [Member<'_>; 3] =
+            [(name, layer), ("c.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())];
+        tar(&archive, &members);
+    };
+    let digest = Digest::of(layer);
+    saved(&format!("{}.tar.gz", digest.hex()));
+    let cache = dir.path().join("cache");
+    assert_eq!(layers(&cache, &archive, "q.io/a:1"), [(diff_id, layer.to_vec())]);
+    let image = resolve(&resolver(&cache, &[&archive], offline()), "q.io/a:1").unwrap();
+    let expected = (digest, "application/vnd.oci.image.layer.v1.tar+gzip");
+    assert_eq!((image.layers[0].digest, image.layers[0].media_type.as_str()), expected);
+    saved("layer.tar");
+    let error = Store::open(&cache, std::slice::from_ref(&archive)).unwrap_err().to_string();
+    assert!(error.ends_with("`layer.tar` is compressed, and not named by its digest"), "{error}");
+}
+
+#[test]
 fn damage_an_archive_without_images_says_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.tar");
