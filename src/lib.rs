@@ -44,7 +44,7 @@
 //! | 6 | `boot` | our boot loaders and the fields patched into them | – |
 //! | 5 | `tree` | layers in order → one tree, whiteouts applied | – |
 //! | 4 | `layer` | blob → layer index (table of contents, resume points); the diff as a random-access source | via `blob` |
-//! | 3 | `oci` | reference + platform → image; registries, layouts, credentials, mirrors | network, disk |
+//! | 3 | `oci` | reference + platform → image; registries, layouts, credentials, mirrors; blobs and manifests → registries | network, disk |
 //! | 2 | `blob` | digest and range → bytes: the cache on disk | disk |
 //! | 1 | `extent` | bytes by reference: sources and maps | – |
 //! | 1 | `spec` | YAML text → checked spec with its places in the text | – |

@@ -1,16 +1,53 @@
 //! Making the cache smaller: what no name reaches is removed.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
-use super::regular::{self, Opened, remove};
+use super::refs::{empty_index, write_index};
+use super::regular::remove;
 use super::sweep::sweep;
 use super::usage::files;
-use super::{Contents, Error, Store, Tally};
+use super::{Contents, Error, Named, Store, Tally};
 
 impl Store {
+    /// Forgets names, and removes the blobs and index files that only they lead to; what was removed. A process that
+    /// reads such an image keeps what it has open.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn forget(&self, names: &[String]) -> Result<Contents, Error> {
+        let is_named = |entry: &Named| entry.names.iter().any(|name| names.contains(name));
+        let (gone, _): (Vec<_>, Vec<_>) = self.entries()?.into_iter().partition(is_named);
+        names.iter().try_for_each(|name| self.forget_name(name).map(drop))?;
+        let _guard = self.lock_index()?;
+        // Looked at when the names are gone: what is named meanwhile stays.
+        let mut lost = self.reach(gone.iter().map(|entry| &entry.descriptor))?.digests;
+        let kept = self.reach(self.entries()?.iter().map(|entry| &entry.descriptor))?.digests;
+        lost.retain(|hex| !kept.contains(hex));
+        let remove = |dir: &Path| remove_those(dir, &|hex| hex.is_some_and(|hex| lost.contains(hex)));
+        let mut blobs = remove(&self.cache().blobs_dir())?;
+        blobs.add(remove(&self.sparse_dir())?);
+        Ok(Contents { blobs, indexes: remove(&self.index_dir())?, parts: Tally::default() })
+    }
+
+    /// Removes all that is in the cache: names, blobs, index files, and parts that nobody fetches just now; what was
+    /// removed.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn empty(&self) -> Result<Contents, Error> {
+        {
+            let _guard = self.lock_index()?;
+            write_index(self.cache(), &empty_index())?;
+        }
+        let all = |dir: &Path| remove_those(dir, &|_| true);
+        let mut blobs = all(&self.cache().blobs_dir())?;
+        blobs.add(all(&self.sparse_dir())?);
+        let indexes = all(&self.index_dir())?;
+        let parts = sweep(&self.parts_dir())?;
+        sweep(&self.lock_dir())?;
+        Ok(Contents { blobs, indexes, parts })
+    }
+
     /// Removes blobs that no name of `index.json` leads to, index files that no name of it or of a layout leads to, and
     /// parts that nobody fetches just now; what was removed. A process that is just fetching an image fetches again what
     /// it loses by this; one that reads an image keeps what it has open. Locks of processes that were killed go too.
@@ -26,72 +63,21 @@ impl Store {
             let named = layout.entries()?;
             indexed.extend(self.reach(named.iter().map(|entry| &entry.descriptor))?.digests);
         }
-        let mut blobs = remove_others(&self.cache().blobs_dir(), &reached)?;
-        blobs.add(remove_others(&self.sparse_dir(), &reached)?);
-        let indexes = remove_others(&self.index_dir(), &indexed)?;
+        let unreached = |hex: Option<&str>| !hex.is_some_and(|hex| reached.contains(hex));
+        let mut blobs = remove_those(&self.cache().blobs_dir(), &unreached)?;
+        blobs.add(remove_those(&self.sparse_dir(), &unreached)?);
+        let indexes = remove_those(&self.index_dir(), &|hex| !hex.is_some_and(|hex| indexed.contains(hex)))?;
         let parts = sweep(&self.parts_dir())?;
         sweep(&self.lock_dir())?;
         Ok(Contents { blobs, indexes, parts })
     }
 }
 
-impl Store {
-    /// Removes what was used least recently until the cache has no more bytes than its limit; what was removed. What a live
-    /// process reads stays, and so does the cache above its limit then. Without a limit nothing is done.
-    ///
-    /// # Errors
-    /// When the file system fails.
-    pub fn make_room(&self) -> Result<Tally, Error> {
-        let mut removed = Tally::default();
-        let Some(limit) = self.limit() else { return Ok(removed) };
-        let mut kept = self.by_use()?;
-        let mut bytes: u64 = kept.iter().map(|kept| kept.bytes).sum();
-        kept.sort_by_key(|kept| kept.used);
-        for Kept { path, bytes: size, .. } in kept {
-            if bytes <= limit {
-                break;
-            }
-            if remove_unused(&path)? {
-                bytes -= size;
-                removed.count(size);
-            }
-        }
-        Ok(removed)
-    }
-
-    /// The files of the cache that can be made or fetched again.
-    fn by_use(&self) -> Result<Vec<Kept>, Error> {
-        let mut kept = Vec::new();
-        for dir in [self.cache().blobs_dir(), self.sparse_dir(), self.index_dir()] {
-            for (name, bytes) in files(&dir)? {
-                let path = dir.join(name);
-                let used = fs::symlink_metadata(&path).and_then(|found| found.accessed());
-                kept.push(Kept { used: used.unwrap_or(SystemTime::UNIX_EPOCH), path, bytes });
-            }
-        }
-        Ok(kept)
-    }
-}
-
-/// A file of the cache, and when it was used.
-struct Kept {
-    used: SystemTime,
-    path: PathBuf,
-    bytes: u64,
-}
-
-/// Removes a file unless somebody reads it; whether it was removed.
-fn remove_unused(path: &Path) -> Result<bool, Error> {
-    let Ok(Opened::File(file, _)) = regular::open(path) else { return Ok(false) };
-    Ok(file.try_lock().is_ok() && remove(path)?)
-}
-
-/// Removes the files of `dir` whose names do not begin with the 64 hex digits of one that is reached.
-fn remove_others(dir: &Path, reached: &HashSet<String>) -> Result<Tally, Error> {
+/// Removes files of `dir`, chosen by the 64 hex digits that their names begin with; some begin with none.
+fn remove_those(dir: &Path, is_unwanted: &dyn Fn(Option<&str>) -> bool) -> Result<Tally, Error> {
     let mut removed = Tally::default();
     for (name, bytes) in files(dir)? {
-        let is_reached = name.get(..64).is_some_and(|hex| reached.contains(hex));
-        if !is_reached && remove(&dir.join(name))? {
+        if is_unwanted(name.get(..64)) && remove(&dir.join(name))? {
             removed.count(bytes);
         }
     }

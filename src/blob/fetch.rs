@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::{Blob, Descriptor, Error, Store};
-use crate::base::Digest;
+use crate::base::{Digest, Event, Monitor, Silent};
 
 /// Bytes copied at once: enough that system calls do not count.
 const COPY: usize = 256 << 10;
@@ -59,6 +59,14 @@ impl Store {
     /// # Errors
     /// What `fetch` says; `Corrupt` when the bytes are not the blob's, and nothing is kept then.
     pub fn obtain(&self, wanted: &Descriptor, fetch: &dyn Fetch) -> Result<Blob, Error> {
+        self.obtain_telling(wanted, fetch, &Silent)
+    }
+
+    /// The same, where `monitor` hears how far a blob is that is fetched.
+    ///
+    /// # Errors
+    /// As [`obtain`](Self::obtain).
+    pub fn obtain_telling(&self, wanted: &Descriptor, fetch: &dyn Fetch, monitor: &dyn Monitor) -> Result<Blob, Error> {
         let Descriptor { digest, size, .. } = wanted;
         if let Some(blob) = self.lookup(digest, *size)? {
             return Ok(blob);
@@ -68,17 +76,20 @@ impl Store {
         if let Some(blob) = self.lookup(digest, *size)? {
             return Ok(blob);
         }
-        self.receive(digest, *size, fetch, |input, writer| {
-            let copied = copy(input, writer).map_err(|error| Error::from_stream(digest, error))?;
-            Ok((copied, ()))
-        })
-        .map(|(blob, ())| blob)
+        monitor.event(Event::BlobStarted { digest: *digest, size: *size });
+        let mut told = |done| monitor.event(Event::BlobProgress { digest: *digest, done });
+        let (blob, ()) = self.receive(digest, *size, fetch, |input, writer| {
+            let copied = copy(input, writer, &mut told).map_err(|error| Error::from_stream(digest, error))?;
+            Ok::<_, Error>((copied, ()))
+        })?;
+        monitor.event(Event::BlobFinished { digest: *digest });
+        Ok(blob)
     }
 }
 
-/// Copies a stream; the digest of its bytes.
-fn copy(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<Digest> {
-    let mut hash = Sha256::new();
+/// Copies a stream, and tells how far it is; the digest of its bytes.
+pub(super) fn copy(input: &mut dyn Read, output: &mut dyn Write, told: &mut dyn FnMut(u64)) -> io::Result<Digest> {
+    let (mut hash, mut done) = (Sha256::new(), 0);
     let mut buf = vec![0; COPY];
     loop {
         let count = input.read(&mut buf)?;
@@ -87,5 +98,7 @@ fn copy(input: &mut dyn Read, output: &mut dyn Write) -> io::Result<Digest> {
         }
         hash.update(&buf[..count]);
         output.write_all(&buf[..count])?;
+        done += count as u64;
+        told(done);
     }
 }

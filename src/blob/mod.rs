@@ -21,6 +21,7 @@
 //! - Which blobs are *right* is settled by whoever computes their digest: [`Store::put`] and [`Store::small`] for small
 //!   ones, the layer pass for layers. A size that is wrong is noticed here.
 
+mod adopt;
 mod archive;
 mod descriptor;
 mod documents;
@@ -36,7 +37,9 @@ mod read;
 mod record;
 mod refs;
 mod regular;
+mod room;
 mod sparse;
+mod spool;
 mod stash;
 mod store;
 mod strides;
@@ -57,6 +60,7 @@ pub use ranged::{AnyBlob, RangedBlob};
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
 pub use regular::open_regular;
+pub use spool::Spool;
 pub use store::{Keep, Store};
 pub use sweep::Tally;
 pub use traffic::{Fetched, Traffic};

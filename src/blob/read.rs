@@ -30,7 +30,12 @@ impl Blob {
 
     /// A stream of the whole blob from its first byte.
     pub fn reader(&self) -> BlobReader {
-        BlobReader { blob: self.clone(), offset: 0 }
+        self.reader_from(0)
+    }
+
+    /// The same from an offset on.
+    pub fn reader_from(&self, offset: u64) -> BlobReader {
+        BlobReader { blob: self.clone(), offset: offset.min(self.size) }
     }
 
     fn note(&self, offset: u64, len: usize) {

@@ -140,6 +140,11 @@ impl Store {
             }
             self.pass_over(digest)?;
         }
+        self.beside(digest, size)
+    }
+
+    /// The same in the layouts alone.
+    pub(super) fn beside(&self, digest: &Digest, size: u64) -> Result<Option<Blob>, Error> {
         for layout in &self.layouts {
             if let Some(bytes) = layout.open_blob(digest)? {
                 if bytes.size == size {

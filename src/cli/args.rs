@@ -47,7 +47,7 @@ pub enum Command {
     Lock(Lock),
     /// Share layer indexes through registries, so that others need not fetch layers whole
     Index(Index),
-    /// Look at the cache or clean it
+    /// Look at the cache, fill it, share it, or clean it
     Cache(Cache),
     /// Look at this machine: what works, what is missing, and how to mend it
     Doctor(Doctor),
@@ -485,12 +485,112 @@ pub enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Bring images here whole, as their registries have them now; one that was interrupted goes on where it was
+    Pull(CachePull),
+    /// Put images of the cache into registries; what a registry has is not sent
+    Push(CachePush),
+    /// Bring the images of an OCI layout, an archive of one, or what `docker save` writes into the cache
+    Import(CacheImport),
+    /// Write images of the cache as one archive
+    Export(CacheExport),
+    /// Remove references from the cache, with what only they need
+    Rm {
+        /// References, as `lkit cache ls` lists them or as a spec writes them
+        #[arg(required = true, value_name = "REFERENCE")]
+        references: Vec<String>,
+    },
     /// Remove what no reference in the cache needs, and what interrupted pulls left
     Clean {
         /// Keep the indexes of the layers that this OCI layout names (repeatable) [default: only of what is in the cache]
         #[arg(long, value_name = "DIR")]
         layout: Vec<PathBuf>,
+        /// Remove all that is in the cache, references too
+        #[arg(long, conflicts_with = "layout")]
+        all: bool,
     },
+}
+
+#[derive(Debug, Group)]
+pub struct CachePull {
+    /// Image references, or specs whose images are meant (files, `-`, or URLs; merged in order); what is a file here, or
+    /// ends with .yml or .yaml, is a spec
+    #[arg(required = true, value_name = "SPEC|REFERENCE")]
+    pub what: Vec<String>,
+    /// Platforms to bring here, such as linux/arm64, or `all` (repeatable) [default: this machine's]
+    #[arg(long, visible_alias = "arch", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
+    #[arg(long, value_name = "[REGISTRY=]URL")]
+    pub mirror: Vec<String>,
+    /// Use the digests that the lock beside the specs records, and refuse references that it does not
+    #[arg(long)]
+    pub locked: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Group)]
+pub struct CachePush {
+    /// Image references in the cache, or specs whose images are meant, as with `pull`
+    #[arg(required = true, value_name = "SPEC|REFERENCE")]
+    pub what: Vec<String>,
+    /// Repository to push to, as REGISTRY/REPOSITORY, under the same tag unless one follows [default: where each
+    /// reference says]
+    #[arg(long, alias = "remote-name", value_name = "REFERENCE")]
+    pub to: Option<String>,
+    /// Push the image for this platform alone [default: the reference with all that it names]
+    #[arg(long, visible_alias = "arch", value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Use the digests that the lock beside the specs records, and refuse references that it does not
+    #[arg(long)]
+    pub locked: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Group)]
+pub struct CacheImport {
+    /// OCI layout (a folder or a tar), or what `docker save` writes; `-` is standard input, which must be a tar
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub file: PathBuf,
+    /// Name of the one image in it [default: the names it gives its images]
+    #[arg(long, value_name = "REFERENCE")]
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Group)]
+pub struct CacheExport {
+    /// Image references in the cache
+    #[arg(required = true, value_name = "REFERENCE")]
+    pub references: Vec<String>,
+    /// File to write to; `-` is standard output
+    #[arg(short, long, alias = "outfile", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Format of the archive
+    #[arg(long, default_value = "oci", value_enum)]
+    pub format: ArchiveFormat,
+    /// Platform of the images, or `all` in an OCI layout [default: this machine's]
+    #[arg(long, visible_alias = "arch", value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Name of the one image in the archive [default: its reference]
+    #[arg(long, value_name = "REFERENCE")]
+    pub name: Option<String>,
+}
+
+/// Formats of archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ArchiveFormat {
+    /// OCI layout as a tar
+    Oci,
+    /// What `docker load` takes
+    Docker,
+    /// The files of one image as a tar
+    Filesystem,
 }
 
 #[cfg(test)]

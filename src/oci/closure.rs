@@ -7,10 +7,13 @@ use serde_json::json;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::manifest::Document;
-use super::media_type::{OCI_INDEX, is_config};
+use super::media_type::{OCI_INDEX, is_config, is_index, is_manifest};
 use super::resolve::{Fetched, Graph, MAX_DEPTH, too_deep};
-use super::{Descriptor, Error, ImageConfig, Problem, Reference, Resolver};
+use super::{Descriptor, Error, Image, ImageConfig, Layer, Problem, Reference, Resolver};
 use crate::base::{Digest, Monitor, Platform};
+
+/// A small blob with its bytes.
+pub type Held = (Descriptor, Vec<u8>);
 
 /// What a reference leads to. Each blob once, parents before children.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +21,23 @@ pub struct Closure {
     /// The manifest or image index that the reference means.
     pub root: Descriptor,
     /// Image indexes, manifests and image configs, with their bytes.
-    pub documents: Vec<(Descriptor, Vec<u8>)>,
+    pub documents: Vec<Held>,
     /// Layers, as the manifests list them.
     pub layers: Vec<Descriptor>,
+}
+
+impl Closure {
+    /// All blobs: documents, then layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.documents.iter().map(|(descriptor, _)| descriptor).chain(&self.layers)
+    }
+
+    /// Takes the documents apart into manifests and image indexes, and image configs and the like.
+    pub fn split_documents(&self) -> (Vec<&Held>, Vec<&Held>) {
+        self.documents
+            .iter()
+            .partition(|(descriptor, _)| is_index(&descriptor.media_type) || is_manifest(&descriptor.media_type))
+    }
 }
 
 /// The file `oci-layout`, byte for byte as linuxkit writes it into a volume.
@@ -45,6 +62,13 @@ pub fn layout_index(root: &Descriptor, name: &str) -> Vec<u8> {
     text
 }
 
+/// An entry of the `index.json` of a layout, with the name both as containerd and as others look for it.
+pub fn layout_entry(root: &Descriptor, name: &str) -> Descriptor {
+    let annotations = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+    let annotations = annotations.map(|key| (key.to_owned(), name.to_owned())).into();
+    Descriptor { annotations: Some(annotations), ..root.clone() }
+}
+
 impl Resolver {
     /// All that `reference` leads to; manifests in an image index only where their platform is one of `platforms`, or
     /// all when there are none. An image index stays whole, as its digest demands.
@@ -57,15 +81,35 @@ impl Resolver {
         platforms: &[Platform],
         monitor: &dyn Monitor,
     ) -> Result<Closure, Error> {
+        self.walk(reference, platforms, Absent::IsAnError, monitor)
+    }
+
+    /// The same on all platforms whose manifests can be had: a layout that names an image of several platforms may hold
+    /// one of them.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve); `ImageNotFound` when there is no manifest at all.
+    pub fn closure_of_present(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<Closure, Error> {
+        self.walk(reference, &[], Absent::IsPassedOver, monitor)
+    }
+
+    fn walk(
+        &self,
+        reference: &Reference,
+        platforms: &[Platform],
+        absent: Absent,
+        monitor: &dyn Monitor,
+    ) -> Result<Closure, Error> {
         let walk = || {
             let (root, graph) = self.root(reference, monitor)?;
             let descriptor = root.descriptor.clone();
-            let mut walk = Walk { graph, platforms, seen: HashSet::new(), met: HashSet::new(), others: Vec::new() };
+            let (seen, met, others) = (HashSet::new(), HashSet::new(), Vec::new());
+            let mut walk = Walk { graph, platforms, absent, seen, met, others, lacked: None };
             let mut closure = Closure { root: descriptor, documents: Vec::new(), layers: Vec::new() };
             let is_index = matches!(root.document, Document::Index(_));
             walk.seen.insert(closure.root.digest);
             walk.enter(root, &mut closure, MAX_DEPTH)?;
-            walk.check()?;
+            walk.check(&closure)?;
             if !is_index {
                 suits(&closure, platforms)?;
             }
@@ -86,9 +130,19 @@ fn suits(closure: &Closure, platforms: &[Platform]) -> Result<(), Problem> {
     missing.map_or(Ok(()), Err)
 }
 
+/// What it means that a manifest of an image index is not here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    IsAnError,
+    IsPassedOver,
+}
+
 struct Walk<'a> {
     graph: Graph,
     platforms: &'a [Platform],
+    absent: Absent,
+    /// A manifest that was passed over.
+    lacked: Option<Digest>,
     seen: HashSet<Digest>,
     /// Places in `platforms` that have a manifest.
     met: HashSet<usize>,
@@ -105,7 +159,12 @@ impl Walk<'_> {
             Document::Index(entries) => {
                 for entry in entries {
                     if self.wants(&entry) && self.seen.insert(entry.digest) {
-                        self.enter(self.graph.document(&entry)?, closure, depth - 1)?;
+                        match self.graph.document(&entry) {
+                            Err(Problem::BlobNotHere { digest }) if self.absent == Absent::IsPassedOver => {
+                                self.lacked = Some(digest);
+                            }
+                            found => self.enter(found?, closure, depth - 1)?,
+                        }
                     }
                 }
             }
@@ -134,13 +193,30 @@ impl Walk<'_> {
     }
 
     /// Fails when a platform had nothing, though there was something to choose from.
-    fn check(self) -> Result<(), Problem> {
+    fn check(self, closure: &Closure) -> Result<(), Problem> {
+        // An image has a config at least.
+        if let Some(digest) = self.lacked.filter(|_| closure.documents.len() == 1) {
+            return Err(Problem::BlobNotHere { digest });
+        }
         let missing = self.platforms.iter().enumerate().find(|(place, _)| !self.met.contains(place));
         match missing {
             Some((_, wanted)) if !self.others.is_empty() => {
                 Err(Problem::Platform { wanted: wanted.clone(), available: self.others })
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl From<Image> for Closure {
+    /// What the image of one platform leads to.
+    fn from(image: Image) -> Self {
+        let layer = |layer: Layer| Descriptor::new(layer.media_type, layer.digest, layer.size);
+        let config = Descriptor::new(image.config_type, image.config_digest, image.config_bytes.len() as u64);
+        Self {
+            root: image.manifest.clone(),
+            documents: vec![(image.manifest, image.manifest_bytes), (config, image.config_bytes)],
+            layers: image.layers.into_iter().map(layer).collect(),
         }
     }
 }

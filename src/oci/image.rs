@@ -16,6 +16,8 @@ pub struct Image {
     pub manifest_bytes: Vec<u8>,
     /// The image config.
     pub config: ImageConfig,
+    /// Media type of the image config.
+    pub config_type: String,
     /// Digest of the image config's bytes.
     pub config_digest: Digest,
     /// The image config's bytes.

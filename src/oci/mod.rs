@@ -38,7 +38,7 @@ mod transport;
 mod upload;
 mod write;
 
-pub use closure::{Closure, OCI_LAYOUT, layout_index};
+pub use closure::{Closure, Held, OCI_LAYOUT, layout_entry, layout_index};
 pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};

@@ -33,6 +33,11 @@ pub enum PushProblem {
 }
 
 impl PushError {
+    /// Whether it is about what is to be pushed, and not about the registry.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self.problem, PushProblem::Content(_))
+    }
+
     /// Nothing may be pushed to `target`, since no registry may be asked.
     pub(super) fn offline(target: &Reference) -> Self {
         Self { target: format!("{}/{}", target.registry(), target.repository()), problem: PushProblem::Offline }
@@ -54,6 +59,9 @@ impl Fault for PushError {
             PushProblem::Offline => Some("leave out `--offline`".to_owned()),
             PushProblem::NotAManifest(_) => None,
             PushProblem::Registry(error) => error.hint(),
+            PushProblem::Content(error) if error.kind() == ErrorKind::Corrupt => {
+                Some("bring the image here again with `lkit cache pull`".to_owned())
+            }
             PushProblem::Content(error) => error.hint(),
         }
     }

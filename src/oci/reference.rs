@@ -84,6 +84,22 @@ impl Reference {
         Self { digest: Some(digest), ..self.clone() }
     }
 
+    /// The same name with its tag written out; with a digest it needs none.
+    #[must_use]
+    pub fn tagged(&self) -> Self {
+        let tag = self.tag.clone().or_else(|| self.digest.is_none().then(|| self.tag_or_latest().to_owned()));
+        Self { tag, ..self.clone() }
+    }
+
+    /// The same repository with the tag and digest of `other`, unless this name has a tag or digest of its own.
+    #[must_use]
+    pub fn or_tag_of(&self, other: &Self) -> Self {
+        if self.tag.is_some() || self.digest.is_some() {
+            return self.clone();
+        }
+        Self { tag: other.tag.clone(), digest: other.digest, ..self.clone() }
+    }
+
     /// Whether both name the same image for a registry: a tag that is left out is `latest`.
     pub fn means(&self, other: &Self) -> bool {
         let name = |r: &Self| (r.digest, r.digest.is_none().then(|| r.tag_or_latest().to_owned()));

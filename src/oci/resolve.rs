@@ -400,6 +400,7 @@ impl Origin {
             manifest: descriptor,
             manifest_bytes: bytes,
             config,
+            config_type: manifest.config.media_type.clone(),
             config_digest,
             config_bytes,
             layers,

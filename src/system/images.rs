@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, IndexPlace, Origins, Problem};
@@ -16,17 +16,21 @@ use crate::tree::TreeBuilder;
 /// References asked for at once: enough to hide a registry's latency.
 pub(super) const RESOLVERS: usize = 16;
 /// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
-const PASSES: usize = 3;
+pub(super) const PASSES: usize = 3;
 
 /// Finds images and opens their layers.
 pub(super) struct Images<'a> {
     /// Layers, all over one cache of decoded content.
     pub layers: Arc<Layers>,
-    pub(super) resolver: Resolver,
-    pub(super) store: Arc<Store>,
+    /// Blobs.
+    pub store: Arc<Store>,
+    /// Finds images.
+    pub resolver: Resolver,
     platform: &'a Platform,
-    pub(super) trusted_indexes: &'a [IndexPlace],
-    pub(super) monitor: &'a dyn Monitor,
+    /// Whose published indexes are used.
+    pub trusted_indexes: &'a [IndexPlace],
+    /// Hears what happens.
+    pub monitor: &'a dyn Monitor,
 }
 
 /// The layers of an image merged.
@@ -117,6 +121,16 @@ impl<'a> Images<'a> {
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
     }
 
+    /// The layers of an image as uncompressed tars.
+    ///
+    /// # Errors
+    /// When one cannot be had or is corrupt.
+    pub fn diffs(&self, image: &Image) -> Result<Vec<SharedSource>, Problem> {
+        let wanted = image.layers.iter();
+        let wanted = wanted.map(|layer| Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id });
+        wanted.map(|wanted| Ok(self.open(&wanted, &image.reference)?.diff().clone())).collect()
+    }
+
     /// A blob as it is stored, its digest checked now.
     ///
     /// # Errors
@@ -166,6 +180,21 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<Merged, Problem
     }
     let diff_sizes = image.layers.iter().map(|layer| layers[&key(layer)].diff_size()).collect();
     Ok(Merged { tree, diff_sizes })
+}
+
+/// The same for work that can fail: after the first failure nothing more is begun, and its error counts.
+pub(super) fn all_side_by_side<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let has_failed = AtomicBool::new(false);
+    let results = side_by_side(items, threads, |item| {
+        let result = (!has_failed.load(Ordering::Relaxed)).then(|| work(item));
+        has_failed.fetch_or(matches!(result, Some(Err(_))), Ordering::Relaxed);
+        result
+    });
+    results.into_iter().flatten().collect()
 }
 
 /// Applies `work` to all items on a few threads, this one among them; results in the items' order.

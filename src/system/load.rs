@@ -161,7 +161,7 @@ pub fn resolved_text(parsed: &Parsed, format: MetadataFormat) -> String {
 }
 
 /// The lock beside the specs.
-fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
+pub(super) fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
     let path = lock_file::path_of(inputs)?;
     LockFile::read(&path)?.ok_or(Problem::NoLock(path))
 }

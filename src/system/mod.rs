@@ -3,6 +3,8 @@
 //! ```text
 //! Input ──spec──▶ ImageName ──images──▶ trees ──rootfs──▶ root ──output──▶ System
 //! Origins: where all of it comes from      Options: what is made of it
+//!
+//! Asked ──pull──▶ cache ──push──▶ registries      layouts, archives ──import──▶ cache ──archive──▶ one file
 //! ```
 //!
 //! # Invariants
@@ -11,9 +13,14 @@
 //! - No content of a layer that has an index is read.
 //! - An error about the spec knows its place there.
 
+mod archive;
+mod asked;
 mod difference;
 mod error;
+mod forget;
+mod held;
 mod images;
+mod import;
 mod input;
 mod load;
 mod loader;
@@ -24,13 +31,19 @@ mod origins;
 mod package;
 mod problem;
 mod published;
+mod pull;
+mod push;
 mod shown;
 mod stored;
 mod supply;
 
+pub use archive::{Archived, Packed, archive};
+pub use asked::Asked;
 pub use difference::{Changed, ChangedArtifact, Differences, Side, differences, lock_differences};
 pub use error::Error;
+pub use forget::forget;
 pub use images::store;
+pub use import::{Imported, import, import_stream};
 pub use input::{Input, name_of};
 pub use load::{Recorded, System, UsedImage, load, load_image, load_parsed, lock, parse, resolved_text};
 pub use makeup::{Artifacts, ImageShare, LayerUse, Makeup, Share, artifacts, largest, makeup};
@@ -38,4 +51,6 @@ pub use names::ImageName;
 pub use origins::{IndexPlace, LoaderOrigin, Loaders, LocalSources, Options, Origins};
 pub use problem::Problem;
 pub use published::{IndexFound, IndexPushed, Subjects, list_indexes, pull_indexes, push_indexes};
+pub use pull::{Pull, Pulled, pull};
+pub use push::{PushedImage, push};
 pub use stored::Stored;

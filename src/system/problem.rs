@@ -8,7 +8,7 @@ use crate::base::{Digest, ErrorKind, Fault, MIB, Platform};
 use crate::extent::ReadError;
 use crate::oci::{self, ParseReferenceError, Reference};
 use crate::rootfs::Cause;
-use crate::{blob, layer, rootfs, spec, tree};
+use crate::{blob, format, layer, rootfs, spec, tree};
 
 /// What is wrong with specs, images or layers.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,68 @@ pub enum Problem {
         /// Why.
         source: tree::Error,
     },
+    /// A blob of an image cannot be had or kept.
+    #[error("cannot bring image `{reference}` here")]
+    Blob {
+        /// The image.
+        reference: Box<Reference>,
+        /// Why.
+        source: blob::Error,
+    },
+    /// The cache does not have a name.
+    #[error("the cache has no image `{name}`")]
+    NotInCache {
+        /// The name in full.
+        name: String,
+        /// A name of the cache that is like it.
+        like: Option<String>,
+    },
+    /// A part of an image is not here.
+    #[error("image `{reference}` is not whole: its blob `{digest}` is not here")]
+    Incomplete {
+        /// The image.
+        reference: Box<Reference>,
+        /// A manifest, config or layer.
+        digest: Digest,
+    },
+    /// A layout or archive lacks a part of an image.
+    #[error("`{}` has only a part of image `{reference}`: its blob `{digest}` is not there", path.display())]
+    Lacks {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The image.
+        reference: Box<Reference>,
+        /// A manifest, config or layer.
+        digest: Digest,
+    },
+    /// Two images would have the same name in a registry.
+    #[error("`{}` and `{}` would both become `{target}`", names[0], names[1])]
+    SameTarget {
+        /// Their names in the cache.
+        names: [String; 2],
+        /// The name in the registry.
+        target: String,
+    },
+    /// An image cannot be pushed.
+    #[error(transparent)]
+    Push(#[from] oci::PushError),
+    /// A layout or archive has no image with a name.
+    #[error("`{}` has no image with a name", .0.display())]
+    NamesNothing(PathBuf),
+    /// One name cannot be given to several images.
+    #[error("`{}` has {images} images, and one name was given", path.display())]
+    NotOneImage {
+        /// The layout or archive.
+        path: PathBuf,
+        /// How many there are.
+        images: usize,
+    },
+    /// The files of several images cannot be in one archive.
+    #[error("the format `filesystem` takes one image, not {0}")]
+    ManyFilesystems(usize),
+    /// Images are too large for an archive.
+    #[error("cannot lay out the archive")]
+    Archive(#[source] format::Error),
     /// Spec and images make no root.
     #[error(transparent)]
     Root(#[from] rootfs::Error),
@@ -228,6 +290,9 @@ impl Problem {
             Self::Layer { source, .. } => Some(source),
             Self::Indexes { source, .. } => Some(source),
             Self::Merge { source, .. } => Some(source),
+            Self::Blob { source, .. } => Some(source),
+            Self::Push(error) => Some(error),
+            Self::Archive(error) => Some(error),
             Self::Root(error) => Some(error),
             Self::Store(error) => Some(error),
             Self::ReadLoader(error) | Self::Compare(error) => Some(error),
@@ -244,6 +309,11 @@ impl Fault for Problem {
             Self::FetchSpec { .. } => ErrorKind::Unreachable,
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
             Self::NoPlaceForLock | Self::ShowsNoSystem(_) => ErrorKind::Usage,
+            Self::SameTarget { .. } | Self::NamesNothing(_) | Self::NotOneImage { .. } | Self::ManyFilesystems(_) => {
+                ErrorKind::Usage
+            }
+            Self::NotInCache { .. } | Self::Incomplete { .. } => ErrorKind::ImageNotFound,
+            Self::Lacks { .. } => ErrorKind::Corrupt,
             Self::ReadLock { .. } | Self::WriteLock { .. } | Self::OpenLoader { .. } | Self::ReadShown { .. } => {
                 ErrorKind::Io
             }
@@ -259,6 +329,9 @@ impl Fault for Problem {
             | Self::Layer { .. }
             | Self::Indexes { .. }
             | Self::Merge { .. }
+            | Self::Blob { .. }
+            | Self::Push(_)
+            | Self::Archive(_)
             | Self::Root(_)
             | Self::Store(_)
             | Self::PutShown { .. }
@@ -279,6 +352,19 @@ impl Fault for Problem {
             },
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
             Self::ShowsNoSystem(_) => "name a directory that `lkit mount` shows a system in, a spec, or a lock",
+            Self::NotInCache { like: Some(like), .. } => return Some(format!("did you mean `{like}`?")),
+            Self::NotInCache { like: None, .. } => "see what it has with `lkit cache ls`",
+            Self::Incomplete { reference, .. } => {
+                return Some(format!(
+                    "bring all of it here with `lkit cache pull --platform all {reference}`, or choose a platform that \
+                     is here with `--platform`"
+                ));
+            }
+            Self::Lacks { .. } => "it may have been cut; make it again, with all blobs of the image",
+            Self::SameTarget { .. } => "push them one after the other, each with a tag in `--to`",
+            Self::NamesNothing(_) => "give its image a name with `--name REFERENCE`",
+            Self::NotOneImage { .. } => "leave out `--name`: each image keeps its own",
+            Self::ManyFilesystems(_) => "export them one after the other",
             Self::NoLock(_) => "make it with `lkit lock`",
             Self::NoIndexes { .. } => "push them with `lkit index push`, or name the repository with `--from`",
             Self::NotALock { .. } => "make it again with `lkit lock`",

@@ -1,4 +1,4 @@
-//! `lkit cache`: what is in the cache, and what can go.
+//! `lkit cache`: what is in the cache, and what can go; what comes and is shared is in `cached`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::cached;
 use crate::base::{printable, shown_size};
 use crate::blob::{Contents, Kept, Store, Tally};
 use crate::cli::args;
+use crate::cli::log::Loudness;
+use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::cache_dir;
 use crate::system;
@@ -17,18 +20,25 @@ use crate::system;
 const SHORT: usize = 12;
 const HEAD: [&str; 5] = ["NAME", "PLATFORM", "DIGEST", "SIZE", "USED"];
 
-/// Lists or cleans the cache.
-pub fn run(args: args::Cache) -> Result<ExitCode, Failure> {
+/// Lists, fills, shares or cleans the cache.
+pub fn run(args: args::Cache, loudness: Loudness) -> Result<ExitCode, Failure> {
     let dir = cache_dir(args.cache)?;
     let open = |layouts: &[PathBuf]| system::store(&dir, layouts);
     match args.command {
         args::CacheCommand::Ls { json } => list(&open(&[])?, json)?,
-        args::CacheCommand::Clean { layout } => {
-            let removed = open(&layout)?.clean()?;
-            report::say(&format!("removed {}; freed {}\n", counted(&removed), shown_size(removed.bytes())));
-        }
+        args::CacheCommand::Pull(args) => return cached::pull(args, dir, &Progress::new(loudness)),
+        args::CacheCommand::Push(args) => return cached::push(args, dir, &Progress::new(loudness)),
+        args::CacheCommand::Import(args) => return cached::import(&args, &dir, &Progress::new(loudness)),
+        args::CacheCommand::Export(args) => return cached::export_images(&args, dir, &Progress::new(loudness)),
+        args::CacheCommand::Rm { references } => say_removed(&system::forget(&references, &open(&[])?)?),
+        args::CacheCommand::Clean { all: true, .. } => say_removed(&open(&[])?.empty()?),
+        args::CacheCommand::Clean { layout, .. } => say_removed(&open(&layout)?.clean()?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn say_removed(removed: &Contents) {
+    report::say(&format!("removed {}; freed {}\n", counted(removed), shown_size(removed.bytes())));
 }
 
 fn list(store: &Store, as_json: bool) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod cached;
 mod diff;
 mod doctor;
 mod extents;
@@ -41,7 +42,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, loudness),
         Command::Lock(args) => lock::run(args, loudness),
         Command::Index(args) => index::run(args, loudness),
-        Command::Cache(args) => cache::run(args),
+        Command::Cache(args) => cache::run(args, loudness),
         Command::Diff(args) => diff::run(args, loudness),
         Command::Inspect(args) => inspect::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),

@@ -8,7 +8,7 @@ use crate::base::Digest;
 use crate::extent::{Bytes, Source as _};
 use crate::layer::engine::Numbers;
 use crate::layer::index::{Codec, Draft, Index, IndexBytes};
-use crate::layer::read::{Diff, IndexedBlob, Pool, Proofs};
+use crate::layer::read::{Diff, IndexedBlob, Pool};
 
 /// Most bytes of a blob.
 const BLOB_MAX: usize = 1 << 22;
@@ -58,7 +58,7 @@ fn look(draft: &Draft, bytes: &[u8], mut numbers: Numbers) {
     let blob: Vec<u8> = bytes.iter().copied().cycle().take(draft.blob_size.min(1 << 16) as usize).collect();
     let pool = Arc::new(Pool::new(1 << 20, 0));
     let (id, blob) = (pool.new_id(), Arc::new(Bytes(blob.into())));
-    let layer = IndexedBlob { id, name: String::new(), blob, index, forget: None, proofs: Proofs::default() };
+    let layer = IndexedBlob::local(id, String::new(), blob, index);
     let diff = Diff::new(subject, Arc::new(layer), pool);
     for _ in 0..READS {
         let at = numbers.below(size.try_into().unwrap_or(usize::MAX)) as u64;

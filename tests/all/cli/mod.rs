@@ -31,3 +31,4 @@ mod stats;
 mod system;
 mod terminal;
 mod watched;
+mod whole_images;
