@@ -418,6 +418,12 @@ pub enum IndexCommand {
         /// Repository to push to, in the place of each image's own
         #[arg(long, value_name = "REPOSITORY")]
         to: Option<String>,
+        /// Push them in SOCI's format: v1 refers to the image, v2 makes an image of it that names its index, under --tag
+        #[arg(long, value_name = "VERSION", value_parser = ["v1", "v2"])]
+        soci: Option<String>,
+        /// Tag of the image that --soci v2 makes
+        #[arg(long, requires = "soci")]
+        tag: Option<String>,
         #[command(flatten)]
         images: Images,
     },

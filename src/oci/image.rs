@@ -1,5 +1,7 @@
 //! An image for one platform: everything about it but the bytes of its layers.
 
+use std::collections::BTreeMap;
+
 use super::{Compression, Descriptor, ImageConfig, Reference};
 use crate::base::Digest;
 
@@ -46,4 +48,6 @@ pub struct Layer {
     pub compression: Compression,
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
+    /// What the manifest notes of it, such as where an index of it is.
+    pub annotations: BTreeMap<String, String>,
 }

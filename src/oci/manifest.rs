@@ -93,6 +93,7 @@ impl Manifest {
                 media_type: descriptor.media_type.clone(),
                 compression,
                 diff_id,
+                annotations: descriptor.annotations.clone().unwrap_or_default(),
             }),
             LayerType::Other => {
                 Err(Flaw::Unsupported(format!("a layer of it has media type `{}`", descriptor.media_type)))

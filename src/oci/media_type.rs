@@ -4,7 +4,7 @@
 //! OCI image specification 1.1, media-types.md, with the docker types it lists as compatible.
 
 /// OCI image index.
-pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image config.

@@ -44,7 +44,7 @@ pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE, empty_config};
-pub use media_type::{Compression, OCI_MANIFEST};
+pub use media_type::{Compression, OCI_INDEX, OCI_MANIFEST};
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use push::Pusher;
 pub use push_error::{PushError, PushProblem};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Error, IndexPlace, Origins, Problem};
 use crate::base::{Digest, Event, Monitor, Platform};
@@ -27,6 +27,8 @@ pub(super) struct Images<'a> {
     /// Finds images.
     pub resolver: Resolver,
     platform: &'a Platform,
+    /// SOCI's indexes that were fetched, by the layers they are of.
+    ztocs: Mutex<HashMap<Digest, Arc<[u8]>>>,
     /// Whose published indexes are used.
     pub trusted_indexes: &'a [IndexPlace],
     /// Hears what happens.
@@ -55,7 +57,7 @@ impl<'a> Images<'a> {
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
         let resolver = Resolver::new(store.clone(), Options { pull, mirrors, credentials, ..Options::default() });
         let Origins { platform, trusted_indexes, .. } = origins;
-        Ok(Self { layers, resolver, store, platform, trusted_indexes, monitor })
+        Ok(Self { layers, resolver, store, platform, ztocs: Mutex::default(), trusted_indexes, monitor })
     }
 
     /// All blobs that a reference leads to on these platforms, or on all when there are none.
@@ -112,7 +114,7 @@ impl<'a> Images<'a> {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         wanted.sort_by_key(|(_, place)| *place);
-        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| self.open(wanted, &images[*place].reference));
+        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| self.open(wanted, &images[*place]));
         let mut layers = HashMap::new();
         for ((name, place), layer) in wanted.iter().zip(opened) {
             layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
@@ -128,7 +130,7 @@ impl<'a> Images<'a> {
     pub fn diffs(&self, image: &Image) -> Result<Vec<SharedSource>, Problem> {
         let wanted = image.layers.iter();
         let wanted = wanted.map(|layer| Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id });
-        wanted.map(|wanted| Ok(self.open(&wanted, &image.reference)?.diff().clone())).collect()
+        wanted.map(|wanted| Ok(self.index(&wanted, &image.reference)?.diff().clone())).collect()
     }
 
     /// A blob as it is stored, its digest checked now.
@@ -147,7 +149,18 @@ impl<'a> Images<'a> {
         }
     }
 
-    fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
+    /// See `take_ztocs`.
+    pub fn ztocs(&self) -> MutexGuard<'_, HashMap<Digest, Arc<[u8]>>> {
+        // An entry is put in whole, so a panic elsewhere does not spoil the map.
+        self.ztocs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, wanted: &Wanted, image: &Image) -> Result<Layer, Problem> {
+        self.foreign(wanted, image).map_or_else(|| self.index(wanted, &image.reference), Ok)
+    }
+
+    /// A layer by an index of ours.
+    fn index(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
         let fetch = self.resolver.fetcher(reference);
         let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })

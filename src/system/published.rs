@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::foreign::Soci;
 use super::images::{Images, RESOLVERS, side_by_side};
 use super::lock_file::{LockFile, PublishedAt};
 use super::{Error, IndexPlace, Input, Options, Origins, Problem, load};
@@ -64,14 +65,15 @@ pub struct IndexFound {
     pub parts: u64,
 }
 
-/// Makes the indexes of images that have none here, and pushes them beside the images, or `to` another repository.
+/// Makes the indexes of images that have none here, and pushes them beside the images, or `to` another repository; with
+/// `soci` in SOCI's format.
 ///
 /// # Errors
 /// What is wrong with specs, images or layers; when a registry does not take them.
 pub fn push_indexes(
     subjects: &Subjects,
     origins: &Origins,
-    to: Option<&Reference>,
+    (to, soci): (Option<&Reference>, Option<&Soci>),
     monitor: &dyn Monitor,
 ) -> Result<Vec<IndexPushed>, Error> {
     let found = match subjects {
@@ -83,7 +85,7 @@ pub fn push_indexes(
         Subjects::Image(reference) => vec![load::load_image(reference, origins, monitor)?.0],
     };
     let images = Images::new(origins, monitor)?;
-    let push = |image: &Image| images.push_index(image, to).map_err(|source| problem("push", image, source));
+    let push = |image: &Image| images.push(image, to, soci).map_err(|source| problem("push", image, source));
     Ok(each_once(found).iter().map(push).collect::<Result<_, _>>()?)
 }
 
@@ -196,7 +198,7 @@ impl Images<'_> {
         if has.try_fold(true, |all, has| has.map(|has| all && has))? {
             return Ok(());
         }
-        let Some(found) = self.known(image, lock)? else { return Ok(()) };
+        let Some(found) = self.known(image, lock)? else { return self.take_ztocs(image) };
         let summaries = self.summaries(&found)?;
         let parts = self.parts(&found)?;
         self.layers.offer(&layers, &summaries, &parts).map_err(Cause::new)
@@ -287,7 +289,18 @@ impl Images<'_> {
         self.store.record_name(&name_in_cache(image), manifest).map_err(Cause::new)
     }
 
-    fn push_index(&self, image: &Image, to: Option<&Reference>) -> Result<IndexPushed, Cause> {
+    fn push(&self, image: &Image, to: Option<&Reference>, soci: Option<&Soci>) -> Result<IndexPushed, Cause> {
+        let repository = to.unwrap_or(&image.reference);
+        match soci {
+            None => self.push_index(image, repository),
+            Some(soci) => {
+                let (digest, bytes) = self.push_soci(image, repository, soci)?;
+                Ok(IndexPushed { image: image.reference.clone(), repository: repository.clone(), digest, bytes })
+            }
+        }
+    }
+
+    fn push_index(&self, image: &Image, repository: &Reference) -> Result<IndexPushed, Cause> {
         let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
         let published = self.layers.published(&layers).map_err(Cause::new)?;
         let described = |media_type: &str, content: &SharedSource| {
@@ -299,7 +312,6 @@ impl Images<'_> {
             summaries: described(SUMMARIES_TYPE, &summaries)?,
             parts: described(PARTS_TYPE, &published.parts)?,
         };
-        let repository = to.unwrap_or(&image.reference);
         let pusher = self.resolver.pusher(repository, None).map_err(Cause::new)?;
         let empty: SharedSource = Arc::new(Bytes(EMPTY.into()));
         let wanted =

@@ -11,16 +11,17 @@ use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
 use crate::oci::Reference;
-use crate::system::{self, IndexFound, IndexPlace, IndexPushed, Subjects};
+use crate::system::{self, IndexFound, IndexPlace, IndexPushed, Soci, Subjects};
 
 /// Pushes, pulls or lists the indexes of images.
 pub fn run(args: args::Index, loudness: Loudness) -> Result<ExitCode, Failure> {
     let progress = Progress::new(loudness);
     match args.command {
-        args::IndexCommand::Push { to, images } => {
+        args::IndexCommand::Push { to, soci, tag, images } => {
             let (subjects, settings, as_json) = meant(images)?;
+            let soci = format_of(soci.as_deref(), tag)?;
             let to = to.as_deref().map(|to| repository("--to", to)).transpose()?;
-            let pushed = system::push_indexes(&subjects, &settings.origins, to.as_ref(), &progress)?;
+            let pushed = system::push_indexes(&subjects, &settings.origins, (to.as_ref(), soci.as_ref()), &progress)?;
             print(&progress, as_json, &pushed, pushed_line, pushed_json)?;
         }
         args::IndexCommand::Pull { from, images } => {
@@ -43,6 +44,16 @@ fn meant(images: args::Images) -> Result<(Subjects, Settings, bool), Failure> {
         None => Subjects::Specs(specs::inputs(&images.specs)),
     };
     Ok((subjects, Settings::new(images.sources)?, images.json))
+}
+
+fn format_of(soci: Option<&str>, tag: Option<String>) -> Result<Option<Soci>, Failure> {
+    match (soci, tag) {
+        (None, _) => Ok(None),
+        (Some("v1"), None) => Ok(Some(Soci::Beside)),
+        (Some("v1"), Some(_)) => Err(Failure::usage("--tag: with `--soci v1` the image stays as it is")),
+        (Some(_), Some(tag)) => Ok(Some(Soci::Named(tag))),
+        (Some(_), None) => Err(Failure::usage("--soci: v2 makes another image").hint("name its tag with `--tag TAG`")),
+    }
 }
 
 fn place(from: Option<String>) -> Result<IndexPlace, Failure> {

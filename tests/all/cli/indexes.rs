@@ -39,7 +39,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// it.
 pub struct Fleet {
     dir: tempfile::TempDir,
-    shelf: Shelf,
+    pub shelf: Shelf,
 }
 
 impl Fleet {
@@ -87,7 +87,7 @@ impl Fleet {
     }
 
     /// Bytes of the registry's blobs that were asked for since so many questions, and how many questions that were.
-    fn blobs_asked(&self, since: usize) -> (usize, usize) {
+    pub fn blobs_asked(&self, since: usize) -> (usize, usize) {
         let asked = self.shelf.server.asked("/blobs/");
         let held = self.shelf.held();
         let bytes = asked.iter().skip(since).filter(|request| request.method == "GET").map(|request| {
@@ -98,7 +98,7 @@ impl Fleet {
         (bytes.sum(), asked.len() - since)
     }
 
-    fn questions(&self) -> usize {
+    pub fn questions(&self) -> usize {
         self.shelf.server.asked("/blobs/").len()
     }
 

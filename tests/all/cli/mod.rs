@@ -27,6 +27,7 @@ mod roots;
 mod ruled_out;
 mod said;
 mod secrets;
+mod soci;
 mod stats;
 mod system;
 mod terminal;
