@@ -138,8 +138,9 @@ impl Held {
         for ((other, name), (media_type, bytes)) in &self.manifests {
             let manifest: Value = serde_json::from_slice(bytes).unwrap();
             if other == repository && name.starts_with("sha256:") && manifest["subject"]["digest"] == subject {
+                let kind = if manifest["artifactType"].is_string() { "/artifactType" } else { "/config/mediaType" };
                 entries.push(json!({"mediaType": media_type, "digest": name, "size": bytes.len(),
-                                    "artifactType": manifest["artifactType"], "annotations": manifest["annotations"]}));
+                                    "artifactType": manifest.pointer(kind), "annotations": manifest["annotations"]}));
             }
         }
         entries.sort_by_key(|entry| entry["digest"].to_string());
