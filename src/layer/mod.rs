@@ -10,7 +10,7 @@
 //! [`Layers`] opens layers and keeps their indexes; [`Layer`] is one of them, open.
 //!
 //! # Rooms
-//! A room imports only from those above it; the last two do not know each other.
+//! A room imports only from those above it; `pass` and `read` do not know each other.
 //!
 //! | room | takes → gives |
 //! |---|---|
@@ -18,10 +18,12 @@
 //! | `engine` | compressed bytes → bytes, from any place where decoding can start |
 //! | `pass` | a blob, read once → its index |
 //! | `read` | index and blob → any range of the diff |
+//! | `foreign` | an index that others made → ours, with no pass; a blob, read once → an index for others |
 //!
 //! # Invariants
 //! - No byte is served that is not verified: the pass checks blob digest and diff id, and takes the BLAKE3 digests that
-//!   everything decoded later is checked against, before any of it is used.
+//!   everything decoded later is checked against, before any of it is used. Where an index of others stands in for a pass,
+//!   spans are checked against its SHA-256 digests, and it is as trusted as whoever named it.
 //! - A damaged index is never an error: it is dropped and made again. A damaged blob never gives other bytes.
 
 mod activity;

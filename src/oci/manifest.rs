@@ -105,6 +105,8 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::base::Digest;
 
@@ -137,6 +139,18 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_keeps_the_annotations_that_name_an_index_in_its_blob() {
+        let config = descriptor("application/vnd.oci.image.config.v1+json");
+        let layer =
+            descriptor("application/vnd.oci.image.layer.v1.tar+gzip").replace('}', r#","annotations":{"k":"v"}}"#);
+        let text = format!(r#"{{"config":{config},"layers":[{layer}]}}"#);
+        let Ok((Document::Manifest(manifest), _)) = Document::parse(text.as_bytes()) else { panic!("no manifest") };
+        let config = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, Digest::of(b""));
+        let layers = manifest.layers(&ImageConfig::parse(config.as_bytes()).unwrap()).unwrap();
+        assert_eq!(layers[0].annotations, BTreeMap::from([("k".to_owned(), "v".to_owned())]));
+    }
+
+    #[test]
     fn every_layer_needs_its_diff_id_and_a_type_that_is_known() {
         let config = |count: usize| {
             let ids = vec![format!("\"{}\"", Digest::of(b"")); count].join(",");
@@ -150,6 +164,7 @@ mod tests {
         };
         let plain = manifest("application/vnd.oci.image.layer.v1.tar");
         assert_eq!(plain.layers(&config(1)).unwrap()[0].diff_id, Digest::of(b""));
+        assert_eq!(plain.layers(&config(1)).unwrap()[0].annotations.len(), 0);
         assert!(matches!(plain.layers(&config(2)), Err(Flaw::Malformed(_))));
         assert!(matches!(manifest("text/plain").layers(&config(1)), Err(Flaw::Unsupported(_))));
     }

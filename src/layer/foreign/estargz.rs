@@ -6,6 +6,7 @@
 //! there lies a member with a tar of one file, `stargz.index.json`. The digest of that file is in the annotation
 //! `containerd.io/snapshot/stargz/toc.digest` of the layer.
 
+use std::convert::Infallible;
 use std::io::Read as _;
 use std::ops::Range;
 
@@ -78,15 +79,17 @@ fn with_tar(tar: &[u8], digest: &Digest, place: Range<u64>, about: &About) -> Re
     let scanned = scanner.push(tar).and_then(|()| scanner.finish());
     let toc = scanned.map_err(|error| error.to_string())?.finish();
     let toc = Toc::decode(&toc, u64::MAX).expect("a table that was just written is sound");
-    let found = toc.each(|entry| match entry.body {
-        Body::Content { offset, size } if entry.path == NAME => {
-            let json = &tar[in_memory(offset)..in_memory(offset + size)];
-            let chunk = Chunk { offset: place.start, inner: offset, size, digest: Some(*digest) };
-            Err(with_json(json, chunk, &entry, about).and_then(|table| table.draft(Codec::Gzip, about, place.end)))
+    let mut made = None;
+    let Ok(()) = toc.each(|entry| {
+        if let (Body::Content { offset, size }, NAME, None) = (&entry.body, entry.path, &made) {
+            let json = &tar[in_memory(*offset)..in_memory(offset + size)];
+            let chunk = Chunk { offset: place.start, inner: *offset, size: *size, digest: Some(*digest) };
+            let table = with_json(json, chunk, &entry, about);
+            made = Some(table.and_then(|table| table.draft(Codec::Gzip, about, place.end)));
         }
-        _ => Ok(()),
+        Ok::<_, Infallible>(())
     });
-    found.err().unwrap_or_else(|| Err("it has no table of contents".to_owned()))
+    made.unwrap_or_else(|| Err("it has no table of contents".to_owned()))
 }
 
 /// Reads the table of contents, which is a file of the layer itself: a runtime that unpacks the layer has it.
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_offset_stands_in_either_footer_and_in_no_other() {
-        let table: [(&str, &str, Option<(u64, usize)>); 7] = [
+        let table = [
             ("SG\x16\0", "0000000000018bfcSTARGZ", Some((0x18bfc, 51))),
             ("", "0000000000018bfcSTARGZ", Some((0x18bfc, 47))),
             ("SG\x16\0", "ffffffffffffffffSTARGZ", Some((u64::MAX, 51))),

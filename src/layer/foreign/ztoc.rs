@@ -107,7 +107,7 @@ fn of_gzip(bytes: &[u8], blob_size: u64, diff_size: u64) -> Result<Vec<Checkpoin
     if !rest.is_empty() || (records.len() != count && !is_first_left_out) {
         return Err(malformed());
     }
-    let first = is_first_left_out.then(|| (MEMBER_HEADER, 0, 0, &[0; WINDOW]));
+    let first = is_first_left_out.then_some((MEMBER_HEADER, 0, 0, &[0; WINDOW]));
     let points: Option<Vec<_>> = first.into_iter().map(Some).chain(records.iter().map(record)).collect();
     let points = points.ok_or_else(malformed)?;
     let mut found = Vec::with_capacity(points.len());
