@@ -58,7 +58,7 @@ pub use lock::Guard;
 pub use part::BlobWriter;
 pub use ranged::{AnyBlob, RangedBlob};
 pub use read::{Blob, BlobReader};
-pub use record::{Read, Record};
+pub use record::{Note, Read, Record};
 pub use regular::open_regular;
 pub use spool::Spool;
 pub use store::{Keep, Store};

@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::sparse::{GRAIN, SparseFile};
 use super::stash::Stash;
 use super::strides::Strides;
-use super::{Blob, Error, Fetch, Guard, Keep, Record, Store, Traffic};
+use super::{Blob, Error, Fetch, Guard, Keep, Note, Store, Traffic};
 use crate::base::{Digest, in_memory};
 use crate::extent::{Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
@@ -44,7 +44,7 @@ pub struct RangedBlob {
     air: Mutex<Air>,
     /// More grains are here, or a flight has ended.
     landed: Condvar,
-    record: Option<Arc<Record>>,
+    record: Option<Arc<dyn Note>>,
 }
 
 /// What is being fetched, and what was.
@@ -57,7 +57,8 @@ struct Air {
 /// Grains that are being fetched.
 struct Flight {
     grains: Range<u64>,
-    /// Where those end that somebody wants; the others are fetched with them.
+    /// Where those end that somebody wants. The others are fetched ahead, and who waits for one fetches it himself when that
+    /// fails.
     wanted: u64,
     error: OnceLock<ReadError>,
 }
@@ -122,6 +123,11 @@ impl Store {
 }
 
 impl RangedBlob {
+    /// Whether what is fetched of it stays on the disk.
+    pub const fn is_kept(&self) -> bool {
+        self.sparse.is_some()
+    }
+
     /// Drops what was fetched of the blob, since some of it is wrong.
     fn forget(&self) -> Result<(), Error> {
         self.stash.forget(self.digest);
@@ -134,7 +140,7 @@ impl RangedBlob {
     /// When it cannot be fetched.
     pub fn prefetch(&self, range: Range<u64>) -> Result<(), ReadError> {
         let end = range.end.min(self.size);
-        self.obtain(grains_of(&(range.start.min(end)..end)), Reach::Wanted)
+        self.obtain(grains_of(&(range.start.min(end)..end)), Reach::Ahead)
     }
 
     /// Makes the grains of these bytes be here for a reader, and counts how long that takes.
@@ -147,8 +153,8 @@ impl RangedBlob {
 
     /// Makes these grains be here, at least for a moment.
     fn obtain(&self, grains: Range<u64>, reach: Reach) -> Result<(), ReadError> {
-        let mut air = self.air();
-        while let Some(next) = grains.clone().find(|grain| !self.holds(*grain)) {
+        let (mut air, mut from) = (self.air(), grains.start);
+        while let Some(next) = (from..grains.end).find(|grain| !self.holds(*grain)) {
             if let Some(flight) = air.flights.iter().find(|flight| flight.grains.contains(&next)).cloned() {
                 air = self.landed.wait(air).unwrap_or_else(PoisonError::into_inner);
                 match flight.error.get() {
@@ -164,9 +170,12 @@ impl RangedBlob {
                 flown.map_err(|error| flight.error.get_or_init(|| self.unreadable(next * GRAIN, error)).clone());
             drop(landing);
             // What is fetched beyond that may fail: who wants it tries again.
-            if (next..flight.wanted).any(|grain| !self.holds(grain)) {
+            let end = if reach == Reach::Ahead { flight.grains.end } else { flight.wanted };
+            if (next..end).any(|grain| !self.holds(grain)) {
                 flown?;
             }
+            // What others have pushed out of memory meanwhile is not fetched again here.
+            from = flight.grains.end;
             air = self.air();
         }
         Ok(())
@@ -175,14 +184,16 @@ impl RangedBlob {
     /// A flight from the first of these grains on, up to one that is here or on its way.
     fn take_off(&self, air: &mut Air, grains: Range<u64>, reach: Reach) -> Arc<Flight> {
         let is_taken = |grain: &u64| self.holds(*grain) || air.flights.iter().any(|f| f.grains.contains(grain));
-        let wanted = grains.clone().find(is_taken).unwrap_or(grains.end);
+        let mut wanted = grains.clone().find(is_taken).unwrap_or(grains.end);
         let mut end = wanted;
-        if wanted == grains.end && reach == Reach::Stride {
-            let most = if self.sparse.is_some() { STRIDE_ON_DISK } else { STRIDE };
-            let reached = air.strides.end_of(&grains, most / GRAIN).min(self.size.div_ceil(GRAIN));
-            end = (wanted..reached).find(is_taken).unwrap_or(reached.max(wanted));
-        }
-        if reach == Reach::Stride {
+        if reach == Reach::Ahead {
+            wanted = grains.start;
+        } else {
+            if wanted == grains.end {
+                let most = if self.sparse.is_some() { STRIDE_ON_DISK } else { STRIDE };
+                let reached = air.strides.end_of(&grains, most / GRAIN).min(self.size.div_ceil(GRAIN));
+                end = (wanted..reached).find(is_taken).unwrap_or(reached.max(wanted));
+            }
             air.strides.note(&(grains.start..end));
         }
         let flight = Arc::new(Flight { grains: grains.start..end, wanted, error: OnceLock::new() });
@@ -288,9 +299,9 @@ impl RangedBlob {
 /// How far a flight goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// As far as somebody asks.
-    Wanted,
-    /// Further where somebody reads in order.
+    /// As far as is asked, by nobody who waits for it.
+    Ahead,
+    /// Further than is asked where somebody reads in order.
     Stride,
 }
 

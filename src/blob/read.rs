@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::Record;
+use super::Note;
 use crate::base::{Digest, ErrorKind};
 use crate::extent::{Origin, ReadError, Source, Traced, Visit, trace_as};
 
@@ -19,7 +19,7 @@ pub struct Blob {
     pub(super) file: Arc<File>,
     /// Offset of its first byte in the file.
     pub(super) start: u64,
-    pub(super) record: Option<Arc<Record>>,
+    pub(super) record: Option<Arc<dyn Note>>,
 }
 
 impl Blob {
@@ -90,7 +90,9 @@ impl io::Read for BlobReader {
         if read == 0 && wanted != 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.blob.note(self.offset, read);
+        if let Some(record) = &self.blob.record {
+            record.note_pass(self.blob.digest, self.offset..self.offset + read as u64);
+        }
         self.offset += read as u64;
         Ok(read)
     }

@@ -1,9 +1,21 @@
-//! A test double that notes every range of every blob that is read.
+//! Who takes note of the ranges of blobs that are read; a test double that notes all of them.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::Digest;
+
+/// Takes note of what is read of blobs.
+pub trait Note: Debug + Send + Sync {
+    /// These bytes of a blob are read at random.
+    fn note(&self, digest: Digest, range: Range<u64>);
+
+    /// These bytes are read by who reads the blob from front to back.
+    fn note_pass(&self, digest: Digest, range: Range<u64>) {
+        self.note(digest, range);
+    }
+}
 
 /// One read of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +41,14 @@ impl Record {
         self.reads().iter().filter(|r| r.digest == *digest).map(|r| r.range.end - r.range.start).sum()
     }
 
-    pub(super) fn note(&self, digest: Digest, range: Range<u64>) {
-        self.reads().push(Read { digest, range });
-    }
-
     fn reads(&self) -> MutexGuard<'_, Vec<Read>> {
         // A push cannot leave the list half-done, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Note for Record {
+    fn note(&self, digest: Digest, range: Range<u64>) {
+        self.reads().push(Read { digest, range });
     }
 }

@@ -13,7 +13,7 @@ use super::traffic::Counted;
 use super::transient::Transient;
 use super::usage::files;
 use super::write::{TEMPORARY, Temporary};
-use super::{Blob, Error, Fetch, Guard, Layout, Record, Traffic};
+use super::{Blob, Error, Fetch, Guard, Layout, Note, Traffic};
 use crate::base::Digest;
 
 /// What of a layer stays in the cache when it was read.
@@ -39,7 +39,7 @@ pub struct Store {
     limit: Option<u64>,
     /// Files of a store that keeps nothing.
     transient: Option<Transient>,
-    record: Option<Arc<Record>>,
+    record: Option<Arc<dyn Note>>,
 }
 
 impl Store {
@@ -82,7 +82,7 @@ impl Store {
 
     /// The same store, noting every range that is read of its blobs.
     #[must_use]
-    pub fn recording(self, record: Arc<Record>) -> Self {
+    pub fn recording(self, record: Arc<dyn Note>) -> Self {
         Self { record: Some(record), ..self }
     }
 
@@ -321,7 +321,7 @@ impl Store {
         &self.stash
     }
 
-    pub(super) fn record(&self) -> Option<&Arc<Record>> {
+    pub(super) fn record(&self) -> Option<&Arc<dyn Note>> {
         self.record.as_ref()
     }
 

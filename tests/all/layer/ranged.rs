@@ -189,3 +189,21 @@ fn many_readers_of_many_processes_fetch_each_byte_once() {
     let asked = registry.bytes_asked();
     assert_eq!(asked, blob.len() as u64, "each process is one machine's part of the registry's work");
 }
+
+#[test]
+fn a_layer_that_is_read_to_its_end_takes_tens_of_requests() {
+    let diff = big_tar(20 << 20);
+    let blob = gzip(6, &diff);
+    for keep in [Keep::Full, Keep::Index] {
+        let bare = Bare::new(&blob, &diff);
+        let registry = Registry::of(&blob);
+        let (_layers, layer) = bare.open(keep, &registry).unwrap();
+        for (number, expected) in diff.chunks(100_000).enumerate() {
+            assert_eq!(read(&**layer.diff(), number as u64 * 100_000, expected.len()), expected);
+        }
+        let asked = registry.taken();
+        let fetched: u64 = asked.iter().map(|range| range.end - range.start).sum();
+        assert_eq!(fetched, blob.len() as u64, "each byte once");
+        assert!(asked.len() <= 24, "{} requests for {} spans", asked.len(), diff.len() / (128 << 10));
+    }
+}
