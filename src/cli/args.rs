@@ -101,6 +101,18 @@ impl From<RootFs> for output::RootFs {
     }
 }
 
+/// What is fetched before it is read.
+#[derive(Debug, Default, Group)]
+pub struct Reads {
+    /// Fetch what this read list names before it is read, of layers that are not here [default: the list that the lock has
+    /// (with --locked), or that was pushed with the layer indexes in use]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub reads: Option<PathBuf>,
+    /// Write a read list at the end: which bytes of which layers were decoded
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+}
+
 /// Where specs and images come from.
 #[derive(Debug, Default, Group)]
 pub struct Sources {
@@ -221,6 +233,8 @@ pub struct Mount {
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,
     #[command(flatten)]
+    pub reads: Reads,
+    #[command(flatten)]
     pub sources: Sources,
 }
 
@@ -261,6 +275,9 @@ pub struct Build {
     /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
     #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
     pub compress: Option<String>,
+    /// Fetch what this read list names before it is read, of layers that are not here [default: nothing]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub reads: Option<PathBuf>,
     /// Print the resolved spec and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -341,6 +358,8 @@ pub struct Run {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub reads: Reads,
+    #[command(flatten)]
     pub sources: Sources,
 }
 
@@ -401,6 +420,9 @@ pub struct Lock {
     /// Specs (files; merged in order); the lock stands beside the last one
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
+    /// Keep this read list in the lock, for --locked [default: the one that is in the lock stays]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub reads: Option<PathBuf>,
     #[command(flatten)]
     pub sources: Sources,
 }
@@ -424,6 +446,9 @@ pub enum IndexCommand {
         /// Tag of the image that --soci v2 makes
         #[arg(long, requires = "soci")]
         tag: Option<String>,
+        /// Push this read list with the indexes, to be fetched before it is read [default: none]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        reads: Option<PathBuf>,
         #[command(flatten)]
         images: Images,
     },

@@ -11,6 +11,7 @@ mod loader;
 mod log;
 mod machine;
 mod progress;
+mod reads;
 mod report;
 mod settings;
 mod specs;

@@ -1,13 +1,13 @@
 //! Arguments as they are meant: defaults filled in, texts parsed, contradictions told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
 use crate::output::RootFs;
-use crate::system::{IndexPlace, Input, LocalSources, Options, Origins, name_of};
+use crate::system::{IndexPlace, Input, LocalSources, Options, Origins, Prefetch, name_of, read_list};
 
 /// Where specs and images come from, and how artifacts are made.
 pub struct Settings {
@@ -65,6 +65,17 @@ impl Settings {
     /// The same for a root on a disk.
     pub fn with_root(self, root: Option<args::RootFs>) -> Self {
         Self { options: Options { root: root.map(RootFs::from), ..self.options }, ..self }
+    }
+
+    /// The same with a read list from a file.
+    ///
+    /// # Errors
+    /// When the file is none.
+    pub fn with_reads(mut self, reads: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(path) = reads {
+            self.origins.prefetch = Prefetch::Listed(read_list(path)?);
+        }
+        Ok(self)
     }
 
     /// What the names of the artifacts of these specs begin with.

@@ -38,8 +38,10 @@ mod index;
 mod layers;
 mod nested;
 mod pass;
+mod prefetch;
 mod published;
 mod read;
+mod reads;
 mod stored;
 
 pub use activity::{Activity, LayerActivity};
@@ -50,3 +52,4 @@ pub use index::{Body, Entry, Run, Toc};
 pub use layers::{Layer, Layers, Options, Wanted};
 pub use nested::Inner;
 pub use published::Published;
+pub use reads::{ReadList, Recorder};

@@ -2,7 +2,7 @@
 //!
 //! # Format
 //! OCI image specification 1.1, manifest.md, "Guidelines for Artifact Usage": an artifact of [`INDEX_TYPE`] with an empty
-//! config, two layers (summaries and parts of the indexes), and the manifest of the platform's image as its subject.
+//! config, two layers (summaries and parts of the indexes), a third with a read list where there is one, and the manifest of the platform's image as its subject.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ pub const INDEX_TYPE: &str = "application/vnd.lkit.index.v1";
 pub const SUMMARIES_TYPE: &str = "application/vnd.lkit.index.summaries.v1";
 /// Media type of what reading in a span needs.
 pub const PARTS_TYPE: &str = "application/vnd.lkit.index.parts.v1";
+/// Media type of a list of what is read first, which may be there.
+pub const READS_TYPE: &str = "application/vnd.lkit.index.reads.v1";
 /// Media type of the empty config, and its bytes.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// The bytes of the empty config.
@@ -30,6 +32,8 @@ pub struct IndexManifest {
     pub summaries: Descriptor,
     /// The parts.
     pub parts: Descriptor,
+    /// The read list, if there is one.
+    pub reads: Option<Descriptor>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -53,7 +57,7 @@ impl IndexManifest {
             media_type: OCI_MANIFEST.to_owned(),
             artifact_type: INDEX_TYPE.to_owned(),
             config: empty_config(),
-            layers: vec![self.summaries.clone(), self.parts.clone()],
+            layers: [&self.summaries, &self.parts].into_iter().chain(&self.reads).cloned().collect(),
             subject: Descriptor::new(subject.media_type.clone(), subject.digest, subject.size),
             annotations: BTreeMap::new(),
         };
@@ -79,7 +83,7 @@ impl IndexManifest {
                 .filter(|_| found.next().is_none())
                 .ok_or_else(|| format!("it has not one layer of type `{media_type}`"))
         };
-        Ok(Self { summaries: one(SUMMARIES_TYPE)?, parts: one(PARTS_TYPE)? })
+        Ok(Self { summaries: one(SUMMARIES_TYPE)?, parts: one(PARTS_TYPE)?, reads: one(READS_TYPE).ok() })
     }
 }
 
@@ -95,10 +99,13 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_and_is_about_one_image() {
         let blob = |media_type: &str, bytes: &[u8]| Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
-        let index = IndexManifest { summaries: blob(SUMMARIES_TYPE, b"s"), parts: blob(PARTS_TYPE, b"") };
+        let (summaries, parts) = (blob(SUMMARIES_TYPE, b"s"), blob(PARTS_TYPE, b""));
+        let index = IndexManifest { summaries, parts, reads: None };
         let subject = blob(OCI_MANIFEST, b"image");
         let bytes = index.to_bytes(&subject);
         assert_eq!(IndexManifest::parse(&bytes, &subject.digest), Ok(index.clone()));
+        let with_reads = IndexManifest { reads: Some(blob(READS_TYPE, b"r")), ..index.clone() };
+        assert_eq!(IndexManifest::parse(&with_reads.to_bytes(&subject), &subject.digest), Ok(with_reads));
         let other = IndexManifest::parse(&bytes, &Digest::of(b"other")).unwrap_err();
         assert_eq!(other, format!("it is about `{}`", subject.digest));
         let twice = IndexManifest { parts: index.summaries.clone(), ..index }.to_bytes(&subject);

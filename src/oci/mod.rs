@@ -43,7 +43,7 @@ pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
-pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, SUMMARIES_TYPE, empty_config};
+pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, READS_TYPE, SUMMARIES_TYPE, empty_config};
 pub use media_type::{Compression, OCI_INDEX, OCI_MANIFEST};
 pub use mirror::{Endpoint, Mirror, ParseMirrorError};
 pub use push::Pusher;

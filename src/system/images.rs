@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Error, IndexPlace, Origins, Problem};
+use super::{Error, IndexPlace, Origins, Prefetch, Problem};
 use crate::base::{Digest, Event, Monitor, Platform};
 use crate::blob::{Keep, Store};
 use crate::extent::SharedSource;
-use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
+use crate::layer::{Layer, Layers, Options as LayerOptions, ReadList, Wanted};
 use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver};
 use crate::tree::TreeBuilder;
 
@@ -26,13 +26,18 @@ pub(super) struct Images<'a> {
     pub store: Arc<Store>,
     /// Finds images.
     pub resolver: Resolver,
-    platform: &'a Platform,
+    /// What images are for.
+    pub platform: &'a Platform,
     /// SOCI's indexes that were fetched, by the layers they are of.
     ztocs: Mutex<HashMap<Digest, Arc<[u8]>>>,
     /// Whose published indexes are used.
     pub trusted_indexes: &'a [IndexPlace],
     /// Hears what happens.
     pub monitor: &'a dyn Monitor,
+    /// What is fetched before it is read.
+    pub prefetch: &'a Prefetch,
+    /// The read lists that were published of images, by the digest of their manifest.
+    reads: Mutex<HashMap<Digest, ReadList>>,
 }
 
 /// The layers of an image merged.
@@ -49,15 +54,25 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
-        let store = Arc::new(match origins.keep {
+        let store = match origins.keep {
             Keep::None => Store::transient(&origins.layouts)?,
             keep => store(&origins.cache, &origins.layouts)?.keeping(keep).limited(origins.cache_limit),
+        };
+        let store = Arc::new(match origins.recorder.clone() {
+            Some(recorder) => store.recording(recorder),
+            None => store,
         });
         let Origins { pull, mirrors, credentials, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
         let resolver = Resolver::new(store.clone(), Options { pull, mirrors, credentials, ..Options::default() });
-        let Origins { platform, trusted_indexes, .. } = origins;
-        Ok(Self { layers, resolver, store, platform, ztocs: Mutex::default(), trusted_indexes, monitor })
+        let Origins { platform, trusted_indexes, prefetch, .. } = origins;
+        let (ztocs, reads) = (Mutex::default(), Mutex::default());
+        Ok(Self { layers, resolver, store, platform, ztocs, trusted_indexes, monitor, prefetch, reads })
+    }
+
+    pub(super) fn reads(&self) -> MutexGuard<'_, HashMap<Digest, ReadList>> {
+        // Lists are put in whole.
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All blobs that a reference leads to on these platforms, or on all when there are none.

@@ -7,8 +7,9 @@ use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
+use super::reads::layers_of;
 use super::supply::Supplies;
-use super::{Error, ImageName, Input, LocalSources, Options, Origins, Problem, Stored, input};
+use super::{Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
 use crate::base::{Digest, Event, Monitor};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
@@ -83,6 +84,7 @@ pub fn load_parsed(
     let found = names.resolve(&images)?;
     images.take_published(&found, lock.as_ref());
     let (sources, diff_sizes) = sources(&names, &found, &images)?;
+    images.prefetch(&found, lock.as_ref());
     let mut supplies = Supplies::new(&parsed.spec, &images, &names.stored, origins.home.as_deref());
     let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel };
     let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
@@ -103,7 +105,9 @@ pub fn load_parsed(
 /// # Errors
 /// When it cannot be found, or a layer cannot be had or is corrupt.
 pub fn load_image(reference: &Reference, origins: &Origins, monitor: &dyn Monitor) -> Result<(Image, Tree), Error> {
-    let (image, tree) = Images::new(origins, monitor)?.tree(reference)?;
+    let images = Images::new(origins, monitor)?;
+    let (image, tree) = images.tree(reference)?;
+    images.prefetch(std::slice::from_ref(&image), None);
     Ok((image, tree.finish()))
 }
 
@@ -150,6 +154,10 @@ pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Resul
     lock.record(&origins.platform, digests);
     let published = images.published_at(&found);
     found.iter().zip(&published).for_each(|(image, published)| lock.record_index(image.digest(), published.as_ref()));
+    if let Prefetch::Listed(list) = &origins.prefetch {
+        let layers: Vec<Digest> = found.iter().flat_map(layers_of).collect();
+        lock.record_reads(&origins.platform, list.of_layers(&layers));
+    }
     lock.write(&path)?;
     let indexes = published.iter().flatten().count();
     Ok(Recorded { path, references, indexes })

@@ -4,7 +4,8 @@
 //! JSON, sorted, one line a reference, so that differences read well:
 //! `{"version": 1, "platforms": {"linux/amd64": {"docker.io/library/nginx:1": "sha256:…"}}}`. Where the layer indexes of an
 //! image were published, `indexes` says for the digest of its manifest in which repository, and what their two blobs are:
-//! `{"sha256:…": {"repository": "…", "summaries": {"digest": "…", "size": 1}, "parts": {…}}}`.
+//! `{"sha256:…": {"repository": "…", "summaries": {"digest": "…", "size": 1}, "parts": {…}}}`, and `reads` where a read list
+//! was published with them. A read list that is recorded by itself is in `reads`, by platform.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{Input, Problem};
 use crate::base::{Digest, MIB, Platform};
 use crate::blob::open_regular;
-use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, Reference, SUMMARIES_TYPE};
+use crate::layer::ReadList;
+use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, READS_TYPE, Reference, SUMMARIES_TYPE};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -31,6 +33,9 @@ pub(super) struct LockFile {
     platforms: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     indexes: BTreeMap<String, LockedIndex>,
+    /// What is read first, by platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    reads: BTreeMap<String, ReadList>,
 }
 
 /// Where the layer indexes of an image are.
@@ -49,6 +54,8 @@ struct LockedIndex {
     repository: String,
     summaries: LockedBlob,
     parts: LockedBlob,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads: Option<LockedBlob>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -72,20 +79,25 @@ impl LockedIndex {
     fn of(found: &PublishedAt) -> Self {
         let PublishedAt { repository, blobs } = found;
         let repository = format!("{}/{}", repository.registry(), repository.repository());
-        Self { repository, summaries: LockedBlob::of(&blobs.summaries), parts: LockedBlob::of(&blobs.parts) }
+        let [summaries, parts] = [&blobs.summaries, &blobs.parts].map(LockedBlob::of);
+        Self { repository, summaries, parts, reads: blobs.reads.as_ref().map(LockedBlob::of) }
     }
 
     fn read(&self) -> Option<PublishedAt> {
         let [summaries, parts] = [(&self.summaries, SUMMARIES_TYPE), (&self.parts, PARTS_TYPE)]
             .map(|(blob, media_type)| blob.descriptor(media_type));
-        let blobs = IndexManifest { summaries: summaries?, parts: parts? };
+        let reads = match &self.reads {
+            Some(reads) => Some(reads.descriptor(READS_TYPE)?),
+            None => None,
+        };
+        let blobs = IndexManifest { summaries: summaries?, parts: parts?, reads };
         Some(PublishedAt { repository: self.repository.parse().ok()?, blobs })
     }
 }
 
 impl Default for LockFile {
     fn default() -> Self {
-        Self { version: VERSION, platforms: BTreeMap::new(), indexes: BTreeMap::new() }
+        Self { version: VERSION, platforms: BTreeMap::new(), indexes: BTreeMap::new(), reads: BTreeMap::new() }
     }
 }
 
@@ -144,6 +156,16 @@ impl LockFile {
     /// Where the layer indexes of an image are, by the digest of its manifest.
     pub fn index(&self, manifest: &Digest) -> Option<PublishedAt> {
         self.indexes.get(&manifest.to_string())?.read()
+    }
+
+    /// What is read first on a platform.
+    pub fn reads(&self, platform: &Platform) -> Option<&ReadList> {
+        self.reads.get(&platform.to_string())
+    }
+
+    /// Replaces what is recorded to be read first on a platform.
+    pub fn record_reads(&mut self, platform: &Platform, list: ReadList) {
+        self.reads.insert(platform.to_string(), list);
     }
 
     /// Replaces what is recorded of an image's indexes.

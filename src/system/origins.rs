@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::Platform;
 use crate::blob::Keep;
+use crate::layer::{ReadList, Recorder};
 use crate::oci::{Credentials, Mirror, Pull, Reference};
 use crate::output::RootFs;
 
@@ -29,6 +31,10 @@ pub struct Origins {
     pub credentials: Credentials,
     /// Whose layer indexes are used for layers that have none here, although nobody has verified them; by default nobody's.
     pub trusted_indexes: Vec<IndexPlace>,
+    /// What is fetched before it is read, of layers that are not here; by default nothing.
+    pub prefetch: Prefetch,
+    /// Takes note of what is decoded; by default nobody does.
+    pub recorder: Option<Arc<Recorder>>,
     /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
     pub locked: bool,
     /// Which specs may name files of this machine; by default those that do not come from a URL.
@@ -50,11 +56,25 @@ impl Origins {
             mirrors: Vec::new(),
             credentials: Credentials::default(),
             trusted_indexes: Vec::new(),
+            prefetch: Prefetch::default(),
+            recorder: None,
             locked: false,
             local_sources: LocalSources::default(),
             home: None,
         }
     }
+}
+
+/// What is fetched before it is read.
+#[derive(Clone, Debug, Default)]
+pub enum Prefetch {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What the lock lists, where one is used, else what is published with the layer indexes that are used.
+    Known,
+    /// This.
+    Listed(ReadList),
 }
 
 /// Where published layer indexes are looked for.

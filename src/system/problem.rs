@@ -129,6 +129,30 @@ pub enum Problem {
         /// The image.
         reference: Box<Reference>,
     },
+    /// A read list cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    ReadReads {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file is no read list.
+    #[error("`{}` is no read list: {reason}", path.display())]
+    NotReads {
+        /// Its path.
+        path: PathBuf,
+        /// Why not, in a clause.
+        reason: String,
+    },
+    /// A read list cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    WriteReads {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// A layer of an image cannot be had.
     #[error("cannot use image `{reference}`")]
     Layer {
@@ -308,6 +332,8 @@ impl Fault for Problem {
             Self::ReadSpec { .. } | Self::Client(_) => ErrorKind::Io,
             Self::FetchSpec { .. } => ErrorKind::Unreachable,
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
+            Self::ReadReads { .. } | Self::WriteReads { .. } => ErrorKind::Io,
+            Self::NotReads { .. } => ErrorKind::Usage,
             Self::NoPlaceForLock | Self::ShowsNoSystem(_) => ErrorKind::Usage,
             Self::SameTarget { .. } | Self::NamesNothing(_) | Self::NotOneImage { .. } | Self::ManyFilesystems(_) => {
                 ErrorKind::Usage
@@ -365,6 +391,7 @@ impl Fault for Problem {
             Self::NamesNothing(_) => "give its image a name with `--name REFERENCE`",
             Self::NotOneImage { .. } => "leave out `--name`: each image keeps its own",
             Self::ManyFilesystems(_) => "export them one after the other",
+            Self::ReadReads { .. } | Self::NotReads { .. } => "make one with `lkit run --record FILE`",
             Self::NoLock(_) => "make it with `lkit lock`",
             Self::NoIndexes { .. } => "push them with `lkit index push`, or name the repository with `--from`",
             Self::NotALock { .. } => "make it again with `lkit lock`",

@@ -16,8 +16,10 @@ use super::{Error, IndexPlace, Input, Options, Origins, Problem, load};
 use crate::base::{Digest, Event, Hasher, MIB, Monitor};
 use crate::blob::{AnyBlob, Descriptor};
 use crate::extent::{Bytes, ReadError, SharedSource};
+use crate::layer::ReadList;
 use crate::oci::{
-    EMPTY, INDEX_TYPE, Image, IndexManifest, OCI_MANIFEST, PARTS_TYPE, Reference, SUMMARIES_TYPE, empty_config,
+    EMPTY, INDEX_TYPE, Image, IndexManifest, OCI_MANIFEST, PARTS_TYPE, READS_TYPE, Reference, SUMMARIES_TYPE,
+    empty_config,
 };
 use crate::rootfs::Cause;
 
@@ -201,7 +203,9 @@ impl Images<'_> {
         let Some(found) = self.known(image, lock)? else { return self.take_ztocs(image) };
         let summaries = self.summaries(&found)?;
         let parts = self.parts(&found)?;
-        self.layers.offer(&layers, &summaries, &parts).map_err(Cause::new)
+        self.layers.offer(&layers, &summaries, &parts).map_err(Cause::new)?;
+        self.take_reads(image, &found);
+        Ok(())
     }
 
     /// Where the indexes of an image are: as the lock says, as they were pulled, or where they are trusted.
@@ -286,6 +290,9 @@ impl Images<'_> {
         self.summaries(found)?;
         let fetch = self.resolver.fetcher(&found.repository);
         self.store.obtain(&found.blobs.parts, &*fetch).map_err(Cause::new)?;
+        if let Some(reads) = &found.blobs.reads {
+            self.resolver.small(&found.repository, reads, ReadList::LARGEST).map_err(Cause::new)?;
+        }
         self.store.record_name(&name_in_cache(image), manifest).map_err(Cause::new)
     }
 
@@ -308,15 +315,17 @@ impl Images<'_> {
             Ok(Descriptor::new(media_type, digest, content.size()))
         };
         let summaries: SharedSource = Arc::new(Bytes(published.summaries.into()));
+        let reads = self.listed_of(image).map(|list| Arc::new(Bytes(list.to_bytes().into())) as SharedSource);
         let blobs = IndexManifest {
             summaries: described(SUMMARIES_TYPE, &summaries)?,
             parts: described(PARTS_TYPE, &published.parts)?,
+            reads: reads.as_ref().map(|reads| described(READS_TYPE, reads)).transpose()?,
         };
         let pusher = self.resolver.pusher(repository, None).map_err(Cause::new)?;
         let empty: SharedSource = Arc::new(Bytes(EMPTY.into()));
         let wanted =
             [(empty_config(), empty), (blobs.summaries.clone(), summaries), (blobs.parts.clone(), published.parts)];
-        for (descriptor, content) in wanted {
+        for (descriptor, content) in wanted.into_iter().chain(blobs.reads.clone().zip(reads)) {
             pusher.blob(&descriptor, content, self.monitor).map_err(Cause::new)?;
         }
         let digest = pusher.manifest(&blobs.to_bytes(&image.manifest), OCI_MANIFEST, None).map_err(Cause::new)?;

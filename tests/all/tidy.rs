@@ -20,13 +20,13 @@ const ROWS: [&[&str]; 11] = [
 
 /// The same for the rooms of `layer`.
 const LAYER_ROWS: [&[&str]; 8] = [
-    &["error"],
+    &["error", "reads"],
     &["index"],
     &["engine"],
     &["gunzip", "pass", "read"],
     &["foreign"],
     &["layers"],
-    &["activity", "imported", "nested", "published", "stored"],
+    &["activity", "imported", "nested", "prefetch", "published", "stored"],
     &["fuzz"],
 ];
 

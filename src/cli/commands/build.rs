@@ -89,7 +89,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let settings = Settings::new(sources)?;
+    let settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?;
     let progress = Progress::new(loudness);
     let inputs = specs::inputs(&specs);
     let parsed = system::parse(&inputs, &progress)?;

@@ -17,8 +17,9 @@ use crate::system::{self, IndexFound, IndexPlace, IndexPushed, Soci, Subjects};
 pub fn run(args: args::Index, loudness: Loudness) -> Result<ExitCode, Failure> {
     let progress = Progress::new(loudness);
     match args.command {
-        args::IndexCommand::Push { to, soci, tag, images } => {
+        args::IndexCommand::Push { to, soci, tag, reads, images } => {
             let (subjects, settings, as_json) = meant(images)?;
+            let settings = settings.with_reads(reads.as_deref())?;
             let soci = format_of(soci.as_deref(), tag)?;
             let to = to.as_deref().map(|to| repository("--to", to)).transpose()?;
             let pushed = system::push_indexes(&subjects, &settings.origins, (to.as_ref(), soci.as_ref()), &progress)?;

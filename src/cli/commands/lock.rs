@@ -11,7 +11,7 @@ use crate::system;
 
 /// Resolves all references and writes the lock; other platforms in it stay.
 pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let settings = Settings::new(args.sources)?;
+    let settings = Settings::new(args.sources)?.with_reads(args.reads.as_deref())?;
     let progress = Progress::new(loudness);
     let recorded = system::lock(&specs::inputs(&args.specs), &settings.origins, &progress)?;
     let indexes = match recorded.indexes {

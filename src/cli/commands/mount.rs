@@ -33,7 +33,8 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let (names, dir) = specs_and_dir(paths, image.is_some())?;
     let options = MountOptions { allow_other, no_exec, artifact_mode };
     let progress = Progress::new(loudness);
-    let settings = Settings::new(sources)?.with_root(args.root);
+    let mut settings = Settings::new(sources)?.with_root(args.root);
+    let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
@@ -55,7 +56,9 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
         ready.announce(args.log.as_deref())?;
     }
     tell_supervisor();
-    session.wait(interrupts)?;
+    let ended = session.wait(interrupts);
+    recording.finish()?;
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

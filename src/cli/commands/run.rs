@@ -59,6 +59,10 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
     };
     let wanted = Wanted { args, hardware, monitor, loudness };
     match found {
+        Some(_) if !wanted.args.reads.is_empty() => {
+            let message = "`--record` and `--reads` are for specs: who mounts a directory reads for it";
+            return Err(Failure::usage(message).hint("give them to `lkit mount`, or name the spec"));
+        }
         Some(bootable) => wanted.start(bootable, EndSignals::catch()?)?,
         None => run_specs(&what, wanted)?,
     }
@@ -136,7 +140,9 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     let mut words = sources.words();
     let root = wanted.args.root.map(RootFs::from);
     words.extend(root.map(|root| format!("--root={}", root.name()).into()));
-    let settings = Settings::new(sources)?.with_root(wanted.args.root);
+    words.extend(wanted.args.reads.words());
+    let mut settings = Settings::new(sources)?.with_root(wanted.args.root);
+    let recording = wanted.args.reads.apply(&mut settings)?;
     let inputs = specs::inputs(specs);
     let name = settings.name(&inputs);
     let progress = Progress::new(wanted.loudness);
@@ -161,6 +167,7 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
         mount(Files::of(&loaded.catalog).with_counts(loaded.layers.clone()), dir.path(), MountOptions::default())?;
     let result = Bootable::in_directory(dir.path(), wish).and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;
+    recording.finish()?;
     result
 }
 

@@ -20,7 +20,7 @@ use super::part::Part;
 use super::resume::ResumePoint;
 use super::toc::Toc;
 use crate::base::{Digest, in_memory};
-use crate::blob::AnyBlob;
+use crate::blob::{AnyBlob, RangedBlob};
 use crate::extent::ReadError;
 
 /// Bytes of a file that is worth another thread.
@@ -259,6 +259,15 @@ impl Index {
         let part = bytes.and_then(|bytes| Part::decode(&bytes, self.pieces_of(span).len()));
         let needs_window = matches!(self.start(span), ResumePoint::Code { .. });
         part.filter(|part| part.window.is_some() == needs_window).ok_or(NoPart::Damaged)
+    }
+
+    /// Where the parts are of the spans that hold these bytes of the blob, if they are in a blob that is fetched by range.
+    pub(crate) fn parts_of(&self, blob: &Range<u64>) -> Option<(&RangedBlob, Range<u64>)> {
+        let IndexBytes::Apart(AnyBlob::There(parts), start) = &self.bytes else { return None };
+        let end = self.spans.partition_point(|span| span.start.byte().0 < blob.end);
+        let first = self.spans.partition_point(|span| span.start.byte().0 <= blob.start).saturating_sub(1);
+        let (first, last) = (self.part_range(first.min(end.checked_sub(1)?))?, self.part_range(end - 1)?);
+        Some((parts, start.checked_add(first.start)?..start.checked_add(last.end)?))
     }
 
     /// The part of a span out of the blob that has it, from `start` on; what came of it is forgotten when it is wrong.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
 use crate::base::{Digest, ErrorKind, Fault as _};
+use crate::blob::RangedBlob;
 use crate::extent::{Origin, ReadError, Source, Span, Traced, Visit, origins, trace_as};
 use crate::layer::index::DiffOffset;
 
@@ -33,6 +34,17 @@ impl Diff {
     /// Bytes decoded of it so far.
     pub(crate) fn decoded(&self) -> u64 {
         self.layer.decoded.load(Ordering::Relaxed)
+    }
+
+    /// The blob that it is decoded from, where that is fetched by ranges.
+    pub(crate) fn remote(&self) -> Option<&RangedBlob> {
+        let blob: &dyn Any = &*self.layer.blob;
+        blob.downcast_ref()
+    }
+
+    /// Where the parts of its index are that decoding these bytes of the blob takes, if they are fetched by ranges.
+    pub(crate) fn parts_of(&self, blob: &Range<u64>) -> Option<(&RangedBlob, Range<u64>)> {
+        self.layer.index.parts_of(blob)
     }
 
     /// What the index of a source is about, if it is a diff.

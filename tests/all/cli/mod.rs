@@ -22,6 +22,7 @@ mod machines;
 mod memory;
 mod outputs;
 mod pulls;
+mod read_lists;
 mod refusals;
 mod roots;
 mod ruled_out;

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
 use lkit::blob::{self, Fetch, Keep, Store};
-use lkit::layer::{Layer, Layers, Options, Wanted};
+use lkit::layer::{Layer, Layers, Options, ReadList, Recorder, Wanted};
 
 use super::fixture::{Numbers, big_tar, gzip, read, wanted, zstd};
 
@@ -28,6 +29,15 @@ impl Registry {
 
     fn taken(&self) -> Vec<Range<u64>> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// Waits until so many ranges were asked for.
+    fn wait_for(&self, count: usize) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.asked.lock().unwrap().len() < count {
+            assert!(Instant::now() < end, "fewer than {count} ranges are asked for");
+            std::thread::yield_now();
+        }
     }
 
     fn bytes_asked(&self) -> u64 {
@@ -206,4 +216,75 @@ fn a_layer_that_is_read_to_its_end_takes_tens_of_requests() {
         assert_eq!(fetched, blob.len() as u64, "each byte once");
         assert!(asked.len() <= 24, "{} requests for {} spans", asked.len(), diff.len() / (128 << 10));
     }
+}
+
+#[test]
+fn lazy_what_a_read_list_names_is_fetched_at_once_and_nothing_else() {
+    let diff = big_tar(8 << 20);
+    let blob = gzip(6, &diff);
+    let places = [6 << 20, 1 << 20, (1 << 20) + 300_000, 64];
+    let list = recorded(&blob, &diff, &places);
+    for keep in [Keep::Full, Keep::Index] {
+        let bare = Bare::new(&blob, &diff);
+        let registry = Registry::of(&blob);
+        let (layers, layer) = bare.open(keep, &registry).unwrap();
+        layers.prefetch(&list);
+        registry.wait_for(list_of(&list, &bare).len());
+        let prefetched = registry.taken();
+        for place in places {
+            assert_eq!(read(&**layer.diff(), place, 5000), diff[place as usize..][..5000]);
+        }
+        assert_eq!(registry.taken(), [], "all of it was fetched before");
+        let fetched: u64 = prefetched.iter().map(|range| range.end - range.start).sum();
+        assert!(fetched < blob.len() as u64 * 2 / 3, "{fetched} of {} bytes", blob.len());
+        assert!(prefetched.len() <= 2, "what lies near is one request: {prefetched:?}");
+    }
+}
+
+#[test]
+fn a_read_list_that_is_wrong_changes_nothing_that_is_read() {
+    let diff = big_tar(2 << 20);
+    let blob = gzip(6, &diff);
+    let bare = Bare::new(&blob, &diff);
+    let registry = Registry::of(&blob);
+    let (layers, layer) = bare.open(Keep::Index, &registry).unwrap();
+    let (own, other) = (bare.wanted.digest, Digest::of(b"other"));
+    let text = format!(
+        r#"{{"version":1,"layers":[{{"digest":"{other}","ranges":[[0,99]]}},{{"digest":"x","ranges":[]}},
+        {{"digest":"{own}","ranges":[[{end},{max}],[7,3]]}}]}}"#,
+        end = blob.len() - 1,
+        max = u64::MAX
+    );
+    registry.lies.store(true, Ordering::Relaxed);
+    layers.prefetch(&ReadList::parse(text.as_bytes()).unwrap());
+    registry.wait_for(1);
+    registry.lies.store(false, Ordering::Relaxed);
+    assert_eq!(read(&**layer.diff(), 0, diff.len()), diff);
+}
+
+/// What is read of a layer at these places.
+fn recorded(blob: &[u8], diff: &[u8], places: &[u64]) -> ReadList {
+    let bare = Bare::new(blob, diff);
+    let recorder = Arc::new(Recorder::default());
+    let store = Store::open(bare.dir.path(), &[]).unwrap().recording(recorder.clone());
+    let layers = Layers::new(Arc::new(store), OPTIONS);
+    let fetch: Arc<dyn Fetch> = Registry::of(blob);
+    let layer = layers.open(&bare.wanted, &fetch, &Silent).unwrap();
+    places.iter().for_each(|place| drop(read(&**layer.diff(), *place, 5000)));
+    recorder.list()
+}
+
+/// The ranges of a layer in a list, those that lie near to each other as one.
+fn list_of(list: &ReadList, bare: &Bare) -> Vec<[u64; 2]> {
+    let json: serde_json::Value = serde_json::from_slice(&list.to_bytes()).unwrap();
+    assert_eq!(json["layers"][0]["digest"], bare.wanted.digest.to_string());
+    let ranges: Vec<[u64; 2]> = serde_json::from_value(json["layers"][0]["ranges"].clone()).unwrap();
+    let mut joined: Vec<[u64; 2]> = Vec::new();
+    for [start, end] in ranges {
+        match joined.last_mut() {
+            Some(last) if start <= last[1] + (256 << 10) => last[1] = end,
+            _ => joined.push([start, end]),
+        }
+    }
+    joined
 }

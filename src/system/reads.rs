@@ -1,0 +1,86 @@
+//! Read lists: taken from a file, a lock, or what is published with layer indexes, and fetched ahead of the readers.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use super::images::Images;
+use super::lock_file::{LockFile, PublishedAt};
+use super::{Error, Prefetch, Problem};
+use crate::base::{Digest, Event};
+use crate::blob::open_regular;
+use crate::layer::ReadList;
+use crate::oci::Image;
+
+/// Reads a read list.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn read_list(path: &Path) -> Result<ReadList, Error> {
+    let mut text = Vec::new();
+    let read = open_regular(path).and_then(|file| file.take(ReadList::LARGEST + 1).read_to_end(&mut text));
+    read.map_err(|source| Problem::ReadReads { path: path.to_owned(), source })?;
+    Ok(ReadList::parse(&text).map_err(|reason| Problem::NotReads { path: path.to_owned(), reason })?)
+}
+
+/// Writes a read list, in the place of what is there.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_read_list(path: &Path, list: &ReadList) -> Result<(), Error> {
+    let cannot = |source: io::Error| Problem::WriteReads { path: path.to_owned(), source };
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(cannot)?;
+    file.write_all(&list.to_bytes()).map_err(cannot)?;
+    // It is handed on to others; temporary files are private.
+    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(shared).map_err(cannot)?;
+    file.persist(path).map_err(|error| cannot(error.error))?;
+    Ok(())
+}
+
+impl Images<'_> {
+    /// Fetches in the background what is known to be read of images whose layers are open.
+    pub fn prefetch(&self, images: &[Image], lock: Option<&LockFile>) {
+        let list = match self.prefetch {
+            Prefetch::Nothing => return,
+            Prefetch::Listed(list) => list.clone(),
+            Prefetch::Known => match lock.and_then(|lock| lock.reads(self.platform)) {
+                Some(locked) => locked.clone(),
+                None => self.published_reads(images),
+            },
+        };
+        self.layers.prefetch(&list);
+    }
+
+    /// Takes the read list that was published with an index which is used. One that cannot be had is passed over with a
+    /// warning.
+    pub(super) fn take_reads(&self, image: &Image, found: &PublishedAt) {
+        let (Prefetch::Known, Some(reads)) = (self.prefetch, &found.blobs.reads) else { return };
+        let bytes = self.resolver.small(&found.repository, reads, ReadList::LARGEST);
+        let list = bytes.map_err(|error| error.to_string()).and_then(|bytes| ReadList::parse(&bytes));
+        match list {
+            Ok(list) => drop(self.reads().insert(*image.digest(), list.of_layers(&layers_of(image)))),
+            Err(reason) => self.monitor.event(Event::Warning(format!(
+                "the published read list of `{}` is passed over: {reason}",
+                image.reference
+            ))),
+        }
+    }
+
+    fn published_reads(&self, images: &[Image]) -> ReadList {
+        let mut all = ReadList::default();
+        let mut found = self.reads();
+        images.iter().filter_map(|image| found.remove(image.digest())).for_each(|list| all.append(list));
+        all
+    }
+
+    /// What of a given list is about an image.
+    pub(super) fn listed_of(&self, image: &Image) -> Option<ReadList> {
+        let Prefetch::Listed(list) = self.prefetch else { return None };
+        Some(list.of_layers(&layers_of(image))).filter(|list| !list.is_empty())
+    }
+}
+
+pub(super) fn layers_of(image: &Image) -> Vec<Digest> {
+    image.layers.iter().map(|layer| layer.digest).collect()
+}
