@@ -59,7 +59,8 @@ fn fuse_a_spec_without_kernel_has_what_needs_none() {
     let system = System::new();
     system.write("a.yml", "init:\n  - test/init:1\n");
     let Some(mounted) = system.mounted() else { return };
-    let expected = "initrd.img a-initrd.img a.tar a.docker a-initrd.tar a-squashfs.img a-erofs.img a-root.iso rootfs";
+    let expected =
+        "initrd.img a-initrd.img a.tar a.docker a-initrd.tar a-squashfs.img a-erofs.img a-root.iso .lkit rootfs";
     assert_eq!(shown(&mounted).join(" "), expected);
     for format in ["iso-bios", "raw-efi", "aws", "gcp", "vmdk", "efi"] {
         let said = system.bad(&format!("build -f {format} a.yml"), 1);

@@ -25,6 +25,10 @@ fn listing(root: &Path) -> Vec<(PathBuf, Option<u64>)> {
     while let Some(dir) = todo.pop() {
         for entry in fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
+            // What a mount has done is another thing each time.
+            if path.ends_with(".lkit/stats.json") {
+                continue;
+            }
             let metadata = fs::symlink_metadata(&path).ok();
             found.push((path.clone(), metadata.as_ref().map(fs::Metadata::len)));
             todo.extend(metadata.is_some_and(|metadata| metadata.is_dir()).then_some(path));

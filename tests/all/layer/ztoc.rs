@@ -119,7 +119,10 @@ fn a_layer_that_can_have_no_ztoc_says_why() {
         (tar_with(same, b'x', b"18 uid=4294967296\n"), "its tar has the owner 4294967296, which a zTOC cannot tell"),
         (tar_with(same, b'7', b""), "its tar has an entry of type `7`"),
         (tar_with(same, b'1', &[1; 512]), "its tar has an entry with a size that only files can have"),
-        (tar_with(|header| header.as_mut_bytes()[100] = b'9', b'0', b""), "`9000000\\x00` is not a number"),
+        (
+            tar_with(|header| header.as_mut_bytes()[100..108].copy_from_slice(b"9000000\0"), b'0', b""),
+            "`9000000\\x00` is not a number",
+        ),
         (vec![0; 512].into_iter().chain(tar_of(&[("a", b"b")])).collect(), "its tar has a single block of zeros"),
         (tar_of(&[("a", b"b")])[..600].to_vec(), "its tar ends within an entry"),
         (vec![b'x'; 1024], "its tar has a bad header at byte 0"),
