@@ -27,6 +27,7 @@ mod reference;
 mod registry;
 mod registry_error;
 mod resolve;
+mod server;
 mod stream;
 mod transport;
 

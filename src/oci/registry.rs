@@ -4,18 +4,17 @@
 //! OCI distribution specification 1.1, "Pull".
 //!
 //! # Invariants
-//! - Asynchronous code stays in this file and in `stream`, `transport` and `access`; one runtime and one connection pool
-//!   serve all registries.
+//! - Asynchronous code stays in this file and in `stream`, `transport` and `access`; one runtime serves all registries.
 //! - Nothing is connected to, and no runtime made, before the first question.
 //! - What a registry says is bounded while it arrives; passwords and tokens are never part of an error.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, RANGE};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use tokio::runtime::Runtime;
 
 use super::access::Access;
@@ -24,13 +23,10 @@ use super::credentials::Login;
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
 use super::mirror::Endpoint;
-use super::reference::DOCKER_HUB;
+use super::server::{Server, unreachable_server};
 use super::transport::{Pace, Setback, Timeouts, Transport};
 use super::{Credentials, Reference, RegistryError};
 use crate::base::Digest;
-
-/// The server behind the name of docker's registry.
-const DOCKER_HUB_HOST: &str = "index.docker.io";
 
 /// All registries and mirrors.
 pub struct Registry {
@@ -43,27 +39,19 @@ pub struct Registry {
 struct Running {
     runtime: Arc<Runtime>,
     transport: Transport,
-    known: Known,
+    servers: Mutex<HashMap<Endpoint, Arc<Server>>>,
 }
-
-/// What repositories are asked with, as was found out, by server and repository.
-type Known = Arc<Mutex<HashMap<(String, String), Access>>>;
 
 /// A repository on one server.
 #[derive(Clone)]
 pub(super) struct Repository {
-    transport: Transport,
-    /// The server, as messages name it.
-    pub server: String,
-    /// Its address.
-    origin: Url,
+    server: Arc<Server>,
     /// The repository on it.
     name: String,
     tag: String,
     login: Login,
     /// Why there are no credentials, where there might be.
     complaint: Option<String>,
-    known: Known,
 }
 
 /// The answer to a question for a range of a blob.
@@ -91,22 +79,10 @@ impl Registry {
 
     /// The repository of `reference` on `endpoint`.
     pub(super) fn repository(&self, endpoint: &Endpoint, reference: &Reference) -> Result<Repository, RegistryError> {
-        let running = self.running(&endpoint.host)?;
+        let server = self.running(&endpoint.host)?.server(endpoint)?;
         let (login, complaint) = self.credentials.lookup(&endpoint.host, reference.repository());
-        let scheme = if endpoint.plain { "http" } else { "https" };
-        let host = if endpoint.host == DOCKER_HUB { DOCKER_HUB_HOST } else { &endpoint.host };
-        let origin = Url::parse(&format!("{scheme}://{host}/v2/"))
-            .map_err(|error| RegistryError::Unreachable { registry: endpoint.host.clone(), source: error.into() })?;
-        Ok(Repository {
-            transport: running.transport.clone(),
-            server: endpoint.host.clone(),
-            origin,
-            name: reference.repository().to_owned(),
-            tag: reference.tag_or_latest().to_owned(),
-            login,
-            complaint,
-            known: Arc::clone(&running.known),
-        })
+        let (name, tag) = (reference.repository().to_owned(), reference.tag_or_latest().to_owned());
+        Ok(Repository { server, name, tag, login, complaint })
     }
 
     /// The runtime that repositories are asked on.
@@ -118,8 +94,7 @@ impl Registry {
         if let Some(running) = self.running.get() {
             return Ok(running);
         }
-        let made = Running::start(self.timeouts);
-        let made = made.map_err(|source| RegistryError::Unreachable { registry: server.into(), source })?;
+        let made = Running::start(self.timeouts).map_err(|source| unreachable_server(server, source))?;
         // Two threads may get here at once; the second one's is dropped unused.
         Ok(self.running.get_or_init(|| made))
     }
@@ -129,7 +104,19 @@ impl Running {
     fn start(timeouts: Timeouts) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("registry").enable_all().build()?;
-        Ok(Self { runtime: Arc::new(runtime), transport: Transport::new(timeouts)?, known: Known::default() })
+        Ok(Self { runtime: Arc::new(runtime), transport: Transport::new(timeouts)?, servers: Mutex::default() })
+    }
+
+    /// What is known of a server, and will be.
+    fn server(&self, endpoint: &Endpoint) -> Result<Arc<Server>, RegistryError> {
+        // An entry is put in whole, so a panic elsewhere does not spoil the map.
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = servers.get(endpoint) {
+            return Ok(Arc::clone(server));
+        }
+        let server = Arc::new(Server::new(endpoint, self.transport.clone())?);
+        servers.insert(endpoint.clone(), Arc::clone(&server));
+        Ok(server)
     }
 }
 
@@ -144,7 +131,7 @@ impl Repository {
         let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere);
         let (bytes, headers) = loop {
             let question = self.get(&path, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
-            match self.transport.document(question, MAX_MANIFEST).await {
+            match self.server.transport.document(question, MAX_MANIFEST).await {
                 Ok(document) => break document,
                 Err(setback) => self.met(setback, &mut attempts).await?,
             }
@@ -152,7 +139,7 @@ impl Repository {
         let found = Digest::of(&bytes);
         match digest.copied().or_else(|| stated_digest(&headers)) {
             Some(expected) if expected != found => Err(RegistryError::Corrupt {
-                registry: self.server.clone(),
+                registry: self.server.name.clone(),
                 wanted,
                 reason: format!("its digest is `{found}`, not `{expected}`"),
             }),
@@ -180,14 +167,14 @@ impl Repository {
     /// The next piece of a blob, or its end; `pace` is told.
     pub async fn piece(&self, answer: &mut Answer, pace: &mut Pace) -> Result<Option<bytes::Bytes>, RegistryError> {
         pace.wait();
-        let piece = self.transport.piece(&mut answer.response).await;
+        let piece = self.server.transport.piece(&mut answer.response).await;
         let piece = piece.and_then(|piece| pace.came(piece.as_ref().map_or(0, bytes::Bytes::len)).map(|()| piece));
         piece.map_err(|setback| self.broken(setback))
     }
 
     /// Watches over the progress of a transfer.
     pub fn pace(&self) -> Pace {
-        self.transport.pace()
+        self.server.transport.pace()
     }
 
     /// The error of a transfer that broke.
@@ -197,7 +184,7 @@ impl Repository {
 
     /// The error of an answer that is not what was asked for.
     pub fn other(&self, digest: &Digest, reason: String) -> RegistryError {
-        RegistryError::Corrupt { registry: self.server.clone(), wanted: self.blob_name(digest), reason }
+        RegistryError::Corrupt { registry: self.server.name.clone(), wanted: self.blob_name(digest), reason }
     }
 
     /// Returns when it is time to ask again after a setback, with a new token where one is wanted.
@@ -224,7 +211,7 @@ impl Repository {
     }
 
     fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String) -> Asked<'a> {
-        Asked { server: &self.server, complaint: self.complaint.as_deref(), told }
+        Asked { server: &self.server.name, complaint: self.complaint.as_deref(), told }
     }
 
     async fn get(
@@ -232,32 +219,22 @@ impl Repository {
         path: &str,
         furnish: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Response, Setback> {
-        let url = self.origin.join(&format!("{}/{path}", self.name));
+        let url = self.server.origin.join(&format!("{}/{path}", self.name));
         let url = url.map_err(|error| Setback::Unusable(error.to_string()))?;
-        let access = match self.access() {
+        let access = match self.server.access(&self.name) {
             Some(access) => access,
             // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
             None if self.login != Login::Anonymous => self.introduced().await?,
             None => Access::Anybody,
         };
-        self.transport.get(url, |request| furnish(access.furnish(request))).await
-    }
-
-    /// What the repository is asked with, as far as that is known.
-    fn access(&self) -> Option<Access> {
-        self.known().get(&(self.server.clone(), self.name.clone())).cloned()
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<(String, String), Access>> {
-        // An entry is put in whole, so a panic elsewhere does not spoil the map.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.server.transport.get(url, |request| furnish(access.furnish(request))).await
     }
 
     /// Finds out how the registry wants to be asked, from how it answers to its own address.
     async fn introduced(&self) -> Result<Access, Setback> {
-        let response = self.transport.ask(self.origin.clone(), |request| request).await?;
+        let response = self.server.transport.ask(self.server.origin.clone(), |request| request).await?;
         let challenges = if response.status() == StatusCode::UNAUTHORIZED {
-            self.transport.complaint(response).await.challenges
+            self.server.transport.complaint(response).await.challenges
         } else {
             Vec::new()
         };
@@ -275,15 +252,15 @@ impl Repository {
     }
 
     async fn answer(&self, challenges: &[String]) -> Result<Access, Setback> {
-        let whom = (&self.origin, self.name.as_str());
-        let access = Access::answer(challenges, &self.login, &self.transport, whom).await?;
-        self.known().insert((self.server.clone(), self.name.clone()), access.clone());
+        let whom = (&self.server.origin, self.name.as_str());
+        let access = Access::answer(challenges, &self.login, &self.server.transport, whom).await?;
+        self.server.note_access(&self.name, access.clone());
         Ok(access)
     }
 
     /// What a server says, in one line, without what must not be told.
     pub fn told(&self, text: &str) -> String {
-        let text = self.access().map_or_else(|| text.to_owned(), |access| access.hidden_in(text));
+        let text = self.server.access(&self.name).map_or_else(|| text.to_owned(), |access| access.hidden_in(text));
         one_line(&self.login.hidden_in(&text))
     }
 
