@@ -21,6 +21,15 @@ pub trait Fetch: Send + Sync {
     /// # Errors
     /// `Unreachable`, `Denied`, `ImageNotFound`, each with what was tried.
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// The same for a reader that had better wait than fail, such as one behind a mount: while whoever has the blob fails
+    /// in a way that may pass, it is tried again, for minutes.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch), only later.
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch(digest, range)
+    }
 }
 
 impl Store {

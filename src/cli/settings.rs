@@ -6,6 +6,7 @@ use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
+use crate::serve::Interrupts;
 use crate::system::{Input, LocalSources, Options, Origins, name_of};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -42,6 +43,7 @@ impl Settings {
                 false => LocalSources::OfLocalSpecs,
             },
             home: variable("HOME"),
+            ending: Interrupts::ending(),
             ..Origins::new(cache_dir(sources.cache)?)
         };
         let options = Options {

@@ -13,6 +13,7 @@
 
 mod access;
 mod attempts;
+mod blocking;
 mod closure;
 mod config;
 mod credentials;
@@ -23,6 +24,7 @@ mod image;
 mod manifest;
 mod media_type;
 mod mirror;
+mod patient;
 mod reference;
 mod registry;
 mod registry_error;

@@ -12,13 +12,14 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Response, StatusCode};
-use tokio::runtime::Runtime;
 
 use super::access::Access;
 use super::attempts::{Asked, Attempts, Patience, failure};
+use super::blocking::Blocking;
 use super::credentials::Login;
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
@@ -26,18 +27,19 @@ use super::mirror::Endpoint;
 use super::server::{Server, unreachable_server};
 use super::transport::{Pace, Setback, Timeouts, Transport};
 use super::{Credentials, Reference, RegistryError};
-use crate::base::Digest;
+use crate::base::{Digest, Ending};
 
 /// All registries and mirrors.
 pub struct Registry {
     credentials: Credentials,
     timeouts: Timeouts,
+    ending: Ending,
     running: OnceLock<Running>,
 }
 
 /// What is made at the first question.
 struct Running {
-    runtime: Arc<Runtime>,
+    blocking: Blocking,
     transport: Transport,
     servers: Mutex<HashMap<Endpoint, Arc<Server>>>,
 }
@@ -52,6 +54,8 @@ pub(super) struct Repository {
     login: Login,
     /// Why there are no credentials, where there might be.
     complaint: Option<String>,
+    /// No question is asked again later.
+    until: Option<Instant>,
 }
 
 /// The answer to a question for a range of a blob.
@@ -73,8 +77,13 @@ impl Answer {
 
 impl Registry {
     /// A client that has not connected to anything yet.
-    pub fn new(credentials: Credentials, timeouts: Timeouts) -> Self {
-        Self { credentials, timeouts, running: OnceLock::new() }
+    pub fn new(credentials: Credentials, timeouts: Timeouts, ending: Ending) -> Self {
+        Self { credentials, timeouts, ending, running: OnceLock::new() }
+    }
+
+    /// How long servers are waited for.
+    pub(super) const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// The repository of `reference` on `endpoint`.
@@ -82,29 +91,29 @@ impl Registry {
         let server = self.running(&endpoint.host)?.server(endpoint)?;
         let (login, complaint) = self.credentials.lookup(&endpoint.host, reference.repository());
         let (name, tag) = (reference.repository().to_owned(), reference.tag_or_latest().to_owned());
-        Ok(Repository { server, name, tag, login, complaint })
+        Ok(Repository { server, name, tag, login, complaint, until: None })
     }
 
-    /// The runtime that repositories are asked on.
-    pub(super) fn runtime(&self, server: &str) -> Result<Arc<Runtime>, RegistryError> {
-        Ok(Arc::clone(&self.running(server)?.runtime))
+    /// What repositories are waited with.
+    pub(super) fn blocking(&self, server: &str) -> Result<Blocking, RegistryError> {
+        Ok(self.running(server)?.blocking.clone())
     }
 
     fn running(&self, server: &str) -> Result<&Running, RegistryError> {
         if let Some(running) = self.running.get() {
             return Ok(running);
         }
-        let made = Running::start(self.timeouts).map_err(|source| unreachable_server(server, source))?;
+        let made =
+            Running::start(self.timeouts, self.ending.clone()).map_err(|source| unreachable_server(server, source))?;
         // Two threads may get here at once; the second one's is dropped unused.
         Ok(self.running.get_or_init(|| made))
     }
 }
 
 impl Running {
-    fn start(timeouts: Timeouts) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(2).thread_name("registry").enable_all().build()?;
-        Ok(Self { runtime: Arc::new(runtime), transport: Transport::new(timeouts)?, servers: Mutex::default() })
+    fn start(timeouts: Timeouts, ending: Ending) -> Result<Self, Box<dyn StdError + Send + Sync>> {
+        let (blocking, transport) = (Blocking::start(ending)?, Transport::new(timeouts)?);
+        Ok(Self { blocking, transport, servers: Mutex::default() })
     }
 
     /// What is known of a server, and will be.
@@ -121,6 +130,11 @@ impl Running {
 }
 
 impl Repository {
+    /// The same, which no question is asked of again after `until`.
+    pub fn until(self, until: Option<Instant>) -> Self {
+        Self { until, ..self }
+    }
+
     /// The bytes of a manifest or image index, by its digest or by the tag of the reference; with the digest that they
     /// have. Transient faults are tried again.
     pub async fn manifest(&self, digest: Option<&Digest>) -> Result<Vec<u8>, RegistryError> {
@@ -128,8 +142,9 @@ impl Repository {
             Some(digest) => (self.blob_name(digest), format!("manifests/{digest}")),
             None => (format!("{}:{}", self.name, self.tag), format!("manifests/{}", self.tag)),
         };
-        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere);
+        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere, self.until);
         let (bytes, headers) = loop {
+            self.turn(&attempts).await?;
             let question = self.get(&path, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
             match self.server.transport.document(question, MAX_MANIFEST).await {
                 Ok(document) => break document,
@@ -152,8 +167,9 @@ impl Repository {
         let wanted = self.blob_name(digest);
         let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let path = format!("blobs/{digest}");
-        let mut attempts = Attempts::new(&wanted, patience);
+        let mut attempts = Attempts::new(&wanted, patience, self.until);
         loop {
+            self.turn(&attempts).await?;
             match self.get(&path, |request| request.header(RANGE, &bytes)).await {
                 Ok(response) => {
                     let is_range = response.status() == StatusCode::PARTIAL_CONTENT;
@@ -172,6 +188,11 @@ impl Repository {
         piece.map_err(|setback| self.broken(setback))
     }
 
+    /// The server, as messages name it.
+    pub fn server_name(&self) -> &str {
+        &self.server.name
+    }
+
     /// Watches over the progress of a transfer.
     pub fn pace(&self) -> Pace {
         self.server.transport.pace()
@@ -179,7 +200,7 @@ impl Repository {
 
     /// The error of a transfer that broke.
     pub fn broken(&self, setback: Setback) -> RegistryError {
-        failure(&self.asked(&|text| self.told(text)), setback, "").error
+        failure(&self.asked(&|text| self.told(text), &|_| {}), setback, "").error
     }
 
     /// The error of an answer that is not what was asked for.
@@ -205,13 +226,28 @@ impl Repository {
             }
             setback => setback,
         };
-        let delay = attempts.after(setback, &self.asked(&|text| self.told(text)))?;
+        let delay = attempts.after(setback, &self.asked(&|text| self.told(text), &|time| self.server.stall(time)))?;
         tokio::time::sleep(delay).await;
         Ok(())
     }
 
-    fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String) -> Asked<'a> {
-        Asked { server: &self.server.name, complaint: self.complaint.as_deref(), told }
+    /// Returns when the server may be asked, which it is not while it has asked anybody for patience.
+    async fn turn(&self, attempts: &Attempts<'_>) -> Result<(), RegistryError> {
+        loop {
+            let stalled = self.server.stalled();
+            if stalled.is_zero() {
+                return Ok(());
+            }
+            if attempts.is_too_late_after(stalled) {
+                let answer = format!("it wants to be asked again in {} s", stalled.as_secs());
+                return Err(RegistryError::Unusable { registry: self.server.name.clone(), answer });
+            }
+            tokio::time::sleep(stalled).await;
+        }
+    }
+
+    fn asked<'a>(&'a self, told: &'a dyn Fn(&str) -> String, stall: &'a dyn Fn(Duration)) -> Asked<'a> {
+        Asked { server: &self.server.name, complaint: self.complaint.as_deref(), told, stall }
     }
 
     async fn get(

@@ -29,6 +29,14 @@ pub enum RegistryError {
         /// Its answer, in one line.
         answer: String,
     },
+    /// It answers in a way that no second try mends.
+    #[error("registry `{registry}` answered: {answer}")]
+    Unusable {
+        /// Host and port.
+        registry: String,
+        /// Its answer, in one line.
+        answer: String,
+    },
     /// It wants to know who asks, or does not allow it.
     #[error("registry `{registry}` refused access: {answer}")]
     Denied {
@@ -57,12 +65,28 @@ pub enum RegistryError {
         /// What is wrong.
         reason: String,
     },
+    /// The program is to end.
+    #[error("interrupted while registry `{registry}` was waited for")]
+    Interrupted {
+        /// Host and port.
+        registry: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same question may have a better answer later.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Failed { .. })
+    }
 }
 
 impl Fault for RegistryError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
+            Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } | Self::Unusable { .. } => {
+                ErrorKind::Unreachable
+            }
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::ImageNotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
@@ -71,7 +95,8 @@ impl Fault for RegistryError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } | Self::Failed { .. } => {
+            Self::Interrupted { .. } => return None,
+            Self::Unreachable { .. } | Self::Failed { .. } | Self::Unusable { .. } => {
                 "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
             }
             Self::PlainHttp { registry } => {

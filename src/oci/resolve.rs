@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
+use super::patient::PatientStream;
+use super::registry::Repository;
 use super::stream::BlobStream;
 use super::{
     Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError, Timeouts,
 };
-use crate::base::{Digest, Event, Monitor, Platform};
+use crate::base::{Digest, Ending, Event, Fault, Monitor, Platform, Silent};
 use crate::blob::{self, Cause, Fetch, Named, Store};
 
 /// Image indexes inside image indexes, at most.
@@ -40,6 +43,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// How long registries are waited for.
     pub timeouts: Timeouts,
+    /// When they are waited for no longer.
+    pub ending: Ending,
 }
 
 /// Finds images. Shared between threads: several references are resolved at once by as many callers.
@@ -66,6 +71,7 @@ pub(super) struct Fetched {
 }
 
 /// One repository and all servers it may be on.
+#[derive(Clone)]
 struct Origin {
     inner: Arc<Inner>,
     reference: Reference,
@@ -93,7 +99,7 @@ fn names_of(entries: Vec<Named>) -> Names {
 impl Resolver {
     /// A resolver that keeps in `store` what it is told, and looks there first.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
-        let registry = Registry::new(options.credentials.clone(), options.timeouts);
+        let registry = Registry::new(options.credentials.clone(), options.timeouts, options.ending.clone());
         Self { inner: Arc::new(Inner { store, options, registry, layouts: OnceLock::new() }) }
     }
 
@@ -245,7 +251,7 @@ impl Origin {
         if let Some(bytes) = store.small(&descriptor.digest, MAX_MANIFEST)? {
             return Fetched::parse(bytes);
         }
-        let bytes = self.ask(Some(&descriptor.digest), &crate::base::Silent)?;
+        let bytes = self.ask(Some(&descriptor.digest), &Silent)?;
         let found = Fetched::parse(bytes)?;
         if self.reference.digest() == Some(descriptor.digest) {
             self.record(&found)?;
@@ -346,11 +352,31 @@ impl Origin {
             return Err(part.map_or(Problem::NotHere, |digest| Problem::BlobNotHere { digest: *digest }));
         }
         self.first(monitor, |endpoint| {
-            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
-            let runtime = self.inner.registry.runtime(&endpoint.host)?;
-            runtime.block_on(repository.manifest(digest))
+            let blocking = self.inner.registry.blocking(&endpoint.host)?;
+            let answer = blocking.wait(self.repository(endpoint)?.manifest(digest));
+            answer.unwrap_or_else(|| Err(RegistryError::Interrupted { registry: endpoint.host.clone() }))
         })
         .map_err(Problem::from)
+    }
+
+    /// A range of a blob, from the first of mirrors and registry that gives it; none is asked again after `until`.
+    fn open(&self, digest: &Digest, range: &Range<u64>, until: Option<Instant>) -> Result<BlobStream, RegistryError> {
+        self.first(&Silent, |endpoint| {
+            let blocking = self.inner.registry.blocking(&endpoint.host)?;
+            BlobStream::open(blocking, self.repository(endpoint)?.until(until), digest, range.clone())
+        })
+    }
+
+    fn repository(&self, endpoint: &Endpoint) -> Result<Repository, RegistryError> {
+        self.inner.registry.repository(endpoint, &self.reference)
+    }
+
+    /// Whether anybody may be asked for a blob.
+    fn may_ask(&self, digest: &Digest) -> Result<(), blob::Error> {
+        match self.inner.options.pull {
+            Pull::Never => Err(failed(digest, Problem::BlobNotHere { digest: *digest })),
+            Pull::Missing | Pull::Always => Ok(()),
+        }
     }
 
     /// The first answer of mirrors and registry; the registry's own error counts when there is none.
@@ -375,17 +401,23 @@ impl Origin {
 
 impl Fetch for Origin {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
-        let failed = |source| blob::Error::Fetch { digest: *digest, source };
-        if self.inner.options.pull == Pull::Never {
-            return Err(failed(Cause::new(Problem::BlobNotHere { digest: *digest })));
-        }
-        let stream = self.first(&crate::base::Silent, |endpoint| {
-            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
-            let runtime = self.inner.registry.runtime(&endpoint.host)?;
-            BlobStream::open(runtime, repository, digest, range.clone())
-        });
-        Ok(Box::new(stream.map_err(|error| failed(Cause::new(error)))?))
+        self.may_ask(digest)?;
+        Ok(Box::new(self.open(digest, &range, None).map_err(|error| failed(digest, error))?))
     }
+
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
+        self.may_ask(digest)?;
+        let blocking =
+            self.inner.registry.blocking(self.reference.registry()).map_err(|error| failed(digest, error))?;
+        let (origin, end, blob) = (self.clone(), range.end, *digest);
+        let open = Box::new(move |next, until| origin.open(&blob, &(next..end), Some(until)));
+        let waiting = (blocking, self.inner.registry.timeouts().reader);
+        Ok(Box::new(PatientStream::start(open, digest, range, waiting)?))
+    }
+}
+
+fn failed(digest: &Digest, source: impl Fault) -> blob::Error {
+    blob::Error::Fetch { digest: *digest, source: Cause::new(source) }
 }
 
 impl Fetched {

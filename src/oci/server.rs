@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
@@ -24,6 +25,8 @@ pub(super) struct Server {
     pub origin: Url,
     /// What its repositories are asked with, as was found out, by their names.
     accesses: Mutex<HashMap<String, Access>>,
+    /// It asked for patience: nobody asks it before.
+    stalled: Mutex<Option<Instant>>,
 }
 
 impl Server {
@@ -36,7 +39,25 @@ impl Server {
         let host = if endpoint.host == DOCKER_HUB { DOCKER_HUB_HOST } else { &endpoint.host };
         let origin = Url::parse(&format!("{scheme}://{host}/v2/"));
         let origin = origin.map_err(|error| unreachable_server(&endpoint.host, error.into()))?;
-        Ok(Self { name: endpoint.host.clone(), transport, origin, accesses: Mutex::default() })
+        Ok(Self {
+            name: endpoint.host.clone(),
+            transport,
+            origin,
+            accesses: Mutex::default(),
+            stalled: Mutex::default(),
+        })
+    }
+
+    /// Has all who ask it wait for some time.
+    pub fn stall(&self, time: Duration) {
+        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        *stalled = stalled.max(Instant::now().checked_add(time));
+    }
+
+    /// How long it does not want to be asked.
+    pub fn stalled(&self) -> Duration {
+        let stalled = *self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        stalled.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
     /// What a repository is asked with, as far as that is known.

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::RegistryError;
 use super::attempts::{Patience, SOON, TRIES};
+use super::blocking::Blocking;
 use super::registry::{Answer, Repository};
 use super::transport::{LEAST, broken};
 use crate::base::Digest;
@@ -20,12 +19,12 @@ const AHEAD: usize = 8;
 
 /// The bytes of a range of a blob. Dropping it ends the transfer.
 pub(super) struct BlobStream {
-    pieces: mpsc::Receiver<Result<Bytes, blob::Error>>,
+    pieces: mpsc::Receiver<Result<Bytes, Flaw>>,
     piece: Bytes,
     left: u64,
     digest: Digest,
-    // Kept running for as long as somebody reads.
-    _runtime: Arc<Runtime>,
+    server: String,
+    blocking: Blocking,
 }
 
 /// A range that is being fetched.
@@ -34,7 +33,16 @@ struct Transfer {
     digest: Digest,
     next: u64,
     end: u64,
-    pieces: mpsc::Sender<Result<Bytes, blob::Error>>,
+    pieces: mpsc::Sender<Result<Bytes, Flaw>>,
+}
+
+/// Why a stream ends before its range does.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// The server gives no more.
+    Registry(RegistryError),
+    /// What comes is not the blob.
+    Wrong(blob::Error),
 }
 
 /// How one connection ended.
@@ -47,44 +55,66 @@ enum Ended {
     Wrong(blob::Error),
 }
 
+impl Flaw {
+    /// As an error of the blob that is fetched.
+    pub fn of(self, digest: &Digest) -> blob::Error {
+        match self {
+            Self::Registry(error) => blob::Error::Fetch { digest: *digest, source: Cause::new(error) },
+            Self::Wrong(error) => error,
+        }
+    }
+
+    /// Whether the bytes may come later.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.may_pass())
+    }
+}
+
 impl BlobStream {
     /// Opens the range; the first answer of the registry is waited for.
     pub fn open(
-        runtime: Arc<Runtime>,
+        blocking: Blocking,
         repository: Repository,
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<Self, RegistryError> {
         let (sender, pieces) = mpsc::channel(AHEAD);
         let left = range.end.saturating_sub(range.start);
+        let server = repository.server_name().to_owned();
         // An empty range cannot be asked for, and nobody needs to be asked.
         if left > 0 {
             let transfer = Transfer { repository, digest: *digest, next: range.start, end: range.end, pieces: sender };
-            let first = runtime.block_on(transfer.connect(Patience::ForAServerThatIsThere))?;
-            runtime.spawn(transfer.run(first));
+            let first = blocking.wait(transfer.connect(Patience::ForAServerThatIsThere));
+            let first = first.ok_or_else(|| RegistryError::Interrupted { registry: server.clone() })??;
+            blocking.spawn(transfer.run(first));
         }
-        Ok(Self { pieces, piece: Bytes::new(), left, digest: *digest, _runtime: runtime })
+        Ok(Self { pieces, piece: Bytes::new(), left, digest: *digest, server, blocking })
     }
-}
 
-impl io::Read for BlobStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    /// The next bytes, none at the end of the range.
+    ///
+    /// # Errors
+    /// Why there are no more.
+    pub fn take(&mut self, buf: &mut [u8]) -> Result<usize, Flaw> {
         if self.left == 0 || buf.is_empty() {
             return Ok(0);
         }
         while self.piece.is_empty() {
-            self.piece = match self.pieces.blocking_recv() {
-                Some(piece) => piece?,
-                None => {
-                    let cut = format!("transfer of blob `{}` ended early", self.digest);
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
-                }
-            };
+            let interrupted = || RegistryError::Interrupted { registry: self.server.clone() };
+            let next = self.blocking.wait(self.pieces.recv()).ok_or_else(|| Flaw::Registry(interrupted()))?;
+            // Without a word it ends only when its task panicked.
+            self.piece = next.unwrap_or_else(|| Err(Flaw::Registry(interrupted())))?;
         }
         let count = buf.len().min(self.piece.len());
         self.piece.copy_to_slice(&mut buf[..count]);
         self.left -= count as u64;
         Ok(count)
+    }
+}
+
+impl io::Read for BlobStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.take(buf).map_err(|flaw| flaw.of(&self.digest).into())
     }
 }
 
@@ -100,18 +130,18 @@ impl Transfer {
             let before = self.next;
             let error = match self.receive(answer).await {
                 Ended::Done => return,
-                Ended::Wrong(error) => return self.fail(error).await,
+                Ended::Wrong(error) => return self.fail(Flaw::Wrong(error)).await,
                 Ended::Broke(error) => error,
             };
             // A few bytes each time are no progress: the blob would take for ever.
             idle = if self.next - before >= LEAST { 0 } else { idle + 1 };
             if idle >= TRIES {
-                return self.give_up(error).await;
+                return self.fail(Flaw::Registry(error)).await;
             }
             tokio::time::sleep(SOON).await;
             answer = match self.connect(Patience::ForOneThatWasThere).await {
                 Ok(answer) => answer,
-                Err(error) => return self.give_up(error).await,
+                Err(error) => return self.fail(Flaw::Registry(error)).await,
             };
         }
     }
@@ -158,15 +188,11 @@ impl Transfer {
     /// Bytes of another place would be found wrong only when all are here.
     fn other_range(&self, said: &str) -> blob::Error {
         let reason = format!("its range is `{said}`, and byte {} was asked for", self.next);
-        blob::Error::Fetch { digest: self.digest, source: Cause::new(self.repository.other(&self.digest, reason)) }
+        Flaw::Registry(self.repository.other(&self.digest, reason)).of(&self.digest)
     }
 
-    async fn give_up(&self, error: RegistryError) {
-        self.fail(blob::Error::Fetch { digest: self.digest, source: Cause::new(error) }).await;
-    }
-
-    async fn fail(&self, error: blob::Error) {
+    async fn fail(&self, flaw: Flaw) {
         // Nobody listens any more: then nobody needs to know.
-        let _ = self.pieces.send(Err(error)).await;
+        let _ = self.pieces.send(Err(flaw)).await;
     }
 }

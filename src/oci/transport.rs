@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub document: Duration,
     /// For 64 KiB of a blob, while one is transferred.
     pub progress: Duration,
+    /// For 64 KiB of a range, by a reader that had better wait than fail: servers that fail meanwhile are asked again.
+    pub reader: Duration,
 }
 
 /// Bytes of a blob that must come in the time for progress, of about a kilobyte in a second by default.
@@ -43,6 +45,7 @@ impl Default for Timeouts {
             silence: Duration::from_secs(30),
             document: Duration::from_secs(60),
             progress: Duration::from_secs(60),
+            reader: Duration::from_secs(300),
         }
     }
 }

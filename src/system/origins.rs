@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::base::Platform;
+use crate::base::{Ending, Platform};
 use crate::oci::{Credentials, Mirror, Pull, Reference};
 
 /// Where specs, images and files come from.
@@ -27,6 +27,8 @@ pub struct Origins {
     pub local_sources: LocalSources,
     /// The directory that `~/` means in a `source` of `files`; without one such a file is not found.
     pub home: Option<PathBuf>,
+    /// When registries are waited for no longer; by default they are for as long as it takes.
+    pub ending: Ending,
 }
 
 impl Origins {
@@ -42,6 +44,7 @@ impl Origins {
             locked: false,
             local_sources: LocalSources::default(),
             home: None,
+            ending: Ending::default(),
         }
     }
 }

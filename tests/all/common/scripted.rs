@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -106,6 +106,15 @@ impl Scripted {
             }
         });
         Self { host, requests }
+    }
+
+    /// Waits for the first question for a path that holds `part`.
+    pub fn wait_for(&self, part: &str) {
+        let begin = Instant::now();
+        while self.asked(part).is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "waited a minute for a question");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// The questions so far for paths that hold `part`.

@@ -6,6 +6,7 @@ mod docker;
 mod faults;
 mod layouts;
 mod letters;
+mod patient;
 mod resumed;
 
 use std::path::Path;
