@@ -22,7 +22,15 @@ pub trait Fetch: Send + Sync {
     /// `Unreachable`, `Denied`, `ImageNotFound`, each with what was tried.
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error>;
 
-    /// The same for a reader that had better wait than fail, such as one behind a mount: while whoever has the blob fails
+    /// All of the blob `digest` of `size` bytes. Unlike a range, it can be had from any server.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch(digest, 0..size)
+    }
+
+    /// The same as [`fetch`](Self::fetch) for a reader that had better wait than fail, such as one behind a mount: while whoever has the blob fails
     /// in a way that may pass, it is tried again, for minutes.
     ///
     /// # Errors

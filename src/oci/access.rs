@@ -6,6 +6,7 @@
 //! (<https://distribution.github.io/distribution/spec/auth/token/>, and `oauth` beside it for identity tokens).
 
 use std::fmt;
+use std::time::Duration;
 
 use http_auth::ChallengeRef;
 use http_auth::parser::ChallengeParser;
@@ -39,7 +40,12 @@ impl fmt::Debug for Access {
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
+    /// Its life in seconds.
+    expires_in: Option<serde_json::Value>,
 }
+
+/// What to ask with; a token with its life.
+pub(super) type Given = (Access, Option<Duration>);
 
 impl Access {
     /// The request with it.
@@ -60,7 +66,7 @@ impl Access {
         login: &Login,
         transport: &Transport,
         (origin, repository): (&Url, &str),
-    ) -> Result<Self, Setback> {
+    ) -> Result<Given, Setback> {
         let challenges: Vec<ChallengeRef<'_>> =
             challenges.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).collect();
         let of_scheme =
@@ -74,8 +80,8 @@ impl Access {
             return server.token(login, transport).await;
         }
         match (of_scheme("Basic"), login.basic()) {
-            (Some(_), Some(text)) => header(&text),
-            _ => Ok(Self::Anybody),
+            (Some(_), Some(text)) => Ok((header(&text)?, None)),
+            _ => Ok((Self::Anybody, None)),
         }
     }
 
@@ -118,7 +124,7 @@ impl TokenServer {
         Ok(Self { url, question })
     }
 
-    async fn token(self, login: &Login, transport: &Transport) -> Result<Access, Setback> {
+    async fn token(self, login: &Login, transport: &Transport) -> Result<Given, Setback> {
         if let Login::IdentityToken(identity) = login {
             match self.exchanged(identity, transport).await {
                 // It takes no forms, so perhaps passwords.
@@ -151,7 +157,7 @@ fn with_query(mut url: Url, pairs: &[(&str, String)]) -> Url {
 }
 
 /// The token in an answer of a token server.
-fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Access, Setback> {
+fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Given, Setback> {
     let body = answer.map_err(|setback| match setback {
         // To try again may help. Else it is we who are not let in.
         Setback::Status(complaint)
@@ -167,10 +173,11 @@ fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Access, S
         other => other,
     })?;
     let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+    let life = answer.as_ref().and_then(|answer| answer.expires_in.as_ref()?.as_u64()).map(Duration::from_secs);
     let token = answer.and_then(|answer| answer.token.or(answer.access_token)).filter(|token| !token.is_empty());
     // What came is not told: it may be a token after all.
     let token = token.ok_or_else(|| Setback::Unusable("its token server sent no token".to_owned()))?;
-    header(&format!("Bearer {token}"))
+    Ok((header(&format!("Bearer {token}"))?, Some(life.unwrap_or_default())))
 }
 
 fn header(text: &str) -> Result<Access, Setback> {

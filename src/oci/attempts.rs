@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::RegistryError;
+use super::access::Access;
 use super::transport::{Complaint, Setback};
 
 /// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
@@ -65,11 +66,13 @@ pub(super) struct Attempts<'a> {
     faults: u32,
     /// Whether there was a new token for this question already.
     pub renewed: bool,
+    /// What it was asked with last.
+    pub used: Option<Access>,
 }
 
 impl<'a> Attempts<'a> {
     pub fn new(wanted: &'a str, patience: Patience, until: Option<Instant>) -> Self {
-        Self { wanted, patience, until, faults: 0, renewed: false }
+        Self { wanted, patience, until, faults: 0, renewed: false, used: None }
     }
 
     /// How long to wait before asking again.

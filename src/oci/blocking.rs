@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Blocking {
     runtime: Arc<Background>,
     ending: Ending,
+    /// When this caller wants no more.
+    stop: Ending,
 }
 
 /// A runtime whose work nobody waits for when it is dropped.
@@ -36,14 +38,20 @@ impl Blocking {
     pub fn start(ending: Ending) -> io::Result<Self> {
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("registry").enable_all().build()?;
-        Ok(Self { runtime: Arc::new(Background(Some(runtime))), ending })
+        Ok(Self { runtime: Arc::new(Background(Some(runtime))), ending, stop: Ending::default() })
     }
 
-    /// What `work` comes to; nothing when the program is to end before.
+    /// The same for a caller that wants no more when `stop` is near.
+    pub fn until(self, stop: &Ending) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
+    /// What `work` comes to; nothing when the program is to end before, or the caller wants no more.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.runtime().block_on(async {
             tokio::select! {
                 biased;
+                () = near(&self.stop) => None,
                 done = work => Some(done),
                 () = self.ended() => None,
             }
@@ -55,7 +63,8 @@ impl Blocking {
         self.runtime().block_on(async {
             tokio::select! {
                 biased;
-                () = self.near() => false,
+                () = near(&self.stop) => false,
+                () = near(&self.ending) => false,
                 () = tokio::time::sleep(time) => true,
             }
         })
@@ -68,18 +77,18 @@ impl Blocking {
 
     /// Returns when the program is to end and had some time for it.
     async fn ended(&self) {
-        self.near().await;
+        near(&self.ending).await;
         tokio::time::sleep(GRACE).await;
-    }
-
-    async fn near(&self) {
-        while !self.ending.is_near() {
-            tokio::time::sleep(LOOK).await;
-        }
     }
 
     fn runtime(&self) -> &Runtime {
         self.runtime.0.as_ref().expect("it is taken out only when the last owner drops it")
+    }
+}
+
+async fn near(ending: &Ending) {
+    while !ending.is_near() {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -12,11 +12,13 @@
 //! - No layer is read here: layers are fetched, verified and kept by who reads them.
 
 mod access;
+mod answer;
 mod attempts;
 mod blocking;
 mod closure;
 mod config;
 mod credentials;
+mod door;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

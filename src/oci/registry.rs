@@ -10,17 +10,18 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderMap, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{ACCEPT, HeaderMap, RANGE};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::access::Access;
+use super::answer::{Answer, Part};
 use super::attempts::{Asked, Attempts, Patience, failure};
 use super::blocking::Blocking;
 use super::credentials::Login;
+use super::door::{Door, Grant};
 use super::manifest::MAX_MANIFEST;
 use super::media_type::ACCEPTED;
 use super::mirror::Endpoint;
@@ -47,7 +48,8 @@ struct Running {
 /// A repository on one server.
 #[derive(Clone)]
 pub(super) struct Repository {
-    server: Arc<Server>,
+    pub server: Arc<Server>,
+    door: Arc<Door>,
     /// The repository on it.
     name: String,
     tag: String,
@@ -56,23 +58,6 @@ pub(super) struct Repository {
     complaint: Option<String>,
     /// No question is asked again later.
     until: Option<Instant>,
-}
-
-/// The answer to a question for a range of a blob.
-pub(super) struct Answer {
-    pub response: Response,
-    /// Whether it is the range, and not the whole blob.
-    pub is_range: bool,
-}
-
-impl Answer {
-    /// What it says of its place in the blob, where that is not `start`, the offset that was asked for.
-    pub fn other_range(&self, start: u64) -> Option<String> {
-        let said = self.response.headers().get(CONTENT_RANGE).filter(|_| self.is_range)?;
-        let said = String::from_utf8_lossy(said.as_bytes()).into_owned();
-        let first = said.strip_prefix("bytes ").and_then(|range| range.split_once('-')?.0.parse().ok());
-        if first == Some(start) { None } else { Some(said) }
-    }
 }
 
 impl Registry {
@@ -91,7 +76,8 @@ impl Registry {
         let server = self.running(&endpoint.host)?.server(endpoint)?;
         let (login, complaint) = self.credentials.lookup(&endpoint.host, reference.repository());
         let (name, tag) = (reference.repository().to_owned(), reference.tag_or_latest().to_owned());
-        Ok(Repository { server, name, tag, login, complaint, until: None })
+        let door = server.door(&name);
+        Ok(Repository { server, door, name, tag, login, complaint, until: None })
     }
 
     /// What repositories are waited with.
@@ -135,49 +121,73 @@ impl Repository {
         Self { until, ..self }
     }
 
-    /// The bytes of a manifest or image index, by its digest or by the tag of the reference; with the digest that they
-    /// have. Transient faults are tried again.
+    /// The bytes of a manifest or image index, by its digest or by the tag of the reference. Transient faults are tried
+    /// again, and so is once what does not have its digest: it may have been damaged on the way.
     pub async fn manifest(&self, digest: Option<&Digest>) -> Result<Vec<u8>, RegistryError> {
         let (wanted, path) = match digest {
             Some(digest) => (self.blob_name(digest), format!("manifests/{digest}")),
             None => (format!("{}:{}", self.name, self.tag), format!("manifests/{}", self.tag)),
         };
-        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere, self.until);
-        let (bytes, headers) = loop {
-            self.turn(&attempts).await?;
-            let question = self.get(&path, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
-            match self.server.transport.document(question, MAX_MANIFEST).await {
-                Ok(document) => break document,
-                Err(setback) => self.met(setback, &mut attempts).await?,
+        let mut is_last = false;
+        loop {
+            let (bytes, headers) = self.document(&wanted, &path).await?;
+            let found = Digest::of(&bytes);
+            match digest.copied().or_else(|| stated_digest(&headers)) {
+                Some(expected) if expected != found && is_last => {
+                    let reason = format!("its digest is `{found}`, not `{expected}`");
+                    return Err(RegistryError::Corrupt { registry: self.server.name.clone(), wanted, reason });
+                }
+                Some(expected) if expected != found => is_last = true,
+                _ => return Ok(bytes),
             }
-        };
-        let found = Digest::of(&bytes);
-        match digest.copied().or_else(|| stated_digest(&headers)) {
-            Some(expected) if expected != found => Err(RegistryError::Corrupt {
-                registry: self.server.name.clone(),
-                wanted,
-                reason: format!("its digest is `{found}`, not `{expected}`"),
-            }),
-            _ => Ok(bytes),
         }
     }
 
-    /// A range of a blob, or all of it where the registry knows no ranges.
-    pub async fn blob(&self, digest: &Digest, range: &Range<u64>, patience: Patience) -> Result<Answer, RegistryError> {
+    /// A manifest or image index as it comes.
+    async fn document(&self, wanted: &str, path: &str) -> Result<(Vec<u8>, HeaderMap), RegistryError> {
+        let mut attempts = Attempts::new(wanted, Patience::ForAServerThatIsThere, self.until);
+        loop {
+            self.turn(&attempts).await?;
+            let question = self.get(path, &mut attempts.used, |request| request.header(ACCEPT, ACCEPTED.join(", ")));
+            match self.server.transport.document(question, MAX_MANIFEST).await {
+                Ok(document) => return Ok(document),
+                Err(setback) => self.met(setback, &mut attempts).await?,
+            }
+        }
+    }
+
+    /// A part of a blob, or all of it where the server knows no ranges.
+    pub async fn blob(&self, digest: &Digest, part: &Part, patience: Patience) -> Result<Answer, RegistryError> {
         let wanted = self.blob_name(digest);
-        let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let path = format!("blobs/{digest}");
         let mut attempts = Attempts::new(&wanted, patience, self.until);
         loop {
             self.turn(&attempts).await?;
-            match self.get(&path, |request| request.header(RANGE, &bytes)).await {
+            match self.part(digest, part, &mut attempts.used).await {
                 Ok(response) => {
-                    let is_range = response.status() == StatusCode::PARTIAL_CONTENT;
-                    return Ok(Answer { response, is_range });
+                    if !part.is_whole() {
+                        self.server.note_range(response.status() == StatusCode::PARTIAL_CONTENT);
+                    }
+                    return Ok(Answer { response });
                 }
                 Err(setback) => self.met(setback, &mut attempts).await?,
             }
         }
+    }
+
+    /// Asks for a part of a blob where it was found last, and where that leads to nothing at the registry.
+    async fn part(&self, digest: &Digest, part: &Part, used: &mut Option<Access>) -> Result<Response, Setback> {
+        let bytes = format!("bytes={}-{}", part.range.start, part.range.end.saturating_sub(1));
+        let furnish = |request: RequestBuilder| if part.is_whole() { request } else { request.header(RANGE, &bytes) };
+        if let Some(place) = self.server.place_of(digest) {
+            match self.server.transport.get(place, furnish).await {
+                Ok(response) => return Ok(response),
+                // Its signature has expired, or it fails: the registry may know a better place.
+                Err(_) => self.server.forget_place(digest),
+            }
+        }
+        let response = self.get(&format!("blobs/{digest}"), used, furnish).await?;
+        self.server.note_place(digest, response.url());
+        Ok(response)
     }
 
     /// The next piece of a blob, or its end; `pace` is told.
@@ -186,11 +196,6 @@ impl Repository {
         let piece = self.server.transport.piece(&mut answer.response).await;
         let piece = piece.and_then(|piece| pace.came(piece.as_ref().map_or(0, bytes::Bytes::len)).map(|()| piece));
         piece.map_err(|setback| self.broken(setback))
-    }
-
-    /// The server, as messages name it.
-    pub fn server_name(&self) -> &str {
-        &self.server.name
     }
 
     /// Watches over the progress of a transfer.
@@ -215,7 +220,7 @@ impl Repository {
     async fn met(&self, setback: Setback, attempts: &mut Attempts<'_>) -> Result<(), RegistryError> {
         let setback = match setback {
             Setback::Status(complaint) if complaint.status == StatusCode::UNAUTHORIZED && !attempts.renewed => {
-                match self.renew(&complaint.challenges).await {
+                match self.renew(&complaint.challenges, attempts.used.take()).await {
                     Ok(true) => {
                         attempts.renewed = true;
                         return Ok(());
@@ -250,20 +255,39 @@ impl Repository {
         Asked { server: &self.server.name, complaint: self.complaint.as_deref(), told, stall }
     }
 
+    /// The answer of the repository; `used` is what it was asked with.
     async fn get(
         &self,
         path: &str,
-        furnish: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+        used: &mut Option<Access>,
+        furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Setback> {
         let url = self.server.origin.join(&format!("{}/{path}", self.name));
         let url = url.map_err(|error| Setback::Unusable(error.to_string()))?;
-        let access = match self.server.access(&self.name) {
-            Some(access) => access,
-            // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
-            None if self.login != Login::Anonymous => self.introduced().await?,
-            None => Access::Anybody,
-        };
+        let access = used.insert(self.access().await?);
         self.server.transport.get(url, |request| furnish(access.furnish(request))).await
+    }
+
+    /// What to ask with.
+    async fn access(&self) -> Result<Access, Setback> {
+        if let Some(access) = self.door.access() {
+            return Ok(access);
+        }
+        let _turn = self.door.turn.lock().await;
+        match (self.door.access(), self.door.grant()) {
+            (Some(access), _) => Ok(access),
+            (None, Some(grant)) => {
+                let renewed = self.answer(&grant.challenges).await;
+                // The old one has not expired yet.
+                Ok(renewed.unwrap_or_else(|_| {
+                    self.door.take(grant.clone().to_its_end());
+                    grant.access
+                }))
+            }
+            // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
+            (None, None) if self.login != Login::Anonymous => self.introduced().await,
+            (None, None) => Ok(Access::Anybody),
+        }
     }
 
     /// Finds out how the registry wants to be asked, from how it answers to its own address.
@@ -277,9 +301,14 @@ impl Repository {
         self.answer(&challenges).await
     }
 
-    /// Gets a new token, since the old one has expired or there was none, by the challenges that came with the refusal,
-    /// or else by those of the registry's own address; whether there is something to ask with now.
-    pub async fn renew(&self, challenges: &[String]) -> Result<bool, Setback> {
+    /// Gets a new token, since the one that was `used` has expired or there was none, by the challenges that came with the
+    /// refusal, or else by those of the registry's own address; whether there is something to ask with now.
+    async fn renew(&self, challenges: &[String], used: Option<Access>) -> Result<bool, Setback> {
+        let _turn = self.door.turn.lock().await;
+        // Another question was refused, too, and was faster.
+        if self.door.access().is_some_and(|access| access.is_something() && used.is_some_and(|used| used != access)) {
+            return Ok(true);
+        }
         let access = match self.answer(challenges).await? {
             Access::Anybody => self.introduced().await?,
             access => access,
@@ -289,15 +318,14 @@ impl Repository {
 
     async fn answer(&self, challenges: &[String]) -> Result<Access, Setback> {
         let whom = (&self.server.origin, self.name.as_str());
-        let access = Access::answer(challenges, &self.login, &self.server.transport, whom).await?;
-        self.server.note_access(&self.name, access.clone());
+        let (access, life) = Access::answer(challenges, &self.login, &self.server.transport, whom).await?;
+        self.door.take(Grant::new(access.clone(), challenges, life, Instant::now()));
         Ok(access)
     }
 
     /// What a server says, in one line, without what must not be told.
     pub fn told(&self, text: &str) -> String {
-        let text = self.server.access(&self.name).map_or_else(|| text.to_owned(), |access| access.hidden_in(text));
-        one_line(&self.login.hidden_in(&text))
+        one_line(&self.login.hidden_in(&self.door.hidden_in(text)))
     }
 
     /// `repository@digest`, for messages.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use super::answer::Part;
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
 use super::patient::PatientStream;
@@ -75,6 +76,8 @@ pub(super) struct Fetched {
 struct Origin {
     inner: Arc<Inner>,
     reference: Reference,
+    /// When nobody wants what is fetched any more.
+    stop: Ending,
 }
 
 /// What a search has passed by.
@@ -139,6 +142,11 @@ impl Resolver {
         Arc::new(self.origin(reference))
     }
 
+    /// The same for layers that nobody wants any more when `stop` is near: what is being fetched fails soon then.
+    pub fn fetcher_until(&self, reference: &Reference, stop: &Ending) -> Arc<dyn Fetch> {
+        Arc::new(Origin { stop: stop.clone(), ..self.origin(reference) })
+    }
+
     /// What `reference` leads to in all platforms, for [`closure`](Self::closure).
     pub(super) fn root(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<(Fetched, Graph), Problem> {
         let origin = self.origin(reference);
@@ -147,7 +155,7 @@ impl Resolver {
     }
 
     fn origin(&self, reference: &Reference) -> Origin {
-        Origin { inner: Arc::clone(&self.inner), reference: reference.clone() }
+        Origin { inner: Arc::clone(&self.inner), reference: reference.clone(), stop: Ending::default() }
     }
 }
 
@@ -273,15 +281,24 @@ impl Origin {
         if self.inner.options.pull == Pull::Never {
             return Err(Problem::BlobNotHere { digest });
         }
-        let mut bytes = Vec::new();
-        let mut stream = self.fetch(&digest, 0..size)?;
-        stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(&digest, error))?;
-        let found = Digest::of(&bytes);
-        if found != digest {
-            return Err(blob::Error::WrongDigest { expected: digest, found }.into());
-        }
+        let bytes = match self.downloaded(&digest, size) {
+            // Damaged on the way, perhaps.
+            Err(blob::Error::WrongDigest { .. }) => self.downloaded(&digest, size)?,
+            downloaded => downloaded?,
+        };
         self.inner.store.put(&bytes)?;
         Ok(bytes)
+    }
+
+    /// All bytes of a small blob, verified.
+    fn downloaded(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, blob::Error> {
+        let mut bytes = Vec::new();
+        let mut stream = self.fetch_whole(digest, size)?;
+        stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(digest, error))?;
+        match Digest::of(&bytes) {
+            found if found == *digest => Ok(bytes),
+            found => Err(blob::Error::WrongDigest { expected: *digest, found }),
+        }
     }
 
     /// The image for `wanted` below `found`, each document looked at once.
@@ -359,11 +376,11 @@ impl Origin {
         .map_err(Problem::from)
     }
 
-    /// A range of a blob, from the first of mirrors and registry that gives it; none is asked again after `until`.
-    fn open(&self, digest: &Digest, range: &Range<u64>, until: Option<Instant>) -> Result<BlobStream, RegistryError> {
+    /// A part of a blob, from the first of mirrors and registry that gives it; none is asked again after `until`.
+    fn open(&self, digest: &Digest, part: &Part, until: Option<Instant>) -> Result<BlobStream, RegistryError> {
         self.first(&Silent, |endpoint| {
-            let blocking = self.inner.registry.blocking(&endpoint.host)?;
-            BlobStream::open(blocking, self.repository(endpoint)?.until(until), digest, range.clone())
+            let blocking = self.inner.registry.blocking(&endpoint.host)?.until(&self.stop);
+            BlobStream::open(blocking, self.repository(endpoint)?.until(until), digest, part.clone())
         })
     }
 
@@ -402,7 +419,12 @@ impl Origin {
 impl Fetch for Origin {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
         self.may_ask(digest)?;
-        Ok(Box::new(self.open(digest, &range, None).map_err(|error| failed(digest, error))?))
+        Ok(Box::new(self.open(digest, &Part::of(range), None).map_err(|error| failed(digest, error))?))
+    }
+
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, blob::Error> {
+        self.may_ask(digest)?;
+        Ok(Box::new(self.open(digest, &Part::whole(size), None).map_err(|error| failed(digest, error))?))
     }
 
     fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
@@ -410,7 +432,7 @@ impl Fetch for Origin {
         let blocking =
             self.inner.registry.blocking(self.reference.registry()).map_err(|error| failed(digest, error))?;
         let (origin, end, blob) = (self.clone(), range.end, *digest);
-        let open = Box::new(move |next, until| origin.open(&blob, &(next..end), Some(until)));
+        let open = Box::new(move |next, until| origin.open(&blob, &Part::of(next..end), Some(until)));
         let waiting = (blocking, self.inner.registry.timeouts().reader);
         Ok(Box::new(PatientStream::start(open, digest, range, waiting)?))
     }

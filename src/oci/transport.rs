@@ -14,10 +14,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
+/// Redirects that are followed from one question.
+const MAX_REDIRECTS: usize = 10;
 
 /// How long servers are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,7 @@ impl Transport {
         let client = Client::builder()
             .connect_timeout(timeouts.connect)
             .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::custom(follow))
             // It would tell the server that a redirect leads to where it came from.
             .referer(false)
             .build()?;
@@ -178,23 +182,26 @@ impl Transport {
 
     /// What is told of an answer that is an error. Its body only explains it: where that breaks off, the rest counts.
     pub async fn complaint(&self, mut response: Response) -> Complaint {
-        let mut text = Vec::new();
-        let read = async {
-            while let Ok(Some(piece)) = self.piece(&mut response).await {
-                let room = MAX_COMPLAINT - text.len();
-                text.extend_from_slice(&piece[..piece.len().min(room)]);
-                if text.len() == MAX_COMPLAINT {
-                    return;
+        let (status, mut text) = (response.status(), Vec::new());
+        // Docker's registry says of a range that it has not that the blob follows.
+        if status != StatusCode::RANGE_NOT_SATISFIABLE {
+            let read = async {
+                while let Ok(Some(piece)) = self.piece(&mut response).await {
+                    let room = MAX_COMPLAINT - text.len();
+                    text.extend_from_slice(&piece[..piece.len().min(room)]);
+                    if text.len() == MAX_COMPLAINT {
+                        return;
+                    }
                 }
-            }
-        };
-        // A body that does not end in time is cut as one that is too long.
-        let _ = tokio::time::timeout(self.timeouts.silence, read).await;
+            };
+            // A body that does not end in time is cut as one that is too long.
+            let _ = tokio::time::timeout(self.timeouts.silence, read).await;
+        }
         let headers = response.headers();
         let challenges = headers.get_all(WWW_AUTHENTICATE).into_iter();
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?.trim()));
         Complaint {
-            status: response.status(),
+            status,
             text: String::from_utf8_lossy(&text).into_owned(),
             retry_after,
             challenges: challenges.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect(),
@@ -209,6 +216,19 @@ impl Transport {
     pub fn pace(&self) -> Pace {
         Pace { limit: self.timeouts.progress, waited: Duration::ZERO, received: 0, since: Instant::now() }
     }
+}
+
+/// Follows redirects, but not for ever, and not to where what is sent can be read on the way. That no password goes to
+/// another server is seen to by the client.
+fn follow(redirect: Attempt<'_>) -> Action {
+    if redirect.previous().len() > MAX_REDIRECTS {
+        return redirect.error("too many redirects");
+    }
+    let was_secret = redirect.previous().iter().any(|url| url.scheme() == "https");
+    if was_secret && redirect.url().scheme() != "https" {
+        return redirect.error("it redirects from https to plain http");
+    }
+    redirect.follow()
 }
 
 /// The wait that a `Retry-After` asks for: in seconds, or until a date (RFC 9110, section 10.2.3).

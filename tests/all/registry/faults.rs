@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use lkit::base::{Digest, ErrorKind, Fault as _};
 use lkit::blob::{self, Store};
+use lkit::extent::Source as _;
 use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Resolver};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ fn read(server: &Scripted, digest: &Digest, size: usize) -> Result<Vec<u8>, blob
     let dir = tempfile::tempdir().unwrap();
     let here = resolver(dir.path(), &[], Options::default());
     let mut bytes = Vec::new();
-    let mut stream = here.fetcher(&reference(&format!("{}/a/b:c", server.host))).fetch(digest, 0..size as u64)?;
+    let mut stream = here.fetcher(&reference(&format!("{}/a/b:c", server.host))).fetch_whole(digest, size as u64)?;
     stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(digest, error))?;
     Ok(bytes)
 }
@@ -45,7 +46,8 @@ fn a_transfer_that_breaks_is_taken_up_where_it_broke() {
         answer
     });
     assert_eq!(read(&server, &Digest::of(&content()), 3_000_000).unwrap(), content());
-    let starts: Vec<_> = server.asked("blobs").iter().map(|request| request.range().unwrap().0).collect();
+    let starts: Vec<_> =
+        server.asked("blobs").iter().map(|request| request.range().map_or(0, |range| range.0)).collect();
     assert_eq!(starts, [0, 1_500_000, 2_250_000, 2_625_000]);
 }
 
@@ -99,19 +101,47 @@ fn a_blob_longer_or_shorter_than_its_descriptor_is_corrupt() {
 }
 
 #[test]
-fn damage_other_bytes_under_a_digest_are_refused_and_not_kept() {
-    let server = blob_server(|mut answer, _, _| {
-        answer.body[5] ^= 1;
-        answer
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let store = std::sync::Arc::new(Store::open(dir.path(), &[]).unwrap());
-    let resolver = Resolver::new(store.clone(), Options::default());
-    let wanted = Descriptor::new("", Digest::of(&content()), 3_000_000);
-    let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
-    let error = store.obtain(&wanted, &*fetch).unwrap_err();
-    assert!(matches!(error, blob::Error::WrongDigest { .. }), "{error}");
-    assert!(store.lookup(&wanted.digest, wanted.size).unwrap().is_none());
+fn damage_other_bytes_under_a_digest_are_fetched_once_more_and_then_refused() {
+    for damaged in [1, 2] {
+        let server = blob_server(move |mut answer, _, before| {
+            answer.body[5] ^= u8::from(before < damaged);
+            answer
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let store = std::sync::Arc::new(Store::open(dir.path(), &[]).unwrap());
+        let resolver = Resolver::new(store.clone(), Options::default());
+        let wanted = Descriptor::new("", Digest::of(&content()), 3_000_000);
+        let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
+        let obtained = store.obtain(&wanted, &*fetch);
+        assert_eq!(server.asked("blobs").len(), 2);
+        if damaged == 1 {
+            assert_eq!(obtained.unwrap().size(), 3_000_000);
+            continue;
+        }
+        let error = obtained.unwrap_err();
+        assert!(matches!(error, blob::Error::WrongDigest { .. }), "{error}");
+        assert!(store.lookup(&wanted.digest, wanted.size).unwrap().is_none());
+    }
+}
+
+#[test]
+fn damage_an_image_config_is_fetched_once_more_and_then_refused() {
+    for damaged in [1, 2] {
+        let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#;
+        let named = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
+                           "digest": Digest::of(config).to_string()});
+        let manifest = json!({"schemaVersion": 2, "config": named, "layers": []}).to_string();
+        let server = Scripted::start(move |request, before| match request.path.contains("blobs") {
+            true if before < damaged => Answer::new(200, vec![b' '; config.len()]),
+            true => Answer::new(200, config),
+            false => Answer::new(200, manifest.clone()),
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let image = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host));
+        let found = image.map(|image| image.config_digest).map_err(|error| error.kind());
+        let expected = if damaged == 1 { Ok(Digest::of(config)) } else { Err(ErrorKind::Corrupt) };
+        assert_eq!((found, server.asked("blobs").len()), (expected, 2));
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod faults;
 mod layouts;
 mod letters;
 mod patient;
+mod ranges;
 mod resumed;
+mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
