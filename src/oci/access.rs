@@ -5,6 +5,7 @@
 //! RFC 9110 section 11 (challenges), RFC 7617 (Basic); docker's token authentication
 //! (<https://distribution.github.io/distribution/spec/auth/token/>, and `oauth` beside it for identity tokens).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ impl Access {
         transport: &Transport,
         (origin, repository): (&Url, &str),
     ) -> Result<Given, Setback> {
+        let challenges: Vec<Cow<'_, str>> = challenges.iter().map(|text| well_formed(text)).collect();
         let challenges: Vec<ChallengeRef<'_>> =
             challenges.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).collect();
         let of_scheme =
@@ -151,6 +153,39 @@ impl TokenServer {
     }
 }
 
+/// A header of challenges as the grammar wants it: some servers leave out the quotes around a URL.
+fn well_formed(text: &str) -> Cow<'_, str> {
+    let is_well_formed = ChallengeParser::new(text).all(|challenge| challenge.is_ok());
+    if is_well_formed { text.into() } else { quoted(text).into() }
+}
+
+/// The same with quotes around each value.
+fn quoted(text: &str) -> String {
+    let (mut quoted, mut rest) = (String::new(), text);
+    while let Some((name, value)) = rest.split_once('=') {
+        let is_bare = !value.starts_with('"');
+        let end = if is_bare { value.find([',', ' ']) } else { end_of_quoted(value) };
+        let (value, behind) = value.split_at(end.unwrap_or(value.len()));
+        let mark = if is_bare { "\"" } else { "" };
+        quoted.extend([name, "=", mark, value, mark]);
+        rest = behind;
+    }
+    quoted + rest
+}
+
+/// Offset behind the quoted text that a text begins with.
+fn end_of_quoted(text: &str) -> Option<usize> {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn with_query(mut url: Url, pairs: &[(&str, String)]) -> Url {
     url.query_pairs_mut().extend_pairs(pairs);
     url
@@ -186,4 +221,25 @@ fn header(text: &str) -> Result<Access, Setback> {
         value.map_err(|_| Setback::Unusable("a token or password cannot be part of a header".to_owned()))?;
     value.set_sensitive(true);
     Ok(Access::Header(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_quotes_is_quoted() {
+        let rows = [
+            ("Bearer realm=https://h/token?a=b,service=s", "Bearer realm=\"https://h/token?a=b\",service=\"s\""),
+            ("Bearer realm=https://h/t, service=\"a=b, c\"", "Bearer realm=\"https://h/t\", service=\"a=b, c\""),
+            ("Bearer realm=\"a\\\"=b", "Bearer realm=\"a\\\"=b"),
+            ("Bearer realm=", "Bearer realm=\"\""),
+            ("nonsense \"", "nonsense \""),
+            ("Basic realm=\"é=\"", "Basic realm=\"é=\""),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(quoted(text), expected);
+        }
+        assert_eq!(well_formed("Bearer realm=\"https://h\",service=s"), "Bearer realm=\"https://h\",service=s");
+    }
 }

@@ -15,6 +15,7 @@ mod access;
 mod answer;
 mod attempts;
 mod blocking;
+mod body;
 mod closure;
 mod config;
 mod credentials;

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A body is read piece by piece, and no further than its limit; what a server says of its length is believed only
-//!   when it is too much. Nothing is decompressed that was compressed for the transport alone.
+//!   when it is too much. A document that was compressed unasked is decompressed within the same limit.
 //! - No wait is endless: connections, answers, pieces and whole documents have their time, and a transfer that goes on
 //!   must make some progress.
 //! - No URL is part of an error: a redirect may have led to one that is signed.
@@ -13,9 +13,11 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+
+use super::body::Body;
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
@@ -163,21 +165,14 @@ impl Transport {
     }
 
     async fn body(&self, mut response: Response, headers: &HeaderMap, limit: u64) -> Result<Vec<u8>, Setback> {
-        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-            return Err(Setback::Wrong(format!("it is compressed with `{encoding}`, which was not asked for")));
-        }
+        let mut body = Body::new(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes), limit)?;
         if let Some(length) = response.content_length().filter(|length| *length > limit) {
             return Err(Setback::Wrong(format!("it has {length} bytes, over the limit of {limit}")));
         }
-        let mut body = Vec::new();
         while let Some(piece) = self.piece(&mut response).await? {
-            if body.len() as u64 + piece.len() as u64 > limit {
-                return Err(Setback::Wrong(format!("it has over {limit} bytes, which is the limit")));
-            }
-            body.extend_from_slice(&piece);
+            body.take(&piece)?;
         }
-        Ok(body)
+        body.finish()
     }
 
     /// What is told of an answer that is an error. Its body only explains it: where that breaks off, the rest counts.
