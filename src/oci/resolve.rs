@@ -342,8 +342,7 @@ impl Origin {
         }
         let config_bytes = self.small(&manifest.config)?;
         let config_digest = manifest.config.digest;
-        let config =
-            ImageConfig::parse(&config_bytes).map_err(|reason| Problem::Malformed { digest: config_digest, reason })?;
+        let config = ImageConfig::parse(&config_bytes).map_err(|flaw| flaw.of(config_digest))?;
         if !config.suits(wanted) {
             available.push(config.platform);
             return Ok(None);

@@ -211,3 +211,16 @@ fn a_token_is_got_with_the_credentials_and_renewed_when_it_is_refused() {
     let error = anonymous.fetcher(&name).fetch(&Digest::of(b""), 0..100).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
+
+#[test]
+fn a_manifest_with_digests_that_cannot_be_checked_is_refused_by_their_name() {
+    let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": 3,
+                        "digest": format!("sha512:{}", "0".repeat(128))});
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": []}).to_string();
+    let server = Scripted::start(move |_, _| Answer::new(200, manifest.clone()));
+    let dir = tempfile::tempdir().unwrap();
+    let error = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let reason = "cannot be used: digest algorithm `sha512` is not supported, only `sha256`";
+    assert!(told(&error).contains(reason), "{}", told(&error));
+}
