@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Origins, Problem};
-use crate::base::{Digest, Monitor, Platform};
+use crate::base::{Digest, Ending, Monitor, Platform};
 use crate::blob::Store;
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
@@ -101,10 +101,19 @@ impl<'a> Images<'a> {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         wanted.sort_by_key(|(_, place)| *place);
-        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| self.open(wanted, &images[*place].reference));
+        // Without one of them the others are of no use.
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let stop = Ending::when(has_failed.clone());
+        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| {
+            let layer = (!stop.is_near()).then(|| self.open(wanted, &images[*place].reference, &stop))?;
+            // Only the first has failed by itself.
+            if layer.is_err() && has_failed.swap(true, Ordering::SeqCst) { None } else { Some(layer) }
+        });
         let mut layers = HashMap::new();
         for ((name, place), layer) in wanted.iter().zip(opened) {
-            layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
+            if let Some(layer) = layer {
+                layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
+            }
         }
         let trees = side_by_side(images, PASSES, |image| merged(image, &layers));
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
@@ -119,8 +128,8 @@ impl<'a> Images<'a> {
         self.layers.stored(descriptor, &*fetch)
     }
 
-    fn open(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
-        let fetch = self.resolver.fetcher(reference);
+    fn open(&self, wanted: &Wanted, reference: &Reference, stop: &Ending) -> Result<Layer, Problem> {
+        let fetch = self.resolver.fetcher_until(reference, stop);
         let layer = self.layers.open(wanted, &*fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }

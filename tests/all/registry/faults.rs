@@ -1,15 +1,18 @@
 //! Registries that fail, lie, or want a token.
 
 use std::io::Read as _;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use lkit::base::{Digest, ErrorKind, Fault as _};
+use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
 use lkit::blob::{self, Store};
 use lkit::extent::Source as _;
 use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Resolver};
+use lkit::system::{Origins, load_image};
 use serde_json::json;
 
 use super::{reference, resolve, resolver, told};
-use crate::common::scripted::{Answer, Request, Scripted};
+use crate::common::scripted::{Answer, Request, Rest, Scripted};
 
 /// A blob that is longer than a few reads of a socket.
 fn content() -> Vec<u8> {
@@ -223,4 +226,41 @@ fn a_manifest_with_digests_that_cannot_be_checked_is_refused_by_their_name() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let reason = "cannot be used: digest algorithm `sha512` is not supported, only `sha256`";
     assert!(told(&error).contains(reason), "{}", told(&error));
+}
+
+#[test]
+fn layers_that_nobody_can_use_any_more_are_not_fetched_to_their_end() {
+    let config = r#"{"rootfs":{"diff_ids":["DIGEST","DIGEST","DIGEST"]}}"#;
+    let config = config.replace("DIGEST", &Digest::of(b"").to_string());
+    let named = |kind: &str, content: &[u8], size: usize| {
+        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "size": size,
+               "digest": Digest::of(content).to_string()})
+    };
+    let layers = [&b"drips"[..], b"silent", b"missing"].map(|layer| named("layer.v1.tar", layer, 1_000_000));
+    let manifest = json!({"schemaVersion": 2, "config": named("config.v1+json", config.as_bytes(), config.len()),
+                          "layers": layers})
+    .to_string();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let is = |request: &Request, content: &[u8]| request.path.contains(&Digest::of(content).to_string());
+    let server = Scripted::start(move |request, _| match request {
+        request if request.path.contains("manifests") => Answer::new(200, manifest.clone()),
+        request if is(request, config.as_bytes()) => Answer::new(200, config.clone()),
+        request if is(request, b"missing") => {
+            while asked.load(Ordering::SeqCst) < 2 {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Answer::new(404, "")
+        }
+        request => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let rest = if is(request, b"drips") { Rest::Drip(b'x') } else { Rest::Silence };
+            Answer::new(200, "x").then(rest).claiming(1_000_000)
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let begin = Instant::now();
+    let name = reference(&format!("{}/a/b", server.host));
+    let error = load_image(&name, &Origins::new(dir.path()), &Silent).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::ImageNotFound, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(100), "{:?}", begin.elapsed());
 }
