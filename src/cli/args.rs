@@ -80,6 +80,9 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
+    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
     /// Use the digests that the lock file records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
@@ -105,14 +108,15 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, loader, .. } = self;
+        let Self { name, decompress_kernel, size, loader, ca, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
-        let values: [(&str, Vec<OsString>); 7] = [
+        let values: [(&str, Vec<OsString>); 8] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
             ("mirror", texts(mirror)),
+            ("ca", paths(ca)),
             ("name", texts(name.as_slice())),
             ("size", texts(size.as_slice())),
             ("loader", texts(loader)),

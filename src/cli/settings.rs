@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::report::Failure;
 use super::{args, loader};
 use crate::base::{MIB, Platform, parse_size};
-use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
+use crate::oci::{CredentialPlace, Credentials, Mirror, Pull, Trust};
 use crate::serve::Interrupts;
 use crate::system::{Input, LocalSources, Options, Origins, name_of};
 
@@ -37,6 +37,7 @@ impl Settings {
             },
             mirrors: mirrors(&sources.mirror)?,
             credentials: credentials(),
+            trust: trust(sources.ca)?,
             locked: sources.locked,
             local_sources: match sources.allow_local_sources {
                 true => LocalSources::OfAllSpecs,
@@ -71,7 +72,6 @@ fn variable(name: &str) -> Option<PathBuf> {
 pub fn credentials() -> Credentials {
     let file = |dir: Option<PathBuf>, below: &str| dir.map(|dir| CredentialPlace::File(dir.join(below)));
     let text = std::env::var("DOCKER_AUTH_CONFIG").ok();
-    let config_home = || variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
     let docker_config = variable("DOCKER_CONFIG");
     let docker_home = variable("HOME").filter(|_| docker_config.is_none()).map(|home| home.join(".docker"));
     let places = [
@@ -83,6 +83,20 @@ pub fn credentials() -> Credentials {
         file(docker_home, "config.json"),
     ];
     Credentials::of(places.into_iter().flatten().collect())
+}
+
+/// The certificates that are named, and the folders where docker and podman look for those of a registry.
+fn trust(files: Vec<PathBuf>) -> Result<Trust, Failure> {
+    let home = config_home().map(|dir| dir.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let trust = Trust { files, folders: home.into_iter().chain(system).collect() };
+    trust.check().map_err(|error| Failure::usage(format!("--ca: {error}")))?;
+    Ok(trust)
+}
+
+/// Where the user's settings are (XDG Base Directory Specification).
+fn config_home() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
 }
 
 fn mirrors(texts: &[String]) -> Result<Vec<Mirror>, Failure> {

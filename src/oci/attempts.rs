@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::RegistryError;
 use super::access::Access;
-use super::transport::{Complaint, Setback};
+use super::transport::{Complaint, Setback, Stage};
 
 /// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
 pub(super) const SOON: Duration = Duration::from_millis(200);
@@ -80,7 +80,7 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When that is of no use.
     pub fn after(&mut self, setback: Setback, asked: &Asked<'_>) -> Result<Duration, RegistryError> {
-        let is_silent = matches!(setback, Setback::Broken { is_silent: true, .. });
+        let is_silent = matches!(setback, Setback::Broken { stage: Stage::Silent | Stage::Handshake, .. });
         let failure = failure(asked, setback, self.wanted);
         self.faults += 1;
         let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
@@ -110,6 +110,8 @@ pub(super) fn failure(asked: &Asked<'_>, setback: Setback, wanted: &str) -> Fail
     let (error, retry) = match setback {
         Setback::Broken { source, .. } => (RegistryError::Unreachable { registry, source }, soon),
         Setback::PlainHttp => (RegistryError::PlainHttp { registry }, Retry::Never),
+        Setback::Untrusted(reason) => (RegistryError::Untrusted { registry, reason }, Retry::Never),
+        Setback::Uncertified(reason) => (RegistryError::Uncertified { registry, reason }, Retry::Never),
         Setback::Denied(answer) => (denied(asked, (asked.told)(&answer)), Retry::Never),
         Setback::Unusable(answer) => (RegistryError::Unusable { registry, answer }, Retry::Never),
         Setback::Wrong(reason) => (RegistryError::Corrupt { registry, wanted, reason }, Retry::Never),

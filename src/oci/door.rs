@@ -46,7 +46,7 @@ impl Grant {
     }
 
     /// The same, used until it is refused.
-    pub fn to_its_end(self) -> Self {
+    pub fn until_refused(self) -> Self {
         Self { renew_at: None, ..self }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
             let at = |seconds| grant.is_due(now + Duration::from_secs(seconds));
             assert_eq!(due, [48, 240].into_iter().find(|seconds| at(*seconds)), "{life:?}");
             assert!(
-                due.is_none_or(|due| !at(due - 1)) && !grant.clone().to_its_end().is_due(now + 1000 * SHORTEST_LIFE)
+                due.is_none_or(|due| !at(due - 1)) && !grant.clone().until_refused().is_due(now + 1000 * SHORTEST_LIFE)
             );
         }
         assert!(!Grant::new(Access::Anybody, &[], Some(Duration::MAX), now).is_due(now));

@@ -35,6 +35,7 @@ mod resolve;
 mod server;
 mod stream;
 mod transport;
+mod trust;
 
 pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
@@ -42,12 +43,13 @@ pub use credentials::{CredentialPlace, Credentials};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use media_type::Compression;
-pub use mirror::{Endpoint, Mirror, ParseMirrorError};
+pub use mirror::{Endpoint, Mirror, ParseMirrorError, Scheme};
 pub use reference::{ParseReferenceError, Reference, expanded};
 pub use registry::Registry;
 pub use registry_error::RegistryError;
 pub use resolve::{Options, Pull, Resolver};
 pub use transport::{Timeouts, provide_tls};
+pub use trust::Trust;
 
 /// What names a blob; it stands one row below, since layouts are made of them.
 pub use crate::blob::{Descriptor, DescriptorPlatform, Descriptors};

@@ -9,7 +9,6 @@
 //! - What a registry says is bounded while it arrives; passwords and tokens are never part of an error.
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,12 +26,14 @@ use super::media_type::ACCEPTED;
 use super::mirror::Endpoint;
 use super::server::{Server, unreachable_server};
 use super::transport::{Pace, Setback, Timeouts, Transport};
+use super::trust::{Certificates, Trust};
 use super::{Credentials, Reference, RegistryError};
 use crate::base::{Digest, Ending};
 
 /// All registries and mirrors.
 pub struct Registry {
     credentials: Credentials,
+    trust: Trust,
     timeouts: Timeouts,
     ending: Ending,
     running: OnceLock<Running>,
@@ -41,6 +42,8 @@ pub struct Registry {
 /// What is made at the first question.
 struct Running {
     blocking: Blocking,
+    timeouts: Timeouts,
+    /// For servers without certificates of their own.
     transport: Transport,
     servers: Mutex<HashMap<Endpoint, Arc<Server>>>,
 }
@@ -62,8 +65,8 @@ pub(super) struct Repository {
 
 impl Registry {
     /// A client that has not connected to anything yet.
-    pub fn new(credentials: Credentials, timeouts: Timeouts, ending: Ending) -> Self {
-        Self { credentials, timeouts, ending, running: OnceLock::new() }
+    pub fn new(credentials: Credentials, trust: Trust, timeouts: Timeouts, ending: Ending) -> Self {
+        Self { credentials, trust, timeouts, ending, running: OnceLock::new() }
     }
 
     /// How long servers are waited for.
@@ -73,7 +76,7 @@ impl Registry {
 
     /// The repository of `reference` on `endpoint`.
     pub(super) fn repository(&self, endpoint: &Endpoint, reference: &Reference) -> Result<Repository, RegistryError> {
-        let server = self.running(&endpoint.host)?.server(endpoint)?;
+        let server = self.running(&endpoint.host)?.server(endpoint, &self.trust)?;
         let (login, complaint) = self.credentials.lookup(&endpoint.host, reference.repository());
         let (name, tag) = (reference.repository().to_owned(), reference.tag_or_latest().to_owned());
         let door = server.door(&name);
@@ -89,30 +92,39 @@ impl Registry {
         if let Some(running) = self.running.get() {
             return Ok(running);
         }
-        let made =
-            Running::start(self.timeouts, self.ending.clone()).map_err(|source| unreachable_server(server, source))?;
+        let blocking =
+            Blocking::start(self.ending.clone()).map_err(|error| unreachable_server(server, error.into()))?;
+        let made = Running::start(self.timeouts, &self.trust, (server, blocking))?;
         // Two threads may get here at once; the second one's is dropped unused.
         Ok(self.running.get_or_init(|| made))
     }
 }
 
 impl Running {
-    fn start(timeouts: Timeouts, ending: Ending) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        let (blocking, transport) = (Blocking::start(ending)?, Transport::new(timeouts)?);
-        Ok(Self { blocking, transport, servers: Mutex::default() })
+    fn start(timeouts: Timeouts, trust: &Trust, (server, blocking): (&str, Blocking)) -> Result<Self, RegistryError> {
+        let transport = transport(timeouts, trust.of_all()?, server)?;
+        Ok(Self { blocking, timeouts, transport, servers: Mutex::default() })
     }
 
     /// What is known of a server, and will be.
-    fn server(&self, endpoint: &Endpoint) -> Result<Arc<Server>, RegistryError> {
+    fn server(&self, endpoint: &Endpoint, trust: &Trust) -> Result<Arc<Server>, RegistryError> {
         // An entry is put in whole, so a panic elsewhere does not spoil the map.
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(endpoint) {
             return Ok(Arc::clone(server));
         }
-        let server = Arc::new(Server::new(endpoint, self.transport.clone())?);
+        let transport = match trust.of_server(&endpoint.host)? {
+            Some(certificates) => transport(self.timeouts, certificates, &endpoint.host)?,
+            None => self.transport.clone(),
+        };
+        let server = Arc::new(Server::new(endpoint, transport)?);
         servers.insert(endpoint.clone(), Arc::clone(&server));
         Ok(server)
     }
+}
+
+fn transport(timeouts: Timeouts, certificates: Certificates, server: &str) -> Result<Transport, RegistryError> {
+    Transport::new(timeouts, certificates).map_err(|error| unreachable_server(server, error.into()))
 }
 
 impl Repository {
@@ -262,7 +274,7 @@ impl Repository {
         used: &mut Option<Access>,
         furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Setback> {
-        let url = self.server.origin.join(&format!("{}/{path}", self.name));
+        let url = self.server.origin().await?.join(&format!("{}/{path}", self.name));
         let url = url.map_err(|error| Setback::Unusable(error.to_string()))?;
         let access = used.insert(self.access().await?);
         self.server.transport.get(url, |request| furnish(access.furnish(request))).await
@@ -280,7 +292,7 @@ impl Repository {
                 let renewed = self.answer(&grant.challenges).await;
                 // The old one has not expired yet.
                 Ok(renewed.unwrap_or_else(|_| {
-                    self.door.take(grant.clone().to_its_end());
+                    self.door.take(grant.clone().until_refused());
                     grant.access
                 }))
             }
@@ -292,7 +304,7 @@ impl Repository {
 
     /// Finds out how the registry wants to be asked, from how it answers to its own address.
     async fn introduced(&self) -> Result<Access, Setback> {
-        let response = self.server.transport.ask(self.server.origin.clone(), |request| request).await?;
+        let response = self.server.transport.ask(self.server.origin().await?.clone(), |request| request).await?;
         let challenges = if response.status() == StatusCode::UNAUTHORIZED {
             self.server.transport.complaint(response).await.challenges
         } else {
@@ -317,7 +329,7 @@ impl Repository {
     }
 
     async fn answer(&self, challenges: &[String]) -> Result<Access, Setback> {
-        let whom = (&self.server.origin, self.name.as_str());
+        let whom = (self.server.origin().await?, self.name.as_str());
         let (access, life) = Access::answer(challenges, &self.login, &self.server.transport, whom).await?;
         self.door.take(Grant::new(access.clone(), challenges, life, Instant::now()));
         Ok(access)

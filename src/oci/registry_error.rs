@@ -1,6 +1,7 @@
 //! What goes wrong with a registry.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 
 use crate::base::{ErrorKind, Fault};
 
@@ -20,6 +21,30 @@ pub enum RegistryError {
     PlainHttp {
         /// Host and port.
         registry: String,
+    },
+    /// It cannot prove that it is who it should be.
+    #[error("registry `{registry}` is not trusted: {reason}")]
+    Untrusted {
+        /// Host and port.
+        registry: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
+    /// It wants to know who asks by a certificate.
+    #[error("registry `{registry}` wants a certificate of its client: {reason}")]
+    Uncertified {
+        /// Host and port.
+        registry: String,
+        /// What it says.
+        reason: String,
+    },
+    /// Certificates of this machine cannot be used.
+    #[error("cannot use `{}` for TLS: {reason}", path.display())]
+    Certificates {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// It failed.
     #[error("registry `{registry}` answered: {answer}")]
@@ -87,7 +112,9 @@ impl Fault for RegistryError {
                 ErrorKind::Unreachable
             }
             Self::Interrupted { .. } => ErrorKind::Interrupted,
-            Self::Denied { .. } => ErrorKind::Denied,
+            Self::Untrusted { .. } => ErrorKind::Unreachable,
+            Self::Denied { .. } | Self::Uncertified { .. } => ErrorKind::Denied,
+            Self::Certificates { .. } => ErrorKind::Io,
             Self::NotFound { .. } => ErrorKind::ImageNotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
         }
@@ -99,6 +126,14 @@ impl Fault for RegistryError {
             Self::Unreachable { .. } | Self::Failed { .. } | Self::Unusable { .. } => {
                 "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
             }
+            Self::Untrusted { registry, .. } => format!(
+                "if you trust it, name the certificate of its authority with `--ca FILE`, or put it into \
+                 `/etc/containers/certs.d/{registry}/ca.crt`"
+            ),
+            Self::Uncertified { registry, .. } => {
+                format!("put `client.cert` and `client.key` into `/etc/containers/certs.d/{registry}`")
+            }
+            Self::Certificates { .. } => "certificates are text that begins with `-----BEGIN CERTIFICATE`".to_owned(),
             Self::PlainHttp { registry } => {
                 format!(
                     "if you trust the network between, ask it that way with `--mirror {registry}=http://{registry}`"

@@ -14,6 +14,7 @@ use super::registry::Repository;
 use super::stream::BlobStream;
 use super::{
     Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, Reference, Registry, RegistryError, Timeouts,
+    Trust,
 };
 use crate::base::{Digest, Ending, Event, Fault, Monitor, Platform, Silent};
 use crate::blob::{self, Cause, Fetch, Named, Store};
@@ -42,6 +43,8 @@ pub struct Options {
     pub mirrors: Vec<Mirror>,
     /// What registries are told.
     pub credentials: Credentials,
+    /// Whom TLS trusts.
+    pub trust: Trust,
     /// How long registries are waited for.
     pub timeouts: Timeouts,
     /// When they are waited for no longer.
@@ -102,7 +105,8 @@ fn names_of(entries: Vec<Named>) -> Names {
 impl Resolver {
     /// A resolver that keeps in `store` what it is told, and looks there first.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
-        let registry = Registry::new(options.credentials.clone(), options.timeouts, options.ending.clone());
+        let Options { credentials, trust, timeouts, ending, .. } = options.clone();
+        let registry = Registry::new(credentials, trust, timeouts, ending);
         Self { inner: Arc::new(Inner { store, options, registry, layouts: OnceLock::new() }) }
     }
 

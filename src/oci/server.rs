@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use tokio::sync::OnceCell;
 
 use super::RegistryError;
 use super::door::Door;
-use super::mirror::Endpoint;
+use super::mirror::{Endpoint, Scheme};
 use super::reference::DOCKER_HUB;
 use super::stream::Resting;
-use super::transport::Transport;
+use super::transport::{Setback, Transport};
 use crate::base::Digest;
 
 /// The server behind the name of docker's registry.
@@ -28,8 +29,10 @@ pub(super) struct Server {
     /// Host and port, as messages name it.
     pub name: String,
     pub transport: Transport,
-    /// Its address.
-    pub origin: Url,
+    /// Its address by TLS, and in plain text, as far as it may be spoken with in that way.
+    addresses: (Option<Url>, Option<Url>),
+    /// Its address, once it is known how it speaks.
+    origin: OnceCell<Url>,
     /// The ways into its repositories, by their names.
     doors: Mutex<HashMap<String, Arc<Door>>>,
     /// It asked for patience: nobody asks it before.
@@ -50,14 +53,21 @@ impl Server {
     /// # Errors
     /// When the name makes no URL.
     pub fn new(endpoint: &Endpoint, transport: Transport) -> Result<Self, RegistryError> {
-        let scheme = if endpoint.plain { "http" } else { "https" };
         let host = if endpoint.host == DOCKER_HUB { DOCKER_HUB_HOST } else { &endpoint.host };
-        let origin = Url::parse(&format!("{scheme}://{host}/v2/"));
-        let origin = origin.map_err(|error| unreachable_server(&endpoint.host, error.into()))?;
+        let address = |scheme: &str| {
+            let address = Url::parse(&format!("{scheme}://{host}/v2/"));
+            address.map_err(|error| unreachable_server(&endpoint.host, error.into()))
+        };
+        let addresses = match endpoint.scheme {
+            Scheme::Https => (Some(address("https")?), None),
+            Scheme::Http => (None, Some(address("http")?)),
+            Scheme::Either => (Some(address("https")?), Some(address("http")?)),
+        };
         Ok(Self {
             name: endpoint.host.clone(),
             transport,
-            origin,
+            addresses,
+            origin: OnceCell::new(),
             doors: Mutex::default(),
             stalled: Mutex::default(),
             places: Mutex::default(),
@@ -65,6 +75,26 @@ impl Server {
             is_told: AtomicBool::new(false),
             resting: Mutex::default(),
         })
+    }
+
+    /// Its address. How it speaks is found out by the first question, if need be.
+    ///
+    /// # Errors
+    /// When it cannot be spoken with.
+    pub async fn origin(&self) -> Result<&Url, Setback> {
+        self.origin.get_or_try_init(|| self.found_address()).await
+    }
+
+    async fn found_address(&self) -> Result<Url, Setback> {
+        match &self.addresses {
+            (Some(secret), Some(plain)) => match self.transport.ask(secret.clone(), |request| request).await {
+                Ok(_) => Ok(secret.clone()),
+                Err(setback) if setback.is_before_tls() => Ok(plain.clone()),
+                Err(setback) => Err(setback),
+            },
+            (Some(only), None) | (None, Some(only)) => Ok(only.clone()),
+            (None, None) => Err(Setback::Unusable("it has no address".to_owned())),
+        }
     }
 
     /// Has all who ask it wait for some time.
@@ -91,7 +121,7 @@ impl Server {
 
     /// Takes note of the URL that gave a blob; nothing, where that is on the server itself.
     pub fn note_place(&self, digest: &Digest, url: &Url) {
-        if url.origin() == self.origin.origin() {
+        if self.origin.get().is_none_or(|origin| url.origin() == origin.origin()) {
             return;
         }
         let mut places = locked(&self.places);

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url};
 
 use super::body::Body;
+use super::trust::Certificates;
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
@@ -62,9 +63,13 @@ pub(super) enum Setback {
     Broken {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
-        /// It was never there, or nothing came: nobody may be there.
-        is_silent: bool,
+        /// When.
+        stage: Stage,
     },
+    /// The server's certificate is not trusted, for this reason.
+    Untrusted(String),
+    /// It wants a certificate, and says this.
+    Uncertified(String),
     /// The server does not speak TLS.
     PlainHttp,
     /// It answered with another status than success.
@@ -75,6 +80,17 @@ pub(super) enum Setback {
     Unusable(String),
     /// What it sends is not what was asked for.
     Wrong(String),
+}
+
+/// When a connection broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before it was there, or nothing came: nobody may be there.
+    Silent,
+    /// While TLS was agreed on: somebody is there who may not speak it.
+    Handshake,
+    /// Later.
+    Transfer,
 }
 
 /// An answer that is an error.
@@ -101,9 +117,12 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(timeouts: Timeouts) -> reqwest::Result<Self> {
+    pub fn new(timeouts: Timeouts, certificates: Certificates) -> reqwest::Result<Self> {
         provide_tls();
-        let client = Client::builder()
+        let Certificates { roots, identity } = certificates;
+        let client = Client::builder().tls_certs_merge(roots);
+        let client = identity.into_iter().fold(client, ClientBuilder::identity);
+        let client = client
             .connect_timeout(timeouts.connect)
             .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::custom(follow))
@@ -273,41 +292,74 @@ impl Pace {
 
 /// The setback of a connection that broke.
 pub(super) fn broken(source: io::Error) -> Setback {
-    Setback::Broken { source: source.into(), is_silent: false }
+    Setback::Broken { source: source.into(), stage: Stage::Transfer }
 }
 
 fn late(limit: Duration) -> Setback {
     let late = format!("no answer within {} s", limit.as_secs());
-    Setback::Broken { source: io::Error::new(io::ErrorKind::TimedOut, late).into(), is_silent: true }
+    Setback::Broken { source: io::Error::new(io::ErrorKind::TimedOut, late).into(), stage: Stage::Silent }
+}
+
+impl Setback {
+    /// Whether the server is there, but perhaps does not speak TLS.
+    pub const fn is_before_tls(&self) -> bool {
+        matches!(self, Self::PlainHttp | Self::Broken { stage: Stage::Handshake, .. })
+    }
 }
 
 impl From<reqwest::Error> for Setback {
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        if is_plain_http(&error) {
-            return Self::PlainHttp;
+        if let Some(flaw) = causes(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+            return of_tls(flaw, error.is_connect());
         }
         let root = root_of(&error);
         if error.is_redirect() || error.is_builder() {
             return Self::Unusable(root);
         }
-        Self::Broken { source: root.into(), is_silent: error.is_connect() || error.is_timeout() }
+        let system = causes(&error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+        let stage = match system.map(io::Error::kind) {
+            // A connection that is not there yet cannot end.
+            Some(io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+                if error.is_connect() =>
+            {
+                Stage::Handshake
+            }
+            _ if error.is_connect() || error.is_timeout() => Stage::Silent,
+            _ => Stage::Transfer,
+        };
+        Self::Broken { source: root.into(), stage }
     }
 }
 
-/// Whether TLS met something that is none.
-fn is_plain_http(error: &reqwest::Error) -> bool {
-    let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-    let mut next = Some(error as &(dyn StdError + 'static));
-    while let Some(error) = next {
-        if error.downcast_ref::<rustls::Error>().is_some_and(|error| *error == no_tls) {
-            return true;
+/// What it means that TLS failed.
+fn of_tls(flaw: &rustls::Error, is_connecting: bool) -> Setback {
+    use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
+    match flaw {
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Setback::PlainHttp,
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            Setback::Untrusted("its certificate was made by an authority that is not known here".to_owned())
         }
-        // What an error of the operating system's type holds is not its source.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+        rustls::Error::InvalidCertificate(_) => Setback::Untrusted(flaw.to_string()),
+        rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA) => {
+            Setback::Uncertified(flaw.to_string())
+        }
+        _ => {
+            let stage = if is_connecting { Stage::Handshake } else { Stage::Transfer };
+            Setback::Broken { source: flaw.to_string().into(), stage }
+        }
     }
-    false
+}
+
+/// An error and its causes, the innermost last.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
+        // What an error of the operating system's type holds is not its source.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// The innermost cause: what stands around it repeats what the message says already.

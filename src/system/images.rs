@@ -42,9 +42,10 @@ impl<'a> Images<'a> {
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
         let store = Arc::new(store(&origins.cache, &origins.layouts)?);
-        let Origins { pull, mirrors, credentials, ending, .. } = origins.clone();
+        let Origins { pull, mirrors, credentials, trust, ending, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
-        let resolver = Resolver::new(store, Options { pull, mirrors, credentials, ending, ..Options::default() });
+        let resolver =
+            Resolver::new(store, Options { pull, mirrors, credentials, trust, ending, ..Options::default() });
         Ok(Self { layers, resolver, platform: &origins.platform, monitor })
     }
 

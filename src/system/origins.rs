@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::base::{Ending, Platform};
-use crate::oci::{Credentials, Mirror, Pull, Reference};
+use crate::oci::{Credentials, Mirror, Pull, Reference, Trust};
 
 /// Where specs, images and files come from.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Origins {
     pub mirrors: Vec<Mirror>,
     /// What registries are told; by default nothing.
     pub credentials: Credentials,
+    /// Whom TLS trusts beside the system's authorities; by default nobody.
+    pub trust: Trust,
     /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
     pub locked: bool,
     /// Which specs may name files of this machine; by default those that do not come from a URL.
@@ -41,6 +43,7 @@ impl Origins {
             pull: Pull::default(),
             mirrors: Vec::new(),
             credentials: Credentials::default(),
+            trust: Trust::default(),
             locked: false,
             local_sources: LocalSources::default(),
             home: None,

@@ -11,6 +11,7 @@ pub mod registry;
 pub mod sample;
 pub mod scripted;
 pub mod source;
+pub mod tls;
 pub mod workshop;
 
 use std::ffi::OsStr;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,7 @@ impl Answer {
 pub struct Scripted {
     pub host: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    others: Arc<AtomicUsize>,
 }
 
 impl Scripted {
@@ -98,14 +100,24 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (seen, script) = (Arc::clone(&requests), Arc::new(script));
+        let others = Arc::new(AtomicUsize::new(0));
+        let (seen, strange, script) = (Arc::clone(&requests), Arc::clone(&others), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
-                std::thread::spawn(move || serve(&stream.unwrap(), &seen, &*script));
+                let (seen, strange, script) = (Arc::clone(&seen), Arc::clone(&strange), Arc::clone(&script));
+                std::thread::spawn(move || {
+                    if serve(&stream.unwrap(), &seen, &*script).is_none() {
+                        strange.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
             }
         });
-        Self { host, requests }
+        Self { host, requests, others }
+    }
+
+    /// Connections that came with something else than a question.
+    pub fn others(&self) -> usize {
+        self.others.load(Ordering::SeqCst)
     }
 
     /// Waits for the first question for a path that holds `part`.
@@ -123,10 +135,11 @@ impl Scripted {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
+/// Answers a question; `None` when it is none, such as the beginning of TLS.
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
-    let Some(path) = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)) else { return };
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
@@ -136,7 +149,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Reques
     let mut body = vec![0; headers.get("content-length").map_or(0, |length: &String| length.parse().unwrap())];
     // A client that goes before it has sent its form gets no answer.
     if reader.read_exact(&mut body).is_err() {
-        return;
+        return Some(());
     }
     let request = Request { path, headers, body: String::from_utf8(body).unwrap() };
     let before = {
@@ -147,6 +160,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Reques
     let answer = script(&request, before);
     // The client may have gone; that is what some tests are about.
     let _ = send(stream, &answer);
+    Some(())
 }
 
 fn send(mut stream: &TcpStream, answer: &Answer) -> std::io::Result<()> {

@@ -9,6 +9,7 @@ mod letters;
 mod patient;
 mod ranges;
 mod resumed;
+mod tls;
 mod tokens;
 
 use std::path::Path;
