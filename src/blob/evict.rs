@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::regular::remove;
+use super::spool::ARCHIVES;
 use super::sweep::sweep;
 use super::usage::files;
 use super::{Contents, Error, Store, Tally};
 
 impl Store {
-    /// Removes blobs that no name of `index.json` leads to, index files that no name of it or of a layout leads to, and
+    /// Removes blobs that no name of `index.json` leads to, archives of a docker daemon, index files that no name of it or of a layout leads to, and
     /// parts that nobody fetches just now; what was removed. A process that is just fetching an image fetches again what
     /// it loses by this; one that reads an image keeps what it has open. Locks of processes that were killed go too.
     ///
@@ -24,7 +25,10 @@ impl Store {
             let named = layout.entries()?;
             indexed.extend(self.reach(named.iter().map(|entry| &entry.descriptor))?.digests);
         }
-        let blobs = remove_others(&self.cache().blobs_dir(), &reached)?;
+        let mut blobs = remove_others(&self.cache().blobs_dir(), &reached)?;
+        // A daemon is asked again for what it sent.
+        let sent = remove_others(&self.cache().dir().join(ARCHIVES), &HashSet::new())?;
+        (blobs.files, blobs.bytes) = (blobs.files + sent.files, blobs.bytes + sent.bytes);
         let indexes = remove_others(&self.index_dir(), &indexed)?;
         let parts = sweep(&self.parts_dir())?;
         sweep(&self.lock_dir())?;

@@ -6,6 +6,7 @@
 //!   blobs/sha256/<hex>             blobs, whole or not there
 //!   lkit/index/<key>               small files derived from blobs, such as layer indexes
 //!   lkit/lock/<hex>                held while a blob or what derives from it is made
+//!   lkit/daemon/<hex>.tar          what a docker daemon sent for an image, by its id there
 //!   lkit/tmp/<pid>-<n>             blobs on their way in; swept when their writer is gone
 //! ```
 //!
@@ -33,6 +34,7 @@ mod read;
 mod record;
 mod refs;
 mod regular;
+mod spool;
 mod store;
 mod sweep;
 mod usage;
@@ -48,6 +50,7 @@ pub use part::BlobWriter;
 pub use read::{Blob, BlobReader};
 pub use record::{Read, Record};
 pub use regular::open_regular;
+pub use spool::Spool;
 pub use store::Store;
 pub use sweep::Tally;
 pub use usage::{Contents, Kept};

@@ -56,6 +56,11 @@ impl Temporary {
         Ok(Self { file: locked(path)?, path: path.to_owned(), stays: true })
     }
 
+    /// Where it is for now.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Size of the file in bytes.
     pub(super) fn len(&self) -> Result<u64, Error> {
         Ok(self.file.metadata().map_err(Error::io("look at", &self.path))?.len())

@@ -65,7 +65,7 @@ pub struct Sources {
     /// Architecture of the system, such as amd64 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
-    /// OCI layout, or archive of images, to look references up in before cache and registry (repeatable)
+    /// OCI layout, archive of images, or docker-daemon:NAME, to look references up in before cache and registry (repeatable)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub layout: Vec<PathBuf>,
     /// Cache of blobs and indexes [default: lkit in the user's cache folder]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::report::Failure;
 use super::{args, loader};
-use crate::base::{MIB, Platform, parse_size};
-use crate::oci::{CredentialPlace, Credentials, Mirror, Pull, Trust};
+use crate::base::{MIB, Platform, parse_size, shown_url};
+use crate::oci::{CredentialPlace, Credentials, Mirror, Pull, Trust, daemon_image};
 use crate::serve::Interrupts;
 use crate::system::{Input, LocalSources, Options, Origins, name_of};
 
@@ -29,6 +29,7 @@ impl Settings {
         };
         let origins = Origins {
             platform,
+            docker: docker_socket(&sources.layout)?,
             layouts: sources.layout,
             pull: match (sources.offline, sources.pull) {
                 (true, _) => Pull::Never,
@@ -92,6 +93,19 @@ fn trust(files: Vec<PathBuf>) -> Result<Trust, Failure> {
     let trust = Trust { files, folders: home.into_iter().chain(system).collect() };
     trust.check().map_err(|error| Failure::usage(format!("--ca: {error}")))?;
     Ok(trust)
+}
+
+/// Where the docker daemon listens, if one of the layouts is an image of it.
+fn docker_socket(layouts: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    match host.as_deref().map(|host| host.strip_prefix("unix://").ok_or(host)) {
+        Some(Ok(path)) => Ok(path.into()),
+        Some(Err(host)) if layouts.iter().any(|layout| daemon_image(layout).is_some()) => {
+            let message = format!("DOCKER_HOST: `{}` is no socket of this machine", shown_url(host));
+            Err(Failure::usage(message).hint("set it to `unix://PATH`, or copy the image with `docker save`"))
+        }
+        _ => Ok("/var/run/docker.sock".into()),
+    }
 }
 
 /// Where the user's settings are (XDG Base Directory Specification).

@@ -19,6 +19,7 @@ mod body;
 mod closure;
 mod config;
 mod credentials;
+mod daemon;
 mod door;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -40,6 +41,7 @@ mod trust;
 pub use closure::{Closure, OCI_LAYOUT, layout_index};
 pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
+pub use daemon::{Daemon, DaemonError, DaemonProblem, daemon_image};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use media_type::Compression;

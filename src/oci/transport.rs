@@ -363,7 +363,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
 }
 
 /// The innermost cause: what stands around it repeats what the message says already.
-fn root_of(error: &dyn StdError) -> String {
+pub(super) fn root_of(error: &dyn StdError) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
         root = cause;

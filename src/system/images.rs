@@ -10,7 +10,7 @@ use crate::base::{Digest, Ending, Monitor, Platform};
 use crate::blob::Store;
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, Wanted};
-use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver};
+use crate::oci::{self, Closure, Daemon, Descriptor, Image, Options, Reference, Resolver, daemon_image};
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
@@ -41,7 +41,7 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
-        let store = Arc::new(store(&origins.cache, &origins.layouts)?);
+        let store = Arc::new(store(&origins.cache, &layouts(origins, monitor)?)?);
         let Origins { pull, mirrors, credentials, trust, ending, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
         let resolver =
@@ -134,6 +134,21 @@ impl<'a> Images<'a> {
         let layer = self.layers.open(wanted, &*fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
+}
+
+/// The layouts of these origins; images of the docker daemon are in the cache then.
+///
+/// # Errors
+/// When the daemon does not give an image.
+pub(super) fn layouts(origins: &Origins, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, Problem> {
+    let spooled = |layout: &PathBuf| match daemon_image(layout) {
+        None => Ok(layout.clone()),
+        Some(image) => {
+            let daemon = Daemon::at(&origins.docker, origins.ending.clone())?;
+            Ok(daemon.archive(image, &origins.cache, monitor)?)
+        }
+    };
+    origins.layouts.iter().map(spooled).collect()
 }
 
 /// The store over a cache directory and layouts.

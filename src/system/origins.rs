@@ -13,8 +13,10 @@ pub struct Origins {
     pub platform: Platform,
     /// Directory of the cache, which is made where it is missing.
     pub cache: PathBuf,
-    /// OCI layouts, in the order they are looked at, before the cache.
+    /// OCI layouts, in the order they are looked at, before the cache; `docker-daemon:NAME` is an image of the daemon.
     pub layouts: Vec<PathBuf>,
+    /// Socket of the docker daemon; by default `/var/run/docker.sock`.
+    pub docker: PathBuf,
     /// When registries are asked; by default for what is not here.
     pub pull: Pull,
     /// Asked before the registries they stand for, in this order; by default none.
@@ -40,6 +42,7 @@ impl Origins {
             platform: Platform::host(),
             cache: cache.into(),
             layouts: Vec::new(),
+            docker: "/var/run/docker.sock".into(),
             pull: Pull::default(),
             mirrors: Vec::new(),
             credentials: Credentials::default(),

@@ -2,6 +2,7 @@
 
 mod archives;
 mod bounds;
+mod daemon;
 mod docker;
 mod faults;
 mod layouts;
