@@ -2,6 +2,7 @@
 
 mod attempt;
 mod digest;
+mod ending;
 mod kind;
 mod memory;
 mod metadata;
@@ -15,6 +16,7 @@ mod xattrs;
 
 pub use attempt::Attempt;
 pub use digest::{Digest, Hasher, ParseDigestError};
+pub use ending::Ending;
 pub use kind::{ErrorKind, Fault, in_line};
 pub use memory::trim_heap;
 pub use metadata::{FileKind, Metadata};

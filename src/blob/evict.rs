@@ -42,13 +42,14 @@ impl Store {
         let all = |dir: &Path| remove_those(dir, &|_| true);
         let mut blobs = all(&self.cache().blobs_dir())?;
         blobs.add(all(&self.sparse_dir())?);
+        blobs.add(all(&self.archives_dir())?);
         let indexes = all(&self.index_dir())?;
         let parts = sweep(&self.parts_dir())?;
         sweep(&self.lock_dir())?;
         Ok(Contents { blobs, indexes, parts })
     }
 
-    /// Removes blobs that no name of `index.json` leads to, index files that no name of it or of a layout leads to, and
+    /// Removes blobs that no name of `index.json` leads to, archives of a docker daemon, index files that no name of it or of a layout leads to, and
     /// parts that nobody fetches just now; what was removed. A process that is just fetching an image fetches again what
     /// it loses by this; one that reads an image keeps what it has open. Locks of processes that were killed go too.
     ///
@@ -66,6 +67,8 @@ impl Store {
         let unreached = |hex: Option<&str>| !hex.is_some_and(|hex| reached.contains(hex));
         let mut blobs = remove_those(&self.cache().blobs_dir(), &unreached)?;
         blobs.add(remove_those(&self.sparse_dir(), &unreached)?);
+        // A daemon is asked again for what it sent.
+        blobs.add(remove_those(&self.archives_dir(), &|_| true)?);
         let indexes = remove_those(&self.index_dir(), &|hex| !hex.is_some_and(|hex| indexed.contains(hex)))?;
         let parts = sweep(&self.parts_dir())?;
         sweep(&self.lock_dir())?;

@@ -30,6 +30,23 @@ pub trait Fetch: Send + Sync {
     fn check(&self, _digest: &Digest) -> Result<(), Error> {
         Ok(())
     }
+
+    /// All of the blob `digest` of `size` bytes. Unlike a range, it can be had from any server.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch(digest, 0..size)
+    }
+
+    /// The same as [`fetch`](Self::fetch) for a reader that had better wait than fail, such as one behind a mount: while whoever has the blob fails
+    /// in a way that may pass, it is tried again, for minutes.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch), only later.
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch(digest, range)
+    }
 }
 
 impl<F: Fetch + ?Sized> Fetch for Arc<F> {
@@ -40,6 +57,14 @@ impl<F: Fetch + ?Sized> Fetch for Arc<F> {
     fn check(&self, digest: &Digest) -> Result<(), Error> {
         (**self).check(digest)
     }
+
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).fetch_whole(digest, size)
+    }
+
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).read_range(digest, range)
+    }
 }
 
 impl<F: Fetch + ?Sized> Fetch for &F {
@@ -49,6 +74,14 @@ impl<F: Fetch + ?Sized> Fetch for &F {
 
     fn check(&self, digest: &Digest) -> Result<(), Error> {
         (**self).check(digest)
+    }
+
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).fetch_whole(digest, size)
+    }
+
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        (**self).read_range(digest, range)
     }
 }
 

@@ -7,6 +7,7 @@
 //!   lkit/index/<key>               small files derived from blobs, such as layer indexes
 //!   lkit/lock/<hex>                held while a blob or what derives from it is made
 //!   lkit/sparse/<hex>              blobs that are here in part, as ranges of them were read
+//!   lkit/daemon/<hex>.tar          what a docker daemon sent for an image, by its id there
 //!   lkit/tmp/<pid>-<n>             blobs on their way in; swept when their writer is gone
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod adopt;
 mod archive;
+mod archives;
 mod descriptor;
 mod documents;
 mod error;
@@ -49,6 +51,7 @@ mod transient;
 mod usage;
 mod write;
 
+pub use archives::Archives;
 pub use descriptor::{Descriptor, DescriptorPlatform, Descriptors};
 pub use documents::Named;
 pub use error::{Cause, Error};

@@ -4,7 +4,7 @@
 //! - A part has the name of its blob, and is locked by its writer. So it outlives a kill, and there is one at most.
 //! - Nothing of a part is trusted. Who goes on with it reads it from its first byte, as if that came over the network;
 //!   it becomes a blob only when size and digest of the whole are right. Where they are not, the part is removed, and
-//!   the whole is fetched once more.
+//!   the whole is fetched once more, and no more.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -52,11 +52,11 @@ impl Store {
         fetch: &dyn Fetch,
         mut take: impl FnMut(&mut (dyn Read + Send), &mut BlobWriter<'_>) -> Result<(Digest, T), E>,
     ) -> Result<(Blob, T), E> {
+        let mut is_last = false;
         loop {
             let mut writer = self.create(digest, size)?;
             let input = writer.input(&self.counted(fetch)).map_err(E::from);
             let taken = input.and_then(|mut input| take(&mut *input, &mut writer));
-            let goes_on = writer.kept > 0;
             let received = match taken {
                 Ok((found, made)) => writer.commit(found).map(|blob| (blob, made)).map_err(E::from),
                 Err(error) => {
@@ -65,8 +65,8 @@ impl Store {
                 }
             };
             match received {
-                // The part may be to blame, which is gone now.
-                Err(error) if goes_on && error.kind() == ErrorKind::Corrupt => {}
+                // It may have been damaged on the way, or the part is to blame, which is gone now.
+                Err(error) if !is_last && error.kind() == ErrorKind::Corrupt => is_last = true,
                 received => return received,
             }
         }
@@ -81,7 +81,11 @@ impl BlobWriter<'_> {
         let here = Kept { file: part.reader()?, offset: 0, end: kept };
         self.kept = kept;
         // Asked before the part is read: a registry that gives nothing should not be noticed late.
-        let rest = if kept < self.size { fetch.fetch(&self.digest, kept..self.size)? } else { Box::new(io::empty()) };
+        let rest = match kept {
+            _ if kept == self.size => Box::new(io::empty()),
+            0 => fetch.fetch_whole(&self.digest, self.size)?,
+            _ => fetch.fetch(&self.digest, kept..self.size)?,
+        };
         Ok(Box::new(here.chain(rest)))
     }
 

@@ -216,7 +216,7 @@ impl RangedBlob {
     /// Fetches these grains in one request.
     fn fetch_all(&self, grains: Range<u64>) -> Result<(), Error> {
         let range = grains.start * GRAIN..(grains.end * GRAIN).min(self.size);
-        let mut stream = self.fetch.fetch(&self.digest, range)?;
+        let mut stream = self.fetch.read_range(&self.digest, range)?;
         let mut bytes = vec![0; in_memory(GRAIN)];
         for grain in grains {
             let bytes = &mut bytes[..in_memory(GRAIN.min(self.size - grain * GRAIN))];
@@ -276,7 +276,7 @@ impl RangedBlob {
 
     /// Fetches exactly these bytes.
     fn read_there(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        let stream = self.fetch.fetch(&self.digest, offset..offset + buf.len() as u64);
+        let stream = self.fetch.read_range(&self.digest, offset..offset + buf.len() as u64);
         let read = stream
             .and_then(|mut stream| stream.read_exact(buf).map_err(|error| Error::from_stream(&self.digest, error)));
         read.map_err(|error| self.unreadable(offset, error))

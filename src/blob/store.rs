@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::archives::ARCHIVES;
 use super::folder::{self, INDEX_LOCK, INDEXES, LOCKS, PARTS, SPARSE};
 use super::layout::BlobBytes;
 use super::regular::{self, Opened, remove, unless_read_only};
@@ -311,6 +312,10 @@ impl Store {
 
     pub(super) fn sparse_path(&self, digest: &Digest) -> PathBuf {
         self.sparse_dir().join(digest.hex())
+    }
+
+    pub(super) fn archives_dir(&self) -> PathBuf {
+        self.cache.dir().join(ARCHIVES)
     }
 
     pub(super) fn sparse_dir(&self) -> PathBuf {

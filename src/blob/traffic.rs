@@ -80,11 +80,24 @@ pub(super) struct Counted<F> {
     pub traffic: Arc<Traffic>,
 }
 
+impl<F> Counted<F> {
+    fn counted(&self, digest: &Digest, stream: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+        self.traffic.came(digest, 0, 1);
+        Box::new(CountedStream { stream, digest: *digest, traffic: self.traffic.clone() })
+    }
+}
+
 impl<F: Fetch> Fetch for Counted<F> {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
-        let stream = self.fetch.fetch(digest, range)?;
-        self.traffic.came(digest, 0, 1);
-        Ok(Box::new(CountedStream { stream, digest: *digest, traffic: self.traffic.clone() }))
+        self.fetch.fetch(digest, range).map(|stream| self.counted(digest, stream))
+    }
+
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch.fetch_whole(digest, size).map(|stream| self.counted(digest, stream))
+    }
+
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
+        self.fetch.read_range(digest, range).map(|stream| self.counted(digest, stream))
     }
 
     fn check(&self, digest: &Digest) -> Result<(), Error> {

@@ -124,7 +124,7 @@ pub struct Sources {
     /// Architecture of the system, such as amd64 or arm64 [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
-    /// OCI layout, or archive of images, to look references up in before cache and registry (repeatable)
+    /// OCI layout, archive of images, or docker-daemon:NAME, to look references up in before cache and registry (repeatable)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub layout: Vec<PathBuf>,
     /// Cache of blobs and indexes [default: lkit in the user's cache folder]
@@ -149,6 +149,9 @@ pub struct Sources {
     /// (repeatable) [default: those that were made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
+    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
     /// Use the digests that the lock file records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
@@ -174,11 +177,11 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, loader, trust_indexes, cache_limit, .. } = self;
+        let Self { name, decompress_kernel, size, loader, trust_indexes, cache_limit, ca, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 10] = [
+        let values: [(&str, Vec<OsString>); 11] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
@@ -186,6 +189,7 @@ impl Sources {
             ("cache-limit", texts(cache_limit.as_slice())),
             ("mirror", texts(mirror)),
             ("trust-indexes", texts(trust_indexes)),
+            ("ca", paths(ca)),
             ("name", texts(name.as_slice())),
             ("size", texts(size.as_slice())),
             ("loader", texts(loader)),

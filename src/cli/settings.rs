@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::report::Failure;
 use super::{args, loader};
-use crate::base::{MIB, Platform, parse_size};
-use crate::oci::{CredentialPlace, Credentials, Mirror, Pull};
+use crate::base::{MIB, Platform, parse_size, shown_url};
+use crate::oci::{CredentialPlace, Credentials, Mirror, Pull, Trust, daemon_image};
 use crate::output::RootFs;
+use crate::serve::Interrupts;
 use crate::system::{IndexPlace, Input, LocalSources, Options, Origins, Prefetch, name_of, read_list};
 
 /// Where specs and images come from, and how artifacts are made.
@@ -29,6 +30,7 @@ impl Settings {
         };
         let origins = Origins {
             platform,
+            docker: docker_socket(&sources.layout)?,
             layouts: sources.layout,
             keep: sources.store.into(),
             cache_limit: sources.cache_limit.as_deref().map(cache_limit).transpose()?,
@@ -40,12 +42,14 @@ impl Settings {
             mirrors: mirrors(&sources.mirror)?,
             credentials: credentials(),
             trusted_indexes: trusted_indexes(&sources.trust_indexes)?,
+            trust: trust(sources.ca)?,
             locked: sources.locked,
             local_sources: match sources.allow_local_sources {
                 true => LocalSources::OfAllSpecs,
                 false => LocalSources::OfLocalSpecs,
             },
             home: variable("HOME"),
+            ending: Interrupts::ending(),
             ..Origins::new(match sources.store {
                 args::Kept::None => PathBuf::new(),
                 args::Kept::Full | args::Kept::Index => cache_dir(sources.cache)?,
@@ -93,7 +97,6 @@ fn variable(name: &str) -> Option<PathBuf> {
 pub fn credentials() -> Credentials {
     let file = |dir: Option<PathBuf>, below: &str| dir.map(|dir| CredentialPlace::File(dir.join(below)));
     let text = std::env::var("DOCKER_AUTH_CONFIG").ok();
-    let config_home = || variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
     let docker_config = variable("DOCKER_CONFIG");
     let docker_home = variable("HOME").filter(|_| docker_config.is_none()).map(|home| home.join(".docker"));
     let places = [
@@ -117,6 +120,33 @@ fn trusted_indexes(texts: &[String]) -> Result<Vec<IndexPlace>, Failure> {
             .map_err(|error| Failure::usage(format!("--trust-indexes: `{text}` is no repository: {error}"))),
     };
     texts.iter().map(place).collect()
+}
+
+/// The certificates that are named, and the folders where docker and podman look for those of a registry.
+fn trust(files: Vec<PathBuf>) -> Result<Trust, Failure> {
+    let home = config_home().map(|dir| dir.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let trust = Trust { files, folders: home.into_iter().chain(system).collect() };
+    trust.check().map_err(|error| Failure::usage(format!("--ca: {error}")))?;
+    Ok(trust)
+}
+
+/// Where the docker daemon listens, if one of the layouts is an image of it.
+fn docker_socket(layouts: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    match host.as_deref().map(|host| host.strip_prefix("unix://").ok_or(host)) {
+        Some(Ok(path)) => Ok(path.into()),
+        Some(Err(host)) if layouts.iter().any(|layout| daemon_image(layout).is_some()) => {
+            let message = format!("DOCKER_HOST: `{}` is no socket of this machine", shown_url(host));
+            Err(Failure::usage(message).hint("set it to `unix://PATH`, or copy the image with `docker save`"))
+        }
+        _ => Ok("/var/run/docker.sock".into()),
+    }
+}
+
+/// Where the user's settings are (XDG Base Directory Specification).
+fn config_home() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
 }
 
 fn mirrors(texts: &[String]) -> Result<Vec<Mirror>, Failure> {

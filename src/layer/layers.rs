@@ -174,7 +174,7 @@ impl Layers {
             }
         }
         if self.store.keep() != Keep::Full {
-            let mut input = self.store.counted(fetch.clone()).fetch(&wanted.digest, 0..wanted.size)?;
+            let mut input = self.store.counted(fetch.clone()).fetch_whole(&wanted.digest, wanted.size)?;
             let draft = self.read_through(wanted, &mut *input, None, monitor)?;
             let ranged = self.store.ranged(&wanted.digest, wanted.size, fetch)?;
             return Ok((AnyBlob::There(ranged), draft));

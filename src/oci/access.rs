@@ -5,7 +5,9 @@
 //! RFC 9110 section 11 (challenges), RFC 7617 (Basic); docker's token authentication
 //! (<https://distribution.github.io/distribution/spec/auth/token/>, and `oauth` beside it for identity tokens).
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use http_auth::ChallengeRef;
 use http_auth::parser::ChallengeParser;
@@ -39,7 +41,12 @@ impl fmt::Debug for Access {
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
+    /// Its life in seconds.
+    expires_in: Option<serde_json::Value>,
 }
+
+/// What to ask with; a token with its life.
+pub(super) type Given = (Access, Option<Duration>);
 
 impl Access {
     /// The request with it.
@@ -59,7 +66,8 @@ impl Access {
         login: &Login,
         transport: &Transport,
         (origin, scope): (&Url, &str),
-    ) -> Result<Self, Setback> {
+    ) -> Result<Given, Setback> {
+        let challenges: Vec<Cow<'_, str>> = challenges.iter().map(|text| well_formed(text)).collect();
         let challenges: Vec<ChallengeRef<'_>> =
             challenges.iter().flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).collect();
         let of_scheme =
@@ -73,8 +81,8 @@ impl Access {
             return server.token(login, transport).await;
         }
         match (of_scheme("Basic"), login.basic()) {
-            (Some(_), Some(text)) => header(&text),
-            _ => Ok(Self::Anybody),
+            (Some(_), Some(text)) => Ok((header(&text)?, None)),
+            _ => Ok((Self::Anybody, None)),
         }
     }
 
@@ -117,7 +125,7 @@ impl TokenServer {
         Ok(Self { url, scope: scope.to_owned(), service: parameter("service") })
     }
 
-    async fn token(self, login: &Login, transport: &Transport) -> Result<Access, Setback> {
+    async fn token(self, login: &Login, transport: &Transport) -> Result<Given, Setback> {
         if let Login::IdentityToken(identity) = login {
             match self.exchanged(identity, transport).await {
                 // It takes no forms, so perhaps passwords.
@@ -148,13 +156,46 @@ impl TokenServer {
     }
 }
 
+/// A header of challenges as the grammar wants it: some servers leave out the quotes around a URL.
+fn well_formed(text: &str) -> Cow<'_, str> {
+    let is_well_formed = ChallengeParser::new(text).all(|challenge| challenge.is_ok());
+    if is_well_formed { text.into() } else { quoted(text).into() }
+}
+
+/// The same with quotes around each value.
+fn quoted(text: &str) -> String {
+    let (mut quoted, mut rest) = (String::new(), text);
+    while let Some((name, value)) = rest.split_once('=') {
+        let is_bare = !value.starts_with('"');
+        let end = if is_bare { value.find([',', ' ']) } else { end_of_quoted(value) };
+        let (value, behind) = value.split_at(end.unwrap_or(value.len()));
+        let mark = if is_bare { "\"" } else { "" };
+        quoted.extend([name, "=", mark, value, mark]);
+        rest = behind;
+    }
+    quoted + rest
+}
+
+/// Offset behind the quoted text that a text begins with.
+fn end_of_quoted(text: &str) -> Option<usize> {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn with_query(mut url: Url, pairs: &[(&str, String)]) -> Url {
     url.query_pairs_mut().extend_pairs(pairs);
     url
 }
 
 /// The token in an answer of a token server.
-fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Access, Setback> {
+fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Given, Setback> {
     let body = answer.map_err(|setback| match setback {
         // To try again may help. Else it is we who are not let in.
         Setback::Status(complaint)
@@ -170,10 +211,11 @@ fn token_in(answer: Result<Vec<u8>, Setback>, login: &Login) -> Result<Access, S
         other => other,
     })?;
     let answer: Option<Answer> = serde_json::from_slice(&body).ok();
+    let life = answer.as_ref().and_then(|answer| answer.expires_in.as_ref()?.as_u64()).map(Duration::from_secs);
     let token = answer.and_then(|answer| answer.token.or(answer.access_token)).filter(|token| !token.is_empty());
     // What came is not told: it may be a token after all.
     let token = token.ok_or_else(|| Setback::Unusable("its token server sent no token".to_owned()))?;
-    header(&format!("Bearer {token}"))
+    Ok((header(&format!("Bearer {token}"))?, Some(life.unwrap_or_default())))
 }
 
 fn header(text: &str) -> Result<Access, Setback> {
@@ -182,4 +224,25 @@ fn header(text: &str) -> Result<Access, Setback> {
         value.map_err(|_| Setback::Unusable("a token or password cannot be part of a header".to_owned()))?;
     value.set_sensitive(true);
     Ok(Access::Header(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_quotes_is_quoted() {
+        let rows = [
+            ("Bearer realm=https://h/token?a=b,service=s", "Bearer realm=\"https://h/token?a=b\",service=\"s\""),
+            ("Bearer realm=https://h/t, service=\"a=b, c\"", "Bearer realm=\"https://h/t\", service=\"a=b, c\""),
+            ("Bearer realm=\"a\\\"=b", "Bearer realm=\"a\\\"=b"),
+            ("Bearer realm=", "Bearer realm=\"\""),
+            ("nonsense \"", "nonsense \""),
+            ("Basic realm=\"é=\"", "Basic realm=\"é=\""),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(quoted(text), expected);
+        }
+        assert_eq!(well_formed("Bearer realm=\"https://h\",service=s"), "Bearer realm=\"https://h\",service=s");
+    }
 }

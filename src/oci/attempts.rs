@@ -1,11 +1,12 @@
 //! The tries of one question: which setbacks pass, how long they are waited for, and what they are called in the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::transport::{Complaint, Setback};
+use super::access::Access;
+use super::transport::{Complaint, Setback, Stage};
 
 /// Before the second try after a connection broke or a server had a fault of its own; doubles each time.
 pub(super) const SOON: Duration = Duration::from_millis(200);
@@ -37,7 +38,9 @@ enum Retry {
     Never,
     /// After this time, which doubles.
     Doubling(Duration),
-    /// After the time that the server asks for.
+    /// After this time, which doubles; all others who ask the server wait for as long.
+    Later(Duration),
+    /// After the time that the server asks for; all others who ask it wait, too.
     After(Duration),
 }
 
@@ -49,6 +52,8 @@ pub(super) struct Asked<'a> {
     pub complaint: Option<&'a str>,
     /// What he says, in one line, without what must not be told.
     pub told: &'a dyn Fn(&str) -> String,
+    /// Has all others who ask him wait for some time, too.
+    pub stall: &'a dyn Fn(Duration),
 }
 
 /// The tries of one question.
@@ -56,14 +61,18 @@ pub(super) struct Attempts<'a> {
     /// What is asked for, as messages name it.
     wanted: &'a str,
     patience: Patience,
+    /// No try begins later.
+    until: Option<Instant>,
     faults: u32,
     /// Whether there was a new token for this question already.
     pub renewed: bool,
+    /// What it was asked with last.
+    pub used: Option<Access>,
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(wanted: &'a str, patience: Patience) -> Self {
-        Self { wanted, patience, faults: 0, renewed: false }
+    pub fn new(wanted: &'a str, patience: Patience, until: Option<Instant>) -> Self {
+        Self { wanted, patience, until, faults: 0, renewed: false, used: None }
     }
 
     /// How long to wait before asking again.
@@ -71,15 +80,25 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When that is of no use.
     pub fn after(&mut self, setback: Setback, asked: &Asked<'_>) -> Result<Duration, RegistryError> {
-        let is_silent = matches!(setback, Setback::Broken { is_silent: true, .. });
+        let is_silent = matches!(setback, Setback::Broken { stage: Stage::Silent | Stage::Handshake, .. });
         let failure = failure(asked, setback, self.wanted);
         self.faults += 1;
         let is_last = self.faults == TRIES || is_silent && self.patience == Patience::ForAServerThatIsThere;
-        match failure.retry {
-            Retry::Doubling(delay) if !is_last => Ok(delay * 2_u32.saturating_pow(self.faults - 1)),
-            Retry::After(delay) if !is_last => Ok(delay),
-            _ => Err(failure.error),
+        let doubled = |delay: Duration| delay * 2_u32.saturating_pow(self.faults - 1);
+        let delay = match failure.retry {
+            Retry::Never => return Err(failure.error),
+            Retry::Doubling(delay) | Retry::Later(delay) => doubled(delay),
+            Retry::After(delay) => delay,
+        };
+        if let Retry::Later(_) | Retry::After(_) = failure.retry {
+            (asked.stall)(delay);
         }
+        if is_last || self.is_too_late_after(delay) { Err(failure.error) } else { Ok(delay) }
+    }
+
+    /// Whether no try may begin when this time has passed.
+    pub fn is_too_late_after(&self, delay: Duration) -> bool {
+        self.until.is_some_and(|until| Instant::now().checked_add(delay).is_none_or(|then| then > until))
     }
 }
 
@@ -91,8 +110,10 @@ pub(super) fn failure(asked: &Asked<'_>, setback: Setback, wanted: &str) -> Fail
     let (error, retry) = match setback {
         Setback::Broken { source, .. } => (RegistryError::Unreachable { registry, source }, soon),
         Setback::PlainHttp => (RegistryError::PlainHttp { registry }, Retry::Never),
+        Setback::Untrusted(reason) => (RegistryError::Untrusted { registry, reason }, Retry::Never),
+        Setback::Uncertified(reason) => (RegistryError::Uncertified { registry, reason }, Retry::Never),
         Setback::Denied(answer) => (denied(asked, (asked.told)(&answer)), Retry::Never),
-        Setback::Unusable(answer) => (RegistryError::Failed { registry, answer }, Retry::Never),
+        Setback::Unusable(answer) => (RegistryError::Unusable { registry, answer }, Retry::Never),
         Setback::Wrong(reason) => (RegistryError::Corrupt { registry, wanted, reason }, Retry::Never),
         Setback::Status(complaint) => return of_status(asked, &complaint, wanted),
     };
@@ -127,18 +148,18 @@ fn of_status(asked: &Asked<'_>, complaint: &Complaint, wanted: String) -> Failur
         }
         (429 | 503, _) | (400..500, "TOOMANYREQUESTS") => patient(registry, answer, complaint.retry_after),
         (408 | 500.., _) => Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Doubling(SOON) },
-        _ => Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Never },
+        _ => Failure { error: RegistryError::Unusable { registry, answer }, retry: Retry::Never },
     }
 }
 
 /// A server that asks for patience, for some time or for as long as may be.
 fn patient(registry: String, answer: String, asked: Option<Duration>) -> Failure {
     let retry = match asked {
-        None => Retry::Doubling(LATER),
+        None => Retry::Later(LATER),
         Some(asked) if asked <= LONGEST => Retry::After(asked),
         Some(asked) => {
             let answer = format!("{answer}; it wants to be asked again in {} s", asked.as_secs());
-            return Failure { error: RegistryError::Failed { registry, answer }, retry: Retry::Never };
+            return Failure { error: RegistryError::Unusable { registry, answer }, retry: Retry::Never };
         }
     };
     Failure { error: RegistryError::Failed { registry, answer }, retry }

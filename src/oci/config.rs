@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::base::{Digest, Platform};
+use super::manifest::Flaw;
+use crate::base::{Digest, ParseDigestError, Platform};
 
 /// The parts of an image config that a bundle is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +60,9 @@ impl ImageConfig {
     /// Parses the JSON of an image config.
     ///
     /// # Errors
-    /// A clause that says what is wrong.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let json: Json = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    /// What is wrong with it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Flaw> {
+        let json: Json = serde_json::from_slice(bytes).map_err(|error| Flaw::Malformed(error.to_string()))?;
         let process = json.config.unwrap_or_default();
         let diff_ids = json.rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
         let platform = Platform {
@@ -79,7 +80,7 @@ impl ImageConfig {
             platform,
             diff_ids: diff_ids
                 .iter()
-                .map(|id| id.parse::<Digest>().map_err(|e| e.to_string()))
+                .map(|id| id.parse::<Digest>().map_err(|error| flaw(&error)))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -92,6 +93,10 @@ impl ImageConfig {
                 ..self.platform.clone()
             })
     }
+}
+
+fn flaw(error: &ParseDigestError) -> Flaw {
+    Flaw::of_algorithm(error.clone()).unwrap_or_else(|| Flaw::Malformed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -117,5 +122,8 @@ mod tests {
         for text in ["", "[]", "7", r#"{"config":{"Env":"A=b"}}"#, r#"{"rootfs":{"diff_ids":["md5:0"]}}"#] {
             assert!(ImageConfig::parse(text.as_bytes()).is_err(), "{text}");
         }
+        let other = ImageConfig::parse(br#"{"rootfs":{"diff_ids":["sha512:00"]}}"#);
+        let reason = "digest algorithm `sha512` is not supported, only `sha256`";
+        assert_eq!(other, Err(Flaw::Unsupported(reason.to_owned())));
     }
 }

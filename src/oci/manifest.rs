@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::media_type::{LayerType, is_config, is_index, is_manifest, layer_type};
 use super::{Descriptor, Descriptors, ImageConfig, Layer};
+use crate::base::{Digest, ParseDigestError};
 
 /// Largest manifest or image index, in bytes: twice what registries take.
 pub(super) const MAX_MANIFEST: u64 = 8 << 20;
@@ -53,7 +54,7 @@ struct Json {
 impl Document {
     /// Parses a manifest or image index and tells its media type.
     pub fn parse(bytes: &[u8]) -> Result<(Self, String), Flaw> {
-        let json: Json = serde_json::from_slice(bytes).map_err(|e| Flaw::Malformed(e.to_string()))?;
+        let json: Json = serde_json::from_slice(bytes).map_err(|error| flaw(bytes, &error))?;
         if json.schema_version == Some(1) {
             return Err(Flaw::Unsupported("it is a manifest of docker's old schema 1".to_owned()));
         }
@@ -70,6 +71,33 @@ impl Document {
                 Err(Flaw::Unsupported(format!("it has media type `{media_type}`, which is no image")))
             }
             _ => Err(Flaw::Malformed("it is neither a manifest nor an image index".to_owned())),
+        }
+    }
+}
+
+/// What is wrong with a document that does not parse, such as that it names blobs by digests that lkit does not check.
+fn flaw(bytes: &[u8], error: &serde_json::Error) -> Flaw {
+    #[derive(Deserialize)]
+    struct Names {
+        config: Option<Name>,
+        layers: Option<Vec<Name>>,
+    }
+    #[derive(Deserialize)]
+    struct Name {
+        digest: String,
+    }
+    let names: Option<Names> = serde_json::from_slice(bytes).ok();
+    let names = names.into_iter().flat_map(|names| names.config.into_iter().chain(names.layers.unwrap_or_default()));
+    let other = names.filter_map(|name| name.digest.parse::<Digest>().err()).find_map(Flaw::of_algorithm);
+    other.unwrap_or_else(|| Flaw::Malformed(error.to_string()))
+}
+
+impl Flaw {
+    /// The flaw of a digest that only others can check; none for a text that is no digest.
+    pub fn of_algorithm(error: ParseDigestError) -> Option<Self> {
+        match error {
+            ParseDigestError::Algorithm(_) => Some(Self::Unsupported(error.to_string())),
+            ParseDigestError::Malformed(_) => None,
         }
     }
 }
@@ -108,7 +136,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::base::Digest;
 
     fn descriptor(media_type: &str) -> String {
         format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":3}}"#, Digest::of(b"abc"))
@@ -136,6 +163,14 @@ mod tests {
         assert!(matches!(Document::parse(br#"{"schemaVersion":1}"#), Err(Flaw::Unsupported(_))));
         assert!(matches!(Document::parse(br#"{"mediaType":"a/b"}"#), Err(Flaw::Unsupported(_))));
         assert!(matches!(Document::parse(b"nonsense"), Err(Flaw::Malformed(_))));
+        let sha512 = |text: &str| text.replace("sha256:", "sha512:").replace(r#"","size""#, r#"0","size""#);
+        let reason = "digest algorithm `sha512` is not supported, only `sha256`".to_owned();
+        for (config, layer) in [(sha512(&config), config.clone()), (config.clone(), sha512(&config))] {
+            let other = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}]}}"#);
+            assert_eq!(Document::parse(other.as_bytes()).unwrap_err(), Flaw::Unsupported(reason.clone()));
+        }
+        let none = format!(r#"{{"schemaVersion":2,"config":{},"layers":[]}}"#, config.replace("sha256:", "sha256"));
+        assert!(matches!(Document::parse(none.as_bytes()), Err(Flaw::Malformed(_))));
     }
 
     #[test]

@@ -19,8 +19,19 @@ pub struct Mirror {
 pub struct Endpoint {
     /// Host and port.
     pub host: String,
-    /// Whether it speaks plain http.
-    pub plain: bool,
+    /// How it is spoken with.
+    pub scheme: Scheme,
+}
+
+/// How a server is spoken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// By TLS.
+    Https,
+    /// In plain text.
+    Http,
+    /// By TLS, or in plain text where it does not know that.
+    Either,
 }
 
 /// A text that names no mirror.
@@ -29,16 +40,16 @@ pub struct Endpoint {
 pub struct ParseMirrorError(String);
 
 impl Endpoint {
-    /// The registry `host` itself: https, but plain http on the loopback interface as docker does.
+    /// The registry `host` itself: https, and on the loopback interface plain http where that is not spoken, as docker does.
     pub(super) fn of_registry(host: &str) -> Self {
-        Self { host: host.to_owned(), plain: is_loopback(host) }
+        Self { host: host.to_owned(), scheme: if is_loopback(host) { Scheme::Either } else { Scheme::Https } }
     }
 }
 
 impl FromStr for Mirror {
     type Err = ParseMirrorError;
 
-    /// Takes `REGISTRY=URL`, or a URL for docker.io; a URL without scheme is https, or http on the loopback interface.
+    /// Takes `REGISTRY=URL`, or a URL for docker.io; a URL without scheme is https, or on the loopback interface either.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (registry, url) = match text.split_once('=') {
             Some(parts) if !is_url(text) => parts,
@@ -48,9 +59,9 @@ impl FromStr for Mirror {
         let error = || ParseMirrorError(format!("{}{}", &text[..text.len() - url.len()], shown_url(url)));
         let url = url.strip_suffix('/').unwrap_or(url);
         let endpoint = if let Some(host) = url.strip_prefix("http://") {
-            Endpoint { host: host.to_owned(), plain: true }
+            Endpoint { host: host.to_owned(), scheme: Scheme::Http }
         } else if let Some(host) = url.strip_prefix("https://") {
-            Endpoint { host: host.to_owned(), plain: false }
+            Endpoint { host: host.to_owned(), scheme: Scheme::Https }
         } else {
             Endpoint::of_registry(url)
         };
@@ -78,14 +89,14 @@ mod tests {
     #[test]
     fn mirrors_are_written_as_in_linuxkit() {
         let rows = [
-            ("docker.io=http://127.0.0.1:5000", "docker.io", "127.0.0.1:5000", true),
-            ("http://mirror.example:80/", "docker.io", "mirror.example:80", true),
-            ("https://mirror.example", "docker.io", "mirror.example", false),
-            ("quay.io=localhost:5000", "quay.io", "localhost:5000", true),
-            ("quay.io=mirror.example", "quay.io", "mirror.example", false),
+            ("docker.io=http://127.0.0.1:5000", "docker.io", "127.0.0.1:5000", Scheme::Http),
+            ("http://mirror.example:80/", "docker.io", "mirror.example:80", Scheme::Http),
+            ("https://mirror.example", "docker.io", "mirror.example", Scheme::Https),
+            ("quay.io=localhost:5000", "quay.io", "localhost:5000", Scheme::Either),
+            ("quay.io=mirror.example", "quay.io", "mirror.example", Scheme::Https),
         ];
-        for (text, registry, host, plain) in rows {
-            let endpoint = Endpoint { host: host.to_owned(), plain };
+        for (text, registry, host, scheme) in rows {
+            let endpoint = Endpoint { host: host.to_owned(), scheme };
             assert_eq!(text.parse(), Ok(Mirror { registry: registry.to_owned(), endpoint }));
         }
         for text in ["", "=", "docker.io=", "http://", "http://x/path", "a b=http://x", "ftp://x"] {
@@ -97,11 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_loopback_interface_is_spoken_to_without_tls() {
+    fn only_the_loopback_interface_may_be_spoken_to_without_tls() {
         for (host, plain) in
             [("localhost", true), ("[::1]:5", true), ("127.9.9.9:1", true), ("127.0.0.1.nip.io", false)]
         {
-            assert_eq!(Endpoint::of_registry(host).plain, plain, "{host}");
+            assert_eq!(Endpoint::of_registry(host).scheme == Scheme::Either, plain, "{host}");
         }
     }
 }

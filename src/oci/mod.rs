@@ -13,10 +13,15 @@
 //! - What is pushed goes to the registry of its name, never to a mirror, and its bytes are checked while they are sent.
 
 mod access;
+mod answer;
 mod attempts;
+mod blocking;
+mod body;
 mod closure;
 mod config;
 mod credentials;
+mod daemon;
+mod door;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -25,6 +30,7 @@ mod index_manifest;
 mod manifest;
 mod media_type;
 mod mirror;
+mod patient;
 mod push;
 mod push_error;
 mod reference;
@@ -32,20 +38,23 @@ mod referrers;
 mod registry;
 mod registry_error;
 mod resolve;
+mod server;
 mod soci;
 mod stream;
 mod transport;
+mod trust;
 mod upload;
 mod write;
 
 pub use closure::{Closure, Held, OCI_LAYOUT, layout_entry, layout_index};
 pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
+pub use daemon::{Daemon, DaemonError, DaemonProblem, daemon_image};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, READS_TYPE, SUMMARIES_TYPE, empty_config};
 pub use media_type::{Compression, OCI_INDEX, OCI_MANIFEST};
-pub use mirror::{Endpoint, Mirror, ParseMirrorError};
+pub use mirror::{Endpoint, Mirror, ParseMirrorError, Scheme};
 pub use push::Pusher;
 pub use push_error::{PushError, PushProblem};
 pub use reference::{ParseReferenceError, Reference, expanded};
@@ -57,6 +66,7 @@ pub use soci::{
     ztocs_of,
 };
 pub use transport::{Timeouts, provide_tls};
+pub use trust::Trust;
 pub use write::Pushed;
 
 /// What names a blob; it stands one row below, since layouts are made of them.

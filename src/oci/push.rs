@@ -9,10 +9,7 @@
 //! - Nothing is sent that the registry has. What is sent is checked on the way, so that damage here is an error here.
 //! - A token goes to the registry alone, wherever it wants the bytes sent to.
 
-use std::sync::Arc;
-
-use tokio::runtime::Runtime;
-
+use super::blocking::Blocking;
 use super::mirror::Endpoint;
 use super::referrers::Subject;
 use super::registry::Repository;
@@ -24,7 +21,7 @@ use crate::extent::{ReadError, SharedSource};
 
 /// Puts blobs and manifests into one repository of a registry.
 pub struct Pusher {
-    runtime: Arc<Runtime>,
+    blocking: Blocking,
     repository: Repository,
     /// Another repository of the registry, which may have what is pushed.
     source: Option<String>,
@@ -41,12 +38,12 @@ impl Pusher {
         let source = source.filter(|source| source.registry() == target.registry() && place(source) != place(target));
         let source = source.map(|source| source.repository().to_owned());
         let endpoint = Endpoint::of_registry(target.registry());
-        let made = registry.runtime(&endpoint.host).and_then(|runtime| {
+        let made = registry.blocking(&endpoint.host).and_then(|blocking| {
             let repository = registry.repository(&endpoint, target)?;
-            Ok((runtime, repository.for_pushes(source.as_deref())))
+            Ok((blocking, repository.for_pushes(source.as_deref())))
         });
-        let (runtime, repository) = made.map_err(|error| PushError { target: name.clone(), problem: error.into() })?;
-        Ok(Self { runtime, repository, source, target: name })
+        let (blocking, repository) = made.map_err(|error| PushError { target: name.clone(), problem: error.into() })?;
+        Ok(Self { blocking, repository, source, target: name })
     }
 
     /// Puts a blob there, unless it is there.
@@ -68,7 +65,7 @@ impl Pusher {
         let told = |done| monitor.event(Event::BlobProgress { digest, done });
         let content = Content { digest, source: content };
         let push = self.repository.push_blob(&content, self.source.as_deref(), &told);
-        let pushed = self.runtime.block_on(push).map_err(|problem| self.failed(problem))?;
+        let pushed = self.wait(push)?;
         told(size);
         monitor.event(Event::BlobFinished { digest });
         Ok(pushed)
@@ -91,8 +88,16 @@ impl Pusher {
                 None => Ok(()),
             }
         };
-        self.runtime.block_on(put).map_err(|error: RegistryError| self.failed(error))?;
+        self.wait(put)?;
         Ok(digest)
+    }
+
+    /// What `work` comes to, unless the program is to end before.
+    fn wait<T, E: Into<PushProblem>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, PushError> {
+        let registry = || self.repository.server.name.clone();
+        let done = self.blocking.wait(work);
+        let done = done.ok_or_else(|| self.failed(RegistryError::Interrupted { registry: registry() }))?;
+        done.map_err(|problem| self.failed(problem))
     }
 
     fn failed(&self, problem: impl Into<PushProblem>) -> PushError {

@@ -89,7 +89,7 @@ impl Subject {
             is_noted = self.add(repository, &tag).await?;
         }
         let answer = "others change it again and again".to_owned();
-        let (registry, wanted) = (repository.server.clone(), format!("{}:{tag}", repository.name));
+        let (registry, wanted) = (repository.server.name.clone(), format!("{}:{tag}", repository.name));
         Err(RegistryError::NotTaken { registry, wanted, answer, refusal: Refusal::Changed })
     }
 
@@ -150,7 +150,8 @@ impl Repository {
         referrers: &mut Referrers,
     ) -> Result<(), RegistryError> {
         let is_wanted = |entry: &Descriptor| entry.artifact_type.as_deref() == Some(artifact_type);
-        let first = self.first_page(subject, artifact_type);
+        let first = self.first_page(subject, artifact_type).await;
+        let origin = self.server.origin().await.map_err(|setback| self.broken(setback))?;
         let mut next = Some(first.map_err(|setback| self.broken(setback))?);
         for number in 0..MAX_PAGES {
             let Some(url) = next.take() else { return Ok(()) };
@@ -165,9 +166,9 @@ impl Repository {
                 referrers.oddity = Some(self.too_many(subject, "entries", MAX_ENTRIES));
                 return Ok(());
             }
-            next = page.next.filter(|next| next.origin() == self.origin.origin());
+            next = page.next.filter(|next| next.origin() == origin.origin());
             if is_more && next.is_none() {
-                let registry = &self.server;
+                let registry = &self.server.name;
                 referrers.oddity = Some(format!(
                     "registry `{registry}` lists what is about `{subject}` in pages, and goes on at another server; the rest is passed over"
                 ));
@@ -180,15 +181,15 @@ impl Repository {
     /// The error of a registry that has no list.
     pub fn lists_nothing(&self, subject: &Digest) -> RegistryError {
         let wanted = format!("referrers of {}", self.blob_name(subject));
-        RegistryError::NotFound { registry: self.server.clone(), wanted }
+        RegistryError::NotFound { registry: self.server.name.clone(), wanted }
     }
 
     fn too_many(&self, subject: &Digest, what: &str, limit: usize) -> String {
-        format!("registry `{}` lists over {limit} {what} about `{subject}`; the rest is passed over", self.server)
+        format!("registry `{}` lists over {limit} {what} about `{subject}`; the rest is passed over", self.server.name)
     }
 
-    fn first_page(&self, subject: &Digest, artifact_type: &str) -> Result<Url, Setback> {
-        let mut url = self.url(&format!("referrers/{subject}"))?;
+    async fn first_page(&self, subject: &Digest, artifact_type: &str) -> Result<Url, Setback> {
+        let mut url = self.url(&format!("referrers/{subject}")).await?;
         url.query_pairs_mut().append_pair("artifactType", artifact_type);
         Ok(url)
     }
@@ -236,19 +237,19 @@ impl Repository {
     }
 
     async fn manifest_at(&self, tag: &str, wanted: &str) -> Result<(Vec<u8>, HeaderMap), RegistryError> {
-        self.insist(wanted, async || self.index(self.url(&format!("manifests/{tag}"))?).await).await
+        self.insist(wanted, async || self.index(self.url(&format!("manifests/{tag}")).await?).await).await
     }
 
     /// The bytes of an image index.
     async fn index(&self, url: Url) -> Result<(Vec<u8>, HeaderMap), Setback> {
-        let access = self.entered().await?;
-        let question = self.transport.get(url, |request| access.furnish(request).header(ACCEPT, OCI_INDEX));
-        self.transport.document(question, MAX_MANIFEST).await
+        let access = self.access().await?;
+        let question = self.server.transport.get(url, |request| access.furnish(request).header(ACCEPT, OCI_INDEX));
+        self.server.transport.document(question, MAX_MANIFEST).await
     }
 
     fn no_index(&self, wanted: &str, reason: String) -> RegistryError {
         let reason = format!("no image index: {reason}");
-        RegistryError::Corrupt { registry: self.server.clone(), wanted: wanted.to_owned(), reason }
+        RegistryError::Corrupt { registry: self.server.name.clone(), wanted: wanted.to_owned(), reason }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong with a registry.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 
 use crate::base::{ErrorKind, Fault};
 
@@ -21,9 +22,41 @@ pub enum RegistryError {
         /// Host and port.
         registry: String,
     },
+    /// It cannot prove that it is who it should be.
+    #[error("registry `{registry}` is not trusted: {reason}")]
+    Untrusted {
+        /// Host and port.
+        registry: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
+    /// It wants to know who asks by a certificate.
+    #[error("registry `{registry}` wants a certificate of its client: {reason}")]
+    Uncertified {
+        /// Host and port.
+        registry: String,
+        /// What it says.
+        reason: String,
+    },
+    /// Certificates of this machine cannot be used.
+    #[error("cannot use `{}` for TLS: {reason}", path.display())]
+    Certificates {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It failed.
     #[error("registry `{registry}` answered: {answer}")]
     Failed {
+        /// Host and port.
+        registry: String,
+        /// Its answer, in one line.
+        answer: String,
+    },
+    /// It answers in a way that no second try mends.
+    #[error("registry `{registry}` answered: {answer}")]
+    Unusable {
         /// Host and port.
         registry: String,
         /// Its answer, in one line.
@@ -81,6 +114,19 @@ pub enum RegistryError {
         /// What is wrong.
         reason: String,
     },
+    /// The program is to end.
+    #[error("interrupted while registry `{registry}` was waited for")]
+    Interrupted {
+        /// Host and port.
+        registry: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same question may have a better answer later.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Failed { .. })
+    }
 }
 
 /// Why a registry does not take something.
@@ -110,8 +156,15 @@ impl Refusal {
 impl Fault for RegistryError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } => ErrorKind::Unreachable,
-            Self::Denied { .. } | Self::PushDenied { .. } | Self::NotTaken { .. } => ErrorKind::Denied,
+            Self::Unreachable { .. } | Self::PlainHttp { .. } | Self::Failed { .. } | Self::Unusable { .. } => {
+                ErrorKind::Unreachable
+            }
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            Self::Untrusted { .. } => ErrorKind::Unreachable,
+            Self::Denied { .. } | Self::PushDenied { .. } | Self::NotTaken { .. } | Self::Uncertified { .. } => {
+                ErrorKind::Denied
+            }
+            Self::Certificates { .. } => ErrorKind::Io,
             Self::NotFound { .. } => ErrorKind::ImageNotFound,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
         }
@@ -119,9 +172,18 @@ impl Fault for RegistryError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } | Self::Failed { .. } => {
+            Self::Interrupted { .. } => return None,
+            Self::Unreachable { .. } | Self::Failed { .. } | Self::Unusable { .. } => {
                 "check the network, name a mirror with `--mirror`, or use only what is here with `--offline`".to_owned()
             }
+            Self::Untrusted { registry, .. } => format!(
+                "if you trust it, name the certificate of its authority with `--ca FILE`, or put it into \
+                 `/etc/containers/certs.d/{registry}/ca.crt`"
+            ),
+            Self::Uncertified { registry, .. } => {
+                format!("put `client.cert` and `client.key` into `/etc/containers/certs.d/{registry}`")
+            }
+            Self::Certificates { .. } => "certificates are text that begins with `-----BEGIN CERTIFICATE`".to_owned(),
             Self::PlainHttp { registry } => {
                 format!(
                     "if you trust the network between, ask it that way with `--mirror {registry}=http://{registry}`"

@@ -4,16 +4,20 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
+use super::answer::Part;
 use super::manifest::{Document, Flaw, MAX_CONFIG, MAX_MANIFEST, Manifest};
 use super::mirror::Endpoint;
+use super::patient::PatientStream;
 use super::referrers::Referrers;
+use super::registry::Repository;
 use super::stream::BlobStream;
 use super::{
     Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, PushError, Pusher, Reference, Registry,
-    RegistryError, Timeouts,
+    RegistryError, Timeouts, Trust,
 };
-use crate::base::{Digest, Event, Monitor, Platform};
+use crate::base::{Digest, Ending, Event, Fault, Monitor, Platform, Silent};
 use crate::blob::{self, Cause, Fetch, Named, Store};
 
 /// Image indexes inside image indexes, at most.
@@ -40,8 +44,12 @@ pub struct Options {
     pub mirrors: Vec<Mirror>,
     /// What registries are told.
     pub credentials: Credentials,
+    /// Whom TLS trusts.
+    pub trust: Trust,
     /// How long registries are waited for.
     pub timeouts: Timeouts,
+    /// When they are waited for no longer.
+    pub ending: Ending,
 }
 
 /// Finds images. Shared between threads: several references are resolved at once by as many callers.
@@ -68,9 +76,12 @@ pub(super) struct Fetched {
 }
 
 /// One repository and all servers it may be on.
+#[derive(Clone)]
 struct Origin {
     inner: Arc<Inner>,
     reference: Reference,
+    /// When nobody wants what is fetched any more.
+    stop: Ending,
 }
 
 /// What a search has passed by.
@@ -95,7 +106,8 @@ fn names_of(entries: Vec<Named>) -> Names {
 impl Resolver {
     /// A resolver that keeps in `store` what it is told, and looks there first.
     pub fn new(store: Arc<Store>, options: Options) -> Self {
-        let registry = Registry::new(options.credentials.clone(), options.timeouts);
+        let Options { credentials, trust, timeouts, ending, .. } = options.clone();
+        let registry = Registry::new(credentials, trust, timeouts, ending);
         Self { inner: Arc::new(Inner { store, options, registry, layouts: OnceLock::new() }) }
     }
 
@@ -133,6 +145,11 @@ impl Resolver {
     /// Where the layers of `reference` come from when they are not here; fails for each when nothing may be asked.
     pub fn fetcher(&self, reference: &Reference) -> Arc<dyn Fetch> {
         Arc::new(self.origin(reference))
+    }
+
+    /// The same for layers that nobody wants any more when `stop` is near: what is being fetched fails soon then.
+    pub fn fetcher_until(&self, reference: &Reference, stop: &Ending) -> Arc<dyn Fetch> {
+        Arc::new(Origin { stop: stop.clone(), ..self.origin(reference) })
     }
 
     /// The bytes of a manifest that [`referrers`](Self::referrers) lists.
@@ -184,8 +201,10 @@ impl Resolver {
         let origin = self.origin(reference);
         let ask = |endpoint: &Endpoint| {
             let repository = self.inner.registry.repository(endpoint, reference)?;
-            let runtime = self.inner.registry.runtime(&endpoint.host)?;
-            let Referrers { found, oddity } = runtime.block_on(repository.referrers(subject, artifact_type))?;
+            let listed = self.inner.registry.blocking(&endpoint.host)?;
+            let listed = listed.wait(repository.referrers(subject, artifact_type));
+            let interrupted = || RegistryError::Interrupted { registry: endpoint.host.clone() };
+            let Referrers { found, oddity } = listed.ok_or_else(interrupted)??;
             oddity.into_iter().for_each(|oddity| monitor.event(Event::Warning(oddity)));
             let is_last = *endpoint == Endpoint::of_registry(reference.registry());
             // A mirror that lists nothing may not know of such lists.
@@ -203,7 +222,7 @@ impl Resolver {
     }
 
     fn origin(&self, reference: &Reference) -> Origin {
-        Origin { inner: Arc::clone(&self.inner), reference: reference.clone() }
+        Origin { inner: Arc::clone(&self.inner), reference: reference.clone(), stop: Ending::default() }
     }
 }
 
@@ -307,7 +326,7 @@ impl Origin {
         if let Some(bytes) = store.small(&descriptor.digest, MAX_MANIFEST)? {
             return Fetched::parse(bytes);
         }
-        let bytes = self.ask(Some(&descriptor.digest), &crate::base::Silent)?;
+        let bytes = self.ask(Some(&descriptor.digest), &Silent)?;
         let found = Fetched::parse(bytes)?;
         if self.reference.digest() == Some(descriptor.digest) {
             self.record(&found)?;
@@ -334,15 +353,24 @@ impl Origin {
         if self.inner.options.pull == Pull::Never {
             return Err(Problem::BlobNotHere { digest });
         }
-        let mut bytes = Vec::new();
-        let mut stream = self.fetch(&digest, 0..size)?;
-        stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(&digest, error))?;
-        let found = Digest::of(&bytes);
-        if found != digest {
-            return Err(blob::Error::WrongDigest { expected: digest, found }.into());
-        }
+        let bytes = match self.downloaded(&digest, size) {
+            // Damaged on the way, perhaps.
+            Err(blob::Error::WrongDigest { .. }) => self.downloaded(&digest, size)?,
+            downloaded => downloaded?,
+        };
         self.inner.store.put(&bytes)?;
         Ok(bytes)
+    }
+
+    /// All bytes of a small blob, verified.
+    fn downloaded(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, blob::Error> {
+        let mut bytes = Vec::new();
+        let mut stream = self.fetch_whole(digest, size)?;
+        stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(digest, error))?;
+        match Digest::of(&bytes) {
+            found if found == *digest => Ok(bytes),
+            found => Err(blob::Error::WrongDigest { expected: *digest, found }),
+        }
     }
 
     /// The image for `wanted` below `found`, each document looked at once.
@@ -386,8 +414,7 @@ impl Origin {
         }
         let config_bytes = self.small(&manifest.config)?;
         let config_digest = manifest.config.digest;
-        let config =
-            ImageConfig::parse(&config_bytes).map_err(|reason| Problem::Malformed { digest: config_digest, reason })?;
+        let config = ImageConfig::parse(&config_bytes).map_err(|flaw| flaw.of(config_digest))?;
         if !config.suits(wanted) {
             available.push(config.platform);
             return Ok(None);
@@ -414,11 +441,31 @@ impl Origin {
             return Err(part.map_or(Problem::NotHere, |digest| Problem::BlobNotHere { digest: *digest }));
         }
         self.first(monitor, |endpoint| {
-            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
-            let runtime = self.inner.registry.runtime(&endpoint.host)?;
-            runtime.block_on(repository.manifest(digest))
+            let blocking = self.inner.registry.blocking(&endpoint.host)?;
+            let answer = blocking.wait(self.repository(endpoint)?.manifest(digest));
+            answer.unwrap_or_else(|| Err(RegistryError::Interrupted { registry: endpoint.host.clone() }))
         })
         .map_err(Problem::from)
+    }
+
+    /// A part of a blob, from the first of mirrors and registry that gives it; none is asked again after `until`.
+    fn open(&self, digest: &Digest, part: &Part, until: Option<Instant>) -> Result<BlobStream, RegistryError> {
+        self.first(&Silent, |endpoint| {
+            let blocking = self.inner.registry.blocking(&endpoint.host)?.until(&self.stop);
+            BlobStream::open(blocking, self.repository(endpoint)?.until(until), digest, part.clone())
+        })
+    }
+
+    fn repository(&self, endpoint: &Endpoint) -> Result<Repository, RegistryError> {
+        self.inner.registry.repository(endpoint, &self.reference)
+    }
+
+    /// Whether anybody may be asked for a blob.
+    fn may_ask(&self, digest: &Digest) -> Result<(), blob::Error> {
+        match self.inner.options.pull {
+            Pull::Never => Err(failed(digest, Problem::BlobNotHere { digest: *digest })),
+            Pull::Missing | Pull::Always => Ok(()),
+        }
     }
 
     /// The first answer of mirrors and registry; the registry's own error counts when there is none.
@@ -443,23 +490,32 @@ impl Origin {
 
 impl Fetch for Origin {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
-        self.check(digest)?;
-        let stream = self.first(&crate::base::Silent, |endpoint| {
-            let repository = self.inner.registry.repository(endpoint, &self.reference)?;
-            let runtime = self.inner.registry.runtime(&endpoint.host)?;
-            BlobStream::open(runtime, repository, digest, range.clone())
-        });
-        let failed = |error| blob::Error::Fetch { digest: *digest, source: Cause::new(error) };
-        Ok(Box::new(stream.map_err(failed)?))
+        self.may_ask(digest)?;
+        Ok(Box::new(self.open(digest, &Part::of(range), None).map_err(|error| failed(digest, error))?))
     }
 
     fn check(&self, digest: &Digest) -> Result<(), blob::Error> {
-        if self.inner.options.pull == Pull::Never {
-            let source = Cause::new(Problem::BlobNotHere { digest: *digest });
-            return Err(blob::Error::Fetch { digest: *digest, source });
-        }
-        Ok(())
+        self.may_ask(digest)
     }
+
+    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, blob::Error> {
+        self.may_ask(digest)?;
+        Ok(Box::new(self.open(digest, &Part::whole(size), None).map_err(|error| failed(digest, error))?))
+    }
+
+    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, blob::Error> {
+        self.may_ask(digest)?;
+        let blocking =
+            self.inner.registry.blocking(self.reference.registry()).map_err(|error| failed(digest, error))?;
+        let (origin, end, blob) = (self.clone(), range.end, *digest);
+        let open = Box::new(move |next, until| origin.open(&blob, &Part::of(next..end), Some(until)));
+        let waiting = (blocking, self.inner.registry.timeouts().reader);
+        Ok(Box::new(PatientStream::start(open, digest, range, waiting)?))
+    }
+}
+
+fn failed(digest: &Digest, source: impl Fault) -> blob::Error {
+    blob::Error::Fetch { digest: *digest, source: Cause::new(source) }
 }
 
 impl Fetched {

@@ -1,16 +1,17 @@
 //! A blob of a registry as a blocking stream: fetched ahead within bounds, taken up again where a connection broke.
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::RegistryError;
+use super::answer::{Answer, Coming, Misfit, Part};
 use super::attempts::{Patience, SOON, TRIES};
-use super::registry::{Answer, Repository};
+use super::blocking::Blocking;
+use super::registry::Repository;
+use super::server::{Server, unreachable_server};
 use super::transport::{LEAST, broken};
 use crate::base::Digest;
 use crate::blob::{self, Cause};
@@ -18,23 +19,42 @@ use crate::blob::{self, Cause};
 /// Pieces that are fetched ahead of the reader; a piece is what one read of the socket gave, at most some 100 KiB.
 const AHEAD: usize = 8;
 
-/// The bytes of a range of a blob. Dropping it ends the transfer.
+/// The bytes of a part of a blob. Dropping it ends the transfer, unless the next reader may go on with it.
 pub(super) struct BlobStream {
-    pieces: mpsc::Receiver<Result<Bytes, blob::Error>>,
-    piece: Bytes,
-    left: u64,
     digest: Digest,
-    // Kept running for as long as somebody reads.
-    _runtime: Arc<Runtime>,
+    transfer: Option<Resting>,
+    /// Offset in the blob of the next byte that is wanted, and of the end.
+    next: u64,
+    end: u64,
+    server: Arc<Server>,
+    blocking: Blocking,
 }
 
-/// A range that is being fetched.
+/// A transfer that waits for a reader.
+pub(super) struct Resting {
+    pub digest: Digest,
+    /// Offset in the blob of the next byte.
+    pub next: u64,
+    piece: Bytes,
+    pieces: mpsc::Receiver<Result<Bytes, Flaw>>,
+}
+
+/// A part that is being fetched.
 struct Transfer {
     repository: Repository,
     digest: Digest,
-    next: u64,
-    end: u64,
-    pieces: mpsc::Sender<Result<Bytes, blob::Error>>,
+    /// What is missing yet.
+    part: Part,
+    pieces: mpsc::Sender<Result<Bytes, Flaw>>,
+}
+
+/// Why a stream ends before its part does.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// The server gives no more.
+    Registry(RegistryError),
+    /// What comes is not the blob.
+    Wrong(blob::Error),
 }
 
 /// How one connection ended.
@@ -47,88 +67,143 @@ enum Ended {
     Wrong(blob::Error),
 }
 
+impl Flaw {
+    /// As an error of the blob that is fetched.
+    pub fn of(self, digest: &Digest) -> blob::Error {
+        match self {
+            Self::Registry(error) => blob::Error::Fetch { digest: *digest, source: Cause::new(error) },
+            Self::Wrong(error) => error,
+        }
+    }
+
+    /// Whether the bytes may come later.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.may_pass())
+    }
+}
+
+impl Resting {
+    /// Starts to fetch; the first answer of the registry is waited for.
+    fn start(blocking: &Blocking, repository: Repository, digest: &Digest, part: Part) -> Result<Self, RegistryError> {
+        let (sender, pieces) = mpsc::channel(AHEAD);
+        let (next, registry) = (part.range.start, repository.server.name.clone());
+        let transfer = Transfer { repository, digest: *digest, part, pieces: sender };
+        let first = blocking.wait(transfer.connect(Patience::ForAServerThatIsThere));
+        let first = first.unwrap_or(Err(RegistryError::Interrupted { registry }))?;
+        blocking.spawn(transfer.run(first));
+        Ok(Self { digest: *digest, next, piece: Bytes::new(), pieces })
+    }
+
+    /// Whether nothing more comes of it.
+    pub fn is_over(&self) -> bool {
+        self.piece.is_empty() && self.pieces.is_empty() && self.pieces.is_closed()
+    }
+
+    /// Passes over `count` bytes of the piece.
+    fn advance(&mut self, count: usize) {
+        self.piece.advance(count);
+        self.next += count as u64;
+    }
+}
+
 impl BlobStream {
-    /// Opens the range; the first answer of the registry is waited for.
+    /// Opens the part; the first answer of the registry is waited for.
     pub fn open(
-        runtime: Arc<Runtime>,
+        blocking: Blocking,
         repository: Repository,
         digest: &Digest,
-        range: Range<u64>,
+        part: Part,
     ) -> Result<Self, RegistryError> {
-        let (sender, pieces) = mpsc::channel(AHEAD);
-        let left = range.end.saturating_sub(range.start);
-        // An empty range cannot be asked for, and nobody needs to be asked.
-        if left > 0 {
-            let transfer = Transfer { repository, digest: *digest, next: range.start, end: range.end, pieces: sender };
-            let first = runtime.block_on(transfer.connect(Patience::ForAServerThatIsThere))?;
-            runtime.spawn(transfer.run(first));
+        let server = Arc::clone(&repository.server);
+        let (next, end) = (part.range.start, part.range.end);
+        let resting = if part.is_to_end { None } else { server.resting(digest, next) };
+        let transfer = match resting {
+            // An empty part cannot be asked for, and nobody needs to be asked.
+            None if next >= end => None,
+            None => Some(Resting::start(&blocking, repository, digest, part)?),
+            resting => resting,
+        };
+        Ok(Self { digest: *digest, transfer, next, end, server, blocking })
+    }
+
+    /// The next bytes, none at the end of the part.
+    ///
+    /// # Errors
+    /// Why there are no more.
+    pub fn take(&mut self, buf: &mut [u8]) -> Result<usize, Flaw> {
+        let left = usize::try_from(self.end.saturating_sub(self.next)).unwrap_or(usize::MAX);
+        let Some(transfer) = self.transfer.as_mut().filter(|_| left > 0 && !buf.is_empty()) else { return Ok(0) };
+        while transfer.piece.is_empty() || transfer.next < self.next {
+            let over = usize::try_from(self.next - transfer.next).unwrap_or(usize::MAX);
+            transfer.advance(over.min(transfer.piece.len()));
+            if transfer.piece.is_empty() {
+                let next = self.blocking.wait(transfer.pieces.recv());
+                let interrupted = || Flaw::Registry(RegistryError::Interrupted { registry: self.server.name.clone() });
+                let cut = || Flaw::Registry(unreachable_server(&self.server.name, "the transfer ended early".into()));
+                transfer.piece = next.ok_or_else(interrupted)?.ok_or_else(cut)??;
+            }
         }
-        Ok(Self { pieces, piece: Bytes::new(), left, digest: *digest, _runtime: runtime })
+        let count = buf.len().min(transfer.piece.len()).min(left);
+        buf[..count].copy_from_slice(&transfer.piece[..count]);
+        transfer.advance(count);
+        self.next += count as u64;
+        Ok(count)
+    }
+}
+
+impl Drop for BlobStream {
+    fn drop(&mut self) {
+        self.transfer.take().into_iter().for_each(|transfer| self.server.rest(transfer));
     }
 }
 
 impl io::Read for BlobStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buf.is_empty() {
-            return Ok(0);
-        }
-        while self.piece.is_empty() {
-            self.piece = match self.pieces.blocking_recv() {
-                Some(piece) => piece?,
-                None => {
-                    let cut = format!("transfer of blob `{}` ended early", self.digest);
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
-                }
-            };
-        }
-        let count = buf.len().min(self.piece.len());
-        self.piece.copy_to_slice(&mut buf[..count]);
-        self.left -= count as u64;
-        Ok(count)
+        self.take(buf).map_err(|flaw| flaw.of(&self.digest).into())
     }
 }
 
 impl Transfer {
-    /// Asks for the rest of the range.
+    /// Asks for what is missing.
     async fn connect(&self, patience: Patience) -> Result<Answer, RegistryError> {
-        self.repository.blob(&self.digest, &(self.next..self.end), patience).await
+        self.repository.blob(&self.digest, &self.part, patience).await
     }
 
     async fn run(mut self, mut answer: Answer) {
         let mut idle = 0;
         loop {
-            let before = self.next;
+            let before = self.part.range.start;
             let error = match self.receive(answer).await {
                 Ended::Done => return,
-                Ended::Wrong(error) => return self.fail(error).await,
+                Ended::Wrong(error) => return self.fail(Flaw::Wrong(error)).await,
                 Ended::Broke(error) => error,
             };
             // A few bytes each time are no progress: the blob would take for ever.
-            idle = if self.next - before >= LEAST { 0 } else { idle + 1 };
+            idle = if self.part.range.start - before >= LEAST { 0 } else { idle + 1 };
             if idle >= TRIES {
-                return self.give_up(error).await;
+                return self.fail(Flaw::Registry(error)).await;
             }
             tokio::time::sleep(SOON).await;
             answer = match self.connect(Patience::ForOneThatWasThere).await {
                 Ok(answer) => answer,
-                Err(error) => return self.give_up(error).await,
+                Err(error) => return self.fail(Flaw::Registry(error)).await,
             };
         }
     }
 
     /// Passes on what one connection gives.
     async fn receive(&mut self, mut answer: Answer) -> Ended {
-        // A registry that knows no ranges sends what is here already again.
-        let mut skip = if answer.is_range { 0 } else { self.next };
-        if let Some(said) = answer.other_range(self.next) {
-            return Ended::Wrong(self.other_range(&said));
-        }
-        let expected = self.end - self.next;
-        if let Some(length) = answer.response.content_length().filter(|length| skip == 0 && *length != expected) {
-            return Ended::Wrong(self.wrong_size(self.next.saturating_add(length)));
+        let Coming { mut skip, end, is_range } = match answer.coming(&self.part) {
+            Ok(coming) => coming,
+            Err(Misfit::Place(said)) => return Ended::Wrong(self.other_place(&said)),
+            Err(Misfit::Size(size)) => return Ended::Wrong(self.other_size(size)),
+        };
+        if !is_range && end > self.part.range.end {
+            // What follows is sent anyway. It waits for the next reader.
+            self.part = Part { range: self.part.range.start..end, is_to_end: true };
         }
         let mut pace = self.repository.pace();
-        loop {
+        while self.part.range.start < end {
             let mut piece = match self.repository.piece(&mut answer, &mut pace).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
@@ -137,36 +212,34 @@ impl Transfer {
             let over = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
             piece.advance(over);
             skip -= over as u64;
-            if piece.len() as u64 > self.end - self.next {
-                return Ended::Wrong(self.wrong_size(self.next + piece.len() as u64));
+            let left = usize::try_from(end - self.part.range.start).unwrap_or(usize::MAX);
+            if piece.len() > left && (is_range || self.part.is_to_end) {
+                return Ended::Wrong(self.other_size(self.part.range.start + piece.len() as u64));
             }
-            self.next += piece.len() as u64;
+            piece.truncate(left);
+            self.part.range.start += piece.len() as u64;
             if !piece.is_empty() && self.pieces.send(Ok(piece)).await.is_err() {
                 return Ended::Done;
             }
-            if self.next == self.end {
-                return Ended::Done;
-            }
+        }
+        if self.part.range.is_empty() {
+            return Ended::Done;
         }
         Ended::Broke(self.repository.broken(broken(io::ErrorKind::UnexpectedEof.into())))
     }
 
-    fn wrong_size(&self, found: u64) -> blob::Error {
-        blob::Error::WrongSize { digest: self.digest, expected: self.end, found }
+    fn other_size(&self, found: u64) -> blob::Error {
+        blob::Error::WrongSize { digest: self.digest, expected: self.part.range.end, found }
     }
 
     /// Bytes of another place would be found wrong only when all are here.
-    fn other_range(&self, said: &str) -> blob::Error {
-        let reason = format!("its range is `{said}`, and byte {} was asked for", self.next);
-        blob::Error::Fetch { digest: self.digest, source: Cause::new(self.repository.other(&self.digest, reason)) }
+    fn other_place(&self, said: &str) -> blob::Error {
+        let reason = format!("its range is `{said}`, and bytes from {} on were asked for", self.part.range.start);
+        Flaw::Registry(self.repository.other(&self.digest, reason)).of(&self.digest)
     }
 
-    async fn give_up(&self, error: RegistryError) {
-        self.fail(blob::Error::Fetch { digest: self.digest, source: Cause::new(error) }).await;
-    }
-
-    async fn fail(&self, error: blob::Error) {
+    async fn fail(&self, flaw: Flaw) {
         // Nobody listens any more: then nobody needs to know.
-        let _ = self.pieces.send(Err(error)).await;
+        let _ = self.pieces.send(Err(flaw)).await;
     }
 }

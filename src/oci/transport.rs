@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A body is read piece by piece, and no further than its limit; what a server says of its length is believed only
-//!   when it is too much. Nothing is decompressed that was compressed for the transport alone.
+//!   when it is too much. A document that was compressed unasked is decompressed within the same limit.
 //! - No wait is endless: connections, answers, pieces and whole documents have their time, and a transfer that goes on
 //!   must make some progress.
 //! - No URL is part of an error: a redirect may have led to one that is signed.
@@ -15,11 +15,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
+
+use super::body::Body;
+use super::trust::Certificates;
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
+/// Redirects that are followed from one question.
+const MAX_REDIRECTS: usize = 10;
 
 /// How long servers are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub struct Timeouts {
     pub document: Duration,
     /// For 64 KiB of a blob, while one is transferred.
     pub progress: Duration,
+    /// For 64 KiB of a range, by a reader that had better wait than fail: servers that fail meanwhile are asked again.
+    pub reader: Duration,
 }
 
 /// How many times the time for progress a registry may take to keep a blob that it has got: one over an object store
@@ -48,6 +56,7 @@ impl Default for Timeouts {
             silence: Duration::from_secs(30),
             document: Duration::from_secs(60),
             progress: Duration::from_secs(60),
+            reader: Duration::from_secs(300),
         }
     }
 }
@@ -59,9 +68,13 @@ pub(super) enum Setback {
     Broken {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
-        /// It was never there, or nothing came: nobody may be there.
-        is_silent: bool,
+        /// When.
+        stage: Stage,
     },
+    /// The server's certificate is not trusted, for this reason.
+    Untrusted(String),
+    /// It wants a certificate, and says this.
+    Uncertified(String),
     /// The server does not speak TLS.
     PlainHttp,
     /// It answered with another status than success.
@@ -72,6 +85,17 @@ pub(super) enum Setback {
     Unusable(String),
     /// What it sends is not what was asked for.
     Wrong(String),
+}
+
+/// When a connection broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before it was there, or nothing came: nobody may be there.
+    Silent,
+    /// While TLS was agreed on: somebody is there who may not speak it.
+    Handshake,
+    /// Later.
+    Transfer,
 }
 
 /// An answer that is an error.
@@ -98,11 +122,15 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(timeouts: Timeouts) -> reqwest::Result<Self> {
+    pub fn new(timeouts: Timeouts, certificates: Certificates) -> reqwest::Result<Self> {
         provide_tls();
-        let client = Client::builder()
+        let Certificates { roots, identity } = certificates;
+        let client = Client::builder().tls_certs_merge(roots);
+        let client = identity.into_iter().fold(client, ClientBuilder::identity);
+        let client = client
             .connect_timeout(timeouts.connect)
             .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::custom(follow))
             // It would tell the server that a redirect leads to where it came from.
             .referer(false)
             .build()?;
@@ -198,42 +226,38 @@ impl Transport {
     }
 
     async fn body(&self, mut response: Response, headers: &HeaderMap, limit: u64) -> Result<Vec<u8>, Setback> {
-        if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-            let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
-            return Err(Setback::Wrong(format!("it is compressed with `{encoding}`, which was not asked for")));
-        }
+        let mut body = Body::new(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes), limit)?;
         if let Some(length) = response.content_length().filter(|length| *length > limit) {
             return Err(Setback::Wrong(format!("it has {length} bytes, over the limit of {limit}")));
         }
-        let mut body = Vec::new();
         while let Some(piece) = self.piece(&mut response).await? {
-            if body.len() as u64 + piece.len() as u64 > limit {
-                return Err(Setback::Wrong(format!("it has over {limit} bytes, which is the limit")));
-            }
-            body.extend_from_slice(&piece);
+            body.take(&piece)?;
         }
-        Ok(body)
+        body.finish()
     }
 
     /// What is told of an answer that is an error. Its body only explains it: where that breaks off, the rest counts.
     pub async fn complaint(&self, mut response: Response) -> Complaint {
-        let mut text = Vec::new();
-        let read = async {
-            while let Ok(Some(piece)) = self.piece(&mut response).await {
-                let room = MAX_COMPLAINT - text.len();
-                text.extend_from_slice(&piece[..piece.len().min(room)]);
-                if text.len() == MAX_COMPLAINT {
-                    return;
+        let (status, mut text) = (response.status(), Vec::new());
+        // Docker's registry says of a range that it has not that the blob follows.
+        if status != StatusCode::RANGE_NOT_SATISFIABLE {
+            let read = async {
+                while let Ok(Some(piece)) = self.piece(&mut response).await {
+                    let room = MAX_COMPLAINT - text.len();
+                    text.extend_from_slice(&piece[..piece.len().min(room)]);
+                    if text.len() == MAX_COMPLAINT {
+                        return;
+                    }
                 }
-            }
-        };
-        // A body that does not end in time is cut as one that is too long.
-        let _ = tokio::time::timeout(self.timeouts.silence, read).await;
+            };
+            // A body that does not end in time is cut as one that is too long.
+            let _ = tokio::time::timeout(self.timeouts.silence, read).await;
+        }
         let headers = response.headers();
         let challenges = headers.get_all(WWW_AUTHENTICATE).into_iter();
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?.trim()));
         Complaint {
-            status: response.status(),
+            status,
             text: String::from_utf8_lossy(&text).into_owned(),
             retry_after,
             challenges: challenges.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect(),
@@ -248,6 +272,19 @@ impl Transport {
     pub fn pace(&self) -> Pace {
         Pace { limit: self.timeouts.progress, waited: Duration::ZERO, received: 0, since: Instant::now() }
     }
+}
+
+/// Follows redirects, but not for ever, and not to where what is sent can be read on the way. That no password goes to
+/// another server is seen to by the client.
+fn follow(redirect: Attempt<'_>) -> Action {
+    if redirect.previous().len() > MAX_REDIRECTS {
+        return redirect.error("too many redirects");
+    }
+    let was_secret = redirect.previous().iter().any(|url| url.scheme() == "https");
+    if was_secret && redirect.url().scheme() != "https" {
+        return redirect.error("it redirects from https to plain http");
+    }
+    redirect.follow()
 }
 
 /// The wait that a `Retry-After` asks for: in seconds, or until a date (RFC 9110, section 10.2.3).
@@ -297,45 +334,78 @@ impl Pace {
 
 /// The setback of a connection that broke.
 pub(super) fn broken(source: io::Error) -> Setback {
-    Setback::Broken { source: source.into(), is_silent: false }
+    Setback::Broken { source: source.into(), stage: Stage::Transfer }
 }
 
 fn late(limit: Duration) -> Setback {
     let late = format!("no answer within {} s", limit.as_secs());
-    Setback::Broken { source: io::Error::new(io::ErrorKind::TimedOut, late).into(), is_silent: true }
+    Setback::Broken { source: io::Error::new(io::ErrorKind::TimedOut, late).into(), stage: Stage::Silent }
+}
+
+impl Setback {
+    /// Whether the server is there, but perhaps does not speak TLS.
+    pub const fn is_before_tls(&self) -> bool {
+        matches!(self, Self::PlainHttp | Self::Broken { stage: Stage::Handshake, .. })
+    }
 }
 
 impl From<reqwest::Error> for Setback {
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        if is_plain_http(&error) {
-            return Self::PlainHttp;
+        if let Some(flaw) = causes(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+            return of_tls(flaw, error.is_connect());
         }
         let root = root_of(&error);
         if error.is_redirect() || error.is_builder() {
             return Self::Unusable(root);
         }
-        Self::Broken { source: root.into(), is_silent: error.is_connect() || error.is_timeout() }
+        let system = causes(&error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+        let stage = match system.map(io::Error::kind) {
+            // A connection that is not there yet cannot end.
+            Some(io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+                if error.is_connect() =>
+            {
+                Stage::Handshake
+            }
+            _ if error.is_connect() || error.is_timeout() => Stage::Silent,
+            _ => Stage::Transfer,
+        };
+        Self::Broken { source: root.into(), stage }
     }
 }
 
-/// Whether TLS met something that is none.
-fn is_plain_http(error: &reqwest::Error) -> bool {
-    let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-    let mut next = Some(error as &(dyn StdError + 'static));
-    while let Some(error) = next {
-        if error.downcast_ref::<rustls::Error>().is_some_and(|error| *error == no_tls) {
-            return true;
+/// What it means that TLS failed.
+fn of_tls(flaw: &rustls::Error, is_connecting: bool) -> Setback {
+    use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
+    match flaw {
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Setback::PlainHttp,
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            Setback::Untrusted("its certificate was made by an authority that is not known here".to_owned())
         }
-        // What an error of the operating system's type holds is not its source.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+        rustls::Error::InvalidCertificate(_) => Setback::Untrusted(flaw.to_string()),
+        rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA) => {
+            Setback::Uncertified(flaw.to_string())
+        }
+        _ => {
+            let stage = if is_connecting { Stage::Handshake } else { Stage::Transfer };
+            Setback::Broken { source: flaw.to_string().into(), stage }
+        }
     }
-    false
+}
+
+/// An error and its causes, the innermost last.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
+        // What an error of the operating system's type holds is not its source.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// The innermost cause: what stands around it repeats what the message says already.
-fn root_of(error: &dyn StdError) -> String {
+pub(super) fn root_of(error: &dyn StdError) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
         root = cause;

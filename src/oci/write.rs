@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, IF_MATCH, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::access::Access;
-use super::attempts::{Attempts, Patience, code_of};
+use super::attempts::{Attempts, code_of};
 use super::push_error::PushProblem;
 use super::registry::Repository;
 use super::transport::{Complaint, Setback};
@@ -59,7 +59,7 @@ impl Repository {
         if self.has_blob(&content.digest, &wanted).await? {
             return Ok(Pushed::WasThere);
         }
-        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere);
+        let mut attempts = self.attempts(&wanted);
         loop {
             let setback = match self.upload_place(&content.digest, source).await {
                 Ok(Place::Nowhere) => return Ok(Pushed::Mounted),
@@ -76,7 +76,7 @@ impl Repository {
     /// Puts a manifest or image index here; the headers of the answer.
     pub async fn put_manifest(&self, document: &Document<'_>) -> Result<HeaderMap, RegistryError> {
         let wanted = format!("{}:{}", self.name, document.name);
-        let mut attempts = Attempts::new(&wanted, Patience::ForAServerThatIsThere);
+        let mut attempts = self.attempts(&wanted);
         loop {
             match self.try_manifest(document).await {
                 Ok(response) => return Ok(response.headers().clone()),
@@ -86,7 +86,7 @@ impl Repository {
     }
 
     async fn try_manifest(&self, document: &Document<'_>) -> Result<Response, Setback> {
-        let url = self.url(&format!("manifests/{}", document.name))?;
+        let url = self.url(&format!("manifests/{}", document.name)).await?;
         let body = bytes::Bytes::copy_from_slice(document.bytes);
         self.change(Method::PUT, url, |request| {
             let request = request.header(CONTENT_TYPE, document.media_type).body(body);
@@ -98,16 +98,17 @@ impl Repository {
     async fn has_blob(&self, digest: &Digest, wanted: &str) -> Result<bool, RegistryError> {
         let path = format!("blobs/{digest}");
         let answer = self.insist(wanted, async || {
-            let url = self.url(&path)?;
-            let access = self.entered().await?;
-            let response = self.transport.send(Method::HEAD, url.clone(), |request| access.furnish(request)).await?;
+            let url = self.url(&path).await?;
+            let access = self.access().await?;
+            let response =
+                self.server.transport.send(Method::HEAD, url.clone(), |request| access.furnish(request)).await?;
             // Whoever leads to a store has the blob; many stores refuse this question, of which nothing was signed.
             let is_elsewhere = response.url().origin() != url.origin();
             match response.status() {
                 _ if is_elsewhere => Ok(true),
                 // What does not answer it may take the blob all the same.
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST => Ok(false),
-                _ => self.transport.success(response).await.map(|_| true),
+                _ => self.server.transport.success(response).await.map(|_| true),
             }
         });
         answer.await.map_err(|error| self.refused(error, wanted))
@@ -115,7 +116,7 @@ impl Repository {
 
     /// Asks where to send a blob.
     async fn upload_place(&self, digest: &Digest, source: Option<&str>) -> Result<Place, Setback> {
-        let mut url = self.url("blobs/uploads/")?;
+        let mut url = self.url("blobs/uploads/").await?;
         if let Some(source) = source {
             url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", source);
         }
@@ -126,23 +127,9 @@ impl Repository {
         let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
         let place = location.and_then(|location| url.join(location).ok());
         let place = place.ok_or_else(|| Setback::Unusable("it does not say where to send a blob".to_owned()))?;
-        let mut place = self.as_safe(place)?;
+        let mut place = as_safe(self.server.origin().await?, place)?;
         place.query_pairs_mut().append_pair("digest", &digest.to_string());
         Ok(Place::Here(place))
-    }
-
-    /// The address without a step from https to http.
-    fn as_safe(&self, mut place: Url) -> Result<Url, Setback> {
-        if self.origin.scheme() == place.scheme() || place.scheme() == "https" {
-            return Ok(place);
-        }
-        // A registry behind something that ends TLS may not know that it does.
-        let is_mended = self.origin.host() == place.host() && place.set_scheme("https").is_ok();
-        if is_mended {
-            Ok(place)
-        } else {
-            Err(Setback::Unusable("it wants a blob to be sent over plain http".to_owned()))
-        }
     }
 
     /// Sends a blob; a flaw of the blob itself is the outer error.
@@ -155,12 +142,15 @@ impl Repository {
         let Upload { body, sent, reader } = Upload::start(content.clone());
         let size = content.source.size();
         let sending = async {
-            let access = if url.origin() == self.origin.origin() { self.entered().await? } else { Access::Anybody };
+            let access = match url.origin() == self.server.origin().await?.origin() {
+                true => self.access().await?,
+                false => Access::Anybody,
+            };
             let furnish = |request: RequestBuilder| {
                 access.furnish(request).header(CONTENT_TYPE, "application/octet-stream").body(body)
             };
-            let response = self.transport.put(url, furnish, (&sent, size)).await?;
-            self.transport.success(response).await.map(drop)
+            let response = self.server.transport.put(url, furnish, (&sent, size)).await?;
+            self.server.transport.success(response).await.map(drop)
         };
         let ticking = async {
             loop {
@@ -185,9 +175,9 @@ impl Repository {
         url: Url,
         furnish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, Setback> {
-        let access = self.entered().await?;
-        let response = self.transport.send(method, url, |request| furnish(access.furnish(request))).await?;
-        self.transport.success(response).await
+        let access = self.access().await?;
+        let response = self.server.transport.send(method, url, |request| furnish(access.furnish(request))).await?;
+        self.server.transport.success(response).await
     }
 
     /// As [`met`](Self::met), where something was to be put here.
@@ -209,7 +199,7 @@ impl Repository {
         let status = complaint.status;
         let text = self.told(&text);
         let answer = if text.is_empty() { status.to_string() } else { format!("{} {text}", status.as_u16()) };
-        let (registry, wanted) = (self.server.clone(), wanted.to_owned());
+        let (registry, wanted) = (self.server.name.clone(), wanted.to_owned());
         let refusal = match (status.as_u16(), code.as_str()) {
             (403, _) | (_, "DENIED" | "UNAUTHORIZED") => {
                 let error = RegistryError::Denied { registry, answer, complaint: None };
@@ -239,4 +229,14 @@ impl Repository {
 fn is_refusal(complaint: &Complaint) -> bool {
     let may_pass = matches!(complaint.status.as_u16(), 401 | 408 | 429);
     complaint.status.is_client_error() && !may_pass && code_of(&complaint.text).0 != "TOOMANYREQUESTS"
+}
+
+/// The address without a step from https to http.
+fn as_safe(origin: &Url, mut place: Url) -> Result<Url, Setback> {
+    if origin.scheme() == place.scheme() || place.scheme() == "https" {
+        return Ok(place);
+    }
+    // A registry behind something that ends TLS may not know that it does.
+    let is_mended = origin.host() == place.host() && place.set_scheme("https").is_ok();
+    if is_mended { Ok(place) } else { Err(Setback::Unusable("it wants a blob to be sent over plain http".to_owned())) }
 }

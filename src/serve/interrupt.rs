@@ -8,6 +8,7 @@ use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 use super::Error;
+use crate::base::Ending;
 
 const SIGNALS: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
 /// Those of which a second one ends at once. Not SIGHUP: when a terminal is closed, the kernel sends one and the shell
@@ -25,6 +26,10 @@ struct Flags {
 
 static FLAGS: OnceLock<Flags> = OnceLock::new();
 
+fn flags() -> &'static Flags {
+    FLAGS.get_or_init(|| Flags { happened: Arc::default(), released: Arc::new(AtomicBool::new(true)) })
+}
+
 /// Signals are caught for as long as this lives. One at a time.
 pub struct Interrupts {
     flags: Flags,
@@ -37,7 +42,7 @@ impl Interrupts {
     /// # Errors
     /// When the system refuses.
     pub fn catch() -> Result<Self, Error> {
-        let flags = FLAGS.get_or_init(|| Flags { happened: Arc::default(), released: Arc::new(AtomicBool::new(true)) });
+        let flags = flags();
         let signals = register(flags).map_err(Error::server("catch signals"))?;
         flags.happened.store(false, Ordering::SeqCst);
         flags.released.store(false, Ordering::SeqCst);
@@ -47,6 +52,11 @@ impl Interrupts {
     /// Whether a signal has come.
     pub fn happened(&self) -> bool {
         self.flags.happened.load(Ordering::SeqCst)
+    }
+
+    /// The end that is near when a signal has come since the last catch, for those who wait for others.
+    pub fn ending() -> Ending {
+        Ending::when(flags().happened.clone())
     }
 
     /// Calls `then` on a thread of its own for every signal, those included that came since the catch.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Error, IndexPlace, Origins, Prefetch, Problem};
-use crate::base::{Digest, Event, Monitor, Platform};
+use crate::base::{Digest, Ending, Event, Monitor, Platform};
 use crate::blob::{Keep, Store};
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, Options as LayerOptions, ReadList, Wanted};
-use crate::oci::{self, Closure, Descriptor, Image, Options, Reference, Resolver};
+use crate::oci::{self, Closure, Daemon, Descriptor, Image, Options, Reference, Resolver, daemon_image};
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
@@ -54,17 +54,19 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
+        let found = layouts(origins, monitor)?;
         let store = match origins.keep {
-            Keep::None => Store::transient(&origins.layouts)?,
-            keep => store(&origins.cache, &origins.layouts)?.keeping(keep).limited(origins.cache_limit),
+            Keep::None => Store::transient(&found)?,
+            keep => store(&origins.cache, &found)?.keeping(keep).limited(origins.cache_limit),
         };
         let store = Arc::new(match origins.recorder.clone() {
             Some(recorder) => store.recording(recorder),
             None => store,
         });
-        let Origins { pull, mirrors, credentials, .. } = origins.clone();
+        let Origins { pull, mirrors, credentials, trust, ending, .. } = origins.clone();
         let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
-        let resolver = Resolver::new(store.clone(), Options { pull, mirrors, credentials, ..Options::default() });
+        let options = Options { pull, mirrors, credentials, trust, ending, ..Options::default() };
+        let resolver = Resolver::new(store.clone(), options);
         let Origins { platform, trusted_indexes, prefetch, .. } = origins;
         let (ztocs, reads) = (Mutex::default(), Mutex::default());
         Ok(Self { layers, resolver, store, platform, ztocs, trusted_indexes, monitor, prefetch, reads })
@@ -129,10 +131,19 @@ impl<'a> Images<'a> {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         wanted.sort_by_key(|(_, place)| *place);
-        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| self.open(wanted, &images[*place]));
+        // Without one of them the others are of no use.
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let stop = Ending::when(has_failed.clone());
+        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| {
+            let layer = (!stop.is_near()).then(|| self.open(wanted, &images[*place], &stop))?;
+            // Only the first has failed by itself.
+            if layer.is_err() && has_failed.swap(true, Ordering::SeqCst) { None } else { Some(layer) }
+        });
         let mut layers = HashMap::new();
         for ((name, place), layer) in wanted.iter().zip(opened) {
-            layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
+            if let Some(layer) = layer {
+                layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
+            }
         }
         let trees = side_by_side(images, PASSES, |image| merged(image, &layers));
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
@@ -145,7 +156,7 @@ impl<'a> Images<'a> {
     pub fn diffs(&self, image: &Image) -> Result<Vec<SharedSource>, Problem> {
         let wanted = image.layers.iter();
         let wanted = wanted.map(|layer| Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id });
-        wanted.map(|wanted| Ok(self.index(&wanted, &image.reference)?.diff().clone())).collect()
+        wanted.map(|wanted| Ok(self.index(&wanted, &image.reference, &Ending::default())?.diff().clone())).collect()
     }
 
     /// A blob as it is stored, its digest checked now.
@@ -170,16 +181,31 @@ impl<'a> Images<'a> {
         self.ztocs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, wanted: &Wanted, image: &Image) -> Result<Layer, Problem> {
-        self.foreign(wanted, image).map_or_else(|| self.index(wanted, &image.reference), Ok)
+    fn open(&self, wanted: &Wanted, image: &Image, stop: &Ending) -> Result<Layer, Problem> {
+        self.foreign(wanted, image).map_or_else(|| self.index(wanted, &image.reference, stop), Ok)
     }
 
-    /// A layer by an index of ours.
-    fn index(&self, wanted: &Wanted, reference: &Reference) -> Result<Layer, Problem> {
-        let fetch = self.resolver.fetcher(reference);
+    /// A layer by an index of ours; what is being fetched of it fails soon when `stop` is near.
+    fn index(&self, wanted: &Wanted, reference: &Reference, stop: &Ending) -> Result<Layer, Problem> {
+        let fetch = self.resolver.fetcher_until(reference, stop);
         let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
+}
+
+/// The layouts of these origins; images of the docker daemon are in the cache then.
+///
+/// # Errors
+/// When the daemon does not give an image.
+pub(super) fn layouts(origins: &Origins, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, Problem> {
+    let spooled = |layout: &PathBuf| match daemon_image(layout) {
+        None => Ok(layout.clone()),
+        Some(image) => {
+            let daemon = Daemon::at(&origins.docker, origins.ending.clone())?;
+            Ok(daemon.archive(image, &origins.cache, monitor)?)
+        }
+    };
+    origins.layouts.iter().map(spooled).collect()
 }
 
 /// The store over a cache directory and layouts.

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::ops::ControlFlow;
 
+use super::images::layouts;
 use super::{Error, Origins, Problem, System, store};
-use crate::base::{Digest, in_line};
+use crate::base::{Digest, Silent, in_line};
 use crate::extent::{Origin, Span, origins};
 use crate::output::Artifact;
 use crate::tree::{EntryId, InodeId, Tree};
@@ -126,7 +127,7 @@ impl Share {
 }
 
 fn layers(system: &System, from: &Origins) -> Result<Vec<LayerUse>, Error> {
-    let store = store(&from.cache, &from.layouts)?;
+    let store = store(&from.cache, &layouts(from, &Silent)?)?;
     let mut layers: Vec<LayerUse> = Vec::new();
     for used in &system.images {
         let mut own = HashSet::new();

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::Platform;
+use crate::base::{Ending, Platform};
 use crate::blob::Keep;
 use crate::layer::{ReadList, Recorder};
-use crate::oci::{Credentials, Mirror, Pull, Reference};
+use crate::oci::{Credentials, Mirror, Pull, Reference, Trust};
 use crate::output::RootFs;
 
 /// Where specs, images and files come from.
@@ -21,8 +21,10 @@ pub struct Origins {
     pub keep: Keep,
     /// Most bytes of the cache, as far as what live mounts use allows; by default as many as there is room for.
     pub cache_limit: Option<u64>,
-    /// OCI layouts, in the order they are looked at, before the cache.
+    /// OCI layouts, in the order they are looked at, before the cache; `docker-daemon:NAME` is an image of the daemon.
     pub layouts: Vec<PathBuf>,
+    /// Socket of the docker daemon; by default `/var/run/docker.sock`.
+    pub docker: PathBuf,
     /// When registries are asked; by default for what is not here.
     pub pull: Pull,
     /// Asked before the registries they stand for, in this order; by default none.
@@ -35,12 +37,16 @@ pub struct Origins {
     pub prefetch: Prefetch,
     /// Takes note of what is decoded; by default nobody does.
     pub recorder: Option<Arc<Recorder>>,
+    /// Whom TLS trusts beside the system's authorities; by default nobody.
+    pub trust: Trust,
     /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
     pub locked: bool,
     /// Which specs may name files of this machine; by default those that do not come from a URL.
     pub local_sources: LocalSources,
     /// The directory that `~/` means in a `source` of `files`; without one such a file is not found.
     pub home: Option<PathBuf>,
+    /// When registries are waited for no longer; by default they are for as long as it takes.
+    pub ending: Ending,
 }
 
 impl Origins {
@@ -52,15 +58,18 @@ impl Origins {
             keep: Keep::default(),
             cache_limit: None,
             layouts: Vec::new(),
+            docker: "/var/run/docker.sock".into(),
             pull: Pull::default(),
             mirrors: Vec::new(),
             credentials: Credentials::default(),
             trusted_indexes: Vec::new(),
             prefetch: Prefetch::default(),
             recorder: None,
+            trust: Trust::default(),
             locked: false,
             local_sources: LocalSources::default(),
             home: None,
+            ending: Ending::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::LoaderOrigin;
 use crate::base::{Digest, ErrorKind, Fault, MIB, Platform};
 use crate::extent::ReadError;
-use crate::oci::{self, ParseReferenceError, Reference};
+use crate::oci::{self, DaemonError, ParseReferenceError, Reference};
 use crate::rootfs::Cause;
 use crate::{blob, format, layer, rootfs, spec, tree};
 
@@ -239,6 +239,9 @@ pub enum Problem {
     /// The cache or a layout cannot be opened.
     #[error(transparent)]
     Store(#[from] blob::Error),
+    /// An image of the docker daemon cannot be had.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// systemd-boot is not made for the platform.
     #[error("systemd-boot does not start {architecture}")]
     NoSystemdBoot {
@@ -319,6 +322,7 @@ impl Problem {
             Self::Archive(error) => Some(error),
             Self::Root(error) => Some(error),
             Self::Store(error) => Some(error),
+            Self::Daemon(error) => Some(error),
             Self::ReadLoader(error) | Self::Compare(error) => Some(error),
             Self::PutShown { source, .. } => Some(source),
             _ => None,
@@ -360,6 +364,7 @@ impl Fault for Problem {
             | Self::Archive(_)
             | Self::Root(_)
             | Self::Store(_)
+            | Self::Daemon(_)
             | Self::PutShown { .. }
             | Self::Compare(_)
             | Self::ReadLoader(_) => self.below().map_or(ErrorKind::Io, Fault::kind),

@@ -12,6 +12,7 @@ pub mod sample;
 pub mod scripted;
 pub mod shelf;
 pub mod source;
+pub mod tls;
 pub mod workshop;
 
 use std::ffi::OsStr;

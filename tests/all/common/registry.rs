@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::common::tls::Authority;
 use crate::common::{have, run};
 
 /// What `htpasswd -B` makes of `user` and `secret`.
@@ -31,6 +32,18 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// Starts a registry that keeps its blobs in `dir`; `None` where its program or skopeo is missing.
     pub fn start(dir: &Path, door: Door) -> Option<Self> {
+        Self::start_with(dir, door, "")
+    }
+
+    /// The same, by TLS; with `clients` for those alone who have a certificate of the authority.
+    pub fn start_secure(dir: &Path, authority: &Authority, clients: bool) -> Option<Self> {
+        let (certificate, key) = authority.certificate("server");
+        let clients = if clients { format!(", clientcas: [{}]", authority.root().display()) } else { String::new() };
+        let tls = format!(", tls: {{certificate: {}, key: {}{clients}}}", certificate.display(), key.display());
+        Self::start_with(dir, Door::Open, &tls)
+    }
+
+    fn start_with(dir: &Path, door: Door, tls: &str) -> Option<Self> {
         if !have(&["docker-registry", "skopeo"]) {
             return None;
         }
@@ -45,7 +58,7 @@ impl DockerRegistry {
         let config = dir.join("config.yml");
         let text = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}/data}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\nlog: {{level: info}}\n{auth}"
+             http: {{addr: '127.0.0.1:{port}'{tls}}}\nlog: {{level: info}}\n{auth}"
         );
         fs::write(&config, text).unwrap();
         let mut registry = Self { child: None, config, door, port };

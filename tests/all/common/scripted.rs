@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -93,6 +94,7 @@ impl Answer {
 pub struct Scripted {
     pub host: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    others: Arc<AtomicUsize>,
 }
 
 impl Scripted {
@@ -101,14 +103,33 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (seen, script) = (Arc::clone(&requests), Arc::new(script));
+        let others = Arc::new(AtomicUsize::new(0));
+        let (seen, strange, script) = (Arc::clone(&requests), Arc::clone(&others), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
-                std::thread::spawn(move || serve(&stream.unwrap(), &seen, &*script));
+                let (seen, strange, script) = (Arc::clone(&seen), Arc::clone(&strange), Arc::clone(&script));
+                std::thread::spawn(move || {
+                    if serve(&stream.unwrap(), &seen, &*script).is_none() {
+                        strange.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
             }
         });
-        Self { host, requests }
+        Self { host, requests, others }
+    }
+
+    /// Connections that came with something else than a question.
+    pub fn others(&self) -> usize {
+        self.others.load(Ordering::SeqCst)
+    }
+
+    /// Waits for the first question for a path that holds `part`.
+    pub fn wait_for(&self, part: &str) {
+        let begin = Instant::now();
+        while self.asked(part).is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "waited a minute for a question");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// The questions so far for paths that hold `part`.
@@ -117,12 +138,13 @@ impl Scripted {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) {
+/// Answers a question; `None` when it is none, such as the beginning of TLS.
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Answer) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
-    let Some(line) = lines.next() else { return };
+    let line = lines.next()?;
     let mut words = line.split(' ').map(str::to_owned);
-    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
+    let (method, path) = (words.next()?, words.next()?);
     let headers = lines.take_while(|line| !line.is_empty());
     let headers = headers.filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
@@ -132,7 +154,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Reques
     let mut bytes = vec![0; headers.get("content-length").map_or(0, |length: &String| length.parse().unwrap())];
     // A client that goes before it has sent its form gets no answer.
     if reader.read_exact(&mut bytes).is_err() {
-        return;
+        return Some(());
     }
     let body = String::from_utf8_lossy(&bytes).into_owned();
     let request = Request { method, path, headers, body, bytes };
@@ -144,6 +166,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Reques
     let answer = script(&request, before);
     // The client may have gone; that is what some tests are about.
     let _ = send(stream, &answer);
+    Some(())
 }
 
 fn send(mut stream: &TcpStream, answer: &Answer) -> std::io::Result<()> {

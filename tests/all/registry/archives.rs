@@ -13,10 +13,10 @@ use crate::common::layout::LayoutMaker;
 use crate::common::{have, run};
 
 /// A member of a tar: its name and what it holds; what begins with `->` makes it a link.
-type Member<'a> = (&'a str, &'a [u8]);
+pub(super) type Member<'a> = (&'a str, &'a [u8]);
 
 /// A tar of members.
-fn tar(path: &Path, members: &[Member<'_>]) {
+pub(super) fn tar(path: &Path, members: &[Member<'_>]) {
     let mut tar = tar::Builder::new(File::create(path).unwrap());
     for (name, content) in members {
         let mut header = tar::Header::new_ustar();

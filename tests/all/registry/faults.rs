@@ -1,14 +1,18 @@
 //! Registries that fail, lie, or want a token.
 
 use std::io::Read as _;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use lkit::base::{Digest, ErrorKind, Fault as _};
+use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
 use lkit::blob::{self, Store};
+use lkit::extent::Source as _;
 use lkit::oci::{CredentialPlace, Credentials, Descriptor, Options, Resolver};
+use lkit::system::{Origins, load_image};
 use serde_json::json;
 
 use super::{reference, resolve, resolver, told};
-use crate::common::scripted::{Answer, Request, Scripted};
+use crate::common::scripted::{Answer, Request, Rest, Scripted};
 
 /// A blob that is longer than a few reads of a socket.
 fn content() -> Vec<u8> {
@@ -20,7 +24,7 @@ fn read(server: &Scripted, digest: &Digest, size: usize) -> Result<Vec<u8>, blob
     let dir = tempfile::tempdir().unwrap();
     let here = resolver(dir.path(), &[], Options::default());
     let mut bytes = Vec::new();
-    let mut stream = here.fetcher(&reference(&format!("{}/a/b:c", server.host))).fetch(digest, 0..size as u64)?;
+    let mut stream = here.fetcher(&reference(&format!("{}/a/b:c", server.host))).fetch_whole(digest, size as u64)?;
     stream.read_to_end(&mut bytes).map_err(|error| blob::Error::from_stream(digest, error))?;
     Ok(bytes)
 }
@@ -45,7 +49,8 @@ fn a_transfer_that_breaks_is_taken_up_where_it_broke() {
         answer
     });
     assert_eq!(read(&server, &Digest::of(&content()), 3_000_000).unwrap(), content());
-    let starts: Vec<_> = server.asked("blobs").iter().map(|request| request.range().unwrap().0).collect();
+    let starts: Vec<_> =
+        server.asked("blobs").iter().map(|request| request.range().map_or(0, |range| range.0)).collect();
     assert_eq!(starts, [0, 1_500_000, 2_250_000, 2_625_000]);
 }
 
@@ -99,19 +104,47 @@ fn a_blob_longer_or_shorter_than_its_descriptor_is_corrupt() {
 }
 
 #[test]
-fn damage_other_bytes_under_a_digest_are_refused_and_not_kept() {
-    let server = blob_server(|mut answer, _, _| {
-        answer.body[5] ^= 1;
-        answer
-    });
-    let dir = tempfile::tempdir().unwrap();
-    let store = std::sync::Arc::new(Store::open(dir.path(), &[]).unwrap());
-    let resolver = Resolver::new(store.clone(), Options::default());
-    let wanted = Descriptor::new("", Digest::of(&content()), 3_000_000);
-    let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
-    let error = store.obtain(&wanted, &*fetch).unwrap_err();
-    assert!(matches!(error, blob::Error::WrongDigest { .. }), "{error}");
-    assert!(store.lookup(&wanted.digest, wanted.size).unwrap().is_none());
+fn damage_other_bytes_under_a_digest_are_fetched_once_more_and_then_refused() {
+    for damaged in [1, 2] {
+        let server = blob_server(move |mut answer, _, before| {
+            answer.body[5] ^= u8::from(before < damaged);
+            answer
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let store = std::sync::Arc::new(Store::open(dir.path(), &[]).unwrap());
+        let resolver = Resolver::new(store.clone(), Options::default());
+        let wanted = Descriptor::new("", Digest::of(&content()), 3_000_000);
+        let fetch = resolver.fetcher(&reference(&format!("{}/a/b", server.host)));
+        let obtained = store.obtain(&wanted, &*fetch);
+        assert_eq!(server.asked("blobs").len(), 2);
+        if damaged == 1 {
+            assert_eq!(obtained.unwrap().size(), 3_000_000);
+            continue;
+        }
+        let error = obtained.unwrap_err();
+        assert!(matches!(error, blob::Error::WrongDigest { .. }), "{error}");
+        assert!(store.lookup(&wanted.digest, wanted.size).unwrap().is_none());
+    }
+}
+
+#[test]
+fn damage_an_image_config_is_fetched_once_more_and_then_refused() {
+    for damaged in [1, 2] {
+        let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#;
+        let named = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
+                           "digest": Digest::of(config).to_string()});
+        let manifest = json!({"schemaVersion": 2, "config": named, "layers": []}).to_string();
+        let server = Scripted::start(move |request, before| match request.path.contains("blobs") {
+            true if before < damaged => Answer::new(200, vec![b' '; config.len()]),
+            true => Answer::new(200, config),
+            false => Answer::new(200, manifest.clone()),
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let image = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host));
+        let found = image.map(|image| image.config_digest).map_err(|error| error.kind());
+        let expected = if damaged == 1 { Ok(Digest::of(config)) } else { Err(ErrorKind::Corrupt) };
+        assert_eq!((found, server.asked("blobs").len()), (expected, 2));
+    }
 }
 
 #[test]
@@ -180,4 +213,54 @@ fn a_token_is_got_with_the_credentials_and_renewed_when_it_is_refused() {
     let anonymous = resolver(&dir.path().join("anonymous"), &[], Options::default());
     let error = anonymous.fetcher(&name).fetch(&Digest::of(b""), 0..100).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Denied);
+}
+
+#[test]
+fn a_manifest_with_digests_that_cannot_be_checked_is_refused_by_their_name() {
+    let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": 3,
+                        "digest": format!("sha512:{}", "0".repeat(128))});
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": []}).to_string();
+    let server = Scripted::start(move |_, _| Answer::new(200, manifest.clone()));
+    let dir = tempfile::tempdir().unwrap();
+    let error = resolve(&resolver(dir.path(), &[], Options::default()), &format!("{}/a/b", server.host)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let reason = "cannot be used: digest algorithm `sha512` is not supported, only `sha256`";
+    assert!(told(&error).contains(reason), "{}", told(&error));
+}
+
+#[test]
+fn layers_that_nobody_can_use_any_more_are_not_fetched_to_their_end() {
+    let config = r#"{"rootfs":{"diff_ids":["DIGEST","DIGEST","DIGEST"]}}"#;
+    let config = config.replace("DIGEST", &Digest::of(b"").to_string());
+    let named = |kind: &str, content: &[u8], size: usize| {
+        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "size": size,
+               "digest": Digest::of(content).to_string()})
+    };
+    let layers = [&b"drips"[..], b"silent", b"missing"].map(|layer| named("layer.v1.tar", layer, 1_000_000));
+    let manifest = json!({"schemaVersion": 2, "config": named("config.v1+json", config.as_bytes(), config.len()),
+                          "layers": layers})
+    .to_string();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let is = |request: &Request, content: &[u8]| request.path.contains(&Digest::of(content).to_string());
+    let server = Scripted::start(move |request, _| match request {
+        request if request.path.contains("manifests") => Answer::new(200, manifest.clone()),
+        request if is(request, config.as_bytes()) => Answer::new(200, config.clone()),
+        request if is(request, b"missing") => {
+            while asked.load(Ordering::SeqCst) < 2 {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Answer::new(404, "")
+        }
+        request => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let rest = if is(request, b"drips") { Rest::Drip(b'x') } else { Rest::Silence };
+            Answer::new(200, "x").then(rest).claiming(1_000_000)
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let begin = Instant::now();
+    let name = reference(&format!("{}/a/b", server.host));
+    let error = load_image(&name, &Origins::new(dir.path()), &Silent).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::ImageNotFound, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(100), "{:?}", begin.elapsed());
 }

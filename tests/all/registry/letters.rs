@@ -33,7 +33,7 @@ fn digest(dir: &Path, server: &Scripted, options: Options) -> Result<Digest, lki
 
 #[test]
 fn challenges_are_understood_however_they_are_written() {
-    let rows: [&[&str]; 8] = [
+    let rows: [&[&str]; 10] = [
         &[r#"Bearer realm="http://HOST/token?for=x",service="s",scope="repository:a/b:pull,push""#],
         &[r#"bearer Realm="http://HOST/token?for=x" , SERVICE="s", error="invalid_token""#],
         &[r#"Bearer realm="http://HOST/token?for=x",service=s"#],
@@ -42,6 +42,8 @@ fn challenges_are_understood_however_they_are_written() {
         &[r#"Negotiate, Bearer service="s",realm="http://HOST/token?for=x""#],
         &["", r#"Bearer realm="http://HOST/token?for=x",service="s""#],
         &[r#"Bearer realm="http:\/\/HOST/token?for=x",service="s""#],
+        &["Bearer realm=http://HOST/token?for=x,service=s,scope=repository:a/b:pull"],
+        &[r#"Bearer service="s", realm=http://HOST/token?for=x"#],
     ];
     let dir = tempfile::tempdir().unwrap();
     for (field, challenges) in rows.into_iter().zip(["token", "access_token"].into_iter().cycle()).map(|(a, b)| (b, a))
@@ -187,15 +189,47 @@ fn a_registry_is_asked_again_when_it_says_so() {
 }
 
 #[test]
-fn damage_a_manifest_with_another_digest_than_its_header_says_is_corrupt() {
+fn damage_a_manifest_with_another_digest_than_its_header_says_is_asked_for_once_more() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Scripted::start(|_, before| {
-        let stated = if before == 0 { Digest::of(b"other") } else { Digest::of(INDEX.as_bytes()) };
-        Answer::new(200, INDEX).header("Docker-Content-Digest", stated.to_string())
-    });
-    let error = digest(dir.path(), &server, Options::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", told(&error));
-    digest(dir.path(), &server, Options::default()).unwrap();
+    for lies in [1, 2] {
+        let server = Scripted::start(move |_, before| {
+            let stated = if before < lies { Digest::of(b"other") } else { Digest::of(INDEX.as_bytes()) };
+            Answer::new(200, INDEX).header("Docker-Content-Digest", stated.to_string())
+        });
+        let found = digest(dir.path(), &server, Options::default()).map_err(|error| error.kind());
+        let expected = if lies == 1 { Ok(Digest::of(INDEX.as_bytes())) } else { Err(ErrorKind::Corrupt) };
+        assert_eq!((found, server.asked("manifests").len()), (expected, 2));
+    }
+}
+
+#[test]
+fn a_manifest_that_was_compressed_without_being_asked_for_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(INDEX.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let (cut, mut damaged) = (gzip[..gzip.len() - 9].to_vec(), gzip.clone());
+    let trailer = damaged.len() - 5;
+    damaged[trailer] ^= 1;
+    let rows = [
+        ("gzip", gzip.clone(), Ok(())),
+        ("x-gzip", gzip.clone(), Ok(())),
+        ("gzip", cut, Err("it is compressed with `gzip` and damaged")),
+        ("gzip", damaged, Err("it is compressed with `gzip` and damaged")),
+        ("gzip", INDEX.into(), Err("it is compressed with `gzip` and damaged")),
+        ("br", gzip, Err("it is compressed with `br`, which was not asked for")),
+    ];
+    for (encoding, body, expected) in rows {
+        let server = Scripted::start(move |_, _| Answer::new(200, body.clone()).header("Content-Encoding", encoding));
+        match (digest(dir.path(), &server, Options::default()), expected) {
+            (Ok(found), Ok(())) => assert_eq!(found, Digest::of(INDEX.as_bytes())),
+            (Err(error), Err(expected)) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(told(&error).contains(expected), "{}", told(&error));
+            }
+            (found, _) => panic!("{encoding}: {found:?}"),
+        }
+    }
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 mod archives;
 mod bounds;
+mod daemon;
 mod docker;
 mod faults;
 mod layouts;
 mod letters;
+mod patient;
 mod pushes;
+mod ranges;
 mod referrers;
 mod resumed;
+mod tls;
+mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

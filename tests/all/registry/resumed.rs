@@ -56,7 +56,7 @@ fn obtain(cache: &Path, server: &Scripted) -> Result<Blob, Error> {
 }
 
 fn asked(server: &Scripted) -> Vec<(usize, usize)> {
-    server.asked("blobs").iter().map(|request| request.range().unwrap()).collect()
+    server.asked("blobs").iter().map(|request| request.range().unwrap_or((0, SIZE))).collect()
 }
 
 fn bytes_of(blob: &Blob) -> Vec<u8> {
@@ -109,7 +109,7 @@ fn a_registry_without_ranges_sends_all_of_it_again() {
 fn a_range_from_another_place_is_refused() {
     for range in ["bytes 5-2999999/3000000", "bytes */3000000", "lines 1-2"] {
         let server = breaks_off(move |answer, request| {
-            let (start, end) = request.range().unwrap();
+            let Some((start, end)) = request.range() else { return answer };
             if start == 0 { answer } else { Answer::new(206, &content()[start..end]).header("Content-Range", range) }
         });
         let dir = tempfile::tempdir().unwrap();
@@ -136,8 +136,7 @@ fn damage_other_bytes_behind_a_part_are_fetched_once_more_and_then_an_error() {
 
 #[test]
 fn a_part_longer_than_what_the_registry_has_is_dropped() {
-    let server =
-        breaks_off(|answer, request| if request.range().unwrap().0 > 0 { Answer::new(416, "") } else { answer });
+    let server = breaks_off(|answer, request| if request.range().is_some() { Answer::new(416, "") } else { answer });
     let dir = tempfile::tempdir().unwrap();
     obtain(dir.path(), &server).unwrap_err();
     assert_eq!(bytes_of(&obtain(dir.path(), &server).unwrap()), content());
