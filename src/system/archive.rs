@@ -5,6 +5,7 @@
 //! Filesystem Changeset Format", with the layers as tars; or the files of one image as a tar.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -75,8 +76,8 @@ fn layout(images: &Images<'_>, packed: &[Packed]) -> Result<Vec<Member>, Problem
         let closure = whole(images, asked)?;
         entries.push(layout_entry(&closure.root, &name.to_string()));
         for layer in &closure.layers {
-            if !blobs.contains_key(&layer.digest) {
-                blobs.insert(layer.digest, stored(images, &asked.reference, layer)?);
+            if let Entry::Vacant(place) = blobs.entry(layer.digest) {
+                place.insert(stored(images, &asked.reference, layer)?);
             }
         }
         blobs.extend(closure.documents.into_iter().map(|(descriptor, bytes)| (descriptor.digest, source(bytes))));
