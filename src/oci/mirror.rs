@@ -46,6 +46,14 @@ impl Endpoint {
     }
 }
 
+impl Mirror {
+    /// How the registry itself is spoken to: as a mirror of it says that has its own name, else as any registry.
+    pub(super) fn own_endpoint(mirrors: &[Self], registry: &str) -> Endpoint {
+        let own = mirrors.iter().find(|mirror| mirror.registry == registry && mirror.endpoint.host == registry);
+        own.map_or_else(|| Endpoint::of_registry(registry), |mirror| mirror.endpoint.clone())
+    }
+}
+
 impl FromStr for Mirror {
     type Err = ParseMirrorError;
 
@@ -104,6 +112,21 @@ mod tests {
         }
         for (text, shown) in [("x=http://u:pw@y", "x=http://***@y"), ("https://y/?s=t", "https://y/?***")] {
             assert_eq!(text.parse::<Mirror>(), Err(ParseMirrorError(shown.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_mirror_with_the_name_of_its_registry_says_how_that_is_spoken_to() {
+        let mirrors = ["q.io=http://other", "q.io=http://q.io", "http://x"].map(|text| text.parse().unwrap());
+        let endpoint = |host: &str, scheme| Endpoint { host: host.to_owned(), scheme };
+        let rows = [
+            ("q.io", Scheme::Http),
+            ("docker.io", Scheme::Https),
+            ("r.io", Scheme::Https),
+            ("localhost", Scheme::Either),
+        ];
+        for (registry, scheme) in rows {
+            assert_eq!(Mirror::own_endpoint(&mirrors, registry), endpoint(registry, scheme));
         }
     }
 

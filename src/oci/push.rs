@@ -32,14 +32,18 @@ pub struct Pusher {
 impl Pusher {
     /// Puts things into the repository of `target`; nothing is connected to yet. With a `source`, a repository of the same
     /// registry, blobs that this has are not sent.
-    pub(super) fn new(registry: &Registry, target: &Reference, source: Option<&Reference>) -> Result<Self, PushError> {
+    pub(super) fn new(
+        registry: &Registry,
+        endpoint: &Endpoint,
+        target: &Reference,
+        source: Option<&Reference>,
+    ) -> Result<Self, PushError> {
         let name = format!("{}/{}", target.registry(), target.repository());
         let place = |reference: &Reference| (reference.registry().to_owned(), reference.repository().to_owned());
         let source = source.filter(|source| source.registry() == target.registry() && place(source) != place(target));
         let source = source.map(|source| source.repository().to_owned());
-        let endpoint = Endpoint::of_registry(target.registry());
         let made = registry.blocking(&endpoint.host).and_then(|blocking| {
-            let repository = registry.repository(&endpoint, target)?;
+            let repository = registry.repository(endpoint, target)?;
             Ok((blocking, repository.for_pushes(source.as_deref())))
         });
         let (blocking, repository) = made.map_err(|error| PushError { target: name.clone(), problem: error.into() })?;

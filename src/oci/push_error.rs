@@ -58,6 +58,10 @@ impl Fault for PushError {
         match &self.problem {
             PushProblem::Offline => Some("leave out `--offline`".to_owned()),
             PushProblem::NotAManifest(_) => None,
+            // What else a pull could do is not for a push.
+            PushProblem::Registry(RegistryError::Unreachable { .. } | RegistryError::Failed { .. }) => {
+                Some("check the name of the registry and the network, and try again".to_owned())
+            }
             PushProblem::Registry(error) => error.hint(),
             PushProblem::Content(error) if error.kind() == ErrorKind::Corrupt => {
                 Some("bring the image here again with `lkit cache pull`".to_owned())

@@ -178,12 +178,6 @@ impl Repository {
         Ok(())
     }
 
-    /// The error of a registry that has no list.
-    pub fn lists_nothing(&self, subject: &Digest) -> RegistryError {
-        let wanted = format!("referrers of {}", self.blob_name(subject));
-        RegistryError::NotFound { registry: self.server.name.clone(), wanted }
-    }
-
     fn too_many(&self, subject: &Digest, what: &str, limit: usize) -> String {
         format!("registry `{}` lists over {limit} {what} about `{subject}`; the rest is passed over", self.server.name)
     }

@@ -170,8 +170,9 @@ impl Resolver {
         found.map_err(|problem| Error { reference: reference.to_string(), problem })
     }
 
-    /// Puts blobs and manifests into the repository of `target`, at its own registry and at no mirror. With a `source` in
-    /// the same registry, blobs that this repository has are not sent.
+    /// Puts blobs and manifests into the repository of `target`, at its own registry and at no mirror; one that is the
+    /// registry itself says how it is spoken to. With a `source` in the same registry, blobs that this repository has are
+    /// not sent.
     ///
     /// # Errors
     /// When no registry may be asked, or the network client cannot start.
@@ -179,12 +180,13 @@ impl Resolver {
         if self.inner.options.pull == Pull::Never {
             return Err(PushError::offline(target));
         }
-        Pusher::new(&self.inner.registry, target, source)
+        let endpoint = Mirror::own_endpoint(&self.inner.options.mirrors, target.registry());
+        Pusher::new(&self.inner.registry, &endpoint, target, source)
     }
 
-    /// What refers to `subject`, a manifest in the repository of `reference`, and is of a type; of the first mirror that
-    /// lists something, else of the registry. None where no registry may be asked. A registry that answers something odd
-    /// lists nothing, and the monitor is warned.
+    /// What refers to `subject`, a manifest in the repository of `reference`, and is of a type. The first mirror that
+    /// answers is believed, also when it lists nothing, else the registry is. None where no registry may be asked. A
+    /// registry that answers something odd lists nothing, and the monitor is warned.
     ///
     /// # Errors
     /// `Unreachable`.
@@ -206,9 +208,7 @@ impl Resolver {
             let interrupted = || RegistryError::Interrupted { registry: endpoint.host.clone() };
             let Referrers { found, oddity } = listed.ok_or_else(interrupted)??;
             oddity.into_iter().for_each(|oddity| monitor.event(Event::Warning(oddity)));
-            let is_last = *endpoint == Endpoint::of_registry(reference.registry());
-            // A mirror that lists nothing may not know of such lists.
-            if found.is_empty() && !is_last { Err(repository.lists_nothing(subject)) } else { Ok(found) }
+            Ok(found)
         };
         let found = origin.first(monitor, ask);
         found.map_err(|error| Error { reference: reference.to_string(), problem: error.into() })

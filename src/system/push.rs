@@ -47,8 +47,8 @@ pub fn push(
     let held = offline(origins);
     let images = Images::new(&held, monitor)?;
     let closures = asked.iter().map(|asked| whole(&images, asked)).collect::<Result<Vec<_>, Problem>>()?;
-    let credentials = origins.credentials.clone();
-    let resolver = Resolver::new(images.store.clone(), Options { credentials, ..Options::default() });
+    let Origins { credentials, mirrors, .. } = origins.clone();
+    let resolver = Resolver::new(images.store.clone(), Options { credentials, mirrors, ..Options::default() });
     let pushed = asked.iter().zip(&targets).zip(closures).map(|((Asked { reference, .. }, target), closure)| {
         let pusher = resolver.pusher(target, Some(reference))?;
         let (sent, size) = Target { images: &images, reference, pusher }.take(&closure, target)?;

@@ -139,6 +139,10 @@ pub struct CachePush {
     /// Push the image for this platform alone [default: the reference with all that it names]
     #[arg(long, visible_alias = "arch", value_name = "PLATFORM")]
     pub platform: Option<String>,
+    /// How to speak to a registry, as REGISTRY=http://REGISTRY for one without TLS; nothing is pushed to mirrors with
+    /// other names (repeatable)
+    #[arg(long, value_name = "[REGISTRY=]URL")]
+    pub mirror: Vec<String>,
     /// Use the digests that the lock beside the specs records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,

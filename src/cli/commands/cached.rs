@@ -50,8 +50,13 @@ pub fn pull(args: args::CachePull, cache: PathBuf, progress: &Progress) -> Resul
 pub fn push(args: args::CachePush, cache: PathBuf, progress: &Progress) -> Result<ExitCode, Failure> {
     let platform = args.platform.as_deref().map(platform).transpose()?;
     let to = args.to.as_deref().map(|text| reference(text, "--to: ")).transpose()?;
-    let sources =
-        args::Sources { cache: Some(cache), locked: args.locked, arch: args.platform, ..args::Sources::default() };
+    let sources = args::Sources {
+        cache: Some(cache),
+        mirror: args.mirror,
+        locked: args.locked,
+        arch: args.platform,
+        ..args::Sources::default()
+    };
     let origins = Settings::new(sources)?.origins;
     let mut asked = asked(&args.what, platform.as_slice(), &origins, progress)?;
     // What a volume holds its image for says nothing of what is pushed.
@@ -92,6 +97,10 @@ pub fn import(args: &args::CacheImport, cache: &Path, progress: &Progress) -> Re
 /// Writes images as an archive.
 pub fn export_images(args: &args::CacheExport, cache: PathBuf, progress: &Progress) -> Result<ExitCode, Failure> {
     let to_stdout = args.output == Path::new("-");
+    if args.output.is_dir() {
+        let message = format!("`{}` is a directory", args.output.display());
+        return Err(Failure::usage(message).hint("name the file to write with `-o`"));
+    }
     if !to_stdout {
         check_target(&args.output)?;
     }

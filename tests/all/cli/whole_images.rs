@@ -160,6 +160,7 @@ fn oracle_skopeo_takes_what_is_exported_and_it_comes_back_the_same() {
         ("test/init:1 --format docker --platform all -o x", 2, "only an OCI layout holds an image for all platforms"),
         ("test/init:1 test/kernel:1 --name a -o x", 2, "`--name` is for one image"),
         ("test/init:1 -o no/such/x", 1, "cannot write"),
+        ("test/init:1 -o layout", 2, "`layout` is a directory"),
         ("test/inti:1 -o x", 4, "did you mean `docker.io/test/init:1`?"),
     ];
     for (line, code, says) in rows {

@@ -205,16 +205,23 @@ fn a_list_without_end_is_bounded_and_one_elsewhere_is_not_followed() {
 }
 
 #[test]
-fn a_mirror_that_lists_nothing_is_no_reason_not_to_ask_the_registry() {
+fn the_first_mirror_that_answers_is_believed_and_nothing_is_pushed_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let subject = Digest::of(b"subject");
     let (mirror, shelf) = (Shelf::start(Lists::Pages(9)), Shelf::start(Lists::Pages(9)));
-    let mirrors = vec![format!("{}=http://{}", shelf.server.host, mirror.server.host).parse().unwrap()];
-    let resolver = resolver(&dir.path().join("cache"), &[], Options { mirrors, ..Options::default() });
+    let dead = format!("127.0.0.1:{}", crate::common::registry::free_port());
+    let mirrors =
+        [&dead, &mirror.server.host].map(|host| format!("{}=http://{host}", shelf.server.host).parse().unwrap());
+    let resolver = resolver(&dir.path().join("cache"), &[], Options { mirrors: mirrors.into(), ..Options::default() });
     let image = format!("{}/a", shelf.server.host);
     let ours = artifact(&subject, TYPE, "n");
     push_all(&resolver.pusher(&reference(&image), None).unwrap(), std::slice::from_ref(&ours));
-    assert!(mirror.held().manifests.is_empty(), "nothing is pushed to a mirror");
-    assert_eq!(looked_up(&resolver, &image, &subject), (vec![entry(&ours)], Vec::new()));
-    assert_eq!(mirror.asked("GET").len(), 1);
+    assert!(mirror.held().manifests.is_empty() && !shelf.held().manifests.is_empty());
+    mirror.held().keep("a", "x", MANIFEST, ours.as_bytes());
+    let (found, warnings) = looked_up(&resolver, &image, &subject);
+    assert_eq!(found, [entry(&ours)]);
+    assert!(warnings.len() == 1 && warnings[0].contains("is passed over: cannot reach registry"), "{warnings:?}");
+    mirror.held().manifests.clear();
+    assert_eq!(looked_up(&resolver, &image, &subject).0, []);
+    assert_eq!(shelf.asked("GET"), [""; 0]);
 }
