@@ -7,8 +7,6 @@ use std::io::{self, Write};
 
 use flate2::write::GzDecoder;
 
-use super::transport::Setback;
-
 /// What has come of a document.
 pub(super) enum Body {
     /// As it is.
@@ -32,15 +30,15 @@ impl Body {
     /// A document in this encoding, as its server says, of at most `limit` bytes.
     ///
     /// # Errors
-    /// When the encoding is not known.
-    pub fn new(encoding: Option<&[u8]>, limit: u64) -> Result<Self, Setback> {
+    /// A clause, when the encoding is not known.
+    pub fn new(encoding: Option<&[u8]>, limit: u64) -> Result<Self, String> {
         let bounded = Bounded { bytes: Vec::new(), limit };
         match encoding {
             None | Some(b"identity") => Ok(Self::Plain(bounded)),
             Some(b"gzip" | b"x-gzip") => Ok(Self::Gzip { decoder: Box::new(GzDecoder::new(bounded)), left: limit }),
             Some(other) => {
                 let encoding = String::from_utf8_lossy(other);
-                Err(Setback::Wrong(format!("it is compressed with `{encoding}`, which was not asked for")))
+                Err(format!("it is compressed with `{encoding}`, which was not asked for"))
             }
         }
     }
@@ -48,8 +46,8 @@ impl Body {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// When there is too much, or it cannot be decoded.
-    pub fn take(&mut self, piece: &[u8]) -> Result<(), Setback> {
+    /// A clause, when there is too much, or it cannot be decoded.
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), String> {
         let (bounded, written) = match self {
             Self::Plain(bounded) => {
                 let written = bounded.write_all(piece);
@@ -67,8 +65,8 @@ impl Body {
     /// The document.
     ///
     /// # Errors
-    /// When it is cut.
-    pub fn finish(self) -> Result<Vec<u8>, Setback> {
+    /// A clause, when it is cut.
+    pub fn finish(self) -> Result<Vec<u8>, String> {
         match self {
             Self::Plain(bounded) => Ok(bounded.bytes),
             Self::Gzip { decoder, .. } => {
@@ -93,13 +91,13 @@ impl Write for Bounded {
     }
 }
 
-fn unusable(error: &io::Error, limit: u64) -> Setback {
+fn unusable(error: &io::Error, limit: u64) -> String {
     match error.kind() {
         io::ErrorKind::FileTooLarge => too_long(limit),
-        _ => Setback::Wrong(format!("it is compressed with `gzip` and damaged: {error}")),
+        _ => format!("it is compressed with `gzip` and damaged: {error}"),
     }
 }
 
-fn too_long(limit: u64) -> Setback {
-    Setback::Wrong(format!("it has over {limit} bytes, which is the limit"))
+fn too_long(limit: u64) -> String {
+    format!("it has over {limit} bytes, which is the limit")
 }

@@ -38,6 +38,7 @@ mod referrers;
 mod registry;
 mod registry_error;
 mod resolve;
+mod resting;
 mod server;
 mod soci;
 mod stream;

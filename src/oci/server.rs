@@ -13,7 +13,7 @@ use super::RegistryError;
 use super::door::Door;
 use super::mirror::{Endpoint, Scheme};
 use super::reference::DOCKER_HUB;
-use super::stream::Resting;
+use super::resting::Resting;
 use super::transport::{Setback, Transport};
 use crate::base::Digest;
 

@@ -11,10 +11,11 @@ use super::answer::{Answer, Coming, Misfit, Part};
 use super::attempts::{Patience, SOON, TRIES};
 use super::blocking::Blocking;
 use super::registry::Repository;
+use super::resting::{Flaw, Resting};
 use super::server::{Server, unreachable_server};
 use super::transport::{LEAST, broken};
 use crate::base::Digest;
-use crate::blob::{self, Cause};
+use crate::blob;
 
 /// Pieces that are fetched ahead of the reader; a piece is what one read of the socket gave, at most some 100 KiB.
 const AHEAD: usize = 8;
@@ -30,15 +31,6 @@ pub(super) struct BlobStream {
     blocking: Blocking,
 }
 
-/// A transfer that waits for a reader.
-pub(super) struct Resting {
-    pub digest: Digest,
-    /// Offset in the blob of the next byte.
-    pub next: u64,
-    piece: Bytes,
-    pieces: mpsc::Receiver<Result<Bytes, Flaw>>,
-}
-
 /// A part that is being fetched.
 struct Transfer {
     repository: Repository,
@@ -46,15 +38,6 @@ struct Transfer {
     /// What is missing yet.
     part: Part,
     pieces: mpsc::Sender<Result<Bytes, Flaw>>,
-}
-
-/// Why a stream ends before its part does.
-#[derive(Debug)]
-pub(super) enum Flaw {
-    /// The server gives no more.
-    Registry(RegistryError),
-    /// What comes is not the blob.
-    Wrong(blob::Error),
 }
 
 /// How one connection ended.
@@ -67,43 +50,15 @@ enum Ended {
     Wrong(blob::Error),
 }
 
-impl Flaw {
-    /// As an error of the blob that is fetched.
-    pub fn of(self, digest: &Digest) -> blob::Error {
-        match self {
-            Self::Registry(error) => blob::Error::Fetch { digest: *digest, source: Cause::new(error) },
-            Self::Wrong(error) => error,
-        }
-    }
-
-    /// Whether the bytes may come later.
-    pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Registry(error) if error.may_pass())
-    }
-}
-
-impl Resting {
-    /// Starts to fetch; the first answer of the registry is waited for.
-    fn start(blocking: &Blocking, repository: Repository, digest: &Digest, part: Part) -> Result<Self, RegistryError> {
-        let (sender, pieces) = mpsc::channel(AHEAD);
-        let (next, registry) = (part.range.start, repository.server.name.clone());
-        let transfer = Transfer { repository, digest: *digest, part, pieces: sender };
-        let first = blocking.wait(transfer.connect(Patience::ForAServerThatIsThere));
-        let first = first.unwrap_or(Err(RegistryError::Interrupted { registry }))?;
-        blocking.spawn(transfer.run(first));
-        Ok(Self { digest: *digest, next, piece: Bytes::new(), pieces })
-    }
-
-    /// Whether nothing more comes of it.
-    pub fn is_over(&self) -> bool {
-        self.piece.is_empty() && self.pieces.is_empty() && self.pieces.is_closed()
-    }
-
-    /// Passes over `count` bytes of the piece.
-    fn advance(&mut self, count: usize) {
-        self.piece.advance(count);
-        self.next += count as u64;
-    }
+/// Starts to fetch; the first answer of the registry is waited for.
+fn start(blocking: &Blocking, repository: Repository, digest: &Digest, part: Part) -> Result<Resting, RegistryError> {
+    let (sender, pieces) = mpsc::channel(AHEAD);
+    let (next, registry) = (part.range.start, repository.server.name.clone());
+    let transfer = Transfer { repository, digest: *digest, part, pieces: sender };
+    let first = blocking.wait(transfer.connect(Patience::ForAServerThatIsThere));
+    let first = first.unwrap_or(Err(RegistryError::Interrupted { registry }))?;
+    blocking.spawn(transfer.run(first));
+    Ok(Resting { digest: *digest, next, piece: Bytes::new(), pieces })
 }
 
 impl BlobStream {
@@ -120,7 +75,7 @@ impl BlobStream {
         let transfer = match resting {
             // An empty part cannot be asked for, and nobody needs to be asked.
             None if next >= end => None,
-            None => Some(Resting::start(&blocking, repository, digest, part)?),
+            None => Some(start(&blocking, repository, digest, part)?),
             resting => resting,
         };
         Ok(Self { digest: *digest, transfer, next, end, server, blocking })

@@ -226,14 +226,15 @@ impl Transport {
     }
 
     async fn body(&self, mut response: Response, headers: &HeaderMap, limit: u64) -> Result<Vec<u8>, Setback> {
-        let mut body = Body::new(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes), limit)?;
+        let mut body =
+            Body::new(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes), limit).map_err(Setback::Wrong)?;
         if let Some(length) = response.content_length().filter(|length| *length > limit) {
             return Err(Setback::Wrong(format!("it has {length} bytes, over the limit of {limit}")));
         }
         while let Some(piece) = self.piece(&mut response).await? {
-            body.take(&piece)?;
+            body.take(&piece).map_err(Setback::Wrong)?;
         }
-        body.finish()
+        body.finish().map_err(Setback::Wrong)
     }
 
     /// What is told of an answer that is an error. Its body only explains it: where that breaks off, the rest counts.
