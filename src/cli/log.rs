@@ -41,7 +41,9 @@ pub fn start(loudness: Loudness, file: Option<&Path>) -> Result<(), Failure> {
         Loudness::Verbose => "lkit=info,warn,fuser=error",
         Loudness::Debug => "lkit=trace,info",
     };
-    let filter = EnvFilter::try_from_env("LKIT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // What is wrong with a certificate is part of our own message.
+    let own = || EnvFilter::new(format!("{level},rustls_platform_verifier=off"));
+    let filter = EnvFilter::try_from_env("LKIT_LOG").unwrap_or_else(|_| own());
     let discreet = filter_fn(|metadata| {
         let library = metadata.target().split("::").next().unwrap_or_default();
         *metadata.level() <= LevelFilter::INFO || !TELLTALES.contains(&library)

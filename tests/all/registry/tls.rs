@@ -96,7 +96,9 @@ fn certificates_are_named_on_the_command_line_or_lie_where_podman_looks() {
         lkit
     };
     let refused = inspect("refused").output().unwrap();
-    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.starts_with("error: "), "{said}");
     stdout("--ca", &inspect("argument").arg("--ca").arg(authority.root()).output().unwrap());
     stdout("LKIT_CA", &inspect("variable").env("LKIT_CA", authority.root()).output().unwrap());
     folder(&dir.path().join("containers/certs.d"), &registry.host(), &authority);
