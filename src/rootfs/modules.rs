@@ -123,11 +123,11 @@ impl<'a> Modules<'a> {
     }
 
     fn file(&self, path: &str) -> Result<(String, Content), ModulesError> {
-        let parts = path.split('/').filter(|part| !part.is_empty());
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
         let inode = parts.clone().try_fold(self.folder, |folder, name| self.tree.lookup(folder, name.as_bytes()));
         let content = inode.and_then(|inode| self.tree.content(inode));
         let missing = || ModulesError::NoFile(printable(path.as_bytes()).to_string());
-        Ok((parts.last().unwrap_or_default().to_owned(), content.ok_or_else(missing)?))
+        Ok((parts.next_back().unwrap_or_default().to_owned(), content.ok_or_else(missing)?))
     }
 }
 
