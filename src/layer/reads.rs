@@ -186,9 +186,11 @@ impl Note for Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::iter;
-
     use super::*;
+
+    fn one(range: Range<u64>) -> Vec<Range<u64>> {
+        std::iter::once(range).collect()
+    }
 
     fn digest(name: &str) -> Digest {
         Digest::of(name.as_bytes())
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!(ReadList::parse(text.as_bytes()), Ok(list.clone()));
         let mut both = list.of_layers(&[a]);
         both.append(list.of_layers(&[b, digest("c")]));
-        assert_eq!(both.layers(), [(a, iter::once(0..10).collect()), (b, vec![10..30, 50..70])]);
+        assert_eq!(both.layers(), [(a, one(0..10)), (b, vec![10..30, 50..70])]);
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
         let many: Vec<Range<u64>> = (0..RANGES as u64 + 1).map(|at| at << 20..(at << 20) + 1).collect();
         recorder.noted().add(a, many);
         let list = recorder.list();
-        assert_eq!(list.layers(), [(a, iter::once(0..((RANGES as u64) << 20) + 1).collect())]);
+        assert_eq!(list.layers(), [(a, one(0..((RANGES as u64) << 20) + 1))]);
         assert!(list.to_bytes().len() as u64 <= ReadList::LARGEST);
     }
 }

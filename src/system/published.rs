@@ -204,7 +204,9 @@ impl Images<'_> {
         let summaries = self.summaries(&found)?;
         let parts = self.parts(&found)?;
         self.layers.offer(&layers, &summaries, &parts).map_err(Cause::new)?;
-        self.take_reads(image, &found);
+        if lock.is_none_or(|lock| lock.reads(self.platform).is_none()) {
+            self.take_reads(image, &found.repository, found.blobs.reads.as_ref());
+        }
         Ok(())
     }
 

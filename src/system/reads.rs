@@ -4,12 +4,12 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use super::images::Images;
-use super::lock_file::{LockFile, PublishedAt};
+use super::lock_file::LockFile;
 use super::{Error, Prefetch, Problem};
 use crate::base::{Digest, Event};
 use crate::blob::open_regular;
 use crate::layer::ReadList;
-use crate::oci::Image;
+use crate::oci::{Descriptor, Image, Reference};
 
 /// Reads a read list.
 ///
@@ -54,9 +54,9 @@ impl Images<'_> {
 
     /// Takes the read list that was published with an index which is used. One that cannot be had is passed over with a
     /// warning.
-    pub(super) fn take_reads(&self, image: &Image, found: &PublishedAt) {
-        let (Prefetch::Known, Some(reads)) = (self.prefetch, &found.blobs.reads) else { return };
-        let bytes = self.resolver.small(&found.repository, reads, ReadList::LARGEST);
+    pub(super) fn take_reads(&self, image: &Image, repository: &Reference, reads: Option<&Descriptor>) {
+        let (Prefetch::Known, Some(reads)) = (self.prefetch, reads) else { return };
+        let bytes = self.resolver.small(repository, reads, ReadList::LARGEST);
         let list = bytes.map_err(|error| error.to_string()).and_then(|bytes| ReadList::parse(&bytes));
         match list {
             Ok(list) => drop(self.reads().insert(*image.digest(), list.of_layers(&layers_of(image)))),

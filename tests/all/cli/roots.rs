@@ -1,6 +1,6 @@
 //! A root on a disk: the small initrd that mounts it, and what is said where the kernel cannot.
 
-use super::system::{Mounted, System, assert_says, can_mount, image, kernel, tar};
+use super::system::{Mounted, SPEC, System, assert_says, can_mount, image, kernel, tar};
 
 const DEP: &[u8] = b"kernel/virtio_pci.ko: kernel/virtio.ko\nkernel/virtio_blk.ko: kernel/virtio.ko\n\
                      kernel/overlay.ko:\nkernel/virtio.ko:\n";
@@ -17,7 +17,8 @@ fn modular() -> System {
         ("lib/modules/1/kernel/virtio_pci.ko", b"the bridge"),
     ]);
     let descriptor = image(&system.layout, &[&tar(&[("kernel", &kernel()), ("kernel.tar", &modules)])]);
-    system.layout.name("docker.io/test/kernel:1", &descriptor);
+    system.layout.name("docker.io/test/kernel:2", &descriptor);
+    system.write("a.yml", SPEC.replace("kernel:1", "kernel:2"));
     system
 }
 
