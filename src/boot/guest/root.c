@@ -85,7 +85,7 @@ static void mount_disk(const char *type) {
     long mounted;
     for (int tries = 0; (mounted = mount(DISK, "/lower", type, MS_RDONLY, 0)) < 0; tries++) {
         if ((mounted != -ENOENT && mounted != -ENXIO) || tries == TRIES)
-            fail("mount as " DISK, type, mounted);
+            fail("mount " DISK " as", type, mounted);
         call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0);
     }
 }
