@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -348,6 +349,39 @@ def first_stat(run, proxy, spec, locked, work):
 
 def is_summary(blob):
     return blob.open("rb").read(8) == b"lkit-sum"
+
+
+SLOW = 3_000_000  # bytes in a second
+
+
+def prompts(run, proxy, spec, locked, work):
+    """What is fetched until the guest's prompt appears, and how long that takes at 3 MB/s, against the same boot from blobs
+    that are here (F1, F2, F4)."""
+    reads = work / "reads.json"
+    options = ["--record", reads, "--cache", work / "local", *lkit.LAYOUTS]
+    run.add("far boot here", seconds_to_prompt([*options, data.spec("large-gzip")]))
+    for name, more in (("alone", []), ("list", ["--reads", reads])):
+        proxy.reset(rate=SLOW)
+        run.add(f"far boot {name}", seconds_to_prompt([*locked, "--cache", work / f"boot-{name}", *more, spec]))
+        run.add(f"far boot {name} bytes", proxy.bytes)
+        run.add(f"far boot {name} ranges", proxy.asked("/blobs/"))
+    run.add("far boot", 1)
+
+
+def seconds_to_prompt(options):
+    """From starting `lkit run` to the prompt of the guest, which is emulated."""
+    argv = [lkit.PROGRAM, "run", "--quiet", "--accel", "tcg", "--cpus", "2", "--root", "squashfs", *options]
+    start = now()
+    process = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    console = b""
+    try:
+        while b"~ # " not in console:
+            assert (chunk := os.read(process.stdout.fileno(), 1 << 16)), console[-2000:]
+            console += chunk
+        return now() - start
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def kept(run, proxy, spec, there, work):

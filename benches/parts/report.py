@@ -197,3 +197,15 @@ def far(f):
         yield Row("F7", f"fetched by `{name}`, of the compressed images", **row, beside=beside)
     ratio = f["far index questions"] / f["far images"]
     yield Row("F8", "questions for indexes before `stat initrd.img`, of the number of images", **most(ratio, 1.0))
+
+
+def far_boot(f):
+    image = f["far image"]
+    beside = f"{mb(f['far boot alone bytes'])}; with a read list {f['far boot list bytes'] / image:.1%}"
+    row = most(f["far boot alone bytes"] / image, 0.05, "{:.1%}")
+    yield Row("F1", "fetched when the guest's prompt appears, of the compressed images", **row, beside=beside)
+    beside = f"{f['far boot list']:.0f} s against {f['far boot here']:.0f} s; without a list {f['far boot alone']:.0f} s"
+    row = most(f["far boot list"] / f["far boot here"], 1.15)
+    yield Row("F2", "time to prompt at 3 MB/s with a read list, of that from local blobs", **row, beside=beside)
+    beside = f"configs and indexes among them; without a list {f['far boot alone ranges']:.0f}"
+    yield Row("F4", "questions for blobs to the prompt with a read list", **most(f["far boot list ranges"], 20, "{:.0f}"), beside=beside)
