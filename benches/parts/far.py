@@ -12,7 +12,9 @@ class Far:
 
     def __init__(self, port):
         self.target, self.delay, self.rate = port, 0.0, None
-        self.requests, self.bytes = [], 0
+        self.requests, self.ranges, self.bytes = [], 0, 0
+        # When all that was sent before has got through.
+        self.free = 0.0
         self.loop = asyncio.new_event_loop()
         started = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
@@ -36,6 +38,7 @@ class Far:
         while chunk := await reader.read(1 << 16):
             self.requests += [found[1].decode() for found in REQUEST.findall(chunk)]
             await asyncio.sleep(self.delay)
+            self.ranges += chunk.lower().count(b"\r\nrange: bytes=")
             # The registry compares the name it is called by with nothing, so the request stays as it is.
             writer.write(chunk)
             await writer.drain()
@@ -45,14 +48,15 @@ class Far:
         while chunk := await reader.read(1 << 16):
             self.bytes += len(chunk)
             if self.rate:
-                await asyncio.sleep(len(chunk) / self.rate)
+                self.free = max(self.free, self.loop.time()) + len(chunk) / self.rate
+                await asyncio.sleep(self.free - self.loop.time())
             writer.write(chunk)
             await writer.drain()
         writer.close()
 
     def reset(self, delay=0.0, rate=None):
-        """Count anew, with another distance in seconds and another rate in bytes a second for each connection."""
-        self.requests, self.bytes, self.delay, self.rate = [], 0, delay, rate
+        """Count anew, with another distance in seconds and another rate in bytes a second of all connections together."""
+        self.requests, self.ranges, self.bytes, self.delay, self.rate = [], 0, 0, delay, rate
 
     def asked(self, part):
         """How often something was asked for that has this in its path."""

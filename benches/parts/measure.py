@@ -364,7 +364,7 @@ def prompts(run, proxy, spec, locked, work):
         proxy.reset(rate=SLOW)
         run.add(f"far boot {name}", seconds_to_prompt([*locked, "--cache", work / f"boot-{name}", *more, spec]))
         run.add(f"far boot {name} bytes", proxy.bytes)
-        run.add(f"far boot {name} ranges", proxy.asked("/blobs/"))
+        run.add(f"far boot {name} ranges", proxy.ranges)
     run.add("far boot", 1)
 
 

@@ -207,5 +207,5 @@ def far_boot(f):
     beside = f"{f['far boot list']:.0f} s against {f['far boot here']:.0f} s; without a list {f['far boot alone']:.0f} s"
     row = most(f["far boot list"] / f["far boot here"], 1.15)
     yield Row("F2", "time to prompt at 3 MB/s with a read list, of that from local blobs", **row, beside=beside)
-    beside = f"configs and indexes among them; without a list {f['far boot alone ranges']:.0f}"
-    yield Row("F4", "questions for blobs to the prompt with a read list", **most(f["far boot list ranges"], 20, "{:.0f}"), beside=beside)
+    beside = f"without a list {f['far boot alone ranges']:.0f}"
+    yield Row("F4", "ranges to the prompt with a read list", **most(f["far boot list ranges"], 20, "{:.0f}"), beside=beside)
