@@ -101,10 +101,14 @@ impl Store {
     pub fn ranged(&self, digest: &Digest, size: u64, fetch: &Arc<dyn Fetch>) -> Result<Arc<RangedBlob>, Error> {
         fetch.check(digest)?;
         let sparse = match self.keep() {
-            Keep::Full => match SparseFile::open(&self.sparse_path(digest), size) {
-                Err(Error::ReadOnly { .. }) => None,
-                opened => Some(opened?),
-            },
+            Keep::Full => {
+                // So that nobody empties a file that another has just made and put something into.
+                let _guard = Guard::acquire_to_make(&self.lock_dir().join(format!("{}-sparse", digest.hex())))?;
+                match SparseFile::open(&self.sparse_path(digest), size) {
+                    Err(Error::ReadOnly { .. }) => None,
+                    opened => Some(opened?),
+                }
+            }
             Keep::Index | Keep::None => None,
         };
         Ok(Arc::new(RangedBlob {
