@@ -28,6 +28,9 @@ const AHEAD: u64 = 4 << 20;
 /// a quarter of that.
 const STRIDE: u64 = 4 << 20;
 const STRIDE_ON_DISK: u64 = 8 << 20;
+/// Largest blob of which a part is kept on the disk, in bytes: the map of what is here of it takes 8 MiB of memory. A
+/// manifest may claim any size.
+const MOST_KEPT: u64 = 1 << 40;
 /// How often bytes are looked for that others push out of memory before they are read.
 const TRIES: u32 = 3;
 
@@ -101,7 +104,7 @@ impl Store {
     pub fn ranged(&self, digest: &Digest, size: u64, fetch: &Arc<dyn Fetch>) -> Result<Arc<RangedBlob>, Error> {
         fetch.check(digest)?;
         let sparse = match self.keep() {
-            Keep::Full => {
+            Keep::Full if size <= MOST_KEPT => {
                 // So that nobody empties a file that another has just made and put something into.
                 let _guard = Guard::acquire_to_make(&self.lock_dir().join(format!("{}-sparse", digest.hex())))?;
                 match SparseFile::open(&self.sparse_path(digest), size) {
@@ -109,7 +112,7 @@ impl Store {
                     opened => Some(opened?),
                 }
             }
-            Keep::Index | Keep::None => None,
+            Keep::Full | Keep::Index | Keep::None => None,
         };
         Ok(Arc::new(RangedBlob {
             digest: *digest,
@@ -219,7 +222,7 @@ impl RangedBlob {
 
     /// Fetches these grains in one request.
     fn fetch_all(&self, grains: Range<u64>) -> Result<(), Error> {
-        let range = grains.start * GRAIN..(grains.end * GRAIN).min(self.size);
+        let range = grains.start * GRAIN..grains.end.saturating_mul(GRAIN).min(self.size);
         let mut stream = self.fetch.read_range(&self.digest, range)?;
         let mut bytes = vec![0; in_memory(GRAIN)];
         for grain in grains {

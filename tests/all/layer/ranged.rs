@@ -289,3 +289,21 @@ fn list_of(list: &ReadList, bare: &Bare) -> Vec<[u64; 2]> {
     }
     joined
 }
+
+#[test]
+fn a_blob_of_any_claimed_size_takes_no_memory_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let registry = Registry::of(&[7; 100]);
+    let fetch: Arc<dyn Fetch> = registry.clone();
+    for size in [u64::MAX, u64::MAX - 1, 1 << 60, (1 << 40) + 1] {
+        let blob = store.ranged(&Digest::of(b"large"), size, &fetch).unwrap();
+        let mut buf = [0; 10];
+        lkit::extent::Source::will_read(&*blob, 0..0);
+        assert_eq!(lkit::extent::Source::size(&*blob), size);
+        assert!(lkit::extent::Source::read_at(&*blob, &mut buf, size).is_err());
+        assert!(!blob.is_kept());
+    }
+    assert_eq!(registry.taken(), []);
+    assert_eq!(std::fs::read_dir(dir.path().join("lkit/sparse")).unwrap().count(), 0);
+}
