@@ -1,7 +1,8 @@
 //! Layer indexes in formats of others: read where an image names them, and SOCI's written.
 //!
 //! # Invariants
-//! - What an image names by digest, by annotations of its manifest or of a layer's descriptor, is as trusted as the image.
+//! - What an image names by digest, by annotations of its manifest or of a layer's descriptor, is as trusted as the image,
+//!   and used for that image alone: a layer that other images of the system have, too, costs a pass.
 //!   SOCI's indexes of version 1 only refer to an image: they are used where published indexes are trusted, and nowhere else.
 //! - An index that cannot be used is passed over with a warning: its layer is fetched whole.
 
@@ -45,7 +46,7 @@ impl Images<'_> {
     }
 
     fn open_foreign(&self, wanted: &Wanted, image: &Image) -> Result<Option<Layer>, Cause> {
-        let ztoc = self.ztocs().get(&wanted.digest).cloned();
+        let ztoc = self.ztocs().get(&(*image.digest(), wanted.digest)).cloned();
         let annotations =
             image.layers.iter().find(|layer| layer.digest == wanted.digest).map(|layer| &layer.annotations);
         let in_blob = annotations.and_then(InBlob::of);
@@ -73,7 +74,7 @@ impl Images<'_> {
             if !self.layers.has_index(&layer).map_err(Cause::new)? {
                 let descriptor = Descriptor::new(ZTOC_TYPE, ztoc, size);
                 let bytes = self.resolver.small(&repository, &descriptor, MAX_ZTOC).map_err(Cause::new)?;
-                self.ztocs().insert(layer, bytes.into());
+                self.ztocs().insert((*image.digest(), layer), bytes.into());
             }
         }
         Ok(())

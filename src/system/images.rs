@@ -28,8 +28,8 @@ pub(super) struct Images<'a> {
     pub resolver: Resolver,
     /// What images are for.
     pub platform: &'a Platform,
-    /// SOCI's indexes that were fetched, by the layers they are of.
-    ztocs: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    /// SOCI's indexes that were fetched, by the image that they were fetched for and the layer.
+    ztocs: Mutex<HashMap<(Digest, Digest), Arc<[u8]>>>,
     /// Whose published indexes are used.
     pub trusted_indexes: &'a [IndexPlace],
     /// Hears what happens.
@@ -122,25 +122,28 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
     pub fn trees(&self, images: &[Image]) -> Result<Vec<Merged>, (usize, Problem)> {
-        let mut wanted: HashMap<Key, (Wanted, usize)> = HashMap::new();
+        let mut wanted: HashMap<Key, (Wanted, usize, Naming)> = HashMap::new();
         for (place, image) in images.iter().enumerate() {
             for layer in &image.layers {
                 let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
-                wanted.entry(key(layer)).or_insert((name, place));
+                let known = wanted.entry(key(layer)).or_insert((name, place, Naming::ByOne));
+                if known.1 != place {
+                    known.2 = Naming::ByMany;
+                }
             }
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
-        wanted.sort_by_key(|(_, place)| *place);
+        wanted.sort_by_key(|(_, place, _)| *place);
         // Without one of them the others are of no use.
         let has_failed = Arc::new(AtomicBool::new(false));
         let stop = Ending::when(has_failed.clone());
-        let opened = side_by_side(&wanted, PASSES, |(wanted, place)| {
-            let layer = (!stop.is_near()).then(|| self.open(wanted, &images[*place], &stop))?;
+        let opened = side_by_side(&wanted, PASSES, |(wanted, place, naming)| {
+            let layer = (!stop.is_near()).then(|| self.open((wanted, *naming), &images[*place], &stop))?;
             // Only the first has failed by itself.
             if layer.is_err() && has_failed.swap(true, Ordering::SeqCst) { None } else { Some(layer) }
         });
         let mut layers = HashMap::new();
-        for ((name, place), layer) in wanted.iter().zip(opened) {
+        for ((name, place, _), layer) in wanted.iter().zip(opened) {
             if let Some(layer) = layer {
                 layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
             }
@@ -176,13 +179,15 @@ impl<'a> Images<'a> {
     }
 
     /// See `take_ztocs`.
-    pub fn ztocs(&self) -> MutexGuard<'_, HashMap<Digest, Arc<[u8]>>> {
+    pub fn ztocs(&self) -> MutexGuard<'_, HashMap<(Digest, Digest), Arc<[u8]>>> {
         // An entry is put in whole, so a panic elsewhere does not spoil the map.
         self.ztocs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, wanted: &Wanted, image: &Image, stop: &Ending) -> Result<Layer, Problem> {
-        self.foreign(wanted, image).map_or_else(|| self.index(wanted, &image.reference, stop), Ok)
+    /// A layer of an image, which has named an index of it only for itself: what others see of it is not up to that image.
+    fn open(&self, (wanted, naming): (&Wanted, Naming), image: &Image, stop: &Ending) -> Result<Layer, Problem> {
+        let foreign = if naming == Naming::ByOne { self.foreign(wanted, image) } else { None };
+        foreign.map_or_else(|| self.index(wanted, &image.reference, stop), Ok)
     }
 
     /// A layer by an index of ours; what is being fetched of it fails soon when `stop` is near.
@@ -214,6 +219,13 @@ pub(super) fn layouts(origins: &Origins, monitor: &dyn Monitor) -> Result<Vec<Pa
 /// When one of them cannot be opened.
 pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Error> {
     Ok(Store::open(cache, layouts)?)
+}
+
+/// Whether several images have a layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    ByOne,
+    ByMany,
 }
 
 /// A layer as an image names it; two images may name one blob with different diff ids, of which one is wrong.

@@ -123,3 +123,27 @@ fn layers_with_their_index_in_them_need_no_pass() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), plain);
     assert_says(&stderr(&output), &["the index of layer", "is passed over"]);
 }
+
+#[test]
+fn an_index_that_one_image_names_decides_nothing_for_another() {
+    let golden = crate::common::root().join("tests/all/layer/golden");
+    let blob = fs::read(golden.join("chunked.zst")).unwrap();
+    let diff = zstd::decode_all(&*blob).unwrap();
+    let annotations: Value = serde_json::from_slice(&fs::read(golden.join("chunked.json")).unwrap()).unwrap();
+    let fleet = Fleet::new(Lists::Not);
+    let zst = "application/vnd.oci.image.layer.v1.tar+zstd";
+    put(&fleet, "test/one", (&blob, &diff), zst, &annotations);
+    put(&fleet, "test/two", (&blob, &diff), zst, &json!({}));
+    let host = &fleet.shelf.server.host;
+    fs::write(fleet.path("one.yml"), format!("init:\n  - {host}/test/one:1\n")).unwrap();
+    fs::write(fleet.path("both.yml"), format!("init:\n  - {host}/test/one:1\n  - {host}/test/two:1\n")).unwrap();
+    let digest = Digest::of(&blob).to_string();
+    let wholes = || {
+        let asked = fleet.shelf.server.asked(&digest);
+        asked.iter().filter(|request| request.range().is_none()).count()
+    };
+    fleet.good("a", "inspect --arch amd64 --store index one.yml");
+    assert_eq!(wholes(), 0);
+    fleet.good("b", "inspect --arch amd64 --store index both.yml");
+    assert_eq!(wholes(), 1, "what both have is read once by us");
+}
