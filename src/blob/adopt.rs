@@ -7,7 +7,7 @@ use super::fetch::copy;
 use super::{Descriptor, Error, Fetch, Store};
 use crate::base::Digest;
 
-/// The layouts beside a cache, as a place that blobs come from.
+/// Gives blobs out of the layouts beside a cache.
 struct Layouts<'a>(&'a Store);
 
 impl Fetch for Layouts<'_> {

@@ -36,7 +36,8 @@ impl Archives {
         Some(self.path(id)).filter(|path| Layout::open(path).is_ok())
     }
 
-    /// Keeps the archive of an image, of at most `limit` bytes; `progress` is told how many have come.
+    /// Reads the archive of an image from `input` and keeps it; calls `progress` with the number of bytes that have come.
+    /// It may have at most `limit` bytes.
     ///
     /// # Errors
     /// When it is longer, or no archive of images; when the file system or `input` fails.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -39,49 +38,13 @@ pub trait Fetch: Send + Sync {
         self.fetch(digest, 0..size)
     }
 
-    /// The same as [`fetch`](Self::fetch) for a reader that had better wait than fail, such as one behind a mount: while whoever has the blob fails
-    /// in a way that may pass, it is tried again, for minutes.
+    /// The same as [`fetch`](Self::fetch) for the reader of a mount, to whom an error does more harm than a wait: where a
+    /// server fails in a way that may pass, it is asked again for some minutes.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch), only later.
     fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
         self.fetch(digest, range)
-    }
-}
-
-impl<F: Fetch + ?Sized> Fetch for Arc<F> {
-    fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).fetch(digest, range)
-    }
-
-    fn check(&self, digest: &Digest) -> Result<(), Error> {
-        (**self).check(digest)
-    }
-
-    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).fetch_whole(digest, size)
-    }
-
-    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).read_range(digest, range)
-    }
-}
-
-impl<F: Fetch + ?Sized> Fetch for &F {
-    fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).fetch(digest, range)
-    }
-
-    fn check(&self, digest: &Digest) -> Result<(), Error> {
-        (**self).check(digest)
-    }
-
-    fn fetch_whole(&self, digest: &Digest, size: u64) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).fetch_whole(digest, size)
-    }
-
-    fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
-        (**self).read_range(digest, range)
     }
 }
 

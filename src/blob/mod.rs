@@ -17,7 +17,8 @@
 //!   week.
 //! - Whatever is in the place of a file of the cache, it is replaced or an error: nothing waits for it, and no more of it
 //!   is read than such a file may have. A cache that cannot be written to is used as far as nothing must be added.
-//! - Who reads a blob or an index holds a shared lock on its file, by which others know that it is in use.
+//! - A process that reads a blob or an index locks its file (shared). A process that makes room in the cache removes only
+//!   files that it can lock alone.
 //! - Everything here is safe to delete at any time by hand: it is made again.
 //! - Which blobs are *right* is settled by whoever computes their digest: [`Store::put`] and [`Store::small`] for small
 //!   ones, the layer pass for layers. A size that is wrong is noticed here.

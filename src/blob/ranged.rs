@@ -60,8 +60,8 @@ struct Air {
 /// Grains that are being fetched.
 struct Flight {
     grains: Range<u64>,
-    /// Where those end that somebody wants. The others are fetched ahead, and who waits for one fetches it himself when that
-    /// fails.
+    /// Where the grains end that a reader asked for. Those behind are fetched ahead: when that fails, a reader that waits for
+    /// one of them fetches it itself.
     wanted: u64,
     error: OnceLock<ReadError>,
 }
@@ -176,7 +176,7 @@ impl RangedBlob {
             let flown =
                 flown.map_err(|error| flight.error.get_or_init(|| self.unreadable(next * GRAIN, error)).clone());
             drop(landing);
-            // What is fetched beyond that may fail: who wants it tries again.
+            // Fetching ahead may fail: a reader that wants those grains fetches them itself.
             let end = if reach == Reach::Ahead { flight.grains.end } else { flight.wanted };
             if (next..end).any(|grain| !self.holds(grain)) {
                 flown?;
@@ -306,7 +306,7 @@ impl RangedBlob {
 /// How far a flight goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// As far as is asked, by nobody who waits for it.
+    /// As far as is asked. No reader waits for it yet.
     Ahead,
     /// Further than is asked where somebody reads in order.
     Stride,

@@ -11,7 +11,7 @@ pub trait Note: Debug + Send + Sync {
     /// These bytes of a blob are read at random.
     fn note(&self, digest: Digest, range: Range<u64>);
 
-    /// These bytes are read by who reads the blob from front to back.
+    /// A pass reads these bytes, which goes through the blob from front to back.
     fn note_pass(&self, digest: Digest, range: Range<u64>) {
         self.note(digest, range);
     }

@@ -1,6 +1,7 @@
 //! The store: a cache that blobs are kept in, and read-only layouts beside it.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,7 +116,7 @@ impl Store {
     }
 
     /// Asks `fetch`, and counts what comes.
-    pub fn counted<F: Fetch>(&self, fetch: F) -> impl Fetch + use<F> {
+    pub fn counted<F: Deref<Target: Fetch> + Send + Sync>(&self, fetch: F) -> impl Fetch + use<F> {
         Counted { fetch, traffic: self.traffic.clone() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl<F> Counted<F> {
     }
 }
 
-impl<F: Fetch> Fetch for Counted<F> {
+impl<F: Deref<Target: Fetch> + Send + Sync> Fetch for Counted<F> {
     fn fetch(&self, digest: &Digest, range: Range<u64>) -> Result<Box<dyn Read + Send>, Error> {
         self.fetch.fetch(digest, range).map(|stream| self.counted(digest, stream))
     }

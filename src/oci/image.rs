@@ -33,6 +33,11 @@ impl Image {
     pub fn digest(&self) -> &Digest {
         &self.manifest.digest
     }
+
+    /// Digests of the layers' blobs, lowest first.
+    pub fn layer_digests(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.digest).collect()
+    }
 }
 
 /// A layer of an image.

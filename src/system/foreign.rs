@@ -69,7 +69,7 @@ impl Images<'_> {
     /// trusted.
     pub(super) fn take_ztocs(&self, image: &Image) -> Result<(), Cause> {
         let Some((repository, index)) = self.soci_index(image)? else { return Ok(()) };
-        let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
+        let layers = image.layer_digests();
         for LayerZtoc { layer, ztoc, size } in ztocs_of(&index, image.digest(), &layers).map_err(Cause::new)? {
             if !self.layers.has_index(&layer).map_err(Cause::new)? {
                 let descriptor = Descriptor::new(ZTOC_TYPE, ztoc, size);

@@ -7,7 +7,6 @@ use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
-use super::reads::layers_of;
 use super::supply::Supplies;
 use super::{Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
 use crate::base::{Digest, Event, Monitor};
@@ -155,7 +154,7 @@ pub fn lock(inputs: &[Input], origins: &Origins, monitor: &dyn Monitor) -> Resul
     let published = images.published_at(&found);
     found.iter().zip(&published).for_each(|(image, published)| lock.record_index(image.digest(), published.as_ref()));
     if let Prefetch::Listed(list) = &origins.prefetch {
-        let layers: Vec<Digest> = found.iter().flat_map(layers_of).collect();
+        let layers: Vec<Digest> = found.iter().flat_map(Image::layer_digests).collect();
         lock.record_reads(&origins.platform, list.of_layers(&layers));
     }
     lock.write(&path)?;

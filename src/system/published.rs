@@ -194,10 +194,19 @@ impl Images<'_> {
         })
     }
 
+    /// Whether all of these layers have an index here.
+    fn is_indexed(&self, layers: &[Digest]) -> Result<bool, Cause> {
+        for layer in layers {
+            if !self.layers.has_index(layer).map_err(Cause::new)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn take(&self, image: &Image, lock: Option<&LockFile>) -> Result<(), Cause> {
-        let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
-        let mut has = layers.iter().map(|layer| self.layers.has_index(layer).map_err(Cause::new));
-        if has.try_fold(true, |all, has| has.map(|has| all && has))? {
+        let layers = image.layer_digests();
+        if self.is_indexed(&layers)? {
             return Ok(());
         }
         let Some(found) = self.known(image, lock)? else { return self.take_ztocs(image) };
@@ -236,8 +245,7 @@ impl Images<'_> {
         if let Some(known) = self.known(image, None)? {
             return Ok(Some(known));
         }
-        let mut has = image.layers.iter().map(|layer| self.layers.has_index(&layer.digest).map_err(Cause::new));
-        if !has.try_fold(true, |all, has| has.map(|has| all && has))? {
+        if !self.is_indexed(&image.layer_digests())? {
             return Ok(None);
         }
         for (found, _) in self.listed(image, &image.reference)? {
@@ -310,7 +318,7 @@ impl Images<'_> {
     }
 
     fn push_index(&self, image: &Image, repository: &Reference) -> Result<IndexPushed, Cause> {
-        let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
+        let layers = image.layer_digests();
         let published = self.layers.published(&layers).map_err(Cause::new)?;
         let described = |media_type: &str, content: &SharedSource| {
             let digest = digest_of(content).map_err(Cause::new)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::images::Images;
 use super::lock_file::LockFile;
 use super::{Error, Prefetch, Problem};
-use crate::base::{Digest, Event};
+use crate::base::Event;
 use crate::blob::open_regular;
 use crate::layer::ReadList;
 use crate::oci::{Descriptor, Image, Reference};
@@ -59,7 +59,7 @@ impl Images<'_> {
         let bytes = self.resolver.small(repository, reads, ReadList::LARGEST);
         let list = bytes.map_err(|error| error.to_string()).and_then(|bytes| ReadList::parse(&bytes));
         match list {
-            Ok(list) => drop(self.reads().insert(*image.digest(), list.of_layers(&layers_of(image)))),
+            Ok(list) => drop(self.reads().insert(*image.digest(), list.of_layers(&image.layer_digests()))),
             Err(reason) => self.monitor.event(Event::Warning(format!(
                 "the published read list of `{}` is passed over: {reason}",
                 image.reference
@@ -77,10 +77,6 @@ impl Images<'_> {
     /// What of a given list is about an image.
     pub(super) fn listed_of(&self, image: &Image) -> Option<ReadList> {
         let Prefetch::Listed(list) = self.prefetch else { return None };
-        Some(list.of_layers(&layers_of(image))).filter(|list| !list.is_empty())
+        Some(list.of_layers(&image.layer_digests())).filter(|list| !list.is_empty())
     }
-}
-
-pub(super) fn layers_of(image: &Image) -> Vec<Digest> {
-    image.layers.iter().map(|layer| layer.digest).collect()
 }
