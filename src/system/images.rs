@@ -18,6 +18,9 @@ pub(super) const RESOLVERS: usize = 16;
 /// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
 pub(super) const PASSES: usize = 3;
 
+/// SOCI's indexes, by the image that names them and the layer that they are of.
+type Ztocs = HashMap<(Digest, Digest), Arc<[u8]>>;
+
 /// Finds images and opens their layers.
 pub(super) struct Images<'a> {
     /// Layers, all over one cache of decoded content.
@@ -28,8 +31,8 @@ pub(super) struct Images<'a> {
     pub resolver: Resolver,
     /// What images are for.
     pub platform: &'a Platform,
-    /// SOCI's indexes that were fetched, by the image that they were fetched for and the layer.
-    ztocs: Mutex<HashMap<(Digest, Digest), Arc<[u8]>>>,
+    /// SOCI's indexes that were fetched.
+    ztocs: Mutex<Ztocs>,
     /// Whose published indexes are used.
     pub trusted_indexes: &'a [IndexPlace],
     /// Hears what happens.
@@ -179,7 +182,7 @@ impl<'a> Images<'a> {
     }
 
     /// See `take_ztocs`.
-    pub fn ztocs(&self) -> MutexGuard<'_, HashMap<(Digest, Digest), Arc<[u8]>>> {
+    pub fn ztocs(&self) -> MutexGuard<'_, Ztocs> {
         // An entry is put in whole, so a panic elsewhere does not spoil the map.
         self.ztocs.lock().unwrap_or_else(PoisonError::into_inner)
     }
