@@ -12,9 +12,7 @@ impl Files {
     /// out before somebody asks; the log says what then turns out to be impossible. What a look at sizes and at the head of
     /// the kernel rules out is not shown, and `.lkit/why-not` says why.
     pub fn of(catalog: &Catalog) -> Self {
-        let ruled_out = catalog.ruled_out();
-        let is_shown = |artifact: &Artifact| ruled_out.iter().all(|(other, _)| other.name() != artifact.name());
-        let shown: Vec<Artifact> = catalog.mounted().into_iter().filter(is_shown).collect();
+        let (shown, ruled_out) = shown(catalog);
         let system = catalog.system();
         let generation = generation(&system.seed, shown.iter().map(Artifact::name));
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -33,6 +31,13 @@ impl Files {
     pub fn of_image(tree: Arc<Tree>, digest: &Digest) -> Self {
         Self::of_tree(tree).with_generation(generation(digest, std::iter::empty()))
     }
+}
+
+/// The artifacts that are shown, and those that are not, with why.
+pub(super) fn shown(catalog: &Catalog) -> (Vec<Artifact>, Vec<(Artifact, Obstacle)>) {
+    let ruled_out = catalog.ruled_out();
+    let is_shown = |artifact: &Artifact| ruled_out.iter().all(|(other, _)| other.name() != artifact.name());
+    (catalog.mounted().into_iter().filter(is_shown).collect(), ruled_out)
 }
 
 /// A line that says why an artifact is not shown.

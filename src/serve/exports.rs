@@ -1,0 +1,69 @@
+//! What is served without a file system: artifacts by name, and what takes their place when the spec changes.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Artifact;
+use super::shown::shown;
+use crate::base::Digest;
+use crate::output::Catalog;
+
+/// The artifacts of one system, and what they are made from.
+pub struct Generation {
+    /// The artifacts; no two have one name.
+    pub artifacts: Vec<Artifact>,
+    /// The same for the same spec and images, whoever serves them.
+    pub seed: Digest,
+}
+
+impl Generation {
+    /// The artifacts of a catalog that a mount shows.
+    pub fn of(catalog: &Catalog) -> Self {
+        Self { artifacts: shown(catalog).0, seed: catalog.system().seed }
+    }
+
+    /// The artifact with this name.
+    pub fn get(&self, name: &str) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| artifact.name() == name)
+    }
+}
+
+/// The generation that is served. A copy is the same exports: all of them see the next generation at once.
+#[derive(Clone)]
+pub struct Exports(Arc<RwLock<Arc<Generation>>>);
+
+impl Exports {
+    /// Serves this generation.
+    pub fn new(generation: Generation) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(generation))))
+    }
+
+    /// What is served now. Who holds it may read it for as long as they like, also after another took its place.
+    pub fn now(&self) -> Arc<Generation> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another generation in the place of what is served.
+    pub fn replace(&self, generation: Generation) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extent::Zeros;
+
+    fn generation(name: &str) -> Generation {
+        let artifacts = vec![Artifact::ready(name, Arc::new(Zeros(1)))];
+        Generation { artifacts, seed: Digest::of(name.as_bytes()) }
+    }
+
+    #[test]
+    fn who_holds_a_generation_keeps_it_when_another_takes_its_place() {
+        let exports = Exports::new(generation("kernel"));
+        let held = exports.now();
+        exports.clone().replace(generation("initrd.img"));
+        assert!(held.get("kernel").is_some() && held.get("initrd.img").is_none());
+        assert!(exports.now().get("kernel").is_none() && exports.now().get("initrd.img").is_some());
+    }
+}
