@@ -37,7 +37,7 @@ impl Store {
     pub fn empty(&self) -> Result<Contents, Error> {
         {
             let _guard = self.lock_index()?;
-            write_index(self.cache(), &empty_index())?;
+            write_index(self.cache(), &self.temporary_dir(), &empty_index())?;
         }
         let all = |dir: &Path| remove_those(dir, &|_| true);
         let mut blobs = all(&self.cache().blobs_dir())?;

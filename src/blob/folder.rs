@@ -93,7 +93,7 @@ fn mend_index(dir: &Path) -> Result<(), Error> {
     }
     // Another process may mend it, and even change it, between the look and the rename.
     let _guard = Guard::acquire(&dir.join(INDEX_LOCK))?;
-    if is_sound()? { Ok(()) } else { write_index(&cache, &cached_index(&cache)?) }
+    if is_sound()? { Ok(()) } else { write_index(&cache, &cache.dir().join(TEMPORARY), &cached_index(&cache)?) }
 }
 
 /// Makes `oci-layout`, or makes it again.

@@ -60,6 +60,11 @@ impl Layout {
         &self.dir
     }
 
+    /// Whether it is an archive of images, which cannot be added to.
+    pub(super) fn is_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
     /// What `index.json` names, in its order; entries that are no descriptors of SHA-256 blobs are passed over, since
     /// other tools may know more than lkit.
     ///

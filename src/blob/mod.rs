@@ -33,6 +33,7 @@ mod evict;
 mod fetch;
 mod folder;
 mod layout;
+mod layout_write;
 mod lock;
 mod part;
 mod ranged;

@@ -3,12 +3,14 @@
 //! # Invariants
 //! `index.json` is changed under a lock and replaced by a rename, so readers need none and always see a whole one.
 
+use std::path::Path;
+
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::documents::{MAX_INDEX, NAME_ANNOTATIONS, named, names};
 use super::regular::{self, Unusable};
-use super::write::{TEMPORARY, Temporary};
+use super::write::Temporary;
 use super::{Descriptor, Error, Layout, Named, Store};
 
 impl Store {
@@ -45,7 +47,7 @@ impl Store {
         }
         self.change_index(|manifests| {
             manifests.retain(|entry| !names(entry).any(|n| n == name));
-            manifests.push(entry(name, descriptor));
+            manifests.push(named_entry(name, descriptor));
         })
     }
 
@@ -74,7 +76,7 @@ impl Store {
                 index["manifests"] = manifests.into();
             }
         }
-        write_index(self.cache(), &index)
+        write_index(self.cache(), &self.temporary_dir(), &index)
     }
 }
 
@@ -94,13 +96,13 @@ pub(super) fn cached_index(cache: &Layout) -> Result<Value, Error> {
     Ok(index)
 }
 
-/// Replaces the `index.json` of the cache, whose lock is held.
-pub(super) fn write_index(cache: &Layout, index: &Value) -> Result<(), Error> {
-    let mut temporary = Temporary::create(&cache.dir().join(TEMPORARY))?;
+/// Replaces the `index.json` of a layout, whose lock is held; it is written in `folder` first.
+pub(super) fn write_index(layout: &Layout, folder: &Path, index: &Value) -> Result<(), Error> {
+    let mut temporary = Temporary::create(folder)?;
     temporary.write_all(format!("{index:#}\n").as_bytes())?;
     // Unlike a blob, a lost `index.json` is not noticed and made again by itself.
     temporary.sync()?;
-    temporary.rename(&cache.index_path())
+    temporary.rename(&layout.index_path())
 }
 
 /// What can still be read of the entries of a damaged `index.json`.
@@ -142,7 +144,8 @@ pub(super) fn empty_index() -> Value {
     json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
 }
 
-fn entry(name: &str, descriptor: &Descriptor) -> Value {
+/// An entry of `index.json`.
+pub(super) fn named_entry(name: &str, descriptor: &Descriptor) -> Value {
     let mut descriptor = descriptor.clone();
     descriptor.annotations = Some(NAME_ANNOTATIONS.iter().map(|key| (key.to_string(), name.to_owned())).collect());
     serde_json::to_value(&descriptor).expect("a descriptor holds only text and numbers")

@@ -145,7 +145,8 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that FROM lists for an image without having verified them: `beside` it, or a repository
+    /// Use layer indexes that FROM lists for an image without having verified them: `beside` it (in a --layout, else in its
+    /// repository), or a repository
     /// (repeatable) [default: those that were made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,

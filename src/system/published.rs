@@ -1,4 +1,4 @@
-//! Layer indexes that are shared: pushed beside images, found there, and taken for layers that have none here.
+//! Layer indexes that are shared: found beside images, and taken for layers that have none here.
 //!
 //! # Invariants
 //! - An index that nobody here has verified is used only when it is named by the digest of its blobs in a lock, was pulled
@@ -7,28 +7,20 @@
 //! - An index that cannot be used is passed over with a warning: its layer is indexed here.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use super::foreign::Soci;
 use super::images::{Images, RESOLVERS, side_by_side};
 use super::lock_file::{LockFile, PublishedAt};
-use super::{Error, IndexPlace, Input, Options, Origins, Problem, load};
-use crate::base::{Digest, Event, Hasher, MIB, Monitor};
-use crate::blob::{AnyBlob, Descriptor};
-use crate::extent::{Bytes, ReadError, SharedSource};
+use super::{Error, IndexPlace, IndexTarget, Input, Origins, Problem, load};
+use crate::base::{Digest, Event, MIB, Monitor};
+use crate::blob::{AnyBlob, Descriptor, Layout, Named};
 use crate::layer::ReadList;
-use crate::oci::{
-    EMPTY, INDEX_TYPE, Image, IndexManifest, OCI_MANIFEST, PARTS_TYPE, READS_TYPE, Reference, SUMMARIES_TYPE,
-    empty_config,
-};
+use crate::oci::{INDEX_TYPE, Image, IndexManifest, Reference};
 use crate::rootfs::Cause;
 
 /// Largest summaries of an image, in bytes: of some 30 GiB of layers.
 const MAX_SUMMARIES: u64 = 64 * MIB;
 /// Indexes of an image that are looked at, of those that a registry lists.
 const CANDIDATES: usize = 4;
-/// Bytes of parts that are hashed at a time.
-const CHUNK: usize = 256 << 10;
 
 /// Which images' indexes are meant.
 #[derive(Clone, Debug)]
@@ -39,56 +31,19 @@ pub enum Subjects {
     Image(Box<Reference>),
 }
 
-/// An index that was pushed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexPushed {
-    /// The image.
-    pub image: Reference,
-    /// The repository that has the index now.
-    pub repository: Reference,
-    /// Digest of its manifest.
-    pub digest: Digest,
-    /// Bytes of summaries and parts.
-    pub bytes: u64,
-}
-
-/// An index that a registry lists.
+/// An index that a registry or a layout lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexFound {
     /// The image.
     pub image: Reference,
-    /// The repository that has the index.
-    pub repository: Reference,
+    /// What has the index.
+    pub target: IndexTarget,
     /// Digest of its manifest.
     pub digest: Digest,
     /// Bytes that are fetched before the first `stat`.
     pub summaries: u64,
     /// Bytes of which some are fetched with each span that is read.
     pub parts: u64,
-}
-
-/// Makes the indexes of images that have none here, and pushes them beside the images, or `to` another repository; with
-/// `soci` in SOCI's format.
-///
-/// # Errors
-/// What is wrong with specs, images or layers; when a registry does not take them.
-pub fn push_indexes(
-    subjects: &Subjects,
-    origins: &Origins,
-    (to, soci): (Option<&Reference>, Option<&Soci>),
-    monitor: &dyn Monitor,
-) -> Result<Vec<IndexPushed>, Error> {
-    let found = match subjects {
-        // The whole system is made, since a kernel's tar has an index of its own.
-        Subjects::Specs(inputs) => {
-            let system = load::load(inputs, origins, &Options::default(), monitor)?;
-            system.images.into_iter().map(|used| used.image).collect()
-        }
-        Subjects::Image(reference) => vec![load::load_image(reference, origins, monitor)?.0],
-    };
-    let images = Images::new(origins, monitor)?;
-    let push = |image: &Image| images.push(image, to, soci).map_err(|source| problem("push", image, source));
-    Ok(each_once(found).iter().map(push).collect::<Result<_, _>>()?)
 }
 
 /// Fetches the indexes of images into the cache, where they are used from now on.
@@ -103,19 +58,16 @@ pub fn pull_indexes(
 ) -> Result<Vec<IndexFound>, Error> {
     let images = Images::new(origins, monitor)?;
     let pull = |image: &Image| {
-        let found = images.listed(image, from.of(&image.reference));
-        let (found, manifest) = found
-            .map_err(|source| problem("pull", image, source))?
-            .into_iter()
-            .next()
-            .ok_or_else(|| Problem::NoIndexes { reference: Box::new(image.reference.clone()) })?;
-        let pulled = images.keep_index(image, &found, &manifest);
-        pulled.map(|()| found.described(image, &manifest)).map_err(|source| problem("pull", image, source))
+        let found = images.listed(image, from).map_err(|source| problem("pull", image, source))?;
+        let newest = found.into_iter().next();
+        let newest = newest.ok_or_else(|| Problem::NoIndexes { reference: Box::new(image.reference.clone()) })?;
+        let pulled = images.keep_index(image, &newest.at, &newest.manifest);
+        pulled.map(|()| newest.described(image)).map_err(|source| problem("pull", image, source))
     };
     Ok(subjects.resolve(origins, &images, monitor)?.iter().map(pull).collect::<Result<_, _>>()?)
 }
 
-/// The indexes of images that a registry lists.
+/// The indexes of images that a registry lists, or a layout.
 ///
 /// # Errors
 /// What is wrong with specs or images; when the registry does not answer.
@@ -127,9 +79,8 @@ pub fn list_indexes(
 ) -> Result<Vec<IndexFound>, Error> {
     let images = Images::new(origins, monitor)?;
     let list = |image: &Image| {
-        let listed =
-            images.listed(image, from.of(&image.reference)).map_err(|source| problem("list", image, source))?;
-        Ok(listed.iter().map(|(found, manifest)| found.described(image, manifest)).collect())
+        let listed = images.listed(image, from).map_err(|source| problem("list", image, source))?;
+        Ok(listed.into_iter().map(|listed| listed.described(image)).collect())
     };
     let found: Result<Vec<Vec<IndexFound>>, Problem> =
         subjects.resolve(origins, &images, monitor)?.iter().map(list).collect();
@@ -150,23 +101,30 @@ impl Subjects {
     }
 }
 
-fn each_once(images: Vec<Image>) -> Vec<Image> {
+pub(super) fn each_once(images: Vec<Image>) -> Vec<Image> {
     let mut seen = HashSet::new();
     images.into_iter().filter(|image| seen.insert(*image.digest())).collect()
 }
 
-fn problem(action: &'static str, image: &Image, source: Cause) -> Problem {
+pub(super) fn problem(action: &'static str, image: &Image, source: Cause) -> Problem {
     Problem::Indexes { action, reference: Box::new(image.reference.clone()), source }
 }
 
-impl PublishedAt {
-    fn described(&self, image: &Image, manifest: &Descriptor) -> IndexFound {
+/// An index that is listed.
+struct Listed {
+    at: PublishedAt,
+    manifest: Descriptor,
+    target: IndexTarget,
+}
+
+impl Listed {
+    fn described(self, image: &Image) -> IndexFound {
         IndexFound {
             image: image.reference.clone(),
-            repository: self.repository.clone(),
-            digest: manifest.digest,
-            summaries: self.blobs.summaries.size,
-            parts: self.blobs.parts.size,
+            target: self.target,
+            digest: self.manifest.digest,
+            summaries: self.at.blobs.summaries.size,
+            parts: self.at.blobs.parts.size,
         }
     }
 }
@@ -232,9 +190,8 @@ impl Images<'_> {
 
     fn trusted(&self, image: &Image) -> Result<Option<PublishedAt>, Cause> {
         for place in self.trusted_indexes {
-            let listed = self.listed(image, place.of(&image.reference))?;
-            if let Some((found, _)) = listed.into_iter().next() {
-                return Ok(Some(found));
+            if let Some(first) = self.listed(image, place)?.into_iter().next() {
+                return Ok(Some(first.at));
             }
         }
         Ok(None)
@@ -248,23 +205,54 @@ impl Images<'_> {
         if !self.is_indexed(&image.layer_digests())? {
             return Ok(None);
         }
-        for (found, _) in self.listed(image, &image.reference)? {
-            if self.layers.agrees(&self.summaries(&found)?).map_err(Cause::new)? {
-                return Ok(Some(found));
+        for Listed { at, .. } in self.listed_in(image, &image.reference)? {
+            if self.layers.agrees(&self.summaries(&at)?).map_err(Cause::new)? {
+                return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
-    /// What a repository lists as indexes of an image, the newest first, each with its manifest; what is none is passed
-    /// over.
-    fn listed(&self, image: &Image, repository: &Reference) -> Result<Vec<(PublishedAt, Descriptor)>, Cause> {
+    /// What is listed as indexes of an image, the newest first: beside it means in a layout that lists some, else in its
+    /// repository.
+    fn listed(&self, image: &Image, place: &IndexPlace) -> Result<Vec<Listed>, Cause> {
+        if *place == IndexPlace::Beside {
+            for layout in self.store.layouts() {
+                let listed = self.listed_beside(image, layout)?;
+                if !listed.is_empty() {
+                    return Ok(listed);
+                }
+            }
+        }
+        self.listed_in(image, place.of(&image.reference))
+    }
+
+    fn listed_beside(&self, image: &Image, layout: &Layout) -> Result<Vec<Listed>, Cause> {
+        let name = name_in_layout(image);
+        let entries = layout.entries().map_err(Cause::new)?.into_iter().rev();
+        let mut found = Vec::new();
+        for Named { descriptor: manifest, .. } in entries.filter(|entry| entry.names.contains(&name)).take(CANDIDATES) {
+            let bytes = self.store.small(&manifest.digest, MIB).map_err(Cause::new)?;
+            if let Some(blobs) = bytes.and_then(|bytes| IndexManifest::parse(&bytes, image.digest()).ok()) {
+                let at = PublishedAt { repository: image.reference.clone(), blobs };
+                found.push(Listed { at, manifest, target: IndexTarget::Layout(layout.dir().to_owned()) });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a repository lists as indexes of an image; what is none is passed over.
+    fn listed_in(&self, image: &Image, repository: &Reference) -> Result<Vec<Listed>, Cause> {
         let listed = self.resolver.referrers(repository, image.digest(), INDEX_TYPE, self.monitor);
         let mut found = Vec::new();
         for manifest in listed.map_err(Cause::new)?.into_iter().rev().take(CANDIDATES) {
             let bytes = self.resolver.artifact(repository, &manifest).map_err(Cause::new)?;
             match IndexManifest::parse(&bytes, image.digest()) {
-                Ok(blobs) => found.push((PublishedAt { repository: repository.clone(), blobs }, manifest)),
+                Ok(blobs) => {
+                    let at = PublishedAt { repository: repository.clone(), blobs };
+                    let target = IndexTarget::Repository(Box::new(repository.clone()));
+                    found.push(Listed { at, manifest, target });
+                }
                 Err(reason) => self.monitor.event(Event::Warning(format!(
                     "`{}` in `{repository}` is no layer index: {reason}",
                     manifest.digest
@@ -305,58 +293,16 @@ impl Images<'_> {
         }
         self.store.record_name(&name_in_cache(image), manifest).map_err(Cause::new)
     }
-
-    fn push(&self, image: &Image, to: Option<&Reference>, soci: Option<&Soci>) -> Result<IndexPushed, Cause> {
-        let repository = to.unwrap_or(&image.reference);
-        match soci {
-            None => self.push_index(image, repository),
-            Some(soci) => {
-                let (digest, bytes) = self.push_soci(image, repository, soci)?;
-                Ok(IndexPushed { image: image.reference.clone(), repository: repository.clone(), digest, bytes })
-            }
-        }
-    }
-
-    fn push_index(&self, image: &Image, repository: &Reference) -> Result<IndexPushed, Cause> {
-        let layers = image.layer_digests();
-        let published = self.layers.published(&layers).map_err(Cause::new)?;
-        let described = |media_type: &str, content: &SharedSource| {
-            let digest = digest_of(content).map_err(Cause::new)?;
-            Ok(Descriptor::new(media_type, digest, content.size()))
-        };
-        let summaries: SharedSource = Arc::new(Bytes(published.summaries.into()));
-        let reads = self.listed_of(image).map(|list| Arc::new(Bytes(list.to_bytes().into())) as SharedSource);
-        let blobs = IndexManifest {
-            summaries: described(SUMMARIES_TYPE, &summaries)?,
-            parts: described(PARTS_TYPE, &published.parts)?,
-            reads: reads.as_ref().map(|reads| described(READS_TYPE, reads)).transpose()?,
-        };
-        let pusher = self.resolver.pusher(repository, None).map_err(Cause::new)?;
-        let empty: SharedSource = Arc::new(Bytes(EMPTY.into()));
-        let wanted =
-            [(empty_config(), empty), (blobs.summaries.clone(), summaries), (blobs.parts.clone(), published.parts)];
-        for (descriptor, content) in wanted.into_iter().chain(blobs.reads.clone().zip(reads)) {
-            pusher.blob(&descriptor, content, self.monitor).map_err(Cause::new)?;
-        }
-        let digest = pusher.manifest(&blobs.to_bytes(&image.manifest), OCI_MANIFEST, None).map_err(Cause::new)?;
-        let bytes = blobs.summaries.size + blobs.parts.size;
-        Ok(IndexPushed { image: image.reference.clone(), repository: repository.clone(), digest, bytes })
-    }
 }
 
-/// The name that a pulled index has in the cache: that of the tag which lists what refers to the image, and what it is.
+/// The name that the index of an image has in a layout: that of the tag which lists what refers to the image, and what
+/// it is.
+pub(super) fn name_in_layout(image: &Image) -> String {
+    format!("sha256-{}.index", image.digest().hex())
+}
+
+/// The name that a pulled index has in the cache.
 fn name_in_cache(image: &Image) -> String {
     let Image { reference, .. } = image;
-    format!("{}/{}:sha256-{}.index", reference.registry(), reference.repository(), image.digest().hex())
-}
-
-fn digest_of(content: &SharedSource) -> Result<Digest, ReadError> {
-    let (mut hash, mut chunk, mut at) = (Hasher::default(), vec![0; CHUNK], 0);
-    while at < content.size() {
-        let len = usize::try_from(content.size() - at).map_or(CHUNK, |left| left.min(CHUNK));
-        content.read_at(&mut chunk[..len], at)?;
-        hash.update(&chunk[..len]);
-        at += len as u64;
-    }
-    Ok(hash.finish())
+    format!("{}/{}:{}", reference.registry(), reference.repository(), name_in_layout(image))
 }

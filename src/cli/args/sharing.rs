@@ -16,8 +16,8 @@ pub struct Index {
 pub enum IndexCommand {
     /// Make the indexes that are missing, and push them beside the images
     Push {
-        /// Repository to push to, in the place of each image's own
-        #[arg(long, value_name = "REPOSITORY")]
+        /// Repository, or oci:DIR for an OCI layout, to push to in the place of each image's own repository
+        #[arg(long, value_name = "TARGET")]
         to: Option<String>,
         /// Push them in SOCI's format: v1 refers to the image, v2 makes an image of it that names its index, under --tag
         #[arg(long, value_name = "VERSION", value_parser = ["v1", "v2"])]

@@ -11,7 +11,7 @@ use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
 use crate::oci::Reference;
-use crate::system::{self, IndexFound, IndexPlace, IndexPushed, Soci, Subjects};
+use crate::system::{self, IndexFound, IndexPlace, IndexPushed, IndexTarget, Soci, Subjects};
 
 /// Pushes, pulls or lists the indexes of images.
 pub fn run(args: args::Index, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -21,7 +21,7 @@ pub fn run(args: args::Index, loudness: Loudness) -> Result<ExitCode, Failure> {
             let (subjects, settings, as_json) = meant(images)?;
             let settings = settings.with_reads(reads.as_deref())?;
             let soci = format_of(soci.as_deref(), tag)?;
-            let to = to.as_deref().map(|to| repository("--to", to)).transpose()?;
+            let to = to.as_deref().map(|to| target(to, soci.as_ref())).transpose()?;
             let pushed = system::push_indexes(&subjects, &settings.origins, (to.as_ref(), soci.as_ref()), &progress)?;
             print(&progress, as_json, &pushed, pushed_line, pushed_json)?;
         }
@@ -57,6 +57,15 @@ fn format_of(soci: Option<&str>, tag: Option<String>) -> Result<Option<Soci>, Fa
     }
 }
 
+fn target(to: &str, soci: Option<&Soci>) -> Result<IndexTarget, Failure> {
+    match (to.strip_prefix("oci:"), soci) {
+        (None, _) => Ok(IndexTarget::Repository(Box::new(repository("--to", to)?))),
+        (Some(path), None) => Ok(IndexTarget::Layout(path.into())),
+        (Some(_), Some(_)) => Err(Failure::usage("--soci: its indexes are found in registries alone")
+            .hint("leave out `--soci`, or name a repository with `--to`")),
+    }
+}
+
 fn place(from: Option<String>) -> Result<IndexPlace, Failure> {
     Ok(match from {
         None => IndexPlace::Beside,
@@ -88,31 +97,37 @@ fn print<T>(
 }
 
 fn pushed_line(pushed: &IndexPushed) -> String {
-    let IndexPushed { image, repository, digest, bytes } = pushed;
-    let place = format!("{}/{}@{digest}", repository.registry(), repository.repository());
-    format!("{image}: {} in `{place}`\n", shown_size(*bytes))
+    let IndexPushed { image, target, digest, bytes } = pushed;
+    format!("{image}: {} in `{target}@{digest}`\n", shown_size(*bytes))
 }
 
 fn pushed_json(pushed: &IndexPushed) -> Value {
-    let IndexPushed { image, repository, digest, bytes } = pushed;
-    let repository = format!("{}/{}", repository.registry(), repository.repository());
-    json!({"image": image.to_string(), "repository": repository, "digest": digest.to_string(), "bytes": bytes})
+    let IndexPushed { image, target, digest, bytes } = pushed;
+    let (key, place) = place_json(target);
+    json!({"image": image.to_string(), key: place, "digest": digest.to_string(), "bytes": bytes})
 }
 
 fn found_line(found: &IndexFound) -> String {
-    let IndexFound { image, repository, digest, summaries, parts } = found;
-    let place = format!("{}/{}@{digest}", repository.registry(), repository.repository());
-    format!("{image}: {} and {} in `{place}`\n", shown_size(*summaries), shown_size(*parts))
+    let IndexFound { image, target, digest, summaries, parts } = found;
+    format!("{image}: {} and {} in `{target}@{digest}`\n", shown_size(*summaries), shown_size(*parts))
 }
 
 fn found_json(found: &IndexFound) -> Value {
-    let IndexFound { image, repository, digest, summaries, parts } = found;
-    let repository = format!("{}/{}", repository.registry(), repository.repository());
+    let IndexFound { image, target, digest, summaries, parts } = found;
+    let (key, place) = place_json(target);
     json!({
         "image": image.to_string(),
-        "repository": repository,
+        key: place,
         "digest": digest.to_string(),
         "summaries": summaries,
         "parts": parts,
     })
+}
+
+/// What has an index, as a member of an object.
+fn place_json(target: &IndexTarget) -> (&'static str, String) {
+    match target {
+        IndexTarget::Repository(_) => ("repository", target.to_string()),
+        IndexTarget::Layout(path) => ("layout", path.display().to_string()),
+    }
 }

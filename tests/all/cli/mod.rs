@@ -16,6 +16,7 @@ mod inputs;
 mod inspect;
 mod judges;
 mod large;
+mod layout_indexes;
 mod lazy;
 mod library;
 mod machines;
