@@ -1,19 +1,20 @@
-//! Gzip without compression: every byte stands at a known offset, so any range can be read; the checksum at the end is
-//! gathered from what is read on the way there.
+//! Gzip without compression, but for holes: every byte of data stands at a known offset, so any range can be read, and
+//! long runs of zeros take a thousandth of their size. The checksum at the end is gathered from what is read on the way there.
 //!
 //! ```text
-//! header | 5 bytes, 65535 bytes | 5 bytes, 65535 bytes | ... | CRC-32, size
+//! header | 5 bytes, 65535 bytes | 5 bytes, the rest | a block of zeros | 5 bytes, 65535 bytes | ... | CRC-32, size
+//!        '---------------- a run -------------------------------------'
 //! ```
 //!
 //! # Format
-//! RFC 1952 (gzip), RFC 1951 section 3.2.4 (stored blocks).
+//! RFC 1952 (gzip), RFC 1951 section 3.2.4 (stored blocks), 3.2.7 (the block of zeros).
 
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crc32fast::Hasher;
-
-use crate::base::{SECTOR, in_memory};
+use super::gzip_sums::Sums;
+use super::used::Used;
+use crate::base::{KIB, in_memory};
 use crate::extent::{Origin, Piece, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
 /// No name, no time (the output depends on the content alone), unknown system.
@@ -23,26 +24,86 @@ const BLOCK: u64 = 65535;
 /// A stored block with its header.
 const STRIDE: u64 = BLOCK + 5;
 const TRAILER: u64 = 8;
-/// Bytes whose checksum is gathered together: 8 bytes of memory for each.
-const PART: u64 = 2048 * SECTOR;
 
-/// Lays out `content` as a gzip member of stored blocks.
+/// The start of a block of zeros: its Huffman codes. A length of 258 and a distance of 1 have codes of one bit, which is 0,
+/// so each byte that is 0 behind it stands for four matches.
+const ZEROS_HEAD: [u8; 13] = [0xec, 0xc0, 0x81, 0, 0, 0, 0, 0x80, 0xa0, 0xfd, 0xa9, 0x17, 0x29];
+/// Its end: the last matches, the code that ends the block, and an empty stored block up to the next byte.
+const ZEROS_TAIL: [u8; 6] = [0x80, 0x01, 0, 0, 0xff, 0xff];
+/// Zeros for which a block of zeros has eight bits.
+const ZEROS_UNIT: u64 = 4 * 258;
+/// Holes are looked for in units of this many bytes. Shorter ones are stored, which keeps the list of runs short.
+const UNIT: u64 = 128 * KIB;
+
+/// Lays out `content` as a gzip member.
 pub fn gzip_stored(content: SharedSource) -> SharedSource {
-    let parts = in_memory(content.size().div_ceil(PART));
-    let checksum = Mutex::new(vec![Progress::default(); parts]);
-    Arc::new(GzipStored { content, checksum })
+    let runs = runs(&*content);
+    let sums = Sums::new(runs.iter().map(|run| run.data));
+    Arc::new(GzipStored { content, runs, sums })
 }
 
 struct GzipStored {
     content: SharedSource,
-    checksum: Mutex<Vec<Progress>>,
+    /// In order; never empty. The last one ends with the last block, and has no zeros.
+    runs: Vec<Run>,
+    sums: Sums,
 }
 
-/// How far from its start a part's checksum is known.
-#[derive(Clone, Copy, Default)]
-struct Progress {
-    len: u32,
-    crc: u32,
+/// Data in stored blocks, then zeros in a block of their own.
+struct Run {
+    /// Offset of its first block header in the file.
+    start: u64,
+    /// Offset of its data in the content.
+    content: u64,
+    /// Bytes of data.
+    data: u64,
+    /// Zeros behind the data in units; none in the last run.
+    zeros: u64,
+}
+
+impl Run {
+    /// Number of stored blocks; the last run has at least one.
+    fn blocks(&self) -> u64 {
+        self.data.div_ceil(BLOCK).max(1)
+    }
+
+    /// Offset in the file at which its block of zeros begins, or would.
+    fn zeros_start(&self) -> u64 {
+        self.start + self.blocks() * 5 + self.data
+    }
+
+    /// Where the next run begins in the file.
+    fn end(&self) -> u64 {
+        let markers = (ZEROS_HEAD.len() + ZEROS_TAIL.len()) as u64;
+        self.zeros_start() + if self.zeros > 0 { markers + self.zeros - 1 } else { 0 }
+    }
+}
+
+/// Cuts a content at its holes. A match repeats the byte before it, so every run keeps the first zero of its hole as data.
+fn runs(content: &dyn Source) -> Vec<Run> {
+    let (mut runs, mut start, mut at) = (Vec::new(), HEADER.len() as u64, 0);
+    for hole in Used::of(content, UNIT).holes(content.size()) {
+        let zeros = (hole.end - hole.start - 1) / ZEROS_UNIT;
+        let run = Run { start, content: at, data: hole.end - zeros * ZEROS_UNIT - at, zeros };
+        (start, at) = (run.end(), hole.end);
+        runs.push(run);
+    }
+    runs.push(Run { start, content: at, data: content.size() - at, zeros: 0 });
+    runs
+}
+
+/// What stands somewhere in the file.
+enum Place {
+    Header,
+    /// The header of a block of a run.
+    BlockHeader(usize, u64),
+    /// Data of a run, at this offset in it.
+    Data(usize, u64),
+    ZerosHead,
+    /// The matches of a block of zeros.
+    Zeros,
+    ZerosTail,
+    Trailer,
 }
 
 impl Source for GzipStored {
@@ -55,9 +116,10 @@ impl Source for GzipStored {
         end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size()))?;
         let mut at = offset;
         while !buf.is_empty() {
-            let len = usize::try_from(self.piece_end(at) - at).map_or(buf.len(), |len| len.min(buf.len()));
+            let (place, piece) = self.piece_at(at);
+            let len = usize::try_from(piece.end - at).map_or(buf.len(), |len| len.min(buf.len()));
             let (head, rest) = buf.split_at_mut(len);
-            self.read_piece(head, at)?;
+            self.read_piece(&place, head, at - piece.start)?;
             at += len as u64;
             buf = rest;
         }
@@ -67,8 +129,9 @@ impl Source for GzipStored {
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
         let mut at = range.start;
         while at < range.end {
-            let end = self.piece_end(at).min(range.end);
-            if self.trace_piece(&(at..end), visit)?.is_break() {
+            let (place, piece) = self.piece_at(at);
+            let end = piece.end.min(range.end);
+            if self.trace_piece(&place, &(at - piece.start..end - piece.start), visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             at = end;
@@ -78,146 +141,100 @@ impl Source for GzipStored {
 }
 
 impl GzipStored {
-    /// Number of blocks; an empty content still has one.
-    fn blocks(&self) -> u64 {
-        self.content.size().div_ceil(BLOCK).max(1)
+    fn last_run(&self) -> &Run {
+        self.runs.last().expect("there is always a run")
     }
 
     fn trailer_offset(&self) -> u64 {
-        HEADER.len() as u64 + self.blocks() * 5 + self.content.size()
+        self.last_run().end()
     }
 
-    /// The end of the piece (header, block header, block, trailer) that holds offset `at`.
-    fn piece_end(&self, at: u64) -> u64 {
-        let header = HEADER.len() as u64;
-        if at < header {
-            return header;
-        }
+    /// What stands at offset `at`, and the range in the file that it fills.
+    fn piece_at(&self, at: u64) -> (Place, Range<u64>) {
+        let Some(number) = self.runs.partition_point(|run| run.start <= at).checked_sub(1) else {
+            return (Place::Header, 0..HEADER.len() as u64);
+        };
+        let run = &self.runs[number];
         if at >= self.trailer_offset() {
-            return self.size();
+            return (Place::Trailer, self.trailer_offset()..self.size());
         }
-        let (block, skip) = ((at - header) / STRIDE, (at - header) % STRIDE);
-        let start = header + block * STRIDE;
-        if skip < 5 { start + 5 } else { (start + STRIDE).min(self.trailer_offset()) }
+        if at >= run.zeros_start() {
+            return zeros_piece(at, run.zeros_start()..run.end());
+        }
+        let block = (at - run.start) / STRIDE;
+        let start = run.start + block * STRIDE;
+        if at < start + 5 {
+            return (Place::BlockHeader(number, block), start..start + 5);
+        }
+        (Place::Data(number, block * BLOCK), start + 5..(start + STRIDE).min(run.zeros_start()))
     }
 
-    /// Fills `buf` from offset `at`, which do not leave their piece.
-    fn read_piece(&self, buf: &mut [u8], at: u64) -> Result<(), ReadError> {
-        let header = HEADER.len() as u64;
-        if at < header {
-            copy(&HEADER, at, buf);
-        } else if at >= self.trailer_offset() {
-            copy(&self.trailer()?, at - self.trailer_offset(), buf);
-        } else {
-            let (block, skip) = ((at - header) / STRIDE, (at - header) % STRIDE);
-            if skip < 5 {
-                copy(&self.block_header(block), skip, buf);
-            } else {
-                let offset = block * BLOCK + skip - 5;
-                self.content.read_at(buf, offset)?;
-                self.note(buf, offset);
+    /// Fills `buf` with what stands `skip` bytes behind the start of a piece, and does not leave it.
+    fn read_piece(&self, place: &Place, buf: &mut [u8], skip: u64) -> Result<(), ReadError> {
+        match place {
+            Place::Header => copy(&HEADER, skip, buf),
+            Place::BlockHeader(run, block) => copy(&self.block_header(*run, *block), skip, buf),
+            Place::Data(run, offset) => {
+                self.content.read_at(buf, self.runs[*run].content + offset + skip)?;
+                self.sums.note(*run, buf, offset + skip);
             }
+            Place::ZerosHead => copy(&ZEROS_HEAD, skip, buf),
+            Place::Zeros => buf.fill(0),
+            Place::ZerosTail => copy(&ZEROS_TAIL, skip, buf),
+            Place::Trailer => copy(&self.trailer()?, skip, buf),
         }
         Ok(())
     }
 
-    /// Traces a range that does not leave its piece.
-    fn trace_piece(&self, range: &Range<u64>, visit: &mut Visit<'_>) -> Traced {
-        let header = HEADER.len() as u64;
-        let len = range.end - range.start;
-        if range.start >= self.trailer_offset() {
-            return trace_as(Origin::Checksum, range, visit);
-        }
-        let mut bytes = [0; HEADER.len()];
-        if let Some((block, skip)) = range.start.checked_sub(header).map(|at| (at / STRIDE, at % STRIDE))
-            && skip >= 5
-        {
-            let offset = block * BLOCK + skip - 5;
-            return self.content.trace(offset..offset + len, visit);
-        }
-        let bytes = &mut bytes[..in_memory(len)];
-        self.read_piece(bytes, range.start)?;
-        Ok(visit(Piece::generated(bytes)))
-    }
-
-    fn block_header(&self, block: u64) -> [u8; 5] {
-        let len = (self.content.size() - block * BLOCK).min(BLOCK);
-        let [low, high] = u16::try_from(len).expect("at most 65535").to_le_bytes();
-        [u8::from(block + 1 == self.blocks()), low, high, !low, !high]
-    }
-
-    /// Adds what passes by to the checksums of the parts it continues.
-    fn note(&self, mut bytes: &[u8], mut offset: u64) {
-        while !bytes.is_empty() {
-            let part = offset / PART;
-            let left = in_memory((part + 1) * PART - offset);
-            let (head, rest) = bytes.split_at(left.min(bytes.len()));
-            let mut progress = self.progress(part);
-            if let Some(fresh) = continues(progress, head, offset % PART) {
-                progress.add(fresh);
-                self.advance(part, progress);
+    /// Traces a range of a piece.
+    fn trace_piece(&self, place: &Place, range: &Range<u64>, visit: &mut Visit<'_>) -> Traced {
+        match place {
+            Place::Trailer => trace_as(Origin::Checksum, range, visit),
+            Place::Zeros => trace_as(Origin::Zeros, range, visit),
+            Place::Data(run, offset) => {
+                let start = self.runs[*run].content + offset;
+                self.content.trace(start + range.start..start + range.end, visit)
             }
-            offset += head.len() as u64;
-            bytes = rest;
+            _ => {
+                let mut bytes = [0; ZEROS_HEAD.len()];
+                let bytes = &mut bytes[..in_memory(range.end - range.start)];
+                self.read_piece(place, bytes, range.start)?;
+                Ok(visit(Piece::generated(bytes)))
+            }
         }
     }
 
-    fn progress(&self, part: u64) -> Progress {
-        let parts = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
-        parts[in_memory(part)]
-    }
-
-    /// Keeps `progress` unless another reader came further meanwhile.
-    fn advance(&self, part: u64, progress: Progress) {
-        let mut parts = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = &mut parts[in_memory(part)];
-        if known.len < progress.len {
-            *known = progress;
-        }
+    fn block_header(&self, number: usize, block: u64) -> [u8; 5] {
+        let run = &self.runs[number];
+        let is_last = number + 1 == self.runs.len() && block + 1 == run.blocks();
+        let len = (run.data - block * BLOCK).min(BLOCK);
+        let [low, high] = u16::try_from(len).expect("at most 65535").to_le_bytes();
+        [u8::from(is_last), low, high, !low, !high]
     }
 
     /// CRC-32 and size modulo 2^32; reads only those bytes that nobody has read in order before.
     fn trailer(&self) -> Result<[u8; 8], ReadError> {
-        let mut whole = Hasher::new();
-        for part in 0..self.content.size().div_ceil(PART) {
-            let range = part * PART..((part + 1) * PART).min(self.content.size());
-            let progress = self.complete(part, range)?;
-            whole.combine(&Hasher::new_with_initial_len(progress.crc, u64::from(progress.len)));
+        let mut whole = crc32fast::Hasher::new();
+        for (number, run) in self.runs.iter().enumerate() {
+            self.sums.add_run(&mut whole, number, &|buf, offset| self.content.read_at(buf, run.content + offset))?;
+            Sums::add_zeros(&mut whole, run.zeros * ZEROS_UNIT);
         }
         let [a, b, c, d, ..] = self.content.size().to_le_bytes();
         let [e, f, g, h] = whole.finalize().to_le_bytes();
         Ok([e, f, g, h, a, b, c, d])
     }
-
-    fn complete(&self, part: u64, range: Range<u64>) -> Result<Progress, ReadError> {
-        let mut progress = self.progress(part);
-        let mut rest = vec![0; in_memory(range.end - range.start) - progress.len as usize];
-        if !rest.is_empty() {
-            let start = range.start + u64::from(progress.len);
-            // In a hole the zeros are known without asking the sources below.
-            if self.content.data_from(start).is_some_and(|data| data.start < range.end) {
-                self.content.read_at(&mut rest, start)?;
-            }
-            progress.add(&rest);
-            self.advance(part, progress);
-        }
-        Ok(progress)
-    }
 }
 
-impl Progress {
-    fn add(&mut self, bytes: &[u8]) {
-        let mut hasher = Hasher::new_with_initial(self.crc);
-        hasher.update(bytes);
-        self.crc = hasher.finalize();
-        self.len += u32::try_from(bytes.len()).expect("at most a part");
+/// What stands at offset `at` of a block of zeros.
+fn zeros_piece(at: u64, block: Range<u64>) -> (Place, Range<u64>) {
+    let zeros = block.start + ZEROS_HEAD.len() as u64..block.end - ZEROS_TAIL.len() as u64;
+    if at < zeros.start {
+        (Place::ZerosHead, block.start..zeros.start)
+    } else if at < zeros.end {
+        (Place::Zeros, zeros)
+    } else {
+        (Place::ZerosTail, zeros.end..block.end)
     }
-}
-
-/// The bytes that continue `progress`, of `bytes` at offset `start` of the part.
-fn continues(progress: Progress, bytes: &[u8], start: u64) -> Option<&[u8]> {
-    let known = usize::try_from(u64::from(progress.len).checked_sub(start)?).ok()?;
-    bytes.get(known..).filter(|fresh| !fresh.is_empty())
 }
 
 fn copy(from: &[u8], skip: u64, to: &mut [u8]) {
@@ -227,10 +244,11 @@ fn copy(from: &[u8], skip: u64, to: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::extent::Bytes;
+    use crate::extent::{Bytes, MapBuilder, Sink as _};
 
     /// Counts the bytes that are read.
     struct Counting(Bytes, AtomicU64);
@@ -278,6 +296,48 @@ mod tests {
             offset = end;
         }
         assert_eq!(counting.1.load(Ordering::Relaxed), 3_000_000);
+    }
+
+    /// What another decoder makes of a file.
+    fn gunzip(file: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Holes at both ends, of every remainder that matters, next to each other's limits.
+    fn with_holes(holes: &[u64]) -> SharedSource {
+        let mut map = MapBuilder::default();
+        for (at, hole) in (0..).zip(holes) {
+            map.zeros(*hole);
+            map.bytes(&content(1 + at * 40_000));
+        }
+        map.zeros(2 * UNIT);
+        map.share()
+    }
+
+    #[test]
+    fn holes_are_blocks_of_zeros_and_unpack_to_what_they_were() {
+        let holes = [UNIT, UNIT - 1, 2 * UNIT + 1, 0, 2 * UNIT + 1000, 3 * UNIT, 5_000_000];
+        let source = with_holes(&holes);
+        let whole = read(&*source, 0..source.size());
+        let gzip = gzip_stored(source);
+        assert_eq!(gzip.size(), 1_579_588);
+        let file = read(&*gzip, 0..gzip.size());
+        assert!(gunzip(&file) == whole);
+        // Read from the middle of any piece to the middle of another, the trailer first.
+        let other = gzip_stored(with_holes(&holes));
+        for (start, len) in (0..gzip.size()).rev().step_by(4099).zip((1..20_000).step_by(7)) {
+            let end = (start + len).min(gzip.size());
+            assert!(read(&*other, start..end) == file[in_memory(start)..in_memory(end)], "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn a_gibibyte_of_zeros_is_a_megabyte() {
+        let gzip = gzip_stored(Arc::new(crate::extent::Zeros(1 << 30)));
+        assert_eq!(1 << 30, 520 + 1_040_447 * ZEROS_UNIT);
+        assert_eq!(gzip.size(), 10 + (5 + 520) + (13 + 1_040_446 + 6) + 5 + 8);
     }
 
     #[test]

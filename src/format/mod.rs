@@ -15,6 +15,7 @@ mod gcp;
 mod gpt;
 mod guid;
 mod gzip_stored;
+mod gzip_sums;
 mod hybrid_disk;
 mod iso9660;
 mod limits;

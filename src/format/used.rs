@@ -67,6 +67,13 @@ impl Used {
         Some(run.units.start + (rank - run.rank)).filter(|unit| *unit < run.units.end)
     }
 
+    /// The ranges of a disk of `size` bytes that lie in no used unit, in bytes.
+    pub(super) fn holes(&self, size: u64) -> impl Iterator<Item = Range<u64>> {
+        let starts = std::iter::once(0).chain(self.runs.iter().map(|run| run.units.end * self.unit));
+        let ends = self.runs.iter().map(|run| run.units.start * self.unit).chain(std::iter::once(size));
+        starts.zip(ends).map(|(start, end)| start..end).filter(|hole| hole.start < hole.end)
+    }
+
     /// Lays out all used units of `disk` in a row.
     pub(super) fn emit(&self, disk: &SharedSource, sink: &mut dyn Sink) {
         self.runs.iter().for_each(|run| self.emit_units(run.units.clone(), disk, sink));
@@ -112,6 +119,8 @@ mod tests {
         );
         assert_eq!((0..4).map(|rank| used.nth(rank)).collect::<Vec<_>>(), [Some(1), Some(2), Some(5), None]);
         assert_eq!((0..7).map(|unit| used.below(unit)).collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3]);
+        assert_eq!(used.holes(64).collect::<Vec<_>>(), [0..10, 30..50, 60..64]);
+        assert_eq!(used.holes(60).count(), 2);
     }
 
     #[test]
