@@ -14,7 +14,7 @@ use super::refs::{named_entry, write_index};
 use super::write::Temporary;
 use super::{Descriptor, Error, Layout};
 use crate::base::{Digest, Hasher};
-use crate::extent::{Source, read_in_order};
+use crate::extent::{Source, read_through};
 
 /// Name of the lock file while `index.json` is changed.
 const LOCK: &str = ".lkit.lock";
@@ -76,11 +76,13 @@ impl Layout {
 
 /// Copies all bytes; their digest.
 fn copy(content: &dyn Source, to: &mut Temporary) -> io::Result<Digest> {
-    let mut hash = Hasher::default();
-    read_in_order(content, |bytes| {
+    let (mut hash, mut written) = (Hasher::default(), Ok(()));
+    read_through(content, &mut |bytes| {
         hash.update(bytes);
-        to.write_all(bytes)?;
-        io::Result::Ok(())
+        if written.is_ok() {
+            written = to.write_all(bytes);
+        }
     })?;
+    written?;
     Ok(hash.finish())
 }

@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+mod enclave;
 mod sharing;
 
 use std::ffi::OsString;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use self::enclave::{EifApplication, EifSignature, Measure};
 pub use self::sharing::{
     ArchiveFormat, Cache, CacheCommand, CacheExport, CacheImport, CachePull, CachePush, Images, Index, IndexCommand,
 };
@@ -46,6 +48,8 @@ pub enum Command {
     Run(Run),
     /// Tell what a spec comes to: images, layers, sizes, artifacts
     Inspect(Inspect),
+    /// Tell what an AWS Nitro Enclave measures when it starts from the format eif: PCR0, PCR1, PCR2
+    Measure(Measure),
     /// Tell what differs between two systems or two locks: exit code 0 nothing, 1 something, above 1 failed
     Diff(Diff),
     /// Record the digest of every reference beside the spec
@@ -221,6 +225,7 @@ pub struct Mount {
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
+        "eif_application",
     ])]
     pub image: Option<String>,
     /// Serve in the foreground until interrupted
@@ -242,6 +247,8 @@ pub struct Mount {
     /// Permissions of artifacts, in octal [default: 0444; with --allow-other 0400]
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,
+    #[command(flatten)]
+    pub eif: EifApplication,
     #[command(flatten)]
     pub reads: Reads,
     #[command(flatten)]
@@ -285,6 +292,10 @@ pub struct Build {
     /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
     #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
     pub compress: Option<String>,
+    #[command(flatten)]
+    pub eif: EifApplication,
+    #[command(flatten)]
+    pub signature: EifSignature,
     /// Fetch what this read list names before it is read, of layers that are not here [default: nothing]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub reads: Option<PathBuf>,

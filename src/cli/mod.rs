@@ -6,6 +6,7 @@ mod args;
 mod bootable;
 mod colour;
 mod commands;
+mod enclave;
 mod exit_code;
 mod loader;
 mod log;

@@ -61,6 +61,8 @@ impl Settings {
             decompress_kernel: sources.decompress_kernel,
             loaders: loader::parse(&sources.loader)?,
             root: None,
+            application: None,
+            signer: None,
         };
         options.loaders.check(&origins.platform)?;
         Ok(Self { origins, options })

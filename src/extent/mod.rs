@@ -23,5 +23,5 @@ pub use paged::{PagedLayout, PagedMap};
 pub use places::{Label, Places, Placing};
 pub use sink::{Measure, Sink};
 pub use slice::{Bytes, Slice, Zeros};
-pub use source::{ReadError, SharedSource, Source, Traced, Visit, read_in_order, trace_as};
+pub use source::{ReadError, SharedSource, Source, Traced, Visit, read_through, trace_as};
 pub use streams::Streams;

@@ -7,6 +7,7 @@
 mod calendar;
 mod contents;
 mod cpio;
+mod eif;
 mod erofs;
 mod error;
 mod fat;
@@ -35,6 +36,7 @@ mod vhdx;
 mod vmdk;
 
 pub use cpio::{behind_microcode, cpio, cpio_holds};
+pub use eif::Eif;
 pub use erofs::erofs;
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::enclave;
 use super::media::Media;
 use super::root_disk::root_initrd;
-use super::{Artifact, Error, Format, FormatFile, Obstacle, PLAIN_NAMES, Product, RootFs};
+use super::{Artifact, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, Product, RootFs};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Member};
@@ -28,6 +29,8 @@ pub struct System {
     pub isolinux: Option<Isolinux>,
     /// The file system that the root has on a disk, where an initrd is wanted that starts it from there.
     pub root: Option<RootFs>,
+    /// What an image for an enclave holds beside the system.
+    pub enclave: Enclave,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.
@@ -113,6 +116,14 @@ impl Catalog {
         Ok(Media::new(self.system(), self.0.product(Product::Initrd)?)?.starts_by_bios())
     }
 
+    /// What an enclave that is started from the image for one measures. Reads the kernel and all of the initrd.
+    ///
+    /// # Errors
+    /// When there is no kernel, or something cannot be laid out or read.
+    pub fn measurements(&self) -> Result<Measurements, Obstacle> {
+        enclave::measure(&self.0.system, self.0.product(Product::Initrd)?)
+    }
+
     /// A product, made at most once.
     pub(super) fn product(&self, product: Product) -> Result<SharedSource, Obstacle> {
         self.0.product(product)
@@ -175,6 +186,7 @@ impl Inner {
             Product::DynamicVhd => format::dynamic_vhd(&disk()?, seed)?,
             Product::Vmdk => format::vmdk(&disk()?, &self.name, seed)?,
             Product::Vhdx => format::vhdx(&disk()?, seed)?,
+            Product::Eif => enclave::image(&self.name, &self.system, self.product(Product::Initrd)?)?,
         })
     }
 

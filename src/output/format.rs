@@ -115,6 +115,7 @@ const FORMATS: &[Format] = &[
     Format { name: "vmdk", files: &[file(".vmdk", Product::Vmdk).starts(VMDK)] },
     Format { name: "vhdx", files: &[file(".vhdx", Product::Vhdx).starts(VHDX)] },
     Format { name: "efi", files: &[file(".efi", Product::UnifiedImage).starts(Start::Program).uefi()] },
+    Format { name: "eif", files: &[file(".eif", Product::Eif)] },
     Format { name: "kernel+squashfs", files: &[KERNEL, SQUASHFS, CMDLINE] },
     Format { name: "kernel+erofs", files: &[KERNEL, EROFS, CMDLINE] },
     Format { name: "kernel+iso", files: &[KERNEL, file(".iso", Product::RootIso).starts(Start::Root), CMDLINE] },

@@ -227,7 +227,10 @@ pub fn head(system: &System) -> Result<Kernel, Obstacle> {
 }
 
 /// The kernel as firmware starts it, and what its head says.
-fn unpacked(system: &System) -> Result<(SharedSource, Kernel), Obstacle> {
+///
+/// # Errors
+/// When there is none, it cannot be unpacked, or its head cannot be read.
+pub fn unpacked(system: &System) -> Result<(SharedSource, Kernel), Obstacle> {
     let kernel = system.kernel.clone().ok_or(Obstacle::Missing("kernel"))?;
     let kind = inspect(&kernel)?;
     match (&kind.kind, &system.gunzip) {

@@ -2,6 +2,8 @@
 
 mod artifact;
 mod catalog;
+mod cbor;
+mod enclave;
 mod error;
 mod format;
 mod media;
@@ -9,11 +11,14 @@ mod obstacle;
 mod outlook;
 mod product;
 mod root_disk;
+mod signer;
 
 pub use artifact::Artifact;
 pub use catalog::{Catalog, Gunzip, Isolinux, System};
+pub use enclave::{Enclave, Measurements, Pcr};
 pub use error::Error;
 pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
 pub use obstacle::Obstacle;
 pub use product::Product;
 pub use root_disk::RootFs;
+pub use signer::{Signer, SignerError, SigningCertificate};

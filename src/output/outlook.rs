@@ -29,7 +29,7 @@ impl Catalog {
         let [loaded, unified] = media::without_loader(system);
         let root = self.check_root_disk().err().filter(Obstacle::is_lasting);
         let why = |product| match product {
-            Product::Initrd | Product::Archive | Product::KernelInitrdTar => initrd.as_ref(),
+            Product::Initrd | Product::Archive | Product::KernelInitrdTar | Product::Eif => initrd.as_ref(),
             Product::UnifiedImage => initrd.as_ref().or(unified.as_ref()),
             Product::BootIso | Product::Disk | Product::CloudDisk | Product::Qcow2 | Product::Gcp => {
                 initrd.as_ref().or(loaded.as_ref())

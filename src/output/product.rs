@@ -40,6 +40,8 @@ pub enum Product {
     Vhdx,
     /// Kernel, initrd and command line as one EFI program.
     UnifiedImage,
+    /// An image for AWS Nitro Enclaves.
+    Eif,
     /// The root as a squashfs.
     Squashfs,
     /// The root as an EROFS.
@@ -52,5 +54,5 @@ pub enum Product {
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 23;
 }

@@ -30,6 +30,8 @@ pub struct Assembly {
 pub struct Options {
     /// The kernel is decompressed.
     pub decompress_kernel: bool,
+    /// Directory in which all of the root is laid out; by default it is the root.
+    pub below: Option<&'static str>,
 }
 
 /// Puts the root of a spec together from its images, which are in the order of [`references`](super::references).
@@ -63,7 +65,19 @@ pub fn assemble(
         return Err(Error::Values { problems: work.problems });
     }
     let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
-    Ok(Assembly { kernel, cmdline, ucode, tree: work.root.finish(), warnings: work.warnings })
+    let tree = match options.below {
+        Some(prefix) => below(prefix, work.root)?,
+        None => work.root,
+    };
+    Ok(Assembly { kernel, cmdline, ucode, tree: tree.finish(), warnings: work.warnings })
+}
+
+/// A root as the directory `prefix` of another one.
+fn below(prefix: &str, root: TreeBuilder) -> Result<TreeBuilder, Error> {
+    let mut tree = TreeBuilder::new();
+    let grafted = tree.graft(prefix.as_bytes(), root);
+    grafted.map_err(tree_error(format!("`{prefix}`"), Place::default()))?;
+    Ok(tree)
 }
 
 /// A root in the making.

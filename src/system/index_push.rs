@@ -10,7 +10,7 @@ use super::published::{Subjects, each_once, name_in_layout, problem};
 use super::{Error, Options, Origins, load};
 use crate::base::{Digest, Hasher, Monitor};
 use crate::blob::{Descriptor, Layout};
-use crate::extent::{Bytes, ReadError, SharedSource, read_in_order};
+use crate::extent::{Bytes, SharedSource, read_through};
 use crate::oci::{
     EMPTY, INDEX_TYPE, Image, IndexManifest, OCI_MANIFEST, PARTS_TYPE, READS_TYPE, Reference, SUMMARIES_TYPE,
     empty_config,
@@ -139,10 +139,6 @@ fn add_to(layout: &Layout, name: &str, outgoing: Outgoing) -> Result<(Digest, u6
 
 fn described(media_type: &str, content: &SharedSource) -> Result<Descriptor, Cause> {
     let mut hash = Hasher::default();
-    let hashed = read_in_order(&**content, |bytes| {
-        hash.update(bytes);
-        Ok::<_, ReadError>(())
-    });
-    hashed.map_err(Cause::new)?;
+    read_through(&**content, &mut |bytes| hash.update(bytes)).map_err(Cause::new)?;
     Ok(Descriptor::new(media_type, hash.finish(), content.size()))
 }

@@ -13,7 +13,7 @@ use crate::base::{Digest, Event, Monitor};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
 use crate::oci::{Image, Reference, expanded};
-use crate::output::{self, Catalog, Gunzip};
+use crate::output::{self, Catalog, Enclave, Gunzip};
 use crate::rootfs::{self, Assembly, SourceImage};
 use crate::spec::{self, FileContent, MetadataFormat, Parsed};
 use crate::tree::Tree;
@@ -76,27 +76,67 @@ pub fn load_parsed(
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
-    check_local_sources(&parsed, inputs, origins.local_sources)?;
     let images = Images::new(origins, monitor)?;
+    let from = Context { images: &images, origins, monitor };
+    let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel, below: None };
+    let Root { assembly, images: mut used, mut stored, mut seed } = root(&parsed, inputs, &from, wanted)?;
+    let mut application = None;
+    if let Some(input) = &options.application {
+        let root = application_root(input, &from)?;
+        seed = Digest::of(format!("{seed}{}", root.seed).as_bytes());
+        application = Some(Arc::new(root.assembly.tree));
+        used.extend(root.images);
+        stored.extend(root.stored);
+    }
+    let enclave = Enclave { application, signer: options.signer.clone() };
+    let parts = parts(assembly, &from, options, (enclave, seed))?;
+    let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
+    images.make_room();
+    Ok(System { parsed, images: used, stored, catalog, layers: images.layers.clone() })
+}
+
+/// Where what a spec names comes from, and who hears of it.
+struct Context<'a> {
+    images: &'a Images<'a>,
+    origins: &'a Origins,
+    monitor: &'a dyn Monitor,
+}
+
+/// The root of a spec.
+struct Root {
+    assembly: Assembly,
+    images: Vec<UsedImage>,
+    stored: Vec<Stored>,
+    /// What identifiers derive from.
+    seed: Digest,
+}
+
+/// Puts the root of a spec together.
+fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::Options) -> Result<Root, Error> {
+    let Context { images, origins, monitor } = *from;
+    check_local_sources(parsed, inputs, origins.local_sources)?;
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
-    let names = Names::new(&parsed, origins, lock.as_ref())?;
-    let found = names.resolve(&images)?;
+    let names = Names::new(parsed, origins, lock.as_ref())?;
+    let found = names.resolve(images)?;
     images.take_published(&found, lock.as_ref());
-    let (sources, diff_sizes) = sources(&names, &found, &images)?;
+    let (sources, diff_sizes) = sources(&names, &found, images)?;
     images.prefetch(&found, lock.as_ref());
-    let mut supplies = Supplies::new(&parsed.spec, &images, &names.stored, origins.home.as_deref());
-    let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel };
+    let mut supplies = Supplies::new(&parsed.spec, images, &names.stored, origins.home.as_deref());
     let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
     let assembly = assembly.map_err(|error| Error::at(error.place(), &parsed.texts, error))?;
     let stored = supplies.stored;
     assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
-    let parts = parts(assembly, &images, origins, options, seed(&parsed, &found))?;
-    let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
-    images.make_room();
-    let layers = images.layers.clone();
+    let seed = seed(parsed, &found);
     let images = names.laid_out.into_iter().zip(found).zip(diff_sizes);
     let images = images.map(|((name, image), diff_sizes)| UsedImage { name, image, diff_sizes }).collect();
-    Ok(System { parsed, images, stored, catalog, layers })
+    Ok(Root { assembly, images, stored, seed })
+}
+
+/// The root of the application in an image for an enclave, below the directory that AWS's `init` changes to.
+fn application_root(input: &Input, from: &Context<'_>) -> Result<Root, Error> {
+    let inputs = std::slice::from_ref(input);
+    let wanted = rootfs::Options { below: Some("rootfs"), ..rootfs::Options::default() };
+    root(&parse(inputs, from.monitor)?, inputs, from, wanted)
 }
 
 /// One image with its files, as they are in a container, apart from what a runtime mounts over them.
@@ -205,11 +245,11 @@ fn sources(
 /// What artifacts are laid out from.
 fn parts(
     assembly: Assembly,
-    images: &Images<'_>,
-    origins: &Origins,
+    from: &Context<'_>,
     options: &Options,
-    seed: Digest,
+    (enclave, seed): (Enclave, Digest),
 ) -> Result<output::System, Problem> {
+    let Context { images, origins, .. } = *from;
     Ok(output::System {
         systemd_boot: options.loaders.systemd_boot(images, &origins.platform)?,
         isolinux: options.loaders.isolinux(images)?,
@@ -219,6 +259,7 @@ fn parts(
         microcode: assembly.ucode,
         tree: Arc::new(assembly.tree),
         root: options.root,
+        enclave,
         disk_size: options.disk_size.unwrap_or(0),
         seed,
     })

@@ -1,4 +1,4 @@
-//! What a system is made from, and what is asked of it.
+//! What a system is made from.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,6 @@ use crate::base::{Ending, Platform};
 use crate::blob::Keep;
 use crate::layer::{ReadList, Recorder};
 use crate::oci::{Credentials, Mirror, Pull, Reference, Trust};
-use crate::output::RootFs;
 
 /// Where specs, images and files come from.
 #[derive(Clone, Debug)]
@@ -113,21 +112,6 @@ pub enum LocalSources {
     OfLocalSpecs,
     /// Those from URLs, too.
     OfAllSpecs,
-}
-
-/// How artifacts are made.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What their names begin with; by default the file name of the last spec without its extension.
-    pub name: Option<String>,
-    /// Size of disks in bytes; by default as small as they can be.
-    pub disk_size: Option<u64>,
-    /// The kernel is shown uncompressed.
-    pub decompress_kernel: bool,
-    /// Boot loaders in the place of lkit's own.
-    pub loaders: Loaders,
-    /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.
-    pub root: Option<RootFs>,
 }
 
 /// The boot loaders that take the place of lkit's own.

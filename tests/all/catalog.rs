@@ -9,7 +9,7 @@ use lkit::blob::Store;
 use lkit::boot::Kernel;
 use lkit::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _, Source};
 use lkit::layer::{Inner, Layers, Options};
-use lkit::output::{Artifact, Catalog, Format, Product, System};
+use lkit::output::{Artifact, Catalog, Enclave, Format, Product, System};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
 use crate::common::artifact::{Noise, read, scratch};
@@ -102,6 +102,7 @@ fn system(sort: Sort, log: &Log) -> System {
         systemd_boot: None,
         isolinux: None,
         root: None,
+        enclave: Enclave::default(),
         disk_size: 0,
         seed: Digest::of(b"a spec and its images"),
     }
@@ -233,7 +234,7 @@ fn every_product_is_in_a_mount() {
     let names: Vec<String> = catalog.mounted().iter().map(|artifact| artifact.name().to_owned()).collect();
     let issue = "kernel initrd.img cmdline x-kernel x-initrd.img x-cmdline x.iso x-efi.iso x-efi-initrd.iso x-root.iso \
                  x-bios.img x-efi.img x.raw x.qcow2 x-efi.qcow2 x.img.tar.gz x.vhd x-dynamic.vhd x.vmdk x.vhdx x.efi \
-                 x-squashfs.img x-erofs.img x.tar x.docker x-initrd.tar";
+                 x.eif x-squashfs.img x-erofs.img x.tar x.docker x-initrd.tar";
     for name in issue.split_whitespace() {
         assert!(names.iter().any(|found| found == name), "no {name}");
     }
@@ -259,7 +260,7 @@ fn what_cannot_be_made_says_why_and_the_rest_is_there() {
     let mounted = catalog.mounted();
     let names: Vec<&str> = mounted.iter().filter(made).map(Artifact::name).collect();
     let expected = "kernel initrd.img cmdline x-kernel x-initrd.img x-cmdline x.tar x.docker x-initrd.tar \
-                    x-squashfs.img x-erofs.img x-root.iso";
+                    x.eif x-squashfs.img x-erofs.img x-root.iso";
     assert_eq!(names.join(" "), expected);
 }
 

@@ -89,7 +89,9 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?;
+    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?;
+    args.eif.apply(&mut settings);
+    args.signature.apply(&mut settings)?;
     let progress = Progress::new(loudness);
     let inputs = specs::inputs(&specs);
     let parsed = system::parse(&inputs, &progress)?;
@@ -99,6 +101,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         (true, None) => formats_of(&parsed)?,
     };
     check_compression(compression, &formats)?;
+    check_enclave(&settings, &formats)?;
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
         target.check(&settings.name(&inputs), &formats, &parsed.spec)?;
@@ -155,6 +158,17 @@ fn check_compression(compression: Option<Compression>, formats: &[&Format]) -> R
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses options of images for enclaves where none is written.
+fn check_enclave(settings: &Settings, formats: &[&Format]) -> Result<(), Failure> {
+    let options = &settings.options;
+    let asked = options.application.is_some() || options.signer.is_some();
+    if asked && formats.iter().all(|format| format.files.iter().all(|file| file.product != Product::Eif)) {
+        let message = "`--eif-application`, `--eif-key` and `--eif-certificate` are for the format `eif`";
+        return Err(Failure::usage(message).hint("add `-f eif`, or leave them out"));
+    }
+    Ok(())
 }
 
 /// Tells when a format that is named after BIOS starts by UEFI alone.

@@ -10,6 +10,7 @@ mod index;
 mod inspect;
 mod lock;
 mod manual;
+mod measure;
 mod mount;
 mod run;
 mod shown;
@@ -45,6 +46,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Cache(args) => cache::run(args, loudness),
         Command::Diff(args) => diff::run(args, loudness),
         Command::Inspect(args) => inspect::run(args, loudness),
+        Command::Measure(args) => measure::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),
         Command::Doctor(args) => doctor::run(args),
         Command::Version => manual::version(),

@@ -34,6 +34,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let options = MountOptions { allow_other, no_exec, artifact_mode };
     let progress = Progress::new(loudness);
     let mut settings = Settings::new(sources)?.with_root(args.root);
+    args.eif.apply(&mut settings);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;

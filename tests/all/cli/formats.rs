@@ -34,8 +34,8 @@ fn fuse_a_kernel_that_nothing_starts_leaves_the_media_out_and_the_rest_in() {
     let mut listed = shown(&mounted);
     listed.sort();
     assert_eq!(listed, names);
-    let expected = ".lkit a-cmdline a-erofs.img a-initrd.img a-initrd.tar a-kernel a-root.iso a-squashfs.img a.docker a.tar \
-                    cmdline initrd.img kernel rootfs";
+    let expected = ".lkit a-cmdline a-erofs.img a-initrd.img a-initrd.tar a-kernel a-root.iso a-squashfs.img a.docker a.eif \
+                    a.tar cmdline initrd.img kernel rootfs";
     assert_eq!(names.join(" "), expected);
     let log = fs::read_to_string(system.path("log")).unwrap();
     assert_says(&log, &["14 artifacts cannot be made; `.lkit/why-not` in the mount tells which and why"]);

@@ -7,6 +7,7 @@ mod compressed;
 mod damage;
 mod diff;
 mod doctor;
+mod enclaves;
 mod ends;
 mod examples;
 mod far_faults;

@@ -1,0 +1,43 @@
+//! Arguments about images for AWS Nitro Enclaves (EIF): `measure`, and options of `build` and `mount`.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, ValueHint};
+
+use super::Sources;
+
+/// What an image for an enclave holds beside the system.
+#[derive(Debug, Default, Group)]
+pub struct EifApplication {
+    /// Spec of an enclave's application: its root is the second ramdisk of NAME.eif, below rootfs/ [default: one ramdisk]
+    #[arg(long, value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub eif_application: Option<PathBuf>,
+}
+
+/// Who signs an image for an enclave.
+#[derive(Debug, Default, Group)]
+pub struct EifSignature {
+    /// Sign NAME.eif with this key, a PEM file for ECDSA on P-384 [default: no signature]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "eif_certificate")]
+    pub eif_key: Option<PathBuf>,
+    /// Certificate of the key, as a PEM file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "eif_key")]
+    pub eif_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub struct Measure {
+    /// Specs (files, `-`, or URLs; merged in order)
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub eif: EifApplication,
+    /// Tell PCR8, too, of an image that is signed with the key of this certificate, a PEM file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub eif_certificate: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sources: Sources,
+}

@@ -1,0 +1,43 @@
+//! `lkit measure`: what an AWS Nitro Enclave measures when it starts from the format `eif`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::enclave::certificate_of;
+use crate::cli::log::Loudness;
+use crate::cli::progress::Progress;
+use crate::cli::report::{self, Failure};
+use crate::cli::settings::Settings;
+use crate::cli::{args, specs};
+use crate::output::Pcr;
+
+/// Prints PCR0, PCR1, PCR2, and PCR8 where there is a certificate, as text or as the JSON of `nitro-cli`.
+pub fn run(args: args::Measure, loudness: Loudness) -> Result<ExitCode, Failure> {
+    let certificate = args.eif_certificate.as_deref().map(certificate_of).transpose()?;
+    let mut settings = Settings::new(args.sources)?;
+    args.eif.apply(&mut settings);
+    let progress = Progress::new(loudness);
+    let loaded = specs::load(&args.specs, &settings, &progress)?;
+    let measured = loaded.catalog.measurements()?;
+    let mut registers = vec![("PCR0", measured.image), ("PCR1", measured.bootstrap), ("PCR2", measured.application)];
+    registers.extend(certificate.map(|certificate| ("PCR8", certificate.pcr())));
+    report::print(&if args.json { json(&registers) } else { text(&registers) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(registers: &[(&str, Pcr)]) -> String {
+    registers.iter().map(|(name, value)| format!("{name} {}\n", hex(value))).collect()
+}
+
+fn json(registers: &[(&str, Pcr)]) -> String {
+    let mut measurements = json!({"HashAlgorithm": "Sha384 { ... }"});
+    for (name, value) in registers {
+        measurements[*name] = hex(value).into();
+    }
+    format!("{:#}\n", json!({"Measurements": measurements}))
+}
+
+fn hex(value: &Pcr) -> String {
+    value.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,62 @@
+//! The options of images for AWS Nitro Enclaves: a second spec, a key and its certificate.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args;
+use super::report::Failure;
+use super::settings::Settings;
+use crate::base::Fault as _;
+use crate::blob::open_regular;
+use crate::output::{Signer, SignerError, SigningCertificate};
+use crate::system::Input;
+
+/// Largest file of a key or certificate in bytes.
+const LARGEST: u64 = 64 << 10;
+
+impl args::EifApplication {
+    /// Has settings follow the option.
+    pub fn apply(&self, settings: &mut Settings) {
+        settings.options.application = self.eif_application.as_ref().map(Input::named);
+    }
+}
+
+impl args::EifSignature {
+    /// Has settings follow the options.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is not what it should be, or the two do not belong together.
+    pub fn apply(&self, settings: &mut Settings) -> Result<(), Failure> {
+        if let (Some(key), Some(certificate)) = (&self.eif_key, &self.eif_certificate) {
+            let signer = Signer::new(&read("--eif-key", key)?, certificate_of(certificate)?);
+            let signer = signer.map_err(|error| match error {
+                SignerError::Key => refused("--eif-key", key, &error),
+                SignerError::Certificate | SignerError::OtherKey => refused("--eif-certificate", certificate, &error),
+            })?;
+            settings.options.signer = Some(Arc::new(signer));
+        }
+        Ok(())
+    }
+}
+
+/// The certificate in a file.
+///
+/// # Errors
+/// When the file cannot be read or has none.
+pub fn certificate_of(path: &Path) -> Result<SigningCertificate, Failure> {
+    let certificate = SigningCertificate::new(&read("--eif-certificate", path)?);
+    certificate.map_err(|error| refused("--eif-certificate", path, &error))
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = open_regular(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::io(format!("{option}: cannot read `{}`", path.display()), &error))?;
+    Ok(bytes)
+}
+
+fn refused(option: &str, path: &Path, error: &SignerError) -> Failure {
+    let failure = Failure::usage(format!("{option}: `{}` cannot be used: {error}", path.display()));
+    failure.hint(error.hint().unwrap_or_default())
+}

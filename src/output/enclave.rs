@@ -1,0 +1,135 @@
+//! The image for an AWS Nitro Enclave, and what the enclave measures when it starts from it.
+//!
+//! # Format
+//! AWS Nitro Enclaves user guide, "Cryptographic attestation": each PCR is SHA-384 over 48 zeros and the SHA-384 of what it
+//! covers. Metadata and signature are in none.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha384};
+
+use super::media::unpacked;
+use super::{Obstacle, Signer, System};
+use crate::boot::{KernelKind, Machine};
+use crate::extent::{Bytes, ReadError, SharedSource, read_through};
+use crate::format::{self, Eif};
+use crate::tree::Tree;
+
+/// What an image for an enclave holds beside the system.
+#[derive(Clone, Default)]
+pub struct Enclave {
+    /// The root of the application: the second ramdisk.
+    pub application: Option<Arc<Tree>>,
+    /// Who signs the image.
+    pub signer: Option<Arc<Signer>>,
+}
+
+/// The value of a platform configuration register.
+pub type Pcr = [u8; 48];
+
+/// What an enclave measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurements {
+    /// PCR0: kernel, command line and all ramdisks.
+    pub image: Pcr,
+    /// PCR1: kernel, command line and the first ramdisk.
+    pub bootstrap: Pcr,
+    /// PCR2: the other ramdisk.
+    pub application: Pcr,
+}
+
+/// The parts that an enclave measures.
+struct Parts {
+    arm64: bool,
+    kernel: SharedSource,
+    cmdline: SharedSource,
+    initrd: SharedSource,
+    application: Option<SharedSource>,
+}
+
+impl Parts {
+    fn new(system: &System, initrd: SharedSource) -> Result<Self, Obstacle> {
+        let (kernel, head) = unpacked(system)?;
+        let application = system.enclave.application.clone().map(format::cpio).transpose()?;
+        let cmdline = Arc::new(Bytes(system.cmdline.clone().unwrap_or_default().into()));
+        let arm64 = matches!(head.kind, KernelKind::Efi { machine: Machine::Arm64, .. });
+        Ok(Self { arm64, kernel, cmdline, initrd, application })
+    }
+
+    fn measure(&self) -> Result<Measurements, ReadError> {
+        let (mut image, mut application) = (Sha384::new(), Sha384::new());
+        for part in [&self.kernel, &self.cmdline, &self.initrd] {
+            read_through(&**part, &mut |bytes| image.update(bytes))?;
+        }
+        let bootstrap = image.clone();
+        if let Some(part) = &self.application {
+            read_through(&**part, &mut |bytes| {
+                image.update(bytes);
+                application.update(bytes);
+            })?;
+        }
+        Ok(Measurements { image: pcr(image), bootstrap: pcr(bootstrap), application: pcr(application) })
+    }
+}
+
+/// A register that was extended once, with what was hashed.
+pub(super) fn pcr(hashed: Sha384) -> Pcr {
+    Sha384::new().chain_update([0; size_of::<Pcr>()]).chain_update(hashed.finalize()).finalize().into()
+}
+
+/// What an enclave measures that is started from the image of a system. Reads all of it once.
+///
+/// # Errors
+/// When there is no kernel, or something cannot be laid out or read.
+pub fn measure(system: &System, initrd: SharedSource) -> Result<Measurements, Obstacle> {
+    Ok(Parts::new(system, initrd)?.measure()?)
+}
+
+/// The image of a system. Only a signature needs content, all of it.
+///
+/// # Errors
+/// As [`measure`].
+pub fn image(name: &str, system: &System, initrd: SharedSource) -> Result<SharedSource, Obstacle> {
+    let parts = Parts::new(system, initrd)?;
+    let signature = match &system.enclave.signer {
+        Some(signer) => Some(signer.sign(&parts.measure()?.image)),
+        None => None,
+    };
+    let Parts { arm64, kernel, cmdline, initrd, application } = parts;
+    let ramdisks = [Some(initrd), application].into_iter().flatten().collect();
+    let metadata = metadata(name, system);
+    Ok(Eif { arm64, kernel, cmdline, metadata, ramdisks, signature }.layout()?)
+}
+
+/// "EifIdentityInfo" with the fields that `nitro-cli describe-eif` reads. No clock is asked: the time is that of all files
+/// that lkit makes, and the version tells the spec and its images from every other.
+fn metadata(name: &str, system: &System) -> Vec<u8> {
+    let metadata = json!({
+        "ImageName": name,
+        "ImageVersion": system.seed.to_string(),
+        "BuildMetadata": {
+            "BuildTime": "2017-04-18T16:30:00+00:00",
+            "BuildTool": "lkit",
+            "BuildToolVersion": env!("CARGO_PKG_VERSION"),
+            "OperatingSystem": "Linux",
+            "KernelVersion": "Unknown",
+        },
+        "DockerInfo": null,
+        "CustomMetadata": null,
+    });
+    metadata.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_register_that_covers_nothing_has_the_value_that_aws_documents_for_it() {
+        let hex: String = pcr(Sha384::new()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected =
+            "21b9efbc184807662e966d34f390821309eeac6802309798826296bf3e8bec7c10edb30948c90ba67310f7b964fc500a";
+        assert_eq!(hex, expected);
+    }
+}

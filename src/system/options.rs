@@ -1,0 +1,26 @@
+//! What is asked of a system.
+
+use std::sync::Arc;
+
+use super::{Input, Loaders};
+use crate::output::{RootFs, Signer};
+
+/// How artifacts are made.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What their names begin with; by default the file name of the last spec without its extension.
+    pub name: Option<String>,
+    /// Size of disks in bytes; by default as small as they can be.
+    pub disk_size: Option<u64>,
+    /// The kernel is shown uncompressed.
+    pub decompress_kernel: bool,
+    /// Boot loaders in the place of lkit's own.
+    pub loaders: Loaders,
+    /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.
+    pub root: Option<RootFs>,
+    /// Spec of the application in an image for an enclave: its root is the second ramdisk, below `rootfs/`; by default
+    /// there is one ramdisk.
+    pub application: Option<Input>,
+    /// Who signs the image for an enclave; by default nobody.
+    pub signer: Option<Arc<Signer>>,
+}
