@@ -8,7 +8,7 @@ use super::root_disk::root_initrd;
 use super::{Artifact, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, Product, RootFs};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
-use crate::format::{self, Member};
+use crate::format::{self, Member, Ova};
 use crate::tree::{Tree, TreeBuilder};
 
 /// What a spec comes to: the parts every artifact is laid out from.
@@ -185,6 +185,10 @@ impl Inner {
             Product::FixedVhd => format::fixed_vhd(&disk()?, seed)?,
             Product::DynamicVhd => format::dynamic_vhd(&disk()?, seed)?,
             Product::Vmdk => format::vmdk(&disk()?, &self.name, seed)?,
+            Product::Ova => {
+                let (name, vmdk, disk_size) = (self.name.as_str(), self.product(Product::Vmdk)?, disk()?.size());
+                Ova { name, vmdk, disk_size, uefi: !media()?.starts_by_bios() }.layout()?
+            }
             Product::Vhdx => format::vhdx(&disk()?, seed)?,
             Product::Eif => enclave::image(&self.name, &self.system, self.product(Product::Initrd)?)?,
         })

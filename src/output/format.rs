@@ -114,6 +114,7 @@ const FORMATS: &[Format] = &[
     Format { name: "dynamic-vhd", files: &[file(".vhd", Product::DynamicVhd).starts(VHD)] },
     Format { name: "vmdk", files: &[file(".vmdk", Product::Vmdk).starts(VMDK)] },
     Format { name: "vhdx", files: &[file(".vhdx", Product::Vhdx).starts(VHDX)] },
+    Format { name: "ova", files: &[file(".ova", Product::Ova)] },
     Format { name: "efi", files: &[file(".efi", Product::UnifiedImage).starts(Start::Program).uefi()] },
     Format { name: "eif", files: &[file(".eif", Product::Eif)] },
     Format { name: "kernel+squashfs", files: &[KERNEL, SQUASHFS, CMDLINE] },

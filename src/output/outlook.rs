@@ -34,7 +34,7 @@ impl Catalog {
             Product::BootIso | Product::Disk | Product::CloudDisk | Product::Qcow2 | Product::Gcp => {
                 initrd.as_ref().or(loaded.as_ref())
             }
-            Product::FixedVhd | Product::DynamicVhd | Product::Vmdk | Product::Vhdx => {
+            Product::FixedVhd | Product::DynamicVhd | Product::Vmdk | Product::Ova | Product::Vhdx => {
                 initrd.as_ref().or(loaded.as_ref())
             }
             Product::Kernel | Product::Cmdline | Product::Tar | Product::Docker => None,

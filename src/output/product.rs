@@ -36,6 +36,8 @@ pub enum Product {
     DynamicVhd,
     /// The disk as a stream-optimized VMDK.
     Vmdk,
+    /// A machine with that VMDK.
+    Ova,
     /// The disk as a VHDX.
     Vhdx,
     /// Kernel, initrd and command line as one EFI program.
@@ -54,5 +56,5 @@ pub enum Product {
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 24;
 }

@@ -233,7 +233,7 @@ fn every_product_is_in_a_mount() {
     let catalog = Catalog::new("x", system(Sort::Stub, &Log::default()));
     let names: Vec<String> = catalog.mounted().iter().map(|artifact| artifact.name().to_owned()).collect();
     let issue = "kernel initrd.img cmdline x-kernel x-initrd.img x-cmdline x.iso x-efi.iso x-efi-initrd.iso x-root.iso \
-                 x-bios.img x-efi.img x.raw x.qcow2 x-efi.qcow2 x.img.tar.gz x.vhd x-dynamic.vhd x.vmdk x.vhdx x.efi \
+                 x-bios.img x-efi.img x.raw x.qcow2 x-efi.qcow2 x.img.tar.gz x.vhd x-dynamic.vhd x.vmdk x.vhdx x.ova x.efi \
                  x.eif x-squashfs.img x-erofs.img x.tar x.docker x-initrd.tar";
     for name in issue.split_whitespace() {
         assert!(names.iter().any(|found| found == name), "no {name}");

@@ -38,7 +38,7 @@ fn fuse_a_kernel_that_nothing_starts_leaves_the_media_out_and_the_rest_in() {
                     a.tar cmdline initrd.img kernel rootfs";
     assert_eq!(names.join(" "), expected);
     let log = fs::read_to_string(system.path("log")).unwrap();
-    assert_says(&log, &["14 artifacts cannot be made; `.lkit/why-not` in the mount tells which and why"]);
+    assert_says(&log, &["15 artifacts cannot be made; `.lkit/why-not` in the mount tells which and why"]);
     for name in &names {
         assert!(
             fs::symlink_metadata(mounted.path(name)).unwrap().len() > 0 || ["rootfs", ".lkit"].contains(&name.as_str()),

@@ -209,13 +209,13 @@ fn fuse_oracle_objdump_finds_the_parts_of_the_unified_image_of_a_mount() {
 fn fuse_every_artifact_of_a_mount_is_what_a_build_writes() {
     let system = System::new();
     let Some(mounted) = system.mounted() else { return };
-    let formats = "iso-bios iso-efi raw-bios qcow2-bios vhd vmdk vhdx efi kernel+squashfs kernel+erofs aws eif";
+    let formats = "iso-bios iso-efi raw-bios qcow2-bios vhd vmdk vhdx efi kernel+squashfs kernel+erofs aws eif ova";
     let line: String = formats.split(' ').map(|format| format!(" -f {format}")).collect();
     fs::create_dir(system.path("out")).unwrap();
     let told = system.good(&format!("build{line} --dir out --json a.yml"));
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     let files = told["files"].as_array().unwrap();
-    assert_eq!(files.len(), 14);
+    assert_eq!(files.len(), 15);
     for file in files {
         let built = system.path(file["path"].as_str().unwrap());
         let name = built.file_name().unwrap().to_str().unwrap().to_owned();

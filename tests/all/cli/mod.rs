@@ -21,6 +21,7 @@ mod layout_indexes;
 mod lazy;
 mod library;
 mod machines;
+mod machines_in_a_file;
 mod memory;
 mod outputs;
 mod pulls;

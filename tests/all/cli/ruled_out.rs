@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::system::{Mounted, SPEC, System, assert_says, can_mount, image, tar};
 
 /// Artifacts that start a kernel by themselves.
-const MEDIA: [&str; 14] = [
+const MEDIA: [&str; 15] = [
     "a.iso",
     "a-efi.iso",
     "a-efi-initrd.iso",
@@ -20,6 +20,7 @@ const MEDIA: [&str; 14] = [
     "a.vhd",
     "a.vmdk",
     "a.vhdx",
+    "a.ova",
     "a.efi",
     "a-dynamic.vhd",
 ];
