@@ -172,6 +172,10 @@ pub struct Sources {
     /// Size of disk images, in MiB unless a unit is given [default: as large as they need to be]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
+    /// Add an empty partition of this size or more to disk images, for data that stays: the GPT name is linuxkit-data, and
+    /// it takes all that --size leaves [default: none]
+    #[arg(long, value_name = "SIZE")]
+    pub data_size: Option<String>,
     /// Boot loader of media: systemd-boot=FROM by UEFI, isolinux=FROM by BIOS on ISOs; FROM is a directory (`/…`, `./…`)
     /// or an image that has it (repeatable) [default: lkit]
     #[arg(long, value_name = "LOADER")]
@@ -182,11 +186,11 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, loader, trust_indexes, cache_limit, ca, .. } = self;
+        let Self { name, decompress_kernel, size, data_size, loader, trust_indexes, cache_limit, ca, .. } = self;
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 11] = [
+        let values: [(&str, Vec<OsString>); 12] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
@@ -197,6 +201,7 @@ impl Sources {
             ("ca", paths(ca)),
             ("name", texts(name.as_slice())),
             ("size", texts(size.as_slice())),
+            ("data-size", texts(data_size.as_slice())),
             ("loader", texts(loader)),
         ];
         let flags = [
@@ -225,7 +230,7 @@ pub struct Mount {
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
-        "eif_application",
+        "eif_application", "data_size",
     ])]
     pub image: Option<String>,
     /// Serve in the foreground until interrupted

@@ -57,7 +57,8 @@ impl Settings {
         };
         let options = Options {
             name: sources.name.map(checked_name).transpose()?,
-            disk_size: sources.size.as_deref().map(disk_size).transpose()?,
+            disk_size: sources.size.as_deref().map(|size| disk_size("--size", size)).transpose()?,
+            data_size: sources.data_size.as_deref().map(|size| disk_size("--data-size", size)).transpose()?,
             decompress_kernel: sources.decompress_kernel,
             loaders: loader::parse(&sources.loader)?,
             root: None,
@@ -180,9 +181,9 @@ fn cache_limit(text: &str) -> Result<u64, Failure> {
         .ok_or_else(|| Failure::usage(format!("--cache-limit: `{text}` is no size, such as `500M` or `20G`")))
 }
 
-fn disk_size(text: &str) -> Result<u64, Failure> {
+fn disk_size(option: &str, text: &str) -> Result<u64, Failure> {
     let size = parse_size(text, MIB).filter(|size| *size > 0 && size % MIB == 0);
-    size.ok_or_else(|| Failure::usage(format!("--size: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
+    size.ok_or_else(|| Failure::usage(format!("{option}: `{text}` is no size in whole MiB, such as `1024` or `2G`")))
 }
 
 /// Permissions in octal: `0444`, `444` or `0o444`.
@@ -213,8 +214,8 @@ mod tests {
 
     #[test]
     fn sizes_and_names_are_checked() {
-        assert_eq!(disk_size("1024").unwrap(), 1 << 30);
-        assert!(disk_size("0").is_err() && disk_size("1000B").is_err());
+        assert_eq!(disk_size("--size", "1024").unwrap(), 1 << 30);
+        assert!(disk_size("--size", "0").is_err() && disk_size("--size", "1000B").is_err());
         assert!(checked_name("a/b".to_owned()).is_err() && checked_name("ok".to_owned()).is_ok());
     }
 }

@@ -22,6 +22,9 @@ pub const EFI_SYSTEM: Guid = Guid(0xC12A7328_F81F_11D2_BA4B_00A0C93EC93B);
 /// Partition type of a BIOS boot partition, which keeps other tools off the second stage of a BIOS loader.
 pub const BIOS_BOOT: Guid = Guid(0x21686148_6449_6E6F_744E_656564454649);
 
+/// Partition type of Linux file systems.
+pub const LINUX_DATA: Guid = Guid(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
+
 /// Number of entries; the specification asks for at least 16 KiB of them.
 const ENTRIES: u32 = 128;
 /// Sectors of the entry array.

@@ -3,10 +3,13 @@
 //! ```text
 //! sector 0     1     34    64           2048                  end of the ESP    -33
 //!        boot  GPT   -     BIOS loader  EFI system partition  free space        GPT again
-//!        code              stage 2      (a FAT file system)
+//!        code              stage 2      (a FAT file system)   (or for data)
 //! ```
 
-use super::{BIOS_BOOT, EFI_SYSTEM, Error, Gpt, Guid, Partition, protective_mbr};
+use std::ops::Range;
+
+use super::limits::LARGEST_IMAGE;
+use super::{BIOS_BOOT, EFI_SYSTEM, Error, Gpt, Guid, LINUX_DATA, Partition, protective_mbr};
 use crate::base::{Digest, MIB, SECTOR, align_up};
 use crate::extent::{MapBuilder, SharedSource, Sink};
 
@@ -20,6 +23,8 @@ pub struct HybridDisk<'a> {
     pub esp: SharedSource,
     /// Size of the disk in bytes; 0 for as small as it can be.
     pub size: u64,
+    /// Least size of an empty partition that takes all the space behind the EFI system partition, in bytes; 0 for none.
+    pub data: u64,
     /// What the disk's identifiers derive from.
     pub seed: Digest,
 }
@@ -30,18 +35,20 @@ impl HybridDisk<'_> {
     /// First sector of the EFI system partition, at 1 MiB.
     pub const ESP: u64 = MIB / SECTOR;
 
+    /// Name of the partition for data, which tools call its PARTLABEL.
+    pub const DATA: &'static str = "linuxkit-data";
+
     /// Lays out the disk, in whole MiB.
     ///
     /// # Errors
     /// When the size is too small, or the second stage does not fit before the EFI system partition.
     pub fn layout(&self) -> Result<SharedSource, Error> {
-        let esp_sectors = self.esp.size().div_ceil(SECTOR);
-        let needed = align_up((Self::ESP + esp_sectors + Gpt::BACK) * SECTOR, MIB);
+        let needed = self.needed()?;
         if (1..needed).contains(&self.size) {
             return Err(Error::ImageTooSmall { format: "a disk", size: self.size, needed });
         }
         let size = align_up(needed.max(self.size), MIB);
-        let gpt = self.partition_table(size / SECTOR, esp_sectors)?;
+        let gpt = self.partition_table(size / SECTOR)?;
         let mut disk = MapBuilder::default();
         let signature = Guid::derive(&self.seed, "disk signature").short();
         disk.bytes(&protective_mbr(self.boot_code, signature, size / SECTOR));
@@ -55,7 +62,29 @@ impl HybridDisk<'_> {
         Ok(disk.share())
     }
 
-    fn partition_table(&self, sectors: u64, esp_sectors: u64) -> Result<Gpt, Error> {
+    /// The sectors of the EFI system partition.
+    fn esp_sectors(&self) -> Range<u64> {
+        Self::ESP..Self::ESP + self.esp.size().div_ceil(SECTOR)
+    }
+
+    /// Where a partition for data begins: the first sector of a MiB.
+    fn data_start(&self) -> u64 {
+        align_up(self.esp_sectors().end, MIB / SECTOR)
+    }
+
+    /// Least size of the disk in bytes.
+    fn needed(&self) -> Result<u64, Error> {
+        if self.data == 0 {
+            return Ok(align_up((self.esp_sectors().end + Gpt::BACK) * SECTOR, MIB));
+        }
+        let needed = self.data.checked_next_multiple_of(MIB).and_then(|data| data.checked_add(MIB));
+        let needed = needed.and_then(|needed| needed.checked_add(self.data_start() * SECTOR));
+        needed
+            .filter(|needed| *needed <= LARGEST_IMAGE)
+            .ok_or(Error::ImageTooLarge { format: "a disk", limit: LARGEST_IMAGE })
+    }
+
+    fn partition_table(&self, sectors: u64) -> Result<Gpt, Error> {
         let partition = |name, kind, sectors| Partition { name, kind, guid: Guid::derive(&self.seed, name), sectors };
         let mut partitions = Vec::new();
         if !self.stage2.is_empty() {
@@ -63,7 +92,10 @@ impl HybridDisk<'_> {
             let end = Self::ESP.max(Self::STAGE2 + len);
             partitions.push(partition("BIOS boot", BIOS_BOOT, Self::STAGE2..end));
         }
-        partitions.push(partition("EFI System", EFI_SYSTEM, Self::ESP..Self::ESP + esp_sectors));
+        partitions.push(partition("EFI System", EFI_SYSTEM, self.esp_sectors()));
+        if self.data > 0 {
+            partitions.push(partition(Self::DATA, LINUX_DATA, self.data_start()..sectors - MIB / SECTOR));
+        }
         Gpt::new(sectors, Guid::derive(&self.seed, "disk"), partitions)
     }
 }
@@ -77,7 +109,7 @@ mod tests {
     use crate::extent::Zeros;
 
     fn disk<'a>(stage2: &'a [u8], esp: u64, size: u64) -> HybridDisk<'a> {
-        HybridDisk { boot_code: b"code", stage2, esp: Arc::new(Zeros(esp)), size, seed: Digest::of(b"") }
+        HybridDisk { boot_code: b"code", stage2, esp: Arc::new(Zeros(esp)), size, data: 0, seed: Digest::of(b"") }
     }
 
     #[test]
@@ -88,6 +120,19 @@ mod tests {
         let error = disk(b"", 2 * MIB, 3 * MIB).layout().err().unwrap();
         assert_eq!(error.to_string(), "a disk of 3145728 bytes is too small, it needs 4194304");
         assert_eq!(error.hint().unwrap(), "pass `--size 4M` or more");
+    }
+
+    #[test]
+    fn a_partition_for_data_takes_what_is_left_and_at_least_what_is_asked() {
+        let with_data = |data, size| HybridDisk { data, ..disk(b"two", MIB + 1, size) }.layout();
+        assert_eq!(with_data(5 * MIB, 0).unwrap().size(), (3 + 5 + 1) * MIB);
+        assert_eq!(with_data(5 * MIB - 1, 20 * MIB).unwrap().size(), 20 * MIB);
+        let error = with_data(5 * MIB, 8 * MIB).err().unwrap();
+        assert_eq!(error.to_string(), "a disk of 8388608 bytes is too small, it needs 9437184");
+        for data in [LARGEST_IMAGE, u64::MAX] {
+            let expected = "the content is more than a disk can hold (9223372036854775807 bytes)";
+            assert_eq!(with_data(data, 0).err().unwrap().to_string(), expected);
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use erofs::erofs;
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
 pub use gcp::gcp;
-pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, Partition};
+pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, LINUX_DATA, Partition};
 pub use guid::Guid;
 pub use gzip_stored::gzip_stored;
 pub use hybrid_disk::HybridDisk;

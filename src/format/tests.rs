@@ -151,7 +151,8 @@ pub(super) fn stub(size_of_headers: u32) -> Vec<u8> {
 
 fn media() -> Vec<(&'static str, SharedSource)> {
     let (seed, volume) = (Digest::of(b"seed"), volume(None, None));
-    let hybrid = HybridDisk { boot_code: &[9; 500], stage2: &[8; 3000], esp: volume.image().clone(), size: 0, seed };
+    let hybrid =
+        HybridDisk { boot_code: &[9; 500], stage2: &[8; 3000], esp: volume.image().clone(), size: 0, data: 0, seed };
     let options = IsoOptions {
         bios_image: Some(3000),
         partition: Some(volume.image().clone()),

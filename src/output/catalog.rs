@@ -33,6 +33,8 @@ pub struct System {
     pub enclave: Enclave,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
+    /// Least size of a partition for data on disks, in bytes; 0 for none.
+    pub data_size: u64,
     /// What identifiers inside media derive from: the same for the same spec and images.
     pub seed: Digest,
 }

@@ -32,6 +32,7 @@ pub struct Media<'a> {
     cmdline: &'a [u8],
     systemd_boot: Option<&'a SharedSource>,
     isolinux: Option<&'a Isolinux>,
+    data_size: u64,
     seed: Digest,
 }
 
@@ -45,7 +46,8 @@ impl<'a> Media<'a> {
         let cmdline = system.cmdline.as_deref().unwrap_or_default();
         let systemd_boot = system.systemd_boot.as_ref();
         let isolinux = system.isolinux.as_ref().filter(|_| kind.bios);
-        Ok(Self { kernel, kind, initrd, cmdline, systemd_boot, isolinux, seed: system.seed })
+        let (data_size, seed) = (system.data_size, system.seed);
+        Ok(Self { kernel, kind, initrd, cmdline, systemd_boot, isolinux, data_size, seed })
     }
 
     /// Whether a BIOS can start it.
@@ -60,7 +62,8 @@ impl<'a> Media<'a> {
     pub fn disk(&self, size: u64) -> Result<SharedSource, Obstacle> {
         let esp = self.system_partition(HybridDisk::ESP)?;
         let disk = |boot_code, stage2| {
-            HybridDisk { boot_code, stage2, esp: esp.image().clone(), size, seed: self.seed }.layout()
+            let (esp, data, seed) = (esp.image().clone(), self.data_size, self.seed);
+            HybridDisk { boot_code, stage2, esp, size, data, seed }.layout()
         };
         if !self.kind.bios {
             return Ok(disk(&[], &[])?);

@@ -261,6 +261,7 @@ fn parts(
         root: options.root,
         enclave,
         disk_size: options.disk_size.unwrap_or(0),
+        data_size: options.data_size.unwrap_or(0),
         seed,
     })
 }

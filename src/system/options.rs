@@ -12,6 +12,8 @@ pub struct Options {
     pub name: Option<String>,
     /// Size of disks in bytes; by default as small as they can be.
     pub disk_size: Option<u64>,
+    /// Least size of an empty partition for data on disks, in bytes; by default there is none.
+    pub data_size: Option<u64>,
     /// The kernel is shown uncompressed.
     pub decompress_kernel: bool,
     /// Boot loaders in the place of lkit's own.

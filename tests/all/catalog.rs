@@ -104,6 +104,7 @@ fn system(sort: Sort, log: &Log) -> System {
         root: None,
         enclave: Enclave::default(),
         disk_size: 0,
+        data_size: 0,
         seed: Digest::of(b"a spec and its images"),
     }
 }

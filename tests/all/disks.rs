@@ -25,7 +25,9 @@ fn esp(content: &SharedSource) -> SharedSource {
 
 fn disk(content: &SharedSource) -> SharedSource {
     let esp = esp(content);
-    HybridDisk { boot_code: &[0xf4; 440], stage2: &[0x90; 3000], esp, size: 100 * MIB, seed: seed() }.layout().unwrap()
+    HybridDisk { boot_code: &[0xf4; 440], stage2: &[0x90; 3000], esp, size: 100 * MIB, data: 0, seed: seed() }
+        .layout()
+        .unwrap()
 }
 
 fn noise() -> SharedSource {
@@ -164,4 +166,30 @@ fn equal_specs_give_equal_disks() {
     for (name, _, layout) in CONTAINERS {
         assert!(bytes(layout) == bytes(layout), "{name}");
     }
+}
+
+#[test]
+fn oracle_sgdisk_finds_a_partition_for_data_that_takes_the_rest_of_the_disk() {
+    if !have(&["sgdisk"]) {
+        return;
+    }
+    let path = scratch("disks-data").join("x.img");
+    let esp = esp(&noise());
+    let disk =
+        HybridDisk { boot_code: &[0xf4; 440], stage2: &[0x90; 3000], esp, size: 0, data: 24 * MIB, seed: seed() };
+    let disk = disk.layout().unwrap();
+    assert_eq!(disk.size(), 96 * MIB);
+    write(&disk, &path);
+    let verdict = run("sgdisk", ["-v", text(&path)]);
+    assert!(verdict.contains("No problems found") && !verdict.contains("Warning"), "{verdict}");
+    let told = run("sgdisk", ["-i", "3", text(&path)]);
+    for part in [
+        "0FC63DAF-8483-4772-8E79-3D69D8477DE4 (Linux filesystem)",
+        "First sector: 145408 (at 71.0 MiB)",
+        "Partition size: 49152 sectors (24.0 MiB)",
+        "Partition name: 'linuxkit-data'",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(disk.data_from(71 * MIB).unwrap().start, 96 * MIB - 33 * 512, "it is empty");
 }

@@ -92,8 +92,14 @@ impl System {
             offset: HybridDisk::ESP * 512 + volume.offset(name).unwrap(),
             size: content.size(),
         };
-        let mut disk =
-            HybridDisk { boot_code: &[], stage2: &[], esp: volume.image().clone(), size: 0, seed: Digest::of(b"") };
+        let mut disk = HybridDisk {
+            boot_code: &[],
+            stage2: &[],
+            esp: volume.image().clone(),
+            size: 0,
+            data: 0,
+            seed: Digest::of(b""),
+        };
         if !kernel.bios {
             return disk.layout().unwrap();
         }
@@ -126,7 +132,7 @@ impl System {
         let esp = u32::try_from(HybridDisk::ESP).unwrap();
         let options = FatOptions { hidden_sectors: esp, ..FatOptions::default() };
         let esp = fat(&[FatFile { path, content: self.unified_image() }], &options).unwrap().image().clone();
-        HybridDisk { boot_code: &[], stage2: &[], esp, size: 0, seed: Digest::of(b"") }.layout().unwrap()
+        HybridDisk { boot_code: &[], stage2: &[], esp, size: 0, data: 0, seed: Digest::of(b"") }.layout().unwrap()
     }
 }
 

@@ -160,7 +160,7 @@ fn files_for_fat() -> Vec<FatFile> {
 fn disk_of(files: &[FatFile]) -> SharedSource {
     let hidden_sectors = u32::try_from(HybridDisk::ESP).unwrap();
     let esp = fat(files, &FatOptions { hidden_sectors, ..FatOptions::default() }).unwrap().image().clone();
-    HybridDisk { boot_code: &[], stage2: &[], esp, size: 0, seed: Digest::of(b"") }.layout().unwrap()
+    HybridDisk { boot_code: &[], stage2: &[], esp, size: 0, data: 0, seed: Digest::of(b"") }.layout().unwrap()
 }
 
 #[test]
