@@ -14,6 +14,7 @@ mod machine;
 mod progress;
 mod reads;
 mod report;
+mod server;
 mod settings;
 mod specs;
 mod typed;

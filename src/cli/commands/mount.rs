@@ -9,22 +9,15 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
-use crate::cli::{args, specs};
+use crate::cli::{args, server, specs};
 use crate::oci::ParseReferenceError;
-use crate::serve::background::{self, Ready, Side, Started};
-use crate::serve::{Files, Interrupts, MountOptions, check_mount, mount, notify, prepare, sweep};
+use crate::serve::background::Ready;
+use crate::serve::{Files, Interrupts, MountOptions, check_mount, mount, prepare, sweep};
 use crate::system;
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
-    if args.foreground {
-        return serve(args, loudness, None);
-    }
-    match background::split()? {
-        Side::Server(ready) => serve(args, loudness, Some(ready)),
-        Side::Launcher(Started::Ready) => Ok(ExitCode::SUCCESS),
-        Side::Launcher(Started::Failed(code)) => Ok(ExitCode::from(code)),
-    }
+    server::start(!args.foreground, |ready| serve(args, loudness, ready))
 }
 
 fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
@@ -56,7 +49,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;
     }
-    tell_supervisor();
+    server::tell_supervisor();
     let ended = session.wait(interrupts);
     recording.finish()?;
     ended?;
@@ -82,13 +75,4 @@ fn files_of_image(text: &str, settings: &Settings, progress: &Progress) -> Resul
     progress.clear();
     let (image, tree) = loaded?;
     Ok(Files::of_image(Arc::new(tree), image.digest()))
-}
-
-/// Tells a supervisor such as systemd, where there is one, that the mount can be used.
-fn tell_supervisor() {
-    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
-        && let Err(error) = notify(&socket, &format!("READY=1\nMAINPID={}\n", std::process::id()))
-    {
-        tracing::warn!("cannot tell that the mount is ready on the socket that NOTIFY_SOCKET names: {error}");
-    }
 }
