@@ -1,6 +1,7 @@
 //! Arguments as they are typed.
 
 mod enclave;
+mod serve;
 mod sharing;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::enclave::{EifApplication, EifSignature, Measure};
+pub use self::serve::Serve;
 pub use self::sharing::{
     ArchiveFormat, Cache, CacheCommand, CacheExport, CacheImport, CachePull, CachePush, Images, Index, IndexCommand,
 };
@@ -42,6 +44,8 @@ pub enum Command {
     Umount(Umount),
     /// Tell what a mount has done so far: bytes served, decoded, fetched, written
     Stats(Stats),
+    /// Serve artifacts over networks and sockets, without a mount: nothing is laid out before a client asks for it
+    Serve(Serve),
     /// Write artifacts as files under LinuxKit's names
     Build(Build),
     /// Boot a spec, a mounted directory, or a kernel, disk or ISO in a virtual machine

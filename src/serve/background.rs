@@ -83,7 +83,7 @@ impl Ready {
             tracing::debug!("cannot begin a session: {error}");
         }
         redirect(&null, log.as_ref().unwrap_or(&null)).map_err(Error::server("leave the terminal"))?;
-        self.0.write_all(b"1").map_err(Error::server("tell that the mount is ready"))
+        self.0.write_all(b"1").map_err(Error::server("tell that the server is ready"))
     }
 }
 

@@ -68,6 +68,36 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// The address as it is typed.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A live server has the socket.
+    #[error("a server listens on `{}` already", .0.display())]
+    SocketBusy(PathBuf),
+    /// Something else is where a socket is to be.
+    #[error("`{}` is no socket", .0.display())]
+    NotASocket(PathBuf),
+    /// Others could read what only this user may.
+    #[error(
+        "`{0}` can be reached from other machines, and nothing would keep anybody there from reading the artifacts"
+    )]
+    Exposed(String),
+    /// Nothing is there that speaks the protocol.
+    #[error("`{0}` cannot be served yet: this version serves NBD alone")]
+    NotServed(String),
+    /// A certificate, a key or an authority is none.
+    #[error("cannot use `{}` for TLS", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The bytes of a file cannot be had.
     #[error("cannot read `{name}`")]
     Read {
@@ -92,6 +122,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// For `map_err` on what opens an address.
+    pub(super) fn listen(address: &str) -> impl FnOnce(io::Error) -> Self + use<> {
+        let address = address.to_owned();
+        move |source| Self::Listen { address, source }
+    }
+
     /// For `map_err` on what the server does with its own process.
     pub(super) fn server<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Server { action, source: source.into() }
@@ -110,9 +146,17 @@ impl Fault for Error {
             | Self::NotOurs { .. }
             | Self::Session(_)
             | Self::Server { .. }
+            | Self::NotASocket(_)
+            | Self::Certificate { .. }
             | Self::Write { .. } => ErrorKind::Io,
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => ErrorKind::Busy,
+            Self::Listen { .. } => ErrorKind::Io,
             Self::AllowOther => ErrorKind::Denied,
-            Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } => ErrorKind::Busy,
+            Self::Exposed(_) => ErrorKind::Usage,
+            Self::NotServed(_) => ErrorKind::Unsupported,
+            Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } | Self::SocketBusy(_) => {
+                ErrorKind::Busy
+            }
             Self::Read { source, .. } => source.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -132,12 +176,31 @@ impl Fault for Error {
             }
             Self::NotOurs { path, .. } => Some(format!("end it with `umount {}`", path.display())),
             Self::Unmount { .. } => Some("only root and the user who mounted it can unmount it".to_owned()),
+            Self::Listen { address, source } => listen_hint(address, source),
+            Self::SocketBusy(_) => Some("end that server, or choose another path".to_owned()),
+            Self::NotASocket(_) => Some("choose a path where nothing is; a socket is made there".to_owned()),
+            Self::Exposed(_) => Some(EXPOSED_HINT.to_owned()),
+            Self::NotServed(_) => Some("listen on `nbd://HOST:PORT` or `nbd+unix:///PATH`".to_owned()),
+            Self::Certificate { .. } => Some("certificates and keys are files in PEM".to_owned()),
             Self::Read { source, .. } => source.hint(),
             Self::Write { path, size, source } => write_hint(path, *size, source),
             Self::Mount { .. } | Self::NotMounted(_) | Self::Session(_) | Self::Server { .. } | Self::Interrupted => {
                 None
             }
         }
+    }
+}
+
+/// What can be done about an address that others reach.
+const EXPOSED_HINT: &str = "listen on `127.0.0.1`, or use TLS with `--tls-cert FILE --tls-key FILE` (NBD and HTTP), or allow it with `--insecure-listen`";
+
+fn listen_hint(address: &str, source: &io::Error) -> Option<String> {
+    match source.kind() {
+        _ if address.contains("+unix:") => Some("choose a path in a directory that you may write to".to_owned()),
+        io::ErrorKind::AddrInUse => Some("end what listens there, or let port 0 choose one that is free".to_owned()),
+        io::ErrorKind::PermissionDenied => Some("ports below 1024 are for root; choose a higher one".to_owned()),
+        io::ErrorKind::AddrNotAvailable => Some("the address is to be one of this machine's".to_owned()),
+        _ => None,
     }
 }
 

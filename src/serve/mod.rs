@@ -1,9 +1,10 @@
-//! Artifacts as files: a FUSE mount, or files on a disk.
+//! Artifacts as files: a FUSE mount, or files on a disk; and as what clients of block devices ask for.
 //!
 //! ```text
 //!              ┌─ Files ─── fuse::adapter ─── kernel ─── readers
 //! artifacts ───┤  names, inodes, attributes; knows no protocol
 //! root tree ───┘
+//! artifacts ─── Exports ─── Door ─── clients
 //! artifacts ─── export ─── NAME-kernel, NAME-initrd.img … or standard output
 //! ```
 //!
@@ -19,10 +20,13 @@
 //! - Nothing served changes: the kernel may keep names, attributes and pages for as long as the mount lives.
 //! - A slow read never keeps a `stat` waiting.
 //! - An exported file appears whole or not at all.
+//! - A door is open before anything is fetched, and lays nothing out before a client asks for it.
 
 mod activity;
+mod address;
 pub mod background;
 mod compress;
+mod door;
 mod error;
 mod export;
 mod exports;
@@ -31,12 +35,18 @@ mod fuse;
 mod holders;
 mod interrupt;
 mod mountpoint;
+mod nbd;
 mod notify;
 mod shown;
 mod staged;
+mod stop;
 mod temporary;
+mod tls;
+mod unix_socket;
 
+pub use address::{Address, ParseAddressError, Place, Protocol};
 pub use compress::Compression;
+pub use door::{Door, DoorRules, Serving};
 pub use error::Error;
 pub use export::{Export, Exported, Step, check_target, export, export_to, export_to_stdout};
 pub use exports::{Exports, Generation};
@@ -45,7 +55,9 @@ pub use fuse::{MountOptions, Session, check_mount, lets_users_allow_other, mount
 pub use interrupt::Interrupts;
 pub use mountpoint::{clear_dead, helper, prepare, unmount};
 pub use notify::notify;
+pub use stop::{Stop, Stopper, Woken};
 pub use temporary::{TemporaryMountPoint, sweep};
+pub use tls::TlsFiles;
 
 /// What is served; it stands one row below, with the catalog that lays it out.
 pub use crate::output::Artifact;

@@ -13,6 +13,7 @@ mod manual;
 mod measure;
 mod mount;
 mod run;
+mod serve;
 mod shown;
 mod stats;
 mod umount;
@@ -34,10 +35,15 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         (_, 1) => Loudness::Verbose,
         _ => Loudness::Debug,
     };
-    let log = if let Command::Mount(mount) = &args.command { mount.log.clone() } else { None };
+    let log = match &args.command {
+        Command::Mount(mount) => mount.log.clone(),
+        Command::Serve(serve) => serve.log.clone(),
+        _ => None,
+    };
     super::log::start(loudness, log.as_deref())?;
     match args.command {
         Command::Mount(args) => mount::run(args, loudness),
+        Command::Serve(args) => serve::run(args, loudness),
         Command::Umount(args) => umount::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Build(args) => build::run(args, loudness),

@@ -1,0 +1,49 @@
+//! Arguments of `serve`.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use clap::{Args as Group, ValueHint};
+
+use super::{Reads, RootFs, Sources};
+
+#[derive(Debug, Group)]
+pub struct Serve {
+    /// Specs (files, `-`, or URLs; merged in order)
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<PathBuf>,
+    /// Listen here (repeatable): nbd+unix:///PATH for this user, or nbd://HOST:PORT; port 0 chooses a free one
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub listen: Vec<String>,
+    /// Serve in the foreground until interrupted, as is the default
+    #[arg(short, long, conflicts_with = "background")]
+    pub foreground: bool,
+    /// Leave the terminal when all is served; SIGTERM ends the server
+    #[arg(long)]
+    pub background: bool,
+    /// File for the server's messages
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+    /// Speak TLS by this certificate (PEM, with those that lead to its authority); TCP is then served by TLS alone
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    pub tls_key: Option<PathBuf>,
+    /// Serve by TLS those clients alone that have a certificate of these authorities (PEM) [default: everybody]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Listen without TLS, too, where other machines can connect: whoever does reads all of the system [default: refuse]
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Most connections of an address at a time; further ones are closed at once [default: 64 for NBD]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<NonZero<usize>>,
+    /// Serve the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root
+    #[arg(long, value_name = "FS", value_enum)]
+    pub root: Option<RootFs>,
+    #[command(flatten)]
+    pub reads: Reads,
+    #[command(flatten)]
+    pub sources: Sources,
+}

@@ -1,0 +1,57 @@
+//! `lkit serve`: the artifacts of a system at addresses, without a file system.
+
+use std::process::ExitCode;
+
+use crate::cli::log::Loudness;
+use crate::cli::progress::Progress;
+use crate::cli::report::Failure;
+use crate::cli::settings::Settings;
+use crate::cli::{args, server, specs};
+use crate::serve::background::Ready;
+use crate::serve::{Address, Door, DoorRules, Exports, Generation, Interrupts, ParseAddressError, Serving, TlsFiles};
+
+/// Serves in the foreground, or starts the server and waits until it serves.
+pub fn run(args: args::Serve, loudness: Loudness) -> Result<ExitCode, Failure> {
+    server::start(args.background, |ready| serve(args, loudness, ready))
+}
+
+fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
+    let addresses = addresses(&args.listen)?;
+    let rules = rules(&args)?;
+    let progress = Progress::new(loudness);
+    let mut settings = Settings::new(args.sources)?.with_root(args.root);
+    let recording = args.reads.apply(&mut settings)?;
+    // Before anything is fetched: what cannot be served need not be there.
+    let doors = addresses.iter().map(|address| Door::open(address, &rules)).collect::<Result<Vec<_>, _>>()?;
+    let urls: Vec<String> = doors.iter().map(|door| format!("`{}`", door.url())).collect();
+    let system = specs::load(&args.specs, &settings, &progress)?;
+    // Before, a signal just ends us: the next server takes over the socket that is left.
+    let interrupts = Interrupts::catch()?;
+    let exports = Exports::new(Generation::of(&system.catalog));
+    let serving = Serving::start(doors, &exports, &rules)?;
+    let name = settings.name(&specs::inputs(&args.specs));
+    let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
+    progress.finished(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));
+    if let Some(ready) = ready {
+        ready.announce(args.log.as_deref())?;
+    }
+    server::tell_supervisor();
+    serving.wait(interrupts);
+    recording.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {
+    let address = |text: &String| text.parse().map_err(|error: ParseAddressError| Failure::from(error));
+    texts.iter().map(address).collect()
+}
+
+fn rules(args: &args::Serve) -> Result<DoorRules, Failure> {
+    let files = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| TlsFiles {
+        certificate,
+        key,
+        client_authorities: args.tls_client_ca.clone(),
+    });
+    let tls = files.map(|files| files.load()).transpose()?;
+    Ok(DoorRules { tls, insecure: args.insecure_listen, connections: args.max_connections })
+}

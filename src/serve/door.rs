@@ -1,0 +1,140 @@
+//! Doors: what listens at an address, before anything is fetched, and then serves the artifacts from there.
+//!
+//! ```text
+//! Address ──Door::open──▶ Door ──Serving::start──▶ threads ──▶ clients
+//!            bound at once          with Exports        until Stop
+//! ```
+
+use std::net::{IpAddr, TcpListener};
+use std::num::NonZero;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+
+use rustls::ServerConfig;
+
+use super::address::{Address, Place, Protocol};
+use super::nbd::{self, Security};
+use super::stop::{Stop, Stopper};
+use super::unix_socket::{self, SocketFile};
+use super::{Error, Exports, Interrupts};
+
+/// What holds for all doors.
+#[derive(Clone, Default)]
+pub struct DoorRules {
+    /// What TLS is spoken by, where it is.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Addresses that others reach are served without TLS, too.
+    pub insecure: bool,
+    /// Most connections of a door at a time; each has a number of its own unless this says another.
+    pub connections: Option<NonZero<usize>>,
+}
+
+/// What listens at an address. Clients that come before it is served wait.
+pub struct Door {
+    url: String,
+    listener: Listener,
+}
+
+enum Listener {
+    Nbd { socket: OwnedFd, security: Security, file: Option<SocketFile> },
+}
+
+impl Door {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// When it is in use, not this machine's, or open to others against the rules.
+    pub fn open(address: &Address, rules: &DoorRules) -> Result<Self, Error> {
+        let shown = address.to_string();
+        let sockets = address.sockets().map_err(Error::listen(&shown))?;
+        let is_secret = rules.tls.is_some() && address.protocol != Protocol::Tftp;
+        if !is_secret && !rules.insecure && !sockets.iter().all(|socket| is_loopback(socket.ip())) {
+            return Err(Error::Exposed(shown));
+        }
+        match (address.protocol, &address.place) {
+            (Protocol::Nbd, Place::Unix(path)) => {
+                let (socket, file) = unix_socket::open(path)?;
+                let security = rules.tls.clone().map_or(Security::Plain, Security::TlsIfAsked);
+                let url = format!("nbd+unix:///?socket={}", path.display());
+                let listener = Listener::Nbd { socket: socket.into(), security, file: Some(file) };
+                Ok(Self { url, listener })
+            }
+            (Protocol::Nbd, Place::Host(..)) => {
+                let socket = TcpListener::bind(&sockets[..]).map_err(Error::listen(&shown))?;
+                let (scheme, security) =
+                    rules.tls.clone().map_or(("nbd", Security::Plain), |tls| ("nbds", Security::Tls(tls)));
+                let url = format!("{scheme}://{}", socket.local_addr().map_err(Error::listen(&shown))?);
+                Ok(Self { url, listener: Listener::Nbd { socket: socket.into(), security, file: None } })
+            }
+            (Protocol::Http | Protocol::Tftp, _) => Err(Error::NotServed(shown)),
+        }
+    }
+
+    /// Where clients find it, with the port that was chosen.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Serves on a thread of its own until it is told to stop.
+    fn start(self, exports: Exports, rules: &DoorRules, stop: Stop) -> Result<JoinHandle<()>, Error> {
+        let Listener::Nbd { socket, security, file } = self.listener;
+        let limits = nbd::Limits::default();
+        let limits = nbd::Limits { connections: rules.connections.map_or(limits.connections, NonZero::get), ..limits };
+        let url = self.url;
+        let serve = move || {
+            let _file = file;
+            nbd::serve(&socket, &exports, &nbd::Rules { security, limits }, &stop)
+                .unwrap_or_else(|error| tracing::error!("`{url}` is not served any more: {error}"));
+        };
+        thread::Builder::new().name("nbd".to_owned()).spawn(serve).map_err(Error::server("start a thread that serves"))
+    }
+}
+
+/// Whether nobody but this machine reaches it.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Doors that are served; they end at the latest when this is dropped.
+pub struct Serving {
+    doors: Vec<JoinHandle<()>>,
+    stopper: Option<Stopper>,
+}
+
+impl Serving {
+    /// Serves `exports` at all of these doors.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(doors: Vec<Door>, exports: &Exports, rules: &DoorRules) -> Result<Self, Error> {
+        let (stopper, stop) = Stop::pair().map_err(Error::server("make a pipe"))?;
+        let mut serving = Self { doors: Vec::new(), stopper: Some(stopper) };
+        for door in doors {
+            serving.doors.push(door.start(exports.clone(), rules, stop.clone())?);
+        }
+        Ok(serving)
+    }
+
+    /// Serves until a signal comes; those count that came since `interrupts` were caught.
+    pub fn wait(self, interrupts: Interrupts) {
+        let (send, signals) = channel();
+        // Nobody listens any more only when the doors are closed.
+        let _forwarding = interrupts.forward(move || send.send(()).unwrap_or_default());
+        // An error says that no signal can come any more, and then nothing else could end us.
+        let _ = signals.recv();
+        drop(self);
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.stopper.take());
+        for door in self.doors.drain(..) {
+            if door.join().is_err() {
+                tracing::error!("a door panicked");
+            }
+        }
+    }
+}
