@@ -4,10 +4,11 @@
 //! inode 1        the root: the artifacts, `.lkit` where there is a note, then `rootfs`
 //! inode 2 …      artifact 0, 1 …
 //! inode 4094     `.lkit`, and 4095 the note in it: `why-not`
-//! inode 2^48 …   look 0, 1 … at `.lkit/stats.json`
+//! inode 2^39 …   look 0, 1 … at `.lkit/stats.json`
 //! inode 4096 …   inode 0, 1 … of the tree; 4096 is `rootfs` itself
 //! ```
-//! Of an image alone inode 1 is the root of the tree.
+//! Of an image alone inode 1 is the root of the tree. Files that take the place of others have numbers of their own: but
+//! for inode 1 the number of the generation stands above these 40 bits.
 
 use std::sync::Arc;
 
@@ -29,9 +30,19 @@ const NOTES_NAME: &[u8] = b".lkit";
 const WHY_NOT_NAME: &[u8] = b"why-not";
 const COUNTS_NAME: &[u8] = b"stats.json";
 /// The first look at the counts.
-const FIRST_LOOK: u64 = 1 << 48;
+const FIRST_LOOK: u64 = 1 << 39;
+/// Bits of an inode's number, and of a position in the root, that count within a generation.
+const BITS: u32 = 40;
+const POSITIONS: u64 = (1 << BITS) - 1;
+/// How many generations have numbers of their own: positions in directories are signed (`loff_t`).
+pub(super) const GENERATIONS: u64 = 1 << 23;
 /// Name of the directory that shows the tree.
 const ROOTFS: &[u8] = b"rootfs";
+
+/// The number of the generation that an inode belongs to, or a position in a listing of the root.
+pub(super) const fn generation_of(inode: u64) -> u64 {
+    inode >> BITS
+}
 
 /// What `stat` tells of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +139,8 @@ pub struct Files {
     owner: (u32, u32),
     artifact_mode: u16,
     generation: u32,
+    /// Number of the generation, above the bits that count within it.
+    base: u64,
 }
 
 impl Files {
@@ -152,6 +165,7 @@ impl Files {
             owner,
             artifact_mode: 0o444,
             generation: 0,
+            base: 0,
         }
     }
 
@@ -180,6 +194,16 @@ impl Files {
     /// The number that [`with_generation`](Self::with_generation) was given, else 0.
     pub const fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// The same as the generation of this number, below [`GENERATIONS`].
+    pub(super) fn numbered(self, number: u64) -> Self {
+        Self { base: number << BITS, ..self }
+    }
+
+    /// The number of this generation; 0 unless it took the place of another one.
+    pub(super) const fn number(&self) -> u64 {
+        generation_of(self.base)
     }
 
     /// The same with other permissions of the artifacts than 0444.
@@ -212,9 +236,9 @@ impl Files {
             _ if name == b"." => directory,
             Target::Root => self.named(name).ok_or(FileError::NotFound)?,
             Target::Notes if name == b".." => ROOT,
-            Target::Notes if name == WHY_NOT_NAME => WHY_NOT,
+            Target::Notes if name == WHY_NOT_NAME => self.base | WHY_NOT,
             Target::Notes if name == COUNTS_NAME => {
-                FIRST_LOOK + self.counts.as_ref().ok_or(FileError::NotFound)?.take()
+                self.base | (FIRST_LOOK + self.counts.as_ref().ok_or(FileError::NotFound)?.take())
             }
             Target::Notes => return Err(FileError::NotFound),
             Target::Artifact(..) | Target::WhyNot(_) | Target::Look(..) => return Err(FileError::NotADirectory),
@@ -324,6 +348,9 @@ impl Files {
     /// # Errors
     /// When the inode is no directory.
     pub fn list(&self, inode: u64, from: u64) -> Result<Box<dyn Iterator<Item = Listed<'_>> + '_>, FileError> {
+        // Positions in the root tell the generation, too: a listing that goes on must not go on in another one.
+        let base = if inode == ROOT { self.base } else { 0 };
+        let from = if inode == ROOT { from & POSITIONS } else { from };
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let (here, above) = match self.node(inode)? {
             Target::Root => (self.root(), self.root()),
@@ -345,7 +372,7 @@ impl Files {
                 Box::new(self.in_root().skip(skip))
             }
         };
-        let numbered = dots.chain(rest).zip(from as u64 + 1..);
+        let numbered = dots.chain(rest).zip((base | from as u64) + 1..);
         Ok(Box::new(numbered.map(|((name, attributes), next)| Listed { name, attributes, next })))
     }
 
@@ -375,14 +402,19 @@ impl Files {
         }
     }
 
-    fn node(&self, inode: u64) -> Result<Target<'_>, FileError> {
+    fn node(&self, number: u64) -> Result<Target<'_>, FileError> {
+        let inode = match number {
+            ROOT => ROOT,
+            _ if generation_of(number) == self.number() => number - self.base,
+            _ => return Err(FileError::NotFound),
+        };
         let index = |first: u64| usize::try_from(inode - first).map_err(|_| FileError::NotFound);
         match (inode, &self.tree) {
             (ROOT, Some(tree)) if self.is_bare => Ok(Target::Tree(tree, tree.root())),
             (ROOT, _) => Ok(Target::Root),
             (FIRST_LOOK.., _) => {
                 let text = self.counts.as_ref().and_then(|counts| counts.taken(inode - FIRST_LOOK));
-                text.map(|text| Target::Look(inode, text)).ok_or(FileError::NotFound)
+                text.map(|text| Target::Look(number, text)).ok_or(FileError::NotFound)
             }
             (NOTES, _) if self.has_notes() => Ok(Target::Notes),
             (WHY_NOT, _) => self.why_not.as_ref().map(Target::WhyNot).ok_or(FileError::NotFound),
@@ -392,7 +424,7 @@ impl Files {
             }
             (FIRST_ARTIFACT..FIRST_OF_TREE, _) => {
                 let artifact = self.artifacts.get(index(FIRST_ARTIFACT)?).ok_or(FileError::NotFound)?;
-                Ok(Target::Artifact(inode, artifact))
+                Ok(Target::Artifact(number, artifact))
             }
             _ => Err(FileError::NotFound),
         }
@@ -419,16 +451,16 @@ impl Files {
     fn named(&self, name: &[u8]) -> Option<u64> {
         match name {
             b".." => return Some(ROOT),
-            ROOTFS => return self.tree.is_some().then_some(FIRST_OF_TREE),
-            NOTES_NAME => return self.has_notes().then_some(NOTES),
+            ROOTFS => return self.tree.is_some().then_some(self.base | FIRST_OF_TREE),
+            NOTES_NAME => return self.has_notes().then_some(self.base | NOTES),
             _ => {}
         }
         let at = self.artifacts.iter().position(|artifact| artifact.name().as_bytes() == name)?;
-        Some(FIRST_ARTIFACT + at as u64)
+        Some(self.base | (FIRST_ARTIFACT + at as u64))
     }
 
     fn in_root(&self) -> impl Iterator<Item = (&[u8], Attributes)> {
-        let artifacts = (FIRST_ARTIFACT..).zip(&self.artifacts).map(|(inode, artifact)| {
+        let artifacts = (self.base | FIRST_ARTIFACT..).zip(&self.artifacts).map(|(inode, artifact)| {
             let source = if artifact.is_made() { artifact.open().ok() } else { None };
             (artifact.name().as_bytes(), self.artifact(inode, artifact, source))
         });
@@ -444,13 +476,13 @@ impl Files {
 
     fn notes(&self) -> Attributes {
         let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
-        Attributes { inode: NOTES, size: 0, data: 0, nlink: 2, metadata, exact: true }
+        Attributes { inode: self.base | NOTES, size: 0, data: 0, nlink: 2, metadata, exact: true }
     }
 
     fn why_not(&self, text: &SharedSource) -> Attributes {
         let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
         let size = text.size();
-        Attributes { inode: WHY_NOT, size, data: size, nlink: 1, metadata, exact: true }
+        Attributes { inode: self.base | WHY_NOT, size, data: size, nlink: 1, metadata, exact: true }
     }
 
     fn has_notes(&self) -> bool {
@@ -461,7 +493,8 @@ impl Files {
         let why_not = self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text)));
         // Its size is another one each time; who wants it looks it up.
         let counts = self.counts.iter().map(|_| {
-            let attributes = Attributes { inode: FIRST_LOOK, size: 0, data: 0, exact: false, ..self.notes() };
+            let attributes =
+                Attributes { inode: self.base | FIRST_LOOK, size: 0, data: 0, exact: false, ..self.notes() };
             let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
             (COUNTS_NAME, Attributes { nlink: 1, metadata, ..attributes })
         });
@@ -499,7 +532,7 @@ impl Files {
     }
 
     fn number_of(&self, tree: &Tree, id: InodeId) -> u64 {
-        if self.is_bare && id == tree.root() { ROOT } else { FIRST_OF_TREE + id.index() as u64 }
+        if self.is_bare && id == tree.root() { ROOT } else { self.base | (FIRST_OF_TREE + id.index() as u64) }
     }
 }
 

@@ -17,7 +17,9 @@
 //! # Invariants
 //! - A mount is usable when [`mount`] returns.
 //! - An artifact holds files that only root may read, so where other users may enter only its owner reads it.
-//! - Nothing served changes: the kernel may keep names, attributes and pages for as long as the mount lives.
+//! - No file that is served changes: the kernel may keep attributes and pages for as long as it knows the inode. Names
+//!   stand for the same files for as long as the mount lives; only those in the root do not where that is asked for, and
+//!   there the kernel asks each time ([`Shown::replace`]).
 //! - A slow read never keeps a `stat` waiting.
 //! - An exported file appears whole or not at all.
 //! - A door is open before anything is fetched, and lays nothing out before a client asks for it.
@@ -51,7 +53,7 @@ pub use error::Error;
 pub use export::{Export, Exported, Step, check_target, export, export_to, export_to_stdout};
 pub use exports::{Exports, Generation};
 pub use files::{Attributes, FileError, Files, Listed};
-pub use fuse::{MountOptions, Session, check_mount, lets_users_allow_other, mount};
+pub use fuse::{MountOptions, Session, Shown, check_mount, lets_users_allow_other, mount};
 pub use interrupt::Interrupts;
 pub use mountpoint::{clear_dead, helper, prepare, unmount};
 pub use notify::notify;

@@ -24,7 +24,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let args::Mount { paths, image, sources, allow_other, no_exec, .. } = args;
     let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
     let (names, dir) = specs_and_dir(paths, image.is_some())?;
-    let options = MountOptions { allow_other, no_exec, artifact_mode };
+    let options = MountOptions { allow_other, no_exec, artifact_mode, ..MountOptions::default() };
     let progress = Progress::new(loudness);
     let mut settings = Settings::new(sources)?.with_root(args.root);
     args.eif.apply(&mut settings);

@@ -1,4 +1,4 @@
-//! The FUSE protocol on one side, [`Files`] on the other; nothing is decided here.
+//! The FUSE protocol on one side, [`Files`](crate::serve::Files) on the other; nothing is decided here.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,10 +12,11 @@ use fuser::{
 };
 
 use super::ahead::Ahead;
+use super::generations::{Generations, Held};
 use super::readers::{self, Readers, Task};
 use super::request::Read;
 use super::{attr, errno};
-use crate::serve::{FileError, Files};
+use crate::serve::FileError;
 
 /// What is asked of the kernel, each where it can: several reads and lookups at once, names and attributes listed
 /// together, caches that nothing but us would have to empty, and files asked for by handles, as NFS servers do.
@@ -45,7 +46,7 @@ const NAME_MAX: u32 = 255;
 
 /// The file system as the protocol library calls it.
 pub(super) struct Adapter {
-    files: Arc<Files>,
+    generations: Arc<Generations>,
     readers: Readers,
     ahead: Arc<Ahead>,
     /// The kernel opens files and directories by itself, and keeps their pages, once it is told that we cannot.
@@ -53,19 +54,23 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    /// An adapter over `files`, with its readers started.
+    /// An adapter over what is shown, with its readers started.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(super) fn new(files: Files) -> io::Result<Self> {
-        let (files, ahead) = (Arc::new(files), Arc::new(Ahead::new()));
-        let readers = Readers::start(&files, &ahead)?;
-        Ok(Self { files, readers, ahead, kernel_opens: false })
+    pub(super) fn new(generations: Arc<Generations>) -> io::Result<Self> {
+        let ahead = Arc::new(Ahead::new());
+        let readers = Readers::start(&generations, &ahead)?;
+        Ok(Self { generations, readers, ahead, kernel_opens: false })
     }
 
     /// What is to be connected once there is a session.
     pub(super) const fn ahead(&self) -> &Arc<Ahead> {
         &self.ahead
+    }
+
+    fn files(&self, inode: INodeNo) -> Result<Held<'_>, FileError> {
+        self.generations.of(inode.0).ok_or(FileError::NotFound)
     }
 
     fn open_any(&self, reply: ReplyOpen, flags: FopenFlags) {
@@ -100,23 +105,27 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (directory, name) = (parent.0, name.as_bytes());
-        if self.files.is_made_at(directory, name) {
-            readers::entry(&self.files, directory, name, reply);
-        } else {
-            self.readers.hand(Task::Lookup { directory, name: name.into(), reply });
+        match self.files(parent) {
+            Ok(files) if files.is_made_at(directory, name) => readers::entry(&files, directory, name, reply),
+            Ok(_) => self.readers.hand(Task::Lookup { directory, name: name.into(), reply }),
+            Err(error) => reply.error(errno::of(&error)),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        if self.files.is_made(ino.0) {
-            readers::attributes(&self.files, ino.0, reply);
-        } else {
-            self.readers.hand(Task::Attributes { inode: ino.0, reply });
+        match self.files(ino) {
+            Ok(files) if files.is_made(ino.0) => readers::attributes(&files, ino.0, reply),
+            Ok(_) => self.readers.hand(Task::Attributes { inode: ino.0, reply }),
+            Err(error) => reply.error(errno::of(&error)),
         }
     }
 
+    fn forget(&self, _: &Request, ino: INodeNo, entries: u64) {
+        self.generations.forget(ino.0, entries);
+    }
+
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.files.link_target(ino.0) {
+        match self.files(ino).as_ref().map_err(Clone::clone).and_then(|files| files.link_target(ino.0)) {
             Ok(target) => reply.data(target),
             Err(error) => reply.error(errno::of(&error)),
         }
@@ -148,7 +157,8 @@ impl Filesystem for Adapter {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let entries = match self.files.list(ino.0, offset) {
+        let Some(files) = self.generations.of_listing(ino.0, offset) else { return reply.error(Errno::ENOENT) };
+        let entries = match files.list(ino.0, offset) {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno::of(&error)),
         };
@@ -162,44 +172,50 @@ impl Filesystem for Adapter {
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let entries = match self.files.list(ino.0, offset) {
+        let Some(files) = self.generations.of_listing(ino.0, offset) else { return reply.error(Errno::ENOENT) };
+        let entries = match files.list(ino.0, offset) {
             Ok(entries) => entries,
             Err(error) => return reply.error(errno::of(&error)),
         };
-        let generation = Generation(self.files.generation().into());
+        let generation = Generation(files.generation().into());
         for entry in entries {
             let (attributes, name) = (attr::of(&entry.attributes), OsStr::from_bytes(entry.name));
-            let lifetime = attr::lifetime(&entry.attributes);
+            let lifetime = attr::lifetime(&entry.attributes).min(attr::lifetime_of_names(&files, ino.0));
             if reply.add(attributes.ino, entry.next, name, &lifetime, &attributes, generation) {
                 break;
+            }
+            // The kernel keeps no entry of these two.
+            if ![&b"."[..], b".."].contains(&entry.name) {
+                files.give(entry.attributes.inode);
             }
         }
         reply.ok();
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let (bytes, files) = self.files.totals();
+        let (bytes, files) = self.generations.shown().totals();
         reply.statfs(bytes.div_ceil(u64::from(BLOCK)), 0, 0, files, 0, BLOCK, NAME_MAX, BLOCK);
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        if self.files.has_xattrs() {
-            send_xattr(self.files.xattr(ino.0, name.as_bytes()), size, reply);
-        } else {
-            reply.error(Errno::ENOSYS);
+        match self.files(ino) {
+            // The kernel never asks again, so this is said only where no other files can have any.
+            Ok(files) if !files.has_xattrs() && !self.generations.can_change() => reply.error(Errno::ENOSYS),
+            Ok(files) => send_xattr(files.xattr(ino.0, name.as_bytes()), size, reply),
+            Err(error) => reply.error(errno::of(&error)),
         }
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.files.xattr_names(ino.0);
+        let names = self.files(ino).and_then(|files| files.xattr_names(ino.0));
         send_xattr(names.as_deref().map_err(Clone::clone), size, reply);
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let found = match (u64::try_from(offset), whence) {
             (Err(_), _) => Err(FileError::PastEnd),
-            (Ok(offset), WHENCE_DATA) => self.files.data_at(ino.0, offset),
-            (Ok(offset), WHENCE_HOLE) => self.files.hole_at(ino.0, offset),
+            (Ok(offset), WHENCE_DATA) => self.files(ino).and_then(|files| files.data_at(ino.0, offset)),
+            (Ok(offset), WHENCE_HOLE) => self.files(ino).and_then(|files| files.hole_at(ino.0, offset)),
             (Ok(_), _) => Err(FileError::WrongType),
         };
         match found.map(|at| i64::try_from(at).unwrap_or(i64::MAX)) {

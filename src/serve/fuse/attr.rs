@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
 
+use super::generations::Held;
 use crate::base::FileKind;
 use crate::serve::Attributes;
 
@@ -17,8 +18,11 @@ pub(super) fn lifetime(attributes: &Attributes) -> Duration {
     if attributes.exact { EVER } else { Duration::ZERO }
 }
 
-/// How long the kernel may believe that there is no file of a name.
-pub(super) const ABSENCE: Duration = EVER;
+/// How long the kernel may believe what the names of a directory stand for, and that there are no others. It asks again
+/// each time where that can change, so that all names stand for other files at the same moment.
+pub(super) fn lifetime_of_names(files: &Held<'_>, directory: u64) -> Duration {
+    if files.can_change(directory) { Duration::ZERO } else { EVER }
+}
 
 /// Attributes as a reply has them.
 pub(super) fn of(attributes: &Attributes) -> FileAttr {

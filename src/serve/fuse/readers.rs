@@ -12,10 +12,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEntry};
 
 use super::ahead::Ahead;
+use super::generations::{Generations, Held};
 use super::request::{Read, paged};
 use super::{attr, errno};
 use crate::base::in_line;
-use crate::serve::{FileError, Files};
+use crate::serve::FileError;
 
 /// Readers beyond the processors, so that one that waits for the disk leaves none idle.
 const SPARE: usize = 2;
@@ -41,7 +42,7 @@ pub(super) enum Task {
 /// The threads; they end when this is dropped.
 pub(super) struct Readers {
     tasks: Sender<Task>,
-    files: Arc<Files>,
+    generations: Arc<Generations>,
     ahead: Arc<Ahead>,
     /// Held by the one thread that answers a read it has taken from the kernel: handing it over takes a while, too. The
     /// others stay free for what comes meanwhile.
@@ -53,14 +54,14 @@ impl Readers {
     ///
     /// # Errors
     /// When the system has no room for another thread.
-    pub(super) fn start(files: &Arc<Files>, ahead: &Arc<Ahead>) -> std::io::Result<Self> {
+    pub(super) fn start(generations: &Arc<Generations>, ahead: &Arc<Ahead>) -> std::io::Result<Self> {
         let (tasks, queue) = unbounded();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for number in 0..processors + SPARE {
-            let (files, ahead, queue) = (files.clone(), ahead.clone(), queue.clone());
-            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&files, &ahead, &queue))?;
+            let (all, ahead, queue) = (generations.clone(), ahead.clone(), queue.clone());
+            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&all, &ahead, &queue))?;
         }
-        Ok(Self { tasks, files: files.clone(), ahead: ahead.clone(), inline: Mutex::default() })
+        Ok(Self { tasks, generations: generations.clone(), ahead: ahead.clone(), inline: Mutex::default() })
     }
 
     /// Answers a read, or hands it over.
@@ -69,7 +70,7 @@ impl Readers {
         if behind == 0
             && let Ok(mut buf) = self.inline.try_lock()
         {
-            answer(&self.files, &self.ahead, task, &mut buf);
+            answer(&self.generations, &self.ahead, task, &mut buf);
         } else {
             self.hand(task);
         }
@@ -82,48 +83,60 @@ impl Readers {
     }
 }
 
-fn serve(files: &Files, ahead: &Ahead, queue: &Receiver<Task>) {
+fn serve(generations: &Generations, ahead: &Ahead, queue: &Receiver<Task>) {
     let mut buf = Vec::new();
     for task in queue {
-        answer(files, ahead, task, &mut buf);
+        answer(generations, ahead, task, &mut buf);
     }
 }
 
 /// Answers a request. A panic drops the reply, which then tells the kernel of an input/output error.
-fn answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
-    if catch_unwind(AssertUnwindSafe(|| try_answer(files, ahead, task, buf))).is_err() {
+fn answer(generations: &Generations, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
+    if catch_unwind(AssertUnwindSafe(|| try_answer(generations, ahead, task, buf))).is_err() {
         tracing::error!("a read panicked");
     }
 }
 
-fn try_answer(files: &Files, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
+fn try_answer(generations: &Generations, ahead: &Ahead, task: Task, buf: &mut Vec<u8>) {
     match task {
         Task::Read { read, behind, reply } => {
-            let Err(reply) = ahead.answer(files, &read, behind, reply) else { return };
+            let Some(files) = generations.of(read.inode) else { return reply.error(Errno::ENOENT) };
+            let Err(reply) = ahead.answer(&files, &read, behind, reply) else { return };
             let size = usize::try_from(read.size).expect("requests fit in memory");
             let bytes = paged(buf, size);
             match files.read(read.inode, read.offset, bytes) {
                 Ok(len) => reply.data(&bytes[..len]),
-                Err(error) => reply.error(reported(files, read.inode, &error)),
+                Err(error) => reply.error(reported(&files, read.inode, &error)),
             }
         }
-        Task::Lookup { directory, name, reply } => entry(files, directory, &name, reply),
-        Task::Attributes { inode, reply } => attributes(files, inode, reply),
+        Task::Lookup { directory, name, reply } => match generations.of(directory) {
+            Some(files) => entry(&files, directory, &name, reply),
+            None => reply.error(Errno::ENOENT),
+        },
+        Task::Attributes { inode, reply } => match generations.of(inode) {
+            Some(files) => attributes(&files, inode, reply),
+            None => reply.error(Errno::ENOENT),
+        },
     }
 }
 
 /// Answers a lookup.
-pub(super) fn entry(files: &Files, directory: u64, name: &[u8], reply: ReplyEntry) {
+pub(super) fn entry(files: &Held<'_>, directory: u64, name: &[u8], reply: ReplyEntry) {
     let generation = Generation(files.generation().into());
+    let of_name = attr::lifetime_of_names(files, directory);
     match files.lookup(directory, name) {
-        Ok(found) => reply.entry(&attr::lifetime(&found), &attr::of(&found), generation),
-        Err(FileError::NotFound) if name != b"." => reply.entry(&attr::ABSENCE, &attr::absent(), generation),
+        Ok(found) => {
+            files.give(found.inode);
+            let lifetime = attr::lifetime(&found);
+            reply.entry_with_ttls(&lifetime, &lifetime.min(of_name), &attr::of(&found), generation);
+        }
+        Err(FileError::NotFound) if name != b"." => reply.entry(&of_name, &attr::absent(), generation),
         Err(error) => reply.error(reported_at(&String::from_utf8_lossy(name), &error)),
     }
 }
 
 /// Answers a stat.
-pub(super) fn attributes(files: &Files, inode: u64, reply: ReplyAttr) {
+pub(super) fn attributes(files: &Held<'_>, inode: u64, reply: ReplyAttr) {
     match files.attributes(inode) {
         Ok(found) => reply.attr(&attr::lifetime(&found), &attr::of(&found)),
         Err(error) => reply.error(reported(files, inode, &error)),
@@ -131,7 +144,7 @@ pub(super) fn attributes(files: &Files, inode: u64, reply: ReplyAttr) {
 }
 
 /// The errno of an error, told in the log when bytes cannot be had.
-fn reported(files: &Files, inode: u64, error: &FileError) -> Errno {
+fn reported(files: &Held<'_>, inode: u64, error: &FileError) -> Errno {
     match error {
         FileError::Read(_) => reported_at(&files.shown(inode), error),
         _ => errno::of(error),

@@ -4,14 +4,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use fuser::{Config, SessionACL};
+use fuser::{Config, INodeNo, Notifier, SessionACL};
 
 use super::adapter::Adapter;
 use super::attach::{DEVICE, attach};
+use super::generations::Generations;
+use crate::serve::files::ROOT;
 use crate::serve::mountpoint::{self, DeviceNumber};
 use crate::serve::{Error, Files, Interrupts, holders};
 
@@ -36,6 +39,9 @@ pub struct MountOptions {
     /// Permissions of artifacts. Without them everybody who may enter reads artifacts, but with `allow_other` only their
     /// owner: an artifact holds all files of the tree, those too that others may not read.
     pub artifact_mode: Option<u16>,
+    /// Other files may take the place of these, with [`Shown::replace`]. The kernel then asks what a name in the root
+    /// stands for whenever one is used; else it remembers it.
+    pub can_change: bool,
 }
 
 impl MountOptions {
@@ -53,10 +59,33 @@ enum Event {
     Ended(io::Result<()>),
 }
 
+/// What a mount shows. A copy is the same.
+#[derive(Clone)]
+pub struct Shown {
+    generations: Arc<Generations>,
+    kernel: Notifier,
+    artifact_mode: u16,
+}
+
+impl Shown {
+    /// Puts other files in the place of those that are shown, in a mount that [`can change`](MountOptions::can_change).
+    /// What is opened or looked up from now on is theirs; who has a file open, or works in a directory, keeps the old one.
+    pub fn replace(&self, files: Files) {
+        let names = self.generations.replace(files.with_artifact_mode(self.artifact_mode));
+        // Nobody needs to be told, since the kernel asks anyway. But it frees what nobody uses any more when it is told.
+        let told = names.iter().try_for_each(|name| self.kernel.inval_entry(INodeNo(ROOT), name));
+        // Behind them: each waits until the root is not being listed.
+        if let Err(error) = told.and_then(|()| self.kernel.inval_inode(INodeNo(ROOT), 0, 0)) {
+            tracing::debug!("cannot tell the kernel that the files have changed: {error}");
+        }
+    }
+}
+
 /// A mount that is being served; ends at the latest when this is dropped.
 pub struct Session {
     path: PathBuf,
     device: DeviceNumber,
+    shown: Shown,
     events: Receiver<Event>,
     send: Sender<Event>,
     over: bool,
@@ -90,8 +119,9 @@ pub fn lets_users_allow_other() -> bool {
 pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session, Error> {
     check_mount(options)?;
     let path = mountpoint::prepare(dir)?;
-    let files = files.with_artifact_mode(options.mode_of_artifacts());
-    let adapter = Adapter::new(files).map_err(Error::server("start threads that read"))?;
+    let artifact_mode = options.mode_of_artifacts();
+    let generations = Arc::new(Generations::new(files.with_artifact_mode(artifact_mode), options.can_change));
+    let adapter = Adapter::new(generations.clone()).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
     let descriptor = attach(&path, options.allow_other, options.no_exec).map_err(refused)?;
@@ -100,6 +130,7 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     let (acl, config) = config(options);
     let session = fuser::Session::from_fd(adapter, descriptor, acl, config).map_err(|error| undone(refused(error)))?;
     ahead.connect(session.notifier());
+    let shown = Shown { generations, kernel: session.notifier(), artifact_mode };
     let (send, events) = channel();
     let ended = send.clone();
     thread::Builder::new()
@@ -107,13 +138,18 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
         .spawn(move || ended.send(Event::Ended(session.run())))
         .map_err(|error| undone(Error::server("start the thread that serves")(error)))?;
     raise_read_ahead(device);
-    Ok(Session { path, device, events, send, over: false })
+    Ok(Session { path, device, shown, events, send, over: false })
 }
 
 impl Session {
     /// Full path of the mount point.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the mount shows, to be replaced while it is served.
+    pub fn shown(&self) -> Shown {
+        self.shown.clone()
     }
 
     /// Serves until the mount is ended by anybody, or by a signal; signals are caught since `interrupts` were.

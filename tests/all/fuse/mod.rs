@@ -5,4 +5,5 @@ mod handles;
 mod mounted;
 mod ordinary_user;
 mod reads;
+mod replaced;
 mod shows;
