@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, HeaderMap, RANGE};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::access::Access;
 use super::answer::{Answer, Part};
@@ -200,6 +200,30 @@ impl Repository {
                 Err(setback) => self.met(setback, &mut attempts).await?,
             }
         }
+    }
+
+    /// The digest of what the tag of the reference means, without its bytes (Distribution specification, `HEAD` of a
+    /// manifest). Transient faults are tried again.
+    pub async fn tagged(&self) -> Result<Digest, RegistryError> {
+        let (wanted, path) = (format!("{}:{}", self.name, self.tag), format!("manifests/{}", self.tag));
+        let mut attempts = self.attempts(&wanted);
+        loop {
+            self.turn(&attempts).await?;
+            match self.head(&path, &mut attempts.used).await {
+                Ok(digest) => return Ok(digest),
+                Err(setback) => self.met(setback, &mut attempts).await?,
+            }
+        }
+    }
+
+    async fn head(&self, path: &str, used: &mut Option<Access>) -> Result<Digest, Setback> {
+        let url = self.url(path).await?;
+        let access = used.insert(self.access().await?);
+        let furnish = |request: RequestBuilder| access.furnish(request.header(ACCEPT, ACCEPTED.join(", ")));
+        let response = self.server.transport.send(Method::HEAD, url, furnish).await?;
+        let response = self.server.transport.success(response).await?;
+        let digest = stated_digest(response.headers());
+        digest.ok_or_else(|| Setback::Unusable("it does not say which digest the tag has".to_owned()))
     }
 
     /// A part of a blob, or all of it where the server knows no ranges.

@@ -52,7 +52,8 @@ pub struct Options {
     pub ending: Ending,
 }
 
-/// Finds images. Shared between threads: several references are resolved at once by as many callers.
+/// Finds images. Shared between threads: several references are resolved at once by as many callers. A copy is the same.
+#[derive(Clone)]
 pub struct Resolver {
     inner: Arc<Inner>,
 }
@@ -142,6 +143,30 @@ impl Resolver {
         Ok(root.descriptor.digest)
     }
 
+    /// The digest of what the tag of `reference` means now, of which nothing but the digest is fetched: what mirrors or the
+    /// registry say, or the cache where none may be asked. None of what cannot change: a digest, and what a layout names.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn latest(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<Option<Digest>, Error> {
+        let latest = self.origin(reference).latest(monitor);
+        latest.map_err(|problem| Error { reference: reference.to_string(), problem })
+    }
+
+    /// Asks mirrors or the registry what the tag of `reference` means, whatever the cache says, which knows it then. Does
+    /// nothing where none may be asked.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn renew(&self, reference: &Reference, monitor: &dyn Monitor) -> Result<(), Error> {
+        if self.inner.options.pull == Pull::Never {
+            return Ok(());
+        }
+        let origin = self.origin(reference);
+        let renewed = origin.ask(None, monitor).and_then(Fetched::parse).and_then(|found| origin.record(&found));
+        renewed.map_err(|problem| Error { reference: reference.to_string(), problem })
+    }
+
     /// Where the layers of `reference` come from when they are not here; fails for each when nothing may be asked.
     pub fn fetcher(&self, reference: &Reference) -> Arc<dyn Fetch> {
         Arc::new(self.origin(reference))
@@ -202,11 +227,8 @@ impl Resolver {
         }
         let origin = self.origin(reference);
         let ask = |endpoint: &Endpoint| {
-            let repository = self.inner.registry.repository(endpoint, reference)?;
-            let listed = self.inner.registry.blocking(&endpoint.host)?;
-            let listed = listed.wait(repository.referrers(subject, artifact_type));
-            let interrupted = || RegistryError::Interrupted { registry: endpoint.host.clone() };
-            let Referrers { found, oddity } = listed.ok_or_else(interrupted)??;
+            let repository = origin.repository(endpoint)?;
+            let Referrers { found, oddity } = origin.answer(endpoint, repository.referrers(subject, artifact_type))?;
             oddity.into_iter().for_each(|oddity| monitor.event(Event::Warning(oddity)));
             Ok(found)
         };
@@ -279,6 +301,16 @@ impl Origin {
         let found = Fetched::parse(bytes)?;
         self.record(&found)?;
         Ok(found)
+    }
+
+    fn latest(&self, monitor: &dyn Monitor) -> Result<Option<Digest>, Problem> {
+        if self.reference.digest().is_some() || self.named_in_layouts()?.is_some() {
+            return Ok(None);
+        }
+        if self.inner.options.pull == Pull::Never {
+            return Ok(self.named_in_cache()?.map(|descriptor| descriptor.digest));
+        }
+        Ok(Some(self.first(monitor, |endpoint| self.answer(endpoint, self.repository(endpoint)?.tagged()))?))
     }
 
     /// What a layout or the cache says that the reference means.
@@ -440,12 +472,8 @@ impl Origin {
             let part = digest.filter(|digest| self.reference.digest() != Some(**digest));
             return Err(part.map_or(Problem::NotHere, |digest| Problem::BlobNotHere { digest: *digest }));
         }
-        self.first(monitor, |endpoint| {
-            let blocking = self.inner.registry.blocking(&endpoint.host)?;
-            let answer = blocking.wait(self.repository(endpoint)?.manifest(digest));
-            answer.unwrap_or_else(|| Err(RegistryError::Interrupted { registry: endpoint.host.clone() }))
-        })
-        .map_err(Problem::from)
+        let asked = self.first(monitor, |endpoint| self.answer(endpoint, self.repository(endpoint)?.manifest(digest)));
+        asked.map_err(Problem::from)
     }
 
     /// A part of a blob, from the first of mirrors and registry that gives it; none is asked again after `until`.
@@ -454,6 +482,16 @@ impl Origin {
             let blocking = self.inner.registry.blocking(&endpoint.host)?.until(&self.stop);
             BlobStream::open(blocking, self.repository(endpoint)?.until(until), digest, part.clone())
         })
+    }
+
+    /// Waits for the answer of a server.
+    fn answer<T>(
+        &self,
+        endpoint: &Endpoint,
+        question: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let answer = self.inner.registry.blocking(&endpoint.host)?.wait(question);
+        answer.unwrap_or_else(|| Err(RegistryError::Interrupted { registry: endpoint.host.clone() }))
     }
 
     fn repository(&self, endpoint: &Endpoint) -> Result<Repository, RegistryError> {
