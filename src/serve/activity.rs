@@ -1,7 +1,7 @@
-//! `.lkit/stats.json`: what a mount has done so far, as a file that is another one each time it is looked up.
+//! What a mount has done so far, and files that are another one each time they are looked up, which tell of it.
 //!
 //! The kernel keeps the bytes of a file for as long as it knows its inode. So each look-up makes an inode of its own, with
-//! the counts of that moment, and the latest few can be read.
+//! the text of that moment, and the latest few can be read.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,31 +20,18 @@ pub(super) struct Counts {
     layers: Arc<Layers>,
     reads: AtomicU64,
     bytes: AtomicU64,
+}
+
+/// The texts of the latest look-ups.
+#[derive(Default)]
+pub(super) struct Looks {
     taken: Mutex<VecDeque<(u64, SharedSource)>>,
     next: AtomicU64,
 }
 
-impl Counts {
-    /// Counts of these layers, and of no read yet.
-    pub fn of(layers: Arc<Layers>) -> Self {
-        Self {
-            layers,
-            reads: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            taken: Mutex::default(),
-            next: AtomicU64::new(0),
-        }
-    }
-
-    /// A read was answered.
-    pub fn served(&self, bytes: usize) {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Looks at the counts now; the number of the look.
-    pub fn take(&self) -> u64 {
-        let text = format!("{:#}\n", self.to_json());
+impl Looks {
+    /// Keeps a text; the number of the look.
+    pub fn take(&self, text: String) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.push_back((number, Arc::new(Bytes(text.into_bytes().into()))));
@@ -59,8 +46,32 @@ impl Counts {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.iter().find(|(other, _)| *other == number).map(|(_, text)| text.clone())
     }
+}
 
-    fn to_json(&self) -> Value {
+impl Counts {
+    /// Counts of these layers, and of no read yet.
+    pub fn of(layers: Arc<Layers>) -> Self {
+        Self { layers, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Whether they count what is read of these layers.
+    pub fn are_of(&self, layers: &Arc<Layers>) -> bool {
+        Arc::ptr_eq(&self.layers, layers)
+    }
+
+    /// Those layers.
+    pub const fn layers(&self) -> &Arc<Layers> {
+        &self.layers
+    }
+
+    /// A read was answered.
+    pub fn served(&self, bytes: usize) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The counts until now.
+    pub fn to_json(&self) -> Value {
         let Activity { decoded, hits, misses, fetched, written, waits, waited, layers } = self.layers.activity();
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         json!({

@@ -4,7 +4,7 @@
 //! inode 1        the root: the artifacts, `.lkit` where there is a note, then `rootfs`
 //! inode 2 …      artifact 0, 1 …
 //! inode 4094     `.lkit`, and 4095 the note in it: `why-not`
-//! inode 2^39 …   look 0, 1 … at `.lkit/stats.json`
+//! inode 2^39 …   look 0, 1 … at `.lkit/stats.json` or `.lkit/status.json`
 //! inode 4096 …   inode 0, 1 … of the tree; 4096 is `rootfs` itself
 //! ```
 //! Of an image alone inode 1 is the root of the tree. Files that take the place of others have numbers of their own: but
@@ -12,8 +12,10 @@
 
 use std::sync::Arc;
 
-use super::Artifact;
-use super::activity::Counts;
+use serde_json::Value;
+
+use super::activity::{Counts, Looks};
+use super::{Artifact, Status};
 use crate::base::{ErrorKind, Fault, FileKind, Metadata, in_line};
 use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
 use crate::layer::Layers;
@@ -29,7 +31,8 @@ const WHY_NOT: u64 = FIRST_OF_TREE - 1;
 const NOTES_NAME: &[u8] = b".lkit";
 const WHY_NOT_NAME: &[u8] = b"why-not";
 const COUNTS_NAME: &[u8] = b"stats.json";
-/// The first look at the counts.
+const STATUS_NAME: &[u8] = b"status.json";
+/// The first look at one of these two.
 const FIRST_LOOK: u64 = 1 << 39;
 /// Bits of an inode's number, and of a position in the root, that count within a generation.
 const BITS: u32 = 40;
@@ -135,7 +138,9 @@ pub struct Files {
     /// Whether the tree is all there is, so that its root is the root.
     is_bare: bool,
     why_not: Option<SharedSource>,
-    counts: Option<Counts>,
+    counts: Option<Arc<Counts>>,
+    status: Option<Status>,
+    looks: Looks,
     owner: (u32, u32),
     artifact_mode: u16,
     generation: u32,
@@ -162,6 +167,8 @@ impl Files {
             is_bare: false,
             why_not: None,
             counts: None,
+            status: None,
+            looks: Looks::default(),
             owner,
             artifact_mode: 0o444,
             generation: 0,
@@ -182,7 +189,21 @@ impl Files {
 
     /// The same with a file `.lkit/stats.json`, which tells what was done so far to answer reads of these layers.
     pub fn with_counts(self, layers: Arc<Layers>) -> Self {
-        Self { counts: Some(Counts::of(layers)), ..self }
+        Self { counts: Some(Arc::new(Counts::of(layers))), ..self }
+    }
+
+    /// The same with a file `.lkit/status.json`, which tells what is shown and what is wrong with what is to be shown next.
+    pub fn with_status(self, status: Status) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// The same in the place of other files, whose counts go on where both are read from the same layers.
+    pub(super) fn instead_of(self, before: &Self) -> Self {
+        let counts = match (&self.counts, &before.counts) {
+            (Some(new), Some(old)) if old.are_of(new.layers()) => Some(old.clone()),
+            _ => self.counts,
+        };
+        Self { counts, ..self }
     }
 
     /// The same with a number that tells files of different content with one inode number apart, when the kernel asks for
@@ -237,10 +258,10 @@ impl Files {
             Target::Root => self.named(name).ok_or(FileError::NotFound)?,
             Target::Notes if name == b".." => ROOT,
             Target::Notes if name == WHY_NOT_NAME => self.base | WHY_NOT,
-            Target::Notes if name == COUNTS_NAME => {
-                self.base | (FIRST_LOOK + self.counts.as_ref().ok_or(FileError::NotFound)?.take())
+            Target::Notes => {
+                let text = self.text_of(name).ok_or(FileError::NotFound)?;
+                self.base | (FIRST_LOOK + self.looks.take(format!("{text:#}\n")))
             }
-            Target::Notes => return Err(FileError::NotFound),
             Target::Artifact(..) | Target::WhyNot(_) | Target::Look(..) => return Err(FileError::NotADirectory),
             Target::Tree(tree, id) if !tree.inode(id).is_directory() => return Err(FileError::NotADirectory),
             Target::Tree(tree, id) if name == b".." => self.above(tree, id).inode,
@@ -391,7 +412,7 @@ impl Files {
             Ok(Target::Artifact(_, artifact)) => artifact.name().to_owned(),
             Ok(Target::Root) => "/".to_owned(),
             Ok(Target::Notes | Target::WhyNot(_)) => ".lkit/why-not".to_owned(),
-            Ok(Target::Look(..)) => ".lkit/stats.json".to_owned(),
+            Ok(Target::Look(..)) => ".lkit/*.json".to_owned(),
             Ok(Target::Tree(tree, id)) => {
                 let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
                 let path = entry.map(|entry| tree.path(entry)).unwrap_or_default();
@@ -413,7 +434,7 @@ impl Files {
             (ROOT, Some(tree)) if self.is_bare => Ok(Target::Tree(tree, tree.root())),
             (ROOT, _) => Ok(Target::Root),
             (FIRST_LOOK.., _) => {
-                let text = self.counts.as_ref().and_then(|counts| counts.taken(inode - FIRST_LOOK));
+                let text = self.looks.taken(inode - FIRST_LOOK);
                 text.map(|text| Target::Look(number, text)).ok_or(FileError::NotFound)
             }
             (NOTES, _) if self.has_notes() => Ok(Target::Notes),
@@ -486,19 +507,36 @@ impl Files {
     }
 
     fn has_notes(&self) -> bool {
-        self.why_not.is_some() || self.counts.is_some()
+        self.why_not.is_some() || self.counts.is_some() || self.status.is_some()
+    }
+
+    /// What a file in `.lkit` says at this moment, of those that are another one each time.
+    fn text_of(&self, name: &[u8]) -> Option<Value> {
+        let status = self.status.as_ref().map(Status::to_json);
+        match name {
+            STATUS_NAME => status,
+            COUNTS_NAME => {
+                let mut counts = self.counts.as_ref()?.to_json();
+                if let Some(status) = status {
+                    counts["watch"] = status;
+                }
+                Some(counts)
+            }
+            _ => None,
+        }
     }
 
     fn in_notes(&self) -> impl Iterator<Item = (&[u8], Attributes)> {
         let why_not = self.why_not.iter().map(|text| (WHY_NOT_NAME, self.why_not(text)));
-        // Its size is another one each time; who wants it looks it up.
-        let counts = self.counts.iter().map(|_| {
+        // Their sizes are others each time; who wants one looks it up.
+        let looks = [(COUNTS_NAME, self.counts.is_some()), (STATUS_NAME, self.status.is_some())];
+        let looks = looks.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| {
             let attributes =
                 Attributes { inode: self.base | FIRST_LOOK, size: 0, data: 0, exact: false, ..self.notes() };
             let metadata = self.owned(Metadata { mode: 0o444, ..Metadata::file() });
-            (COUNTS_NAME, Attributes { nlink: 1, metadata, ..attributes })
+            (name, Attributes { nlink: 1, metadata, ..attributes })
         });
-        why_not.chain(counts)
+        why_not.chain(looks)
     }
 
     fn look(&self, inode: u64, text: &SharedSource) -> Attributes {

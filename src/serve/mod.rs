@@ -41,6 +41,7 @@ mod nbd;
 mod notify;
 mod shown;
 mod staged;
+mod status;
 mod stop;
 mod temporary;
 mod tls;
@@ -57,6 +58,7 @@ pub use fuse::{MountOptions, Session, Shown, check_mount, lets_users_allow_other
 pub use interrupt::Interrupts;
 pub use mountpoint::{clear_dead, helper, prepare, unmount};
 pub use notify::notify;
+pub use status::{Status, Trouble};
 pub use stop::{Stop, Stopper, Woken};
 pub use temporary::{TemporaryMountPoint, sweep};
 pub use tls::TlsFiles;

@@ -81,7 +81,7 @@ impl Generations {
                 (1..=GENERATIONS).map(|step| (last + step) % GENERATIONS).find(|number| !taken.contains(number));
             let files = files.numbered(number.expect("there is no room for as many generations as there are numbers"));
             let before = all.last().expect("one generation is always shown").clone();
-            all.push(Kept::shown(files));
+            all.push(Kept::shown(files.instead_of(&before.files)));
             before
         };
         let names = before.files.list(ROOT, 0).into_iter().flatten().map(|entry| OsString::from_vec(entry.name.into()));
