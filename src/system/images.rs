@@ -1,16 +1,16 @@
 //! Images for a spec: references resolved side by side, layers opened side by side, one tree for each.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::stock::Stock;
 use super::{Error, IndexPlace, Origins, Prefetch, Problem};
 use crate::base::{Digest, Ending, Event, Monitor, Platform};
-use crate::blob::{Keep, Store};
+use crate::blob::Store;
 use crate::extent::SharedSource;
-use crate::layer::{Layer, Layers, Options as LayerOptions, ReadList, Wanted};
-use crate::oci::{self, Closure, Daemon, Descriptor, Image, Options, Reference, Resolver, daemon_image};
+use crate::layer::{Layer, Layers, ReadList, Wanted};
+use crate::oci::{self, Closure, Descriptor, Image, Reference, Resolver};
 use crate::tree::TreeBuilder;
 
 /// References asked for at once: enough to hide a registry's latency.
@@ -29,6 +29,8 @@ pub(super) struct Images<'a> {
     pub store: Arc<Store>,
     /// Finds images.
     pub resolver: Resolver,
+    /// Where all three are kept, with what references mean.
+    stock: Stock,
     /// What images are for.
     pub platform: &'a Platform,
     /// SOCI's indexes that were fetched.
@@ -57,22 +59,16 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When the cache or a layout cannot be opened.
     pub fn new(origins: &'a Origins, monitor: &'a dyn Monitor) -> Result<Self, Error> {
-        let found = layouts(origins, monitor)?;
-        let store = match origins.keep {
-            Keep::None => Store::transient(&found)?,
-            keep => store(&origins.cache, &found)?.keeping(keep).limited(origins.cache_limit),
-        };
-        let store = Arc::new(match origins.recorder.clone() {
-            Some(recorder) => store.recording(recorder),
-            None => store,
-        });
-        let Origins { pull, mirrors, credentials, trust, ending, .. } = origins.clone();
-        let layers = Arc::new(Layers::new(store.clone(), LayerOptions::default()));
-        let options = Options { pull, mirrors, credentials, trust, ending, ..Options::default() };
-        let resolver = Resolver::new(store.clone(), options);
+        Ok(Self::over(&Stock::new(origins, monitor)?, origins, monitor))
+    }
+
+    /// The same of what is at hand.
+    pub fn over(stock: &Stock, origins: &'a Origins, monitor: &'a dyn Monitor) -> Self {
+        let Stock { layers, resolver, store, .. } = stock.clone();
+        let stock = stock.clone();
         let Origins { platform, trusted_indexes, prefetch, .. } = origins;
         let (ztocs, reads) = (Mutex::default(), Mutex::default());
-        Ok(Self { layers, resolver, store, platform, ztocs, trusted_indexes, monitor, prefetch, reads })
+        Self { layers, resolver, store, stock, platform, ztocs, trusted_indexes, monitor, prefetch, reads }
     }
 
     pub(super) fn reads(&self) -> MutexGuard<'_, HashMap<Digest, ReadList>> {
@@ -85,7 +81,9 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When a manifest cannot be had.
     pub fn closure(&self, reference: &Reference, platforms: &[Platform]) -> Result<Closure, oci::Error> {
-        self.resolver.closure(reference, platforms, self.monitor)
+        let closure = self.resolver.closure(&self.stock.meaning(reference), platforms, self.monitor)?;
+        self.stock.note(reference, closure.root.digest);
+        Ok(closure)
     }
 
     /// The digest of what a reference means on all platforms.
@@ -110,14 +108,30 @@ impl<'a> Images<'a> {
 
     /// Resolves references, each once; results in the order asked for.
     pub fn resolve(&self, references: &[Reference]) -> Vec<Result<Image, oci::Error>> {
-        let is_near = |reference| self.resolver.is_near(reference);
+        let is_near = |reference| self.resolver.is_near(&self.stock.meaning(reference));
         let threads = if references.iter().all(is_near) { 1 } else { RESOLVERS };
         side_by_side(references, threads, |reference| self.resolve_one(reference))
     }
 
+    /// Whether a reference means something else than it did. If so, what it meant is forgotten, and the cache knows better.
+    ///
+    /// # Errors
+    /// When it cannot be asked for.
+    pub fn has_moved(&self, reference: &Reference, digest: &Digest) -> Result<bool, oci::Error> {
+        let latest = self.resolver.latest(reference, self.monitor)?;
+        if latest.is_none_or(|latest| latest == *digest) {
+            return Ok(false);
+        }
+        self.resolver.renew(reference, self.monitor)?;
+        self.stock.forget(reference);
+        Ok(true)
+    }
+
     /// Resolves one reference.
     pub fn resolve_one(&self, reference: &Reference) -> Result<Image, oci::Error> {
-        self.resolver.resolve(reference, self.platform, self.monitor)
+        let image = self.resolver.resolve(&self.stock.meaning(reference), self.platform, self.monitor)?;
+        self.stock.note(reference, image.root);
+        Ok(Image { reference: reference.clone(), ..image })
     }
 
     /// Makes all layers of `images` ready, then merges each image's layers into a tree.
@@ -199,29 +213,6 @@ impl<'a> Images<'a> {
         let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
-}
-
-/// The layouts of these origins; images of the docker daemon are in the cache then.
-///
-/// # Errors
-/// When the daemon does not give an image.
-pub(super) fn layouts(origins: &Origins, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, Problem> {
-    let spooled = |layout: &PathBuf| match daemon_image(layout) {
-        None => Ok(layout.clone()),
-        Some(image) => {
-            let daemon = Daemon::at(&origins.docker, origins.ending.clone())?;
-            Ok(daemon.archive(image, &origins.cache, monitor)?)
-        }
-    };
-    origins.layouts.iter().map(spooled).collect()
-}
-
-/// The store over a cache directory and layouts.
-///
-/// # Errors
-/// When one of them cannot be opened.
-pub fn store(cache: &Path, layouts: &[PathBuf]) -> Result<Store, Error> {
-    Ok(Store::open(cache, layouts)?)
 }
 
 /// Whether several images have a layer.

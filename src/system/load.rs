@@ -7,6 +7,7 @@ use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
+use super::stock::Stock;
 use super::supply::Supplies;
 use super::{Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
 use crate::base::{Digest, Event, Monitor};
@@ -76,7 +77,21 @@ pub fn load_parsed(
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
-    let images = Images::new(origins, monitor)?;
+    load_from(&Stock::new(origins, monitor)?, parsed, inputs, (origins, options), monitor)
+}
+
+/// The same with what an earlier load of the same origins has found and opened.
+///
+/// # Errors
+/// What is wrong with their references, images or layers.
+pub(super) fn load_from(
+    stock: &Stock,
+    parsed: Parsed,
+    inputs: &[Input],
+    (origins, options): (&Origins, &Options),
+    monitor: &dyn Monitor,
+) -> Result<System, Error> {
+    let images = Images::over(stock, origins, monitor);
     let from = Context { images: &images, origins, monitor };
     let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel, below: None };
     let Root { assembly, images: mut used, mut stored, mut seed } = root(&parsed, inputs, &from, wanted)?;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::ops::ControlFlow;
 
-use super::images::layouts;
+use super::stock::layouts;
 use super::{Error, Origins, Problem, System, store};
 use crate::base::{Digest, Silent, in_line};
 use crate::extent::{Origin, Span, origins};

@@ -38,8 +38,11 @@ mod pull;
 mod push;
 mod reads;
 mod shown;
+mod stock;
 mod stored;
 mod supply;
+mod touched;
+mod watch;
 
 pub use archive::{Archived, Packed, archive};
 pub use asked::Asked;
@@ -47,7 +50,6 @@ pub use difference::{Changed, ChangedArtifact, Differences, Side, differences, l
 pub use error::Error;
 pub use foreign::Soci;
 pub use forget::forget;
-pub use images::store;
 pub use import::{Imported, import, import_stream};
 pub use index_push::{IndexPushed, IndexTarget, push_indexes};
 pub use input::{Input, name_of};
@@ -61,4 +63,6 @@ pub use published::{IndexFound, Subjects, list_indexes, pull_indexes};
 pub use pull::{Pull, Pulled, pull};
 pub use push::{PushedImage, push};
 pub use reads::{read_list, write_read_list};
+pub use stock::store;
 pub use stored::Stored;
+pub use watch::{Change, Watch};

@@ -137,6 +137,14 @@ pub enum Problem {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Changes of a file cannot be noticed.
+    #[error("cannot watch `{}`", path.display())]
+    Watch {
+        /// The directory that it is in.
+        path: PathBuf,
+        /// Why not.
+        source: notify::Error,
+    },
     /// A file is no read list.
     #[error("`{}` is no read list: {reason}", path.display())]
     NotReads {
@@ -333,7 +341,7 @@ impl Problem {
 impl Fault for Problem {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::ReadSpec { .. } | Self::Client(_) => ErrorKind::Io,
+            Self::ReadSpec { .. } | Self::Client(_) | Self::Watch { .. } => ErrorKind::Io,
             Self::FetchSpec { .. } => ErrorKind::Unreachable,
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
             Self::ReadReads { .. } | Self::WriteReads { .. } => ErrorKind::Io,
@@ -381,6 +389,9 @@ impl Fault for Problem {
                 Some(_) => "try again later: the server has a problem of its own",
                 None => "check the address of the spec, and the network",
             },
+            Self::Watch { source: notify::Error { kind: notify::ErrorKind::MaxFilesWatch, .. }, .. } => {
+                "let this user watch more with `sysctl fs.inotify.max_user_watches=65536`"
+            }
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
             Self::ShowsNoSystem(_) => "name a directory that `lkit mount` shows a system in, a spec, or a lock",
             Self::NotInCache { like: Some(like), .. } => return Some(format!("did you mean `{like}`?")),

@@ -12,10 +12,11 @@ use serde_json::Value;
 use crate::common::{root, stdout};
 
 /// Licences under which lkit may be handed on as a program.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",

@@ -1,0 +1,160 @@
+//! Specs that are loaded again when they change, or when what they name does.
+//!
+//! ```text
+//! specs, locks, files of `files` ──events──▶ other stamps? ──▶ load ──▶ another system, an error, or the same as before
+//! registries ──HEAD of each tag, at an interval──▶ moved? ──────┘
+//! ```
+//!
+//! # Invariants
+//! - What is shown is of the files as they were at one time: each is stamped before it is read, so one that changes while
+//!   a system is loaded makes the next load.
+//! - A load that fails leaves everything as it was; the next change is another attempt.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::images::{Images, RESOLVERS, side_by_side};
+use super::load::{load_from, parse};
+use super::stock::Stock;
+use super::touched::{Stamps, Touched, stamps};
+use super::{Error, Input, Options, Origins, System, lock_file};
+use crate::base::{Digest, Event, Monitor, in_line};
+use crate::rootfs::host_path;
+use crate::spec::{FileContent, Parsed};
+
+/// What a change comes to.
+pub enum Change {
+    /// Another system.
+    System(Box<System>),
+    /// The system that was loaded last, such as when a mistake is taken back.
+    Same,
+}
+
+/// Specs whose changes are noticed.
+pub struct Watch {
+    inputs: Vec<Input>,
+    origins: Origins,
+    options: Options,
+    /// How often tags are asked for.
+    interval: Option<Duration>,
+    stock: Stock,
+    touched: Touched,
+    /// The files that a change of matters, as they were when they were looked at last.
+    files: Stamps,
+    /// What the system that was loaded last is made of: seed, and files of this machine.
+    loaded: (Digest, Stamps),
+    has_failed: bool,
+    asked: Instant,
+    /// What was told of tags that cannot be asked for; told once.
+    told: BTreeSet<String>,
+}
+
+impl Watch {
+    /// Loads specs, and notices from then on what changes. Tags are asked for at an interval, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with specs, images or layers, and when changes cannot be noticed.
+    pub fn start(
+        inputs: Vec<Input>,
+        (origins, options): (Origins, Options),
+        interval: Option<Duration>,
+        monitor: &dyn Monitor,
+    ) -> Result<(Self, System), Error> {
+        let (stock, touched) = (Stock::new(&origins, monitor)?, Touched::new()?);
+        let (files, loaded) = (Stamps::new(), (Digest::of(b""), Stamps::new()));
+        let (asked, told) = (Instant::now(), BTreeSet::new());
+        let mut watch =
+            Self { inputs, origins, options, interval, stock, touched, files, loaded, has_failed: false, asked, told };
+        let (system, loaded) = watch.load(monitor)?;
+        watch.loaded = loaded;
+        Ok((watch, system))
+    }
+
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// What is wrong with the specs, or what they name, as they are now.
+    pub fn next(&mut self, monitor: &dyn Monitor) -> Result<Change, Error> {
+        loop {
+            let due = self.interval.map(|interval| self.asked + interval);
+            self.touched.wait(due);
+            let is_due = due.is_some_and(|due| due <= Instant::now()) && self.has_more_to_load(monitor);
+            if self.is_stale() || is_due {
+                break;
+            }
+        }
+        let loaded = self.load(monitor);
+        self.has_failed = loaded.is_err();
+        let (system, loaded) = loaded?;
+        if loaded == self.loaded {
+            return Ok(Change::Same);
+        }
+        self.loaded = loaded;
+        Ok(Change::System(Box::new(system)))
+    }
+
+    /// Whether a file is another one than it was.
+    fn is_stale(&mut self) -> bool {
+        // A directory may have been made again. One that cannot be watched is an error of the load.
+        self.touched.watch(self.files.keys()).is_err() || stamps(self.files.keys()) != self.files
+    }
+
+    /// Whether there is more to load again for than changed files, now that it is time to ask.
+    fn has_more_to_load(&mut self, monitor: &dyn Monitor) -> bool {
+        self.asked = Instant::now();
+        self.has_moved(monitor) || self.has_failed || self.inputs.iter().any(Input::is_remote)
+    }
+
+    /// Whether a tag means something else now.
+    fn has_moved(&mut self, monitor: &dyn Monitor) -> bool {
+        let images = Images::over(&self.stock, &self.origins, monitor);
+        let answers = side_by_side(&self.stock.known(), RESOLVERS, |(reference, digest)| {
+            let moved = images.has_moved(reference, digest);
+            moved.map_err(|error| format!("cannot look whether `{reference}` has moved: {}", in_line(&error)))
+        });
+        let told: BTreeSet<String> = answers.iter().filter_map(|answer| answer.clone().err()).collect();
+        told.difference(&self.told).for_each(|message| monitor.event(Event::Warning(message.clone())));
+        self.told = told;
+        answers.contains(&Ok(true))
+    }
+
+    /// The system as files and tags are now, and what it is made of.
+    fn load(&mut self, monitor: &dyn Monitor) -> Result<(System, (Digest, Stamps)), Error> {
+        let own: BTreeSet<PathBuf> = self.own_files()?.into_iter().chain(self.files.keys().cloned()).collect();
+        self.touched.watch(&own)?;
+        self.files = stamps(&own);
+        let parsed = parse(&self.inputs, monitor)?;
+        let sources = self.sources(&parsed);
+        let all: BTreeSet<PathBuf> = self.own_files()?.into_iter().chain(sources.iter().cloned()).collect();
+        self.touched.watch(&all)?;
+        let new: Vec<PathBuf> = all.iter().filter(|path| !self.files.contains_key(*path)).cloned().collect();
+        self.files.retain(|path, _| all.contains(path));
+        self.files.extend(stamps(&new));
+        self.stock.begin();
+        let system = load_from(&self.stock, parsed, &self.inputs, (&self.origins, &self.options), monitor)?;
+        self.stock.end();
+        let of_sources = self.files.iter().filter(|(path, _)| sources.contains(*path));
+        let made_of = (system.catalog.system().seed, of_sources.map(|(path, stamp)| (path.clone(), *stamp)).collect());
+        Ok((system, made_of))
+    }
+
+    /// Specs in files, and their lock where it counts.
+    fn own_files(&self) -> Result<Vec<PathBuf>, Error> {
+        let specs = self.inputs.iter().filter_map(Input::path).map(std::path::absolute);
+        let mut files: Vec<PathBuf> = specs.filter_map(Result::ok).collect();
+        if self.origins.locked {
+            files.extend(std::path::absolute(lock_file::path_of(&self.inputs)?));
+        }
+        Ok(files)
+    }
+
+    /// The files of this machine that a spec names.
+    fn sources(&self, parsed: &Parsed) -> BTreeSet<PathBuf> {
+        let sources = parsed.spec.files.iter().filter_map(|file| match &file.content {
+            FileContent::Source { path, .. } => host_path(&path.value, self.origins.home.as_deref()).ok(),
+            _ => None,
+        });
+        sources.collect()
+    }
+}
