@@ -3,6 +3,7 @@
 mod enclave;
 mod serve;
 mod sharing;
+mod watching;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use self::serve::Serve;
 pub use self::sharing::{
     ArchiveFormat, Cache, CacheCommand, CacheExport, CacheImport, CachePull, CachePush, Images, Index, IndexCommand,
 };
+pub use self::watching::Watching;
 use crate::blob::Keep;
 use crate::output;
 
@@ -234,7 +236,7 @@ pub struct Mount {
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
-        "eif_application", "data_size",
+        "eif_application", "data_size", "watch",
     ])]
     pub image: Option<String>,
     /// Serve in the foreground until interrupted
@@ -258,6 +260,8 @@ pub struct Mount {
     pub artifact_mode: Option<String>,
     #[command(flatten)]
     pub eif: EifApplication,
+    #[command(flatten)]
+    pub watching: Watching,
     #[command(flatten)]
     pub reads: Reads,
     #[command(flatten)]

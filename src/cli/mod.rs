@@ -18,6 +18,7 @@ mod server;
 mod settings;
 mod specs;
 mod typed;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -32,6 +32,16 @@ impl Progress {
         Self { loudness, is_watched, bar, file, done: std::sync::Mutex::default() }
     }
 
+    /// The same without bars, for what goes on while others watch something else.
+    pub fn without_bars(loudness: Loudness) -> Self {
+        Self { is_watched: false, ..Self::new(loudness) }
+    }
+
+    /// How much is said.
+    pub const fn loudness(&self) -> Loudness {
+        self.loudness
+    }
+
     /// Takes the bars away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

@@ -9,11 +9,12 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
+use crate::cli::watching::Watched;
 use crate::cli::{args, server, specs};
 use crate::oci::ParseReferenceError;
 use crate::serve::background::Ready;
-use crate::serve::{Files, Interrupts, MountOptions, check_mount, mount, prepare, sweep};
-use crate::system;
+use crate::serve::{Files, Interrupts, MountOptions, Status, check_mount, mount, prepare, sweep};
+use crate::system::{self, System};
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -24,7 +25,7 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     let args::Mount { paths, image, sources, allow_other, no_exec, .. } = args;
     let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
     let (names, dir) = specs_and_dir(paths, image.is_some())?;
-    let options = MountOptions { allow_other, no_exec, artifact_mode, ..MountOptions::default() };
+    let options = MountOptions { allow_other, no_exec, artifact_mode, can_change: args.watching.watch };
     let progress = Progress::new(loudness);
     let mut settings = Settings::new(sources)?.with_root(args.root);
     args.eif.apply(&mut settings);
@@ -32,17 +33,21 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
-    let files = match &image {
-        Some(image) => files_of_image(image, &settings, &progress)?,
+    let (files, watched) = match &image {
+        Some(image) => (files_of_image(image, &settings, &progress)?, None),
         None => {
-            let system = specs::load(&names, &settings, &progress)?;
-            Files::of(&system.catalog).with_counts(system.layers)
+            let (system, watched) = args.watching.load(&names, &settings, &progress, args.log.is_some())?;
+            (files_of(&system, watched.as_ref().map(Watched::status)), watched)
         }
     };
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
     let interrupts = Interrupts::catch()?;
     sweep();
     let session = mount(files, &dir, options)?;
+    if let Some(watched) = watched {
+        let (shown, status) = (session.shown(), watched.status());
+        watched.follow(move |system| shown.replace(files_of(system, Some(status.clone()))))?;
+    }
     let end = if ready.is_some() { format!("`lkit umount {}`", dir.display()) } else { "Ctrl-C".to_owned() };
     let name = image.clone().unwrap_or_else(|| settings.name(&specs::inputs(&names)));
     progress.finished(&format!("`{name}` is mounted on `{}`; {end} ends it", dir.display()));
@@ -63,6 +68,15 @@ fn specs_and_dir(mut paths: Vec<PathBuf>, has_image: bool) -> Result<(Vec<PathBu
         (_, _, true) => Err(Failure::usage("an image is mounted alone, without a spec")
             .hint("write `lkit mount --image REFERENCE DIR`")),
         _ => Err(Failure::usage("a spec and a directory to mount on are needed").hint("write `lkit mount SPEC DIR`")),
+    }
+}
+
+/// All that is shown of a system.
+fn files_of(system: &System, status: Option<Status>) -> Files {
+    let files = Files::of(&system.catalog).with_counts(system.layers.clone());
+    match status {
+        Some(status) => files.with_status(status),
+        None => files,
     }
 }
 

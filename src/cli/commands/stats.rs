@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::base::{ErrorKind, shown_size};
+use crate::base::{ErrorKind, printable_line, shown_size};
 use crate::cli::args;
 use crate::cli::report::{self, Failure};
 
@@ -57,6 +57,7 @@ fn table(counts: &Value) -> String {
         number("/waits/milliseconds"),
         size("/written"),
     );
+    text.insert_str(0, &watched(&counts["watch"]));
     for layer in counts["layers"].as_array().into_iter().flatten() {
         let number = |pointer: &str| layer.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
         let digest = layer["digest"].as_str().unwrap_or_default();
@@ -71,4 +72,14 @@ fn table(counts: &Value) -> String {
         text.push_str(&line);
     }
     text
+}
+
+/// Which generation of a system is served that may change, and what is wrong with the next one.
+fn watched(status: &Value) -> String {
+    let Some(generation) = status["generation"].as_u64() else { return String::new() };
+    let error = &status["error"];
+    let Some(message) = error["message"].as_str() else { return format!("generation {generation}\n") };
+    let place = error["place"].as_str().map(|place| format!("{place}: ")).unwrap_or_default();
+    let message = format!("{place}{message}");
+    format!("generation {generation}; the next one is not served: {}\n", printable_line(&message))
 }

@@ -11,6 +11,7 @@ mod enclaves;
 mod ends;
 mod examples;
 mod far_faults;
+mod followed;
 mod formats;
 mod indexes;
 mod inputs;
