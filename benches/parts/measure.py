@@ -2,6 +2,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import json
 import os
 import random
 import re
@@ -162,6 +163,27 @@ def mounts(run):
     run.add("remount read", watch.io["rchar"])
     watch.end()
     lkit.unmount()
+    edits(run, changed)
+
+
+def edits(run, spec):
+    """From an edit of a spec that is followed to the size of its new initrd, with nothing decoded (goal D6)."""
+    with lkit.mounted(spec, "--watch", "--watch-interval", "off") as (folder, _):
+        stats = lambda: json.loads((folder / ".lkit/stats.json").read_text())
+        os.stat(folder / "initrd.img")
+        before = stats()
+        for number in range(run.count(5, 2)):
+            # Longer each time, so that its size tells the new one.
+            text = spec.read_text().replace('"debug": ', f'"debug": 1{"0" * 5000 * (number + 1)}')
+            size = os.stat(folder / "initrd.img").st_size
+            start = now()
+            (spec.parent / "changed.new").write_text(text)
+            (spec.parent / "changed.new").rename(spec)
+            while os.stat(folder / "initrd.img").st_size == size:
+                time.sleep(0.0005)
+            run.add("edit seen", now() - start)
+        after = stats()
+        run.add("edit decoded", after["decoded"] - before["decoded"] + after["fetched"]["bytes"])
 
 
 def from_nothing(run):
