@@ -8,6 +8,9 @@
 use std::net::{IpAddr, TcpListener};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
+#[cfg(target_os = "linux")]
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
@@ -18,6 +21,8 @@ use super::address::{Address, Place, Protocol};
 use super::nbd::{self, Security};
 use super::stop::{Stop, Stopper};
 use super::unix_socket::{self, SocketFile};
+#[cfg(target_os = "linux")]
+use super::vhost;
 use super::{Error, Exports, Interrupts};
 
 /// What holds for all doors.
@@ -38,7 +43,17 @@ pub struct Door {
 }
 
 enum Listener {
-    Nbd { socket: OwnedFd, security: Security, file: Option<SocketFile> },
+    Nbd {
+        socket: OwnedFd,
+        security: Security,
+        file: Option<SocketFile>,
+    },
+    #[cfg(target_os = "linux")]
+    VhostUser {
+        socket: UnixListener,
+        artifact: String,
+        file: SocketFile,
+    },
 }
 
 impl Door {
@@ -72,23 +87,56 @@ impl Door {
         }
     }
 
+    /// Listens on a socket for monitors that take an artifact as a disk of their machine, by vhost-user.
+    ///
+    /// # Errors
+    /// When a server lives there, the system refuses, or is none of Linux.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    pub fn vhost_user(path: &Path, artifact: &str) -> Result<Self, Error> {
+        let url = format!("vhost-user:{}", path.display());
+        #[cfg(target_os = "linux")]
+        {
+            let (socket, file) = unix_socket::open(path)?;
+            Ok(Self { url, listener: Listener::VhostUser { socket, artifact: artifact.to_owned(), file } })
+        }
+        #[cfg(not(target_os = "linux"))]
+        Err(Error::NotServed(url))
+    }
+
     /// Where clients find it, with the port that was chosen.
     pub fn url(&self) -> &str {
         &self.url
     }
 
+    /// Looks whether what it is to serve is there.
+    fn check(&self, exports: &Exports) -> Result<(), Error> {
+        match &self.listener {
+            Listener::Nbd { .. } => Ok(()),
+            #[cfg(target_os = "linux")]
+            Listener::VhostUser { artifact, .. } => vhost::check(exports, artifact),
+        }
+    }
+
     /// Serves on a thread of its own until it is told to stop.
     fn start(self, exports: Exports, rules: &DoorRules, stop: Stop) -> Result<JoinHandle<()>, Error> {
-        let Listener::Nbd { socket, security, file } = self.listener;
         let limits = nbd::Limits::default();
         let limits = nbd::Limits { connections: rules.connections.map_or(limits.connections, NonZero::get), ..limits };
         let url = self.url;
-        let serve = move || {
-            let _file = file;
-            nbd::serve(&socket, &exports, &nbd::Rules { security, limits }, &stop)
-                .unwrap_or_else(|error| tracing::error!("`{url}` is not served any more: {error}"));
+        let served = move || match self.listener {
+            Listener::Nbd { socket, security, file } => {
+                let _file = file;
+                nbd::serve(&socket, &exports, &nbd::Rules { security, limits }, &stop)
+            }
+            #[cfg(target_os = "linux")]
+            Listener::VhostUser { socket, artifact, file } => {
+                let _file = file;
+                vhost::serve(socket, &exports, &artifact, &stop)
+            }
         };
-        thread::Builder::new().name("nbd".to_owned()).spawn(serve).map_err(Error::server("start a thread that serves"))
+        let serve = move || {
+            served().unwrap_or_else(|error| tracing::error!("`{url}` is not served any more: {error}"));
+        };
+        thread::Builder::new().name("door".to_owned()).spawn(serve).map_err(Error::server("start a thread that serves"))
     }
 }
 
@@ -112,6 +160,7 @@ impl Serving {
         let (stopper, stop) = Stop::pair().map_err(Error::server("make a pipe"))?;
         let mut serving = Self { doors: Vec::new(), stopper: Some(stopper) };
         for door in doors {
+            door.check(exports)?;
             serving.doors.push(door.start(exports.clone(), rules, stop.clone())?);
         }
         Ok(serving)

@@ -98,6 +98,14 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What is to be served is no artifact of the spec.
+    #[error("there is no artifact `{name}`")]
+    NoArtifact {
+        /// Its name.
+        name: String,
+        /// The artifact with the most similar name.
+        nearest: Option<String>,
+    },
     /// The bytes of a file cannot be had.
     #[error("cannot read `{name}`")]
     Read {
@@ -151,6 +159,7 @@ impl Fault for Error {
             | Self::Write { .. } => ErrorKind::Io,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => ErrorKind::Busy,
             Self::Listen { .. } => ErrorKind::Io,
+            Self::NoArtifact { .. } => ErrorKind::Usage,
             Self::AllowOther => ErrorKind::Denied,
             Self::Exposed(_) => ErrorKind::Usage,
             Self::NotServed(_) => ErrorKind::Unsupported,
@@ -182,6 +191,8 @@ impl Fault for Error {
             Self::Exposed(_) => Some(EXPOSED_HINT.to_owned()),
             Self::NotServed(_) => Some("listen on `nbd://HOST:PORT` or `nbd+unix:///PATH`".to_owned()),
             Self::Certificate { .. } => Some("certificates and keys are files in PEM".to_owned()),
+            Self::NoArtifact { nearest: Some(name), .. } => Some(format!("is `{name}` meant?")),
+            Self::NoArtifact { nearest: None, .. } => Some("`lkit inspect` lists the artifacts of a spec".to_owned()),
             Self::Read { source, .. } => source.hint(),
             Self::Write { path, size, source } => write_hint(path, *size, source),
             Self::Mount { .. } | Self::NotMounted(_) | Self::Session(_) | Self::Server { .. } | Self::Interrupted => {

@@ -46,6 +46,8 @@ mod stop;
 mod temporary;
 mod tls;
 mod unix_socket;
+#[cfg(target_os = "linux")]
+mod vhost;
 
 pub use address::{Address, ParseAddressError, Place, Protocol};
 pub use compress::Compression;

@@ -1,5 +1,6 @@
 //! Arguments of `serve`.
 
+use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
 
@@ -13,8 +14,12 @@ pub struct Serve {
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
     /// Listen here (repeatable): nbd+unix:///PATH for this user, or nbd://HOST:PORT; port 0 chooses a free one
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "vhost_user")]
     pub listen: Vec<String>,
+    /// Give an artifact, such as NAME-efi.img, to virtual machine monitors that connect to a socket, as a disk that is only
+    /// read (repeatable; all their memory must be shared)
+    #[arg(long, value_name = "SOCKET=ARTIFACT")]
+    pub vhost_user: Vec<OsString>,
     /// Serve in the foreground until interrupted, as is the default
     #[arg(short, long, conflicts_with = "background")]
     pub foreground: bool,

@@ -1,5 +1,8 @@
 //! `lkit serve`: the artifacts of a system at addresses, without a file system.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::log::Loudness;
@@ -22,7 +25,10 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     let mut settings = Settings::new(args.sources)?.with_root(args.root);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be served need not be there.
-    let doors = addresses.iter().map(|address| Door::open(address, &rules)).collect::<Result<Vec<_>, _>>()?;
+    let mut doors = addresses.iter().map(|address| Door::open(address, &rules)).collect::<Result<Vec<_>, _>>()?;
+    for disk in &args.vhost_user {
+        doors.push(vhost_user(disk)?);
+    }
     let urls: Vec<String> = doors.iter().map(|door| format!("`{}`", door.url())).collect();
     let system = specs::load(&args.specs, &settings, &progress)?;
     // Before, a signal just ends us: the next server takes over the socket that is left.
@@ -44,6 +50,19 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
 fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {
     let address = |text: &String| text.parse().map_err(|error: ParseAddressError| Failure::from(error));
     texts.iter().map(address).collect()
+}
+
+/// The door of `SOCKET=ARTIFACT`; no artifact has a `=` in what its format adds to the name of the system, but that may.
+fn vhost_user(text: &OsStr) -> Result<Door, Failure> {
+    let bytes = text.as_encoded_bytes();
+    let parts = bytes.iter().position(|byte| *byte == b'=').map(|at| (&bytes[..at], &bytes[at + 1..]));
+    let parts = parts.filter(|(socket, artifact)| !socket.is_empty() && !artifact.is_empty());
+    let named = parts.and_then(|(socket, artifact)| Some((socket, std::str::from_utf8(artifact).ok()?)));
+    let (socket, artifact) = named.ok_or_else(|| {
+        let message = format!("--vhost-user: `{}` is no socket and artifact", text.to_string_lossy());
+        Failure::usage(message).hint("write them as `SOCKET=ARTIFACT`, such as `/run/disk.sock=linuxkit-efi.img`")
+    })?;
+    Ok(Door::vhost_user(Path::new(OsStr::from_bytes(socket)), artifact)?)
 }
 
 fn rules(args: &args::Serve) -> Result<DoorRules, Failure> {

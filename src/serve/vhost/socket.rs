@@ -1,0 +1,181 @@
+//! A socket that monitors connect to, and the devices of those that did.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use vhost::vhost_user::{Error as ProtocolError, Listener};
+use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon};
+use vm_memory::GuestMemoryAtomic;
+
+use super::chain::Memory;
+use super::device::Device;
+use super::disk::Disk;
+use crate::base::{in_line, nearest};
+use crate::serve::stop::{Stop, Woken};
+use crate::serve::{Artifact, Error, Exports, Generation};
+
+/// Front ends of one socket at a time; further ones wait until one leaves. Each has a thread for each ring.
+const MOST_FRONT_ENDS: usize = 16;
+
+/// Serves the artifact of this name to all who connect, until it is told to stop. Each front end sees the generation that
+/// is served when it connects.
+///
+/// # Errors
+/// When the system cannot wait for front ends.
+pub fn serve(listener: UnixListener, exports: &Exports, artifact: &str, stop: &Stop) -> io::Result<()> {
+    let watched = listener.try_clone()?;
+    let mut door = Door { listener: listener.into(), exports, artifact, front_ends: Arc::default() };
+    let (front_ends, ended) = (door.front_ends.clone(), stop.clone());
+    // A door that is full waits for room, so somebody else is to wait for the end.
+    let end = move || {
+        let waited = ended.wait(None);
+        front_ends.stop();
+        waited
+    };
+    let waiting = thread::Builder::new().name("vhost-user-end".to_owned()).spawn(end)?;
+    let served = door.serve(&watched, stop);
+    door.front_ends.stop();
+    door.front_ends.wait_for_all();
+    served.and_then(|()| waiting.join().unwrap_or(Ok(true)).map(drop))
+}
+
+/// Looks whether there is an artifact of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn check(exports: &Exports, artifact: &str) -> Result<(), Error> {
+    named(&exports.now(), artifact).map(drop)
+}
+
+fn named<'a>(generation: &'a Generation, name: &str) -> Result<&'a Artifact, Error> {
+    generation.get(name).ok_or_else(|| {
+        let names = generation.artifacts.iter().map(Artifact::name);
+        Error::NoArtifact { name: name.to_owned(), nearest: nearest(name, names).map(str::to_owned) }
+    })
+}
+
+/// The disk of an artifact, as it is served now.
+fn open(exports: &Exports, artifact: &str) -> Result<Disk, Error> {
+    let generation = exports.now();
+    let opened = named(&generation, artifact)?.open();
+    let source = opened.map_err(|source| Error::Read { name: artifact.to_owned(), source })?;
+    Ok(Disk::new(artifact, source.clone()))
+}
+
+/// What is served at a socket.
+struct Door<'a> {
+    listener: Listener,
+    exports: &'a Exports,
+    artifact: &'a str,
+    front_ends: Arc<FrontEnds>,
+}
+
+impl Door<'_> {
+    fn serve(&mut self, watched: &UnixListener, stop: &Stop) -> io::Result<()> {
+        while self.front_ends.wait_for_room() && stop.wait_for(watched, None)? == Woken::Ready {
+            if let Err(error) = self.admit() {
+                tracing::error!("cannot serve `{}` by vhost-user: {}", self.artifact, in_line(&error));
+                // Who waits at the socket is turned away, rather than tried again and again.
+                drop(self.listener.accept());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the front end that waits, and gives it a device.
+    fn admit(&mut self) -> Result<(), Error> {
+        let failed = |error: DaemonError| Error::server("make a device")(io::Error::other(error.to_string()));
+        let memory = GuestMemoryAtomic::new(Memory::new());
+        let device = Arc::new(Device::new(open(self.exports, self.artifact)?, memory.clone()));
+        let mut daemon = VhostUserDaemon::new("vhost-user-disk".to_owned(), device.clone(), memory).map_err(failed)?;
+        daemon.start(&mut self.listener).map_err(failed)?;
+        let Some(handle) = daemon.shutdown_handle() else { return Ok(()) };
+        let number = self.front_ends.add(handle);
+        let (kept, artifact) = (self.front_ends.clone(), self.artifact.to_owned());
+        let wait = move || {
+            report(&artifact, daemon.wait());
+            device.leave();
+            drop(daemon);
+            kept.remove(number);
+        };
+        let started = thread::Builder::new().name("vhost-user-wait".to_owned()).spawn(wait);
+        started.map(drop).map_err(|error| {
+            self.front_ends.remove(number);
+            Error::server("start a thread")(error)
+        })
+    }
+}
+
+/// Tells how a front end left, unless it just did.
+fn report(artifact: &str, end: Result<(), DaemonError>) {
+    use DaemonError::HandleRequest;
+    match end {
+        Ok(()) | Err(HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {
+            tracing::debug!("a front end of `{artifact}` has left");
+        }
+        Err(error) => tracing::warn!("a front end of `{artifact}` is cut off: {error}"),
+    }
+}
+
+/// The front ends of a socket.
+#[derive(Default)]
+struct FrontEnds {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<u64, ShutdownHandle>,
+    next: u64,
+    is_stopping: bool,
+}
+
+impl FrontEnds {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `is_enough` of the state.
+    fn wait_until(&self, is_enough: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_while(self.lock(), |state| !is_enough(state));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for another front end; whether there is, rather than the end.
+    fn wait_for_room(&self) -> bool {
+        !self.wait_until(|state| state.is_stopping || state.open.len() < MOST_FRONT_ENDS).is_stopping
+    }
+
+    fn wait_for_all(&self) {
+        drop(self.wait_until(|state| state.open.is_empty()));
+    }
+
+    /// Keeps a front end; the number it is removed by.
+    fn add(&self, handle: ShutdownHandle) -> u64 {
+        let mut state = self.lock();
+        if state.is_stopping {
+            handle.shutdown();
+        }
+        let number = state.next;
+        state.next += 1;
+        state.open.insert(number, handle);
+        number
+    }
+
+    fn remove(&self, number: u64) {
+        self.lock().open.remove(&number);
+        self.changed.notify_all();
+    }
+
+    /// Ends all front ends.
+    fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopping = true;
+        state.open.values().for_each(ShutdownHandle::shutdown);
+        self.changed.notify_all();
+    }
+}
