@@ -1,9 +1,11 @@
 //! The init of a small initrd that mounts the root from the first virtio disk, with an overlay in memory on it, and starts
-//! the root's own init.
+//! the root's own init. With `lkit.root=nbd://ADDRESS[:PORT]/NAME` on the kernel command line, the disk is an export of an
+//! NBD server instead: the init gets an address by DHCP, or takes that of `ip=`, and hands the connection to the kernel.
 //!
 //! # Format
 //! It reads `/plan`: the type of the file system, then the names of modules below `/modules` in the order in which they are
-//! loaded, a line for each. It needs the directories of [`RootPlan::DIRECTORIES`].
+//! loaded, a line for each; those behind an empty line are for a disk behind the network alone. It needs the directories of
+//! [`RootPlan::DIRECTORIES`].
 
 use super::hex::built;
 use super::{Error, Kernel, KernelKind, Machine};
@@ -16,8 +18,8 @@ impl RootPlan {
     pub const FILE: &str = "plan";
     /// Where modules are in the initrd.
     pub const MODULES: &str = "modules";
-    /// Where it mounts devices, the disk, what is written, and both together.
-    pub const DIRECTORIES: [&str; 4] = ["dev", "lower", "writes", "root"];
+    /// Where it mounts devices, what the kernel tells, the disk, what is written, and both together.
+    pub const DIRECTORIES: [&str; 5] = ["dev", "proc", "lower", "writes", "root"];
     /// Longest plan, in bytes: the program has a buffer of 16 KiB.
     pub const LONGEST: usize = 16383;
 }

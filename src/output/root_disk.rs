@@ -58,15 +58,24 @@ impl RootFs {
     }
 }
 
-/// The initrd that mounts the root of this file system from the first virtio disk.
+/// What a kernel needs to have its root behind the network, and network cards: those of virtual machines, and of Intel's
+/// that others emulate. What it lacks of them is left out.
+const FAR_DRIVERS: [&str; 5] = ["nbd", "virtio_net", "e1000", "e1000e", "vmxnet3"];
+
+/// The initrd that mounts the root of this file system from the first virtio disk, or from a disk behind the network that the
+/// kernel command line names.
 ///
 /// # Errors
 /// When the kernel has no driver for that, or what tells it cannot be read.
 pub fn root_initrd(system: &System, root: RootFs) -> Result<SharedSource, Obstacle> {
     let init = root_init(&head(system)?)?;
-    let modules = modules(system, root)?;
+    let (modules, near) = modules(system, root)?;
     let names: Vec<String> = modules.iter().enumerate().map(|(at, (name, _))| format!("{at:02}-{name}")).collect();
-    let plan = [root.name()].into_iter().chain(names.iter().map(String::as_str)).fold(String::new(), line);
+    let (near, far) = names.split_at(near);
+    let gap = if far.is_empty() { &[] } else { &[""][..] };
+    let named = |names| <[String]>::iter(names).map(String::as_str);
+    let lines = [root.name()].into_iter().chain(named(near)).chain(gap.iter().copied()).chain(named(far));
+    let plan = lines.fold(String::new(), line);
     if plan.len() > RootPlan::LONGEST {
         return Err(Obstacle::ManyModules(modules.len()));
     }
@@ -87,11 +96,12 @@ fn line(text: String, name: &str) -> String {
     text + name + "\n"
 }
 
-/// The modules that are loaded, in their order; none where all drivers are built in, as far as is known.
-fn modules(system: &System, root: RootFs) -> Result<Vec<(String, Content)>, Obstacle> {
-    let Some(modules) = Modules::of(&system.tree)? else { return Ok(Vec::new()) };
+/// The modules that are loaded, in their order, and how many of them are not for a disk behind the network alone; none where
+/// all drivers are built in, as far as is known.
+fn modules(system: &System, root: RootFs) -> Result<(Vec<(String, Content)>, usize), Obstacle> {
+    let Some(modules) = Modules::of(&system.tree)? else { return Ok((Vec::new(), 0)) };
     let mut wanted: Vec<(String, Content)> = Vec::new();
-    let mut add = |files: Vec<(String, Content)>| {
+    let add = |wanted: &mut Vec<(String, Content)>, files: Vec<(String, Content)>| {
         for (name, content) in files {
             let is_new = wanted.iter().all(|(_, known)| !is_same(known, &content));
             wanted.extend(is_new.then_some((name, content)));
@@ -99,17 +109,27 @@ fn modules(system: &System, root: RootFs) -> Result<Vec<(String, Content)>, Obst
     };
     for helper in root.helpers() {
         if let Driver::Modules(files) = modules.driver(helper)? {
-            add(files);
+            add(&mut wanted, files);
         }
     }
     for driver in ["virtio_pci", "virtio_blk", root.name(), "overlay"] {
         match modules.driver(driver)? {
             Driver::BuiltIn => {}
-            Driver::Modules(files) => add(files),
+            Driver::Modules(files) => add(&mut wanted, files),
             Driver::Missing => return Err(Obstacle::NoDriver { driver, root: root.name() }),
         }
     }
-    Ok(wanted)
+    let near = wanted.len();
+    for driver in FAR_DRIVERS {
+        match modules.driver(driver) {
+            Ok(Driver::Modules(files)) => add(&mut wanted, files),
+            Ok(Driver::BuiltIn) => {}
+            // Without a client no card is needed. A driver whose files are not all there is one that the kernel lacks.
+            Ok(Driver::Missing) | Err(_) if driver == FAR_DRIVERS[0] => break,
+            Ok(Driver::Missing) | Err(_) => {}
+        }
+    }
+    Ok((wanted, near))
 }
 
 fn is_same(one: &Content, other: &Content) -> bool {

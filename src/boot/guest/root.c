@@ -1,44 +1,19 @@
-/* The init of the small initrd that `--root` makes: it loads drivers, mounts the root from the first virtio disk with an
- * overlay in memory on it, and starts the root's own init, as an initrd with that root would.
+/* The init of the small initrd that `--root` makes: it loads drivers, mounts the root with an overlay in memory on it, and
+ * starts the root's own init, as an initrd with that root would. The root is on the first virtio disk, or on the disk that
+ * `lkit.root=nbd://ADDRESS:PORT/NAME` of the kernel command line names.
  *
  * `/plan` has the type of the file system on its first line, and on each line behind it the name of a module in
- * `/modules`, in the order in which they are loaded. The directories below are in the initrd. A root that cannot be
- * mounted is told on the console and powers the machine off, so that nobody waits for a boot that will not come.
+ * `/modules`, in the order in which they are loaded; those behind an empty line are for a disk behind the network alone.
+ * The directories below are in the initrd. A root that cannot be mounted is told on the console and powers the machine
+ * off, so that nobody waits for a boot that will not come.
  *
  * No C library: system calls alone. */
-#include "syscall.h"
+#include "nbd.h"
 
-#define DISK "/dev/vda"
 #define FLAGS_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE of linux/module.h */
 #define TRIES 1000         /* ten seconds */
 
-static char plan[16384];
-
-static void say(const char *text) {
-    long len = 0;
-    while (text[len])
-        len++;
-    call(SYS_write, 1, (long)text, len, 0, 0);
-}
-
-static void say_error(const char *what, const char *name, long error) {
-    char digits[] = "000)\n";
-    for (int at = 2; at >= 0; at--, error /= 10)
-        digits[at] = (char)('0' + error % 10);
-    say("lkit: cannot ");
-    say(what);
-    say(" `");
-    say(name);
-    say("` (error ");
-    say(digits);
-}
-
-static void fail(const char *what, const char *name, long error) {
-    say_error(what, name, -error);
-    call(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc, 0, 0);
-    for (;;)
-        call(SYS_reboot, 0xfee1dead, 672274793, 0xcdef0123, 0, 0);
-}
+static char plan[16384], command_line[8192];
 
 static long mount(const char *from, const char *to, const char *type, unsigned long flags, const char *data) {
     return call(SYS_mount, (long)from, (long)to, (long)type, (long)flags, (long)data);
@@ -55,6 +30,13 @@ static char *line_end(char *line) {
         }
     }
     return 0;
+}
+
+/* Reads a small file as a text. */
+static void read_file(const char *path, char *text, long room) {
+    long file = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY, 0, 0);
+    call(SYS_read, file, (long)text, room - 1, 0, 0);
+    call(SYS_close, file, 0, 0, 0, 0);
 }
 
 static void load(const char *name) {
@@ -77,17 +59,49 @@ static void load(const char *name) {
     call(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0);
 }
 
-/* A disk appears some time after its driver. */
-static void mount_disk(const char *type) {
-    struct {
-        long seconds, nanoseconds;
-    } pause = {0, 10000000};
-    long mounted;
-    for (int tries = 0; (mounted = mount(DISK, "/lower", type, MS_RDONLY, 0)) < 0; tries++) {
-        if ((mounted != -ENOENT && mounted != -ENXIO) || tries == TRIES)
-            fail("mount " DISK " as", type, mounted);
-        call(SYS_nanosleep, (long)&pause, 0, 0, 0, 0);
+/* The value of a word of the kernel command line, which begins with `name`; nothing where there is none. */
+static char *word(const char *name) {
+    for (char *at = command_line; *at;) {
+        long same = 0;
+        while (name[same] && name[same] == at[same])
+            same++;
+        if (!name[same])
+            return at + same;
+        while (*at > ' ')
+            at++;
+        while (*at && *at <= ' ')
+            at++;
     }
+    return 0;
+}
+
+static void read_command_line(void) {
+    mount("proc", "/proc", "proc", 0, 0);
+    read_file("/proc/cmdline", command_line, sizeof(command_line));
+    call(SYS_umount2, (long)"/proc", 0, 0, 0, 0);
+}
+
+/* A disk appears some time after its driver. */
+static void mount_disk(const char *disk, const char *type) {
+    long mounted;
+    for (int tries = 0; (mounted = mount(disk, "/lower", type, MS_RDONLY, 0)) < 0; tries++) {
+        if ((mounted != -ENOENT && mounted != -ENXIO) || tries == TRIES)
+            fail("mount the root on", disk, mounted);
+        pause(10);
+    }
+}
+
+/* Attaches the disk that the command line names; whether it names one. */
+static int attach_far_disk(void) {
+    char *url = word("lkit.root=nbd://"), *end = url;
+    if (!url)
+        return 0;
+    start_network(word("ip="));
+    for (url -= sizeof("nbd://") - 1; *end > ' '; end++)
+        ;
+    *end = 0;
+    attach(url);
+    return 1;
 }
 
 /* The upper directory gives the root its mode and owner. */
@@ -109,13 +123,14 @@ static void start(const char *init, char **arguments, char **environment) {
 void run(long *stack) {
     char **arguments = (char **)(stack + 1), **environment = arguments + stack[0] + 1;
     mount("dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
-    long file = call(SYS_openat, AT_FDCWD, (long)"/plan", O_RDONLY, 0, 0);
-    call(SYS_read, file, (long)plan, sizeof(plan) - 1, 0, 0);
-    call(SYS_close, file, 0, 0, 0, 0);
+    read_file("/plan", plan, sizeof(plan));
+    read_command_line();
+    int is_far = word("lkit.root=nbd://") != 0;
     char *type = plan, *line = line_end(plan);
-    for (char *next; line && (next = line_end(line)); line = next)
-        load(line);
-    mount_disk(type);
+    for (char *next; line && (next = line_end(line)) && (*line || is_far); line = next)
+        if (*line)
+            load(line);
+    mount_disk(attach_far_disk() ? "/dev/nbd0" : "/dev/vda", type);
     long mounted = mount("writes", "/writes", "tmpfs", 0, "mode=0755");
     if (mounted < 0)
         fail("mount", "tmpfs", mounted);

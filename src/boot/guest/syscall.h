@@ -10,7 +10,11 @@
 #define ENOENT 2
 #define ENXIO 6
 #define ENOEXEC 8
+#define EACCES 13
 #define EEXIST 17
+#define ENODEV 19
+#define EINVAL 22
+#define EPROTO 71
 #define STATX_BASIC 0x7ff
 
 /* The first fields of linux/stat.h's, which has 256 bytes. */
@@ -24,9 +28,10 @@ struct statx {
 
 #ifdef __x86_64__
 enum {
-    SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_nanosleep = 35, SYS_execve = 59, SYS_chdir = 80, SYS_chroot = 161,
-    SYS_mount = 165, SYS_reboot = 169, SYS_openat = 257, SYS_mkdirat = 258, SYS_fchownat = 260, SYS_unlinkat = 263,
-    SYS_fchmodat = 268, SYS_finit_module = 313, SYS_statx = 332,
+    SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_ioctl = 16, SYS_nanosleep = 35, SYS_socket = 41, SYS_connect = 42,
+    SYS_sendmsg = 46, SYS_bind = 49, SYS_setsockopt = 54, SYS_execve = 59, SYS_chdir = 80, SYS_chroot = 161,
+    SYS_mount = 165, SYS_umount2 = 166, SYS_reboot = 169, SYS_openat = 257, SYS_mkdirat = 258, SYS_fchownat = 260,
+    SYS_unlinkat = 263, SYS_fchmodat = 268, SYS_finit_module = 313, SYS_getrandom = 318, SYS_statx = 332,
 };
 
 static inline long call(long number, long a, long b, long c, long d, long e) {
@@ -43,9 +48,11 @@ static inline long call(long number, long a, long b, long c, long d, long e) {
 __asm__(".globl _start\n_start: mov %rsp, %rdi\nand $-16, %rsp\ncall run\n");
 #else
 enum {
-    SYS_mkdirat = 34, SYS_unlinkat = 35, SYS_mount = 40, SYS_chdir = 49, SYS_chroot = 51, SYS_fchmodat = 53,
-    SYS_fchownat = 54, SYS_openat = 56, SYS_close = 57, SYS_read = 63, SYS_write = 64, SYS_nanosleep = 101,
-    SYS_reboot = 142, SYS_execve = 221, SYS_finit_module = 273, SYS_statx = 291,
+    SYS_ioctl = 29, SYS_mkdirat = 34, SYS_unlinkat = 35, SYS_umount2 = 39, SYS_mount = 40, SYS_chdir = 49,
+    SYS_chroot = 51, SYS_fchmodat = 53, SYS_fchownat = 54, SYS_openat = 56, SYS_close = 57, SYS_read = 63,
+    SYS_write = 64, SYS_nanosleep = 101, SYS_reboot = 142, SYS_socket = 198, SYS_bind = 200, SYS_connect = 203,
+    SYS_setsockopt = 208, SYS_sendmsg = 211, SYS_execve = 221, SYS_finit_module = 273, SYS_getrandom = 278,
+    SYS_statx = 291,
 };
 
 static inline long call(long number, long a, long b, long c, long d, long e) {

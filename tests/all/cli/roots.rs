@@ -85,6 +85,37 @@ fn fuse_a_mount_shows_the_initrd_of_a_root_that_is_asked_for() {
 }
 
 #[test]
+fn fuse_drivers_for_a_disk_behind_the_network_stand_behind_a_gap_as_far_as_they_are_there() {
+    let mut system = System::new();
+    // A card whose file is missing, one that the kernel has built in, and one that it has not.
+    let dep = [
+        DEP,
+        b"net/virtio_net.ko: net/failover.ko kernel/virtio.ko\nnet/failover.ko:\nkernel/nbd.ko:\nnet/e1000.ko:\n",
+    ];
+    let names = ["net/virtio_net.ko", "net/failover.ko", "kernel/nbd.ko", "kernel/overlay.ko", "kernel/virtio.ko"];
+    let names = names.into_iter().chain(["kernel/virtio_blk.ko", "kernel/virtio_pci.ko"]);
+    let paths: Vec<String> = names.map(|name| format!("lib/modules/1/{name}")).collect();
+    let tables = [("modules.dep", dep.concat()), ("modules.builtin", b"fs/squashfs.ko\nnet/e1000e.ko\n".to_vec())];
+    let tables = tables.map(|(name, text)| (format!("lib/modules/1/{name}"), text));
+    let members = tables.iter().map(|(path, text)| (path.as_str(), &text[..]));
+    let members: Vec<(&str, &[u8])> =
+        members.chain(paths.iter().map(|path| (path.as_str(), path.as_bytes()))).collect();
+    let descriptor = image(&system.layout, &[&tar(&[("kernel", &kernel()), ("kernel.tar", &tar(&members))])]);
+    system.layout.name("docker.io/test/kernel:2", &descriptor);
+    system.write("a.yml", SPEC.replace("kernel:1", "kernel:2"));
+    if !can_mount() {
+        return;
+    }
+    system.good("mount --root squashfs a.yml mnt");
+    let mounted = Mounted(system.mount_point());
+    let found = files(&mounted.read("a-squashfs-initrd.img"));
+    let plan = "squashfs\n00-virtio.ko\n01-virtio_pci.ko\n02-virtio_blk.ko\n03-overlay.ko\n\n\
+                04-nbd.ko\n05-failover.ko\n06-virtio_net.ko\n";
+    assert_eq!(found.iter().find(|(name, _)| name == "plan").unwrap().1, plan);
+    assert_eq!(found.iter().find(|(name, _)| name == "modules/04-nbd.ko").unwrap().1, "lib/modules/1/kernel/nbd.ko");
+}
+
+#[test]
 fn a_kernel_without_a_driver_is_told_before_anything_starts() {
     let system = modular();
     let reason = "the kernel has no driver `erofs`, which a root on erofs needs, built in or as a module";
