@@ -8,7 +8,7 @@ use crate::base::{is_url, shown_url};
 /// A server that has images of a registry, as in linuxkit's `--mirror`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// The registry it stands for, such as `docker.io`.
+    /// The registry it stands for, such as `docker.io`; `*` is every one that has no mirror of its own.
     pub registry: String,
     /// Where it is.
     pub endpoint: Endpoint,
@@ -46,7 +46,17 @@ impl Endpoint {
     }
 }
 
+/// What stands for every registry that has no mirror of its own.
+const EVERY: &str = "*";
+
 impl Mirror {
+    /// The mirrors of a registry, in the order in which they are asked.
+    pub(super) fn of<'a>(mirrors: &'a [Self], registry: &'a str) -> impl Iterator<Item = &'a Self> {
+        let has_own = mirrors.iter().any(|mirror| mirror.registry == registry);
+        let meant = if has_own { registry } else { EVERY };
+        mirrors.iter().filter(move |mirror| mirror.registry == meant)
+    }
+
     /// How the registry itself is spoken to: as a mirror of it says that has its own name, else as any registry.
     pub(super) fn own_endpoint(mirrors: &[Self], registry: &str) -> Endpoint {
         let own = mirrors.iter().find(|mirror| mirror.registry == registry && mirror.endpoint.host == registry);
@@ -57,7 +67,7 @@ impl Mirror {
 impl FromStr for Mirror {
     type Err = ParseMirrorError;
 
-    /// Takes `REGISTRY=URL`, or a URL for docker.io; a URL without scheme is https, or on the loopback interface either.
+    /// Takes `REGISTRY=URL`, `*=URL` for every registry that has no other, or a URL for docker.io; a URL without scheme is https, or on the loopback interface either.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (registry, url) = match text.split_once('=') {
             Some(parts) if !is_url(text) => parts,
@@ -73,7 +83,7 @@ impl FromStr for Mirror {
         } else {
             Endpoint::of_registry(url)
         };
-        if !is_registry(registry) || !is_registry(&endpoint.host) {
+        if !(registry == EVERY || is_registry(registry)) || !is_registry(&endpoint.host) {
             return Err(error());
         }
         let registry = if registry == "index.docker.io" { DOCKER_HUB } else { registry }.to_owned();
@@ -101,6 +111,7 @@ mod tests {
             ("http://mirror.example:80/", "docker.io", "mirror.example:80", Scheme::Http),
             ("https://mirror.example", "docker.io", "mirror.example", Scheme::Https),
             ("quay.io=localhost:5000", "quay.io", "localhost:5000", Scheme::Either),
+            ("*=https://mirror.example", "*", "mirror.example", Scheme::Https),
             ("quay.io=mirror.example", "quay.io", "mirror.example", Scheme::Https),
         ];
         for (text, registry, host, scheme) in rows {
@@ -113,6 +124,15 @@ mod tests {
         for (text, shown) in [("x=http://u:pw@y", "x=http://***@y"), ("https://y/?s=t", "https://y/?***")] {
             assert_eq!(text.parse::<Mirror>(), Err(ParseMirrorError(shown.to_owned())));
         }
+    }
+
+    #[test]
+    fn a_mirror_of_every_registry_is_asked_where_there_is_no_other() {
+        let mirrors =
+            ["*=http://all", "q.io=http://a", "q.io=http://b", "*=http://rest"].map(|text| text.parse().unwrap());
+        let hosts =
+            |registry| Mirror::of(&mirrors, registry).map(|mirror| mirror.endpoint.host.as_str()).collect::<Vec<_>>();
+        assert_eq!((hosts("q.io"), hosts("docker.io")), (vec!["a", "b"], vec!["all", "rest"]));
     }
 
     #[test]

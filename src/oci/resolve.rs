@@ -513,8 +513,7 @@ impl Origin {
         ask: impl Fn(&Endpoint) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
         let registry = self.reference.registry();
-        let mirrors = self.inner.options.mirrors.iter().filter(|mirror| mirror.registry == registry);
-        for mirror in mirrors {
+        for mirror in Mirror::of(&self.inner.options.mirrors, registry) {
             match ask(&mirror.endpoint) {
                 // That a mirror does not have everything is what the registry is asked for.
                 Err(RegistryError::NotFound { .. }) => {}
