@@ -116,9 +116,12 @@ pub struct CachePull {
     /// Platforms to bring here, such as linux/arm64, or `all` (repeatable) [default: this machine's]
     #[arg(long, visible_alias = "arch", value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
+    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
+    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
     /// Use the digests that the lock beside the specs records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,
@@ -143,6 +146,9 @@ pub struct CachePush {
     /// other names (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
+    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
     /// Use the digests that the lock beside the specs records, and refuse references that it does not
     #[arg(long)]
     pub locked: bool,

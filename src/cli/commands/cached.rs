@@ -24,6 +24,7 @@ pub fn pull(args: args::CachePull, cache: PathBuf, progress: &Progress) -> Resul
     let sources = args::Sources {
         cache: Some(cache),
         mirror: args.mirror,
+        ca: args.ca,
         locked: args.locked,
         arch: args.platform.first().filter(|text| *text != ALL).cloned(),
         ..args::Sources::default()
@@ -53,6 +54,7 @@ pub fn push(args: args::CachePush, cache: PathBuf, progress: &Progress) -> Resul
     let sources = args::Sources {
         cache: Some(cache),
         mirror: args.mirror,
+        ca: args.ca,
         locked: args.locked,
         arch: args.platform,
         ..args::Sources::default()
