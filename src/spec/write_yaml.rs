@@ -1,7 +1,8 @@
 //! YAML as Go's yaml.v2 writes it: block style, lists not indented, and its choice of quotes.
 //!
 //! # Format
-//! libyaml's emitter (analysis of a scalar, then plain, single quotes, double quotes or literal), lines never folded.
+//! libyaml's emitter: analysis of a scalar, then plain, single quotes, double quotes or literal; what is no literal is
+//! folded at spaces behind column 80, as LinuxKit does, which builds with a yaml.v2 that folds again (2.4).
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -9,6 +10,9 @@ use std::fmt::Write as _;
 use super::node::Value;
 use super::out::Out;
 use super::scalar::resolve;
+
+/// The column behind which a line is folded at the next space.
+const BEST_WIDTH: usize = 80;
 
 /// Longest key that is written in front of its colon, in bytes.
 const SIMPLE_KEY: usize = 128;
@@ -112,15 +116,81 @@ fn string(value: &str, context: Context, indent: usize, text: &mut String) {
     let look = Look::at(value);
     let is_text = matches!(resolve(value), Value::Text(_)) && !reads_as_other(value);
     if value.contains('\n') && look.literal && context == Context::Value {
-        literal(value, indent, text);
-    } else if value.contains('\n') || !is_text || !look.single {
-        double_quoted(value, text);
+        return literal(value, indent, text);
+    }
+    let style = if value.contains('\n') || !is_text || !look.single {
+        Style::Double
     } else if look.plain {
-        text.push_str(value);
+        Style::Plain
     } else {
-        text.push('\'');
-        text.push_str(&value.replace('\'', "''"));
-        text.push('\'');
+        Style::Single
+    };
+    text.push_str(style.quote());
+    folded(value, style, Some(indent + 2).filter(|_| context == Context::Value), text);
+    text.push_str(style.quote());
+}
+
+/// How a text is written that is no literal.
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    Plain,
+    Single,
+    Double,
+}
+
+impl Style {
+    fn quote(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Single => "'",
+            Self::Double => "\"",
+        }
+    }
+
+    /// Whether the space at `index` may become the end of a line.
+    fn folds(self, chars: &[char], index: usize) -> bool {
+        let is_inside = index > 0 && index + 1 < chars.len();
+        let is_last_space = chars.get(index + 1) != Some(&' ');
+        match self {
+            Self::Plain => is_last_space,
+            Self::Single => is_inside && is_last_space,
+            Self::Double => is_inside,
+        }
+    }
+
+    /// Writes a character that is no space.
+    fn push(self, c: char, text: &mut String) {
+        match self {
+            Self::Plain => text.push(c),
+            Self::Single if c == '\'' => text.push_str("''"),
+            Self::Single => text.push(c),
+            Self::Double => escaped(c, text),
+        }
+    }
+}
+
+/// Writes the inside of a text; where it is too wide it goes on in a line that is indented by `indent`.
+fn folded(value: &str, style: Style, indent: Option<usize>, text: &mut String) {
+    let chars: Vec<char> = value.chars().collect();
+    let mut column = text.chars().rev().take_while(|c| *c != '\n').count();
+    let mut after_space = false;
+    for (index, c) in chars.iter().enumerate() {
+        let start = text.len();
+        let fold = indent.filter(|_| !after_space && column > BEST_WIDTH && style.folds(&chars, index));
+        after_space = *c == ' ';
+        match (after_space, fold) {
+            (false, _) => style.push(*c, text),
+            (true, None) => text.push(' '),
+            (true, Some(indent)) => {
+                text.push('\n');
+                text.push_str(&" ".repeat(indent));
+                if chars.get(index + 1) == Some(&' ') {
+                    text.push('\\');
+                }
+                column = 0;
+            }
+        }
+        column += text[start..].chars().filter(|c| *c != '\n').count();
     }
 }
 
@@ -241,35 +311,26 @@ fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
-fn double_quoted(value: &str, text: &mut String) {
-    text.push('"');
-    for c in value.chars() {
-        let short = match c {
-            '\0' => '0',
-            '\u{7}' => 'a',
-            '\u{8}' => 'b',
-            '\t' => 't',
-            '\n' => 'n',
-            '\u{b}' => 'v',
-            '\u{c}' => 'f',
-            '\r' => 'r',
-            '\u{1b}' => 'e',
-            '"' | '\\' => c,
-            '\u{85}' => 'N',
-            '\u{2028}' => 'L',
-            '\u{2029}' => 'P',
-            c if is_printable(c) => {
-                text.push(c);
-                continue;
-            }
-            c => {
-                long_escape(c, text);
-                continue;
-            }
-        };
-        text.extend(['\\', short]);
-    }
-    text.push('"');
+/// Writes a character between double quotes.
+fn escaped(c: char, text: &mut String) {
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' | '\\' => c,
+        '\u{85}' => 'N',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c if is_printable(c) => return text.push(c),
+        c => return long_escape(c, text),
+    };
+    text.extend(['\\', short]);
 }
 
 fn long_escape(c: char, text: &mut String) {
@@ -368,6 +429,30 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_are_folded_at_spaces_behind_column_80() {
+        let words = |count: usize, word: &str| vec![word; count].join(" ");
+        let (x, end) = ("x".repeat(78), "x".repeat(77));
+        let rows = [
+            // The column of the space counts from the key: `k: ` and 78 characters are 81.
+            (format!("{x} y z"), format!("{x}\n  y z")),
+            (format!("{end} y z"), format!("{end} y\n  z")),
+            (format!("{x}  y z"), format!("{x}  y\n  z")),
+            (format!("{x} y: z"), format!("'{x}\n  y: z'")),
+            (format!("{x}  y\t z"), format!("\"{x}\n  \\ y\\t z\"")),
+            (words(40, "abc"), format!("{}\n  {}", words(20, "abc"), words(20, "abc"))),
+            ("x".repeat(200), "x".repeat(200)),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(line(&value), format!("{expected}\n"), "{value:?}");
+        }
+        let long = format!("{x} y z");
+        let list = Out::Map(vec![("key".to_owned(), Out::List(vec![Out::Text(long.as_str().into())]))]);
+        assert_eq!(yaml(&list), format!("key:\n- {x} y\n  z\n"));
+        let key = Out::Map(vec![(format!("{} b", "a".repeat(90)), Out::Text("v".into()))]);
+        assert_eq!(yaml(&key), format!("{} b: v\n", "a".repeat(90)));
+    }
+
+    #[test]
     fn texts_of_several_lines_are_literal() {
         let rows = [
             ("a\n", "|\n  a\n"),
@@ -386,7 +471,8 @@ mod tests {
 
     #[test]
     fn prop_what_is_written_reads_back() {
-        let alphabet = ["a", " ", "\n", "-", ":", "#", "'", "\"", "1", "\t", "é", "{", "&", "?", "\u{85}", "😀"];
+        let wide = "w".repeat(30);
+        let alphabet = ["a", " ", "\n", "-", ":", "#", "'", "\"", "1", "\t", "é", "{", "&", "?", "\u{85}", &wide];
         let mut seed = 7_u64;
         for _ in 0..5000 {
             let mut value = String::new();
