@@ -86,11 +86,12 @@ fn filled(spec: Option<String>, label: Option<String>) -> Option<String> {
 
 type Texts = Option<Vec<Located<String>>>;
 
-/// The label's list and then what is new in `more`; each text once when there is anything to add to.
+/// The label's list and then what is new in `more`; each text once when anything is added.
 fn added(base: Texts, more: Texts) -> Texts {
-    let (Some(base), Some(more)) = (&base, &more) else { return base.or(more) };
+    let Some(more) = more else { return base };
     let mut seen = HashSet::new();
-    Some(base.iter().chain(more).filter(|text| seen.insert(text.value.clone())).cloned().collect())
+    let all = base.unwrap_or_default().into_iter().chain(more);
+    Some(all.filter(|text| seen.insert(text.value.clone())).collect())
 }
 
 /// As [`added`]; a label that says `all` or `none` is written out first.
@@ -150,7 +151,7 @@ mod tests {
     fn what_is_added_comes_behind_the_labels_and_only_once() {
         let rows = [
             (list(&["A", "B"]), list(&["B", "C", "C"]), list(&["A", "B", "C"])),
-            (None, list(&["B"]), list(&["B"])),
+            (None, list(&["B", "A", "B"]), list(&["B", "A"])),
             (list(&["A", "A"]), None, list(&["A", "A"])),
             (None, None, None),
         ];

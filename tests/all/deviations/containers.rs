@@ -138,4 +138,9 @@ fn d13_what_label_and_add_both_name_is_there_once() {
     }
     let binds = config["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
     assert_eq!(binds.map(|mount| mount["destination"].as_str().unwrap()).collect::<Vec<_>>(), ["/a", "/b", "/c"]);
+    shop.image("plain", &["x = 1"]);
+    let root =
+        shop.initrd("services: [{name: s, image: q.io/plain, capabilities.add: [CAP_KILL, CAP_CHOWN, CAP_KILL]}]");
+    let config = root.json("containers/services/s/config.json");
+    assert_eq!(config["process"]["capabilities"]["effective"], json!(["CAP_KILL", "CAP_CHOWN"]));
 }
