@@ -7,7 +7,7 @@ use super::Error;
 use super::assemble::{Work, tree_error};
 use crate::base::{FileKind, Metadata};
 use crate::extent::{Bytes, SharedSource};
-use crate::spec::{File, FileContent, MetadataFormat};
+use crate::spec::{File, FileContent, MetadataFormat, Problem};
 use crate::tree::{Content, Node};
 
 /// Permission bits of a file without a mode.
@@ -69,8 +69,8 @@ impl Work<'_> {
         let below = self.root.lookup_often(path).filter(|below| self.root.inode(*below).is_directory());
         let is_directory = matches!(node, Node::Plain(_));
         if below.is_some_and(|below| !is_directory && self.root.children(below).next().is_some()) {
-            let path = &file.path.value;
-            self.warnings.push(format!("`{path}` of `files` is left out: the root has a directory with entries there"));
+            let message = format!("`{}` is a directory with entries, so no file can be there", file.path.value);
+            self.problems.push(Problem::new(file.path.place, message).hint("write the file under another path"));
             return Ok(());
         }
         self.root.insert(path, node).map_err(error())?;
@@ -137,12 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_entries_is_not_replaced() {
-        let text = "files: [{path: a/b, contents: x}, {path: a, symlink: c}, {path: d, directory: true}, {path: d, contents: y}]";
-        let assembly = assemble_with(text, &|_| unreachable!("the spec has no images")).unwrap();
-        assert_eq!(file_lines(&assembly.tree), ["a 700 0:0", "a/b 600 0:0", "d 600 0:0"]);
-        let warning = "`a` of `files` is left out: the root has a directory with entries there";
-        assert_eq!(assembly.warnings, [warning]);
+    fn a_file_takes_the_place_of_an_empty_directory_alone() {
+        let root = assemble_root("files: [{path: d, directory: true}, {path: d, contents: y}]");
+        assert_eq!(file_lines(&root), ["d 600 0:0"]);
+        let text = "files: [{path: a/b, contents: x}, {path: a, symlink: c}]";
+        let error = assemble_with(text, &|_| unreachable!("the spec has no images")).err().unwrap();
+        assert_eq!(error.to_string(), "`a` is a directory with entries, so no file can be there");
+        assert_eq!(error.place().unwrap().column, 42);
     }
 
     #[test]
