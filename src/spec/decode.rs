@@ -3,47 +3,50 @@
 use super::decode_container::options;
 use super::fields::{id, located, mode, texts};
 use super::node::{Node, Value};
-use super::template::Templates;
 use super::{Container, File, FileContent, Kernel, Located, MetadataFormat, Problem, Spec, Volume, VolumeFormat};
 use crate::base::Platform;
 
 /// Adds one text to a spec: fields of the kernel override, lists append.
-pub(super) fn append(spec: &mut Spec, root: &Node, templates: &Templates, problems: &mut Vec<Problem>) {
-    if let Some(node) = root.field("kernel") {
-        override_kernel(spec.kernel.get_or_insert_default(), node, templates);
+pub(super) fn append(spec: &mut Spec, root: &Node, problems: &mut Vec<Problem>) {
+    if let Some(node) = root.field("kernel").filter(|node| node.value != Value::Null) {
+        override_kernel(spec.kernel.get_or_insert_default(), node);
     }
     let init = root.field("init").into_iter().flat_map(Node::items);
-    spec.init.extend(init.filter_map(|node| reference(node, templates)));
+    spec.init.extend(init.filter_map(|node| located(node)));
     for (key, containers) in
         [("onboot", &mut spec.onboot), ("onshutdown", &mut spec.onshutdown), ("services", &mut spec.services)]
     {
         let items = root.field(key).into_iter().flat_map(Node::items);
-        containers.extend(items.map(|node| container(node, templates, problems)));
+        containers.extend(items.map(|node| container(node, problems)));
     }
     let volumes = root.field("volumes").into_iter().flat_map(Node::items);
-    spec.volumes.extend(volumes.map(|node| volume(node, templates, problems)));
+    spec.volumes.extend(volumes.map(|node| volume(node, problems)));
     let files = root.field("files").into_iter().flat_map(Node::items);
     spec.files.extend(files.filter_map(|node| file(node, problems)));
     let outputs = root.field("outputs").into_iter().flat_map(Node::items);
     spec.outputs.extend(outputs.filter_map(|node| located(node.field("format")?)));
-    spec.document.append(root, templates);
+    spec.document.append(root);
+}
+
+/// What the older `outputs` said of pushing: nothing is pushed when something is built.
+pub(super) fn idle_outputs(root: &Node) -> impl Iterator<Item = Problem> {
+    let outputs = root.field("outputs").into_iter().flat_map(Node::items).flat_map(|output| output.entries());
+    outputs.filter(|(key, _)| key.text != "format").map(|(key, _)| {
+        let problem = Problem::new(key.place, format!("`{}` of `outputs` has no effect", key.text));
+        problem.hint("hand the file that is written to the tools of the cloud")
+    })
 }
 
 /// The permission bits of a mode.
 const PERMISSIONS: u32 = 0o7777;
 
-fn reference(node: &Node, templates: &Templates) -> Option<Located<String>> {
-    let text = node.text()?;
-    Some(Located { value: templates.resolved(node.place.file, text).to_owned(), place: node.place })
-}
-
 fn filled(node: Option<Located<String>>) -> Option<Located<String>> {
     node.filter(|text| !text.value.is_empty())
 }
 
-fn override_kernel(kernel: &mut Kernel, node: &Node, templates: &Templates) {
+fn override_kernel(kernel: &mut Kernel, node: &Node) {
     let text = |key| node.field(key).and_then(located);
-    if let Some(image) = filled(node.field("image").and_then(|image| reference(image, templates))) {
+    if let Some(image) = filled(node.field("image").and_then(located)) {
         kernel.image = image;
     }
     if let Some(cmdline) = filled(text("cmdline")) {
@@ -54,15 +57,15 @@ fn override_kernel(kernel: &mut Kernel, node: &Node, templates: &Templates) {
     kernel.ucode = text("ucode").or(kernel.ucode.take());
 }
 
-fn container(node: &Node, templates: &Templates, problems: &mut Vec<Problem>) -> Container {
+fn container(node: &Node, problems: &mut Vec<Problem>) -> Container {
     Container {
         name: node.field("name").and_then(located).unwrap_or_default(),
-        image: node.field("image").and_then(|image| reference(image, templates)).unwrap_or_default(),
+        image: node.field("image").and_then(located).unwrap_or_default(),
         options: options(node, problems),
     }
 }
 
-fn volume(node: &Node, templates: &Templates, problems: &mut Vec<Problem>) -> Volume {
+fn volume(node: &Node, problems: &mut Vec<Problem>) -> Volume {
     let name = node.field("name");
     if matches!(node.value, Value::Map(_)) && name.is_none() {
         problems.push(Problem::new(node.place, "a volume has no `name`"));
@@ -71,7 +74,7 @@ fn volume(node: &Node, templates: &Templates, problems: &mut Vec<Problem>) -> Vo
         Some("oci") => VolumeFormat::Oci,
         _ => VolumeFormat::Filesystem,
     };
-    let image = filled(node.field("image").and_then(|image| reference(image, templates)));
+    let image = filled(node.field("image").and_then(located));
     if format == VolumeFormat::Oci && image.is_none() {
         let place = node.field("format").map_or(node.place, |node| node.place);
         problems.push(Problem::new(place, "a volume of format `oci` has no `image`"));
@@ -105,7 +108,8 @@ fn file(node: &Node, problems: &mut Vec<Problem>) -> Option<File> {
         Err(message) => Err(Problem::new(text.place, message)),
     };
     let mode = mode_text.map(permissions).transpose();
-    let content = content(node);
+    // What is not of its type was told about already.
+    let content = content(node).map_err(|problem| Some(problem).filter(|_| !has_odd_content(node)));
     let mut tell = |problem| problems.push(problem);
     match (path, mode, content) {
         (Ok(path), Ok(mode), Ok(content)) => {
@@ -113,7 +117,7 @@ fn file(node: &Node, problems: &mut Vec<Problem>) -> Option<File> {
             Some(File { path, content, mode, uid, gid })
         }
         (path, mode, content) => {
-            path.err().into_iter().chain(mode.err()).chain(content.err()).for_each(&mut tell);
+            path.err().into_iter().chain(mode.err()).chain(content.err().flatten()).for_each(&mut tell);
             None
         }
     }
@@ -183,6 +187,17 @@ fn content(node: &Node) -> Result<FileContent, Problem> {
             Err(Problem::new(place, "nothing says what the file holds").hint(hint))
         }
     }
+}
+
+/// Whether a field that says what a file is has a value of another type.
+fn has_odd_content(node: &Node) -> bool {
+    let is_odd = |key: &&str| match (*key, node.field(key)) {
+        (_, None) => false,
+        ("directory", Some(value)) => value.boolean().is_none(),
+        ("contents", Some(value)) => bytes(value).is_none(),
+        (_, Some(value)) => value.text().is_none(),
+    };
+    ["directory", "symlink", "contents", "source", "metadata"].iter().any(|key| is_odd(key))
 }
 
 fn bytes(node: &Node) -> Option<Located<Vec<u8>>> {

@@ -4,7 +4,6 @@ use super::document::value;
 use super::fields::{id, list, mode, place_of, texts};
 use super::node::{Node, Value};
 use super::schema::LABEL;
-use super::template::Templates;
 use super::{
     BindNamespaces, ContainerOptions, Device, IdMapping, Interface, Located, Mount, Problem, Resources, RuntimeOptions,
 };
@@ -151,7 +150,7 @@ fn device(node: &Node, problems: &mut Vec<Problem>) -> Option<Device> {
 fn resources(node: &Node, problems: &mut Vec<Problem>) -> Option<Resources> {
     let field = LABEL.iter().find(|field| field.key == "resources")?;
     let node = node.field(field.key)?;
-    let plain = value(node, &field.kind, &Templates::default()).filter(serde_json::Value::is_object)?;
+    let plain = value(node, &field.kind).filter(serde_json::Value::is_object)?;
     let read = serde_json::from_value(plain);
     // What the schema refuses was told with its own place.
     let told = |error: &serde_json::Error| {

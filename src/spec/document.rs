@@ -4,7 +4,6 @@ use serde_json::{Map, Number, Value};
 
 use super::node::{self, Node};
 use super::schema::{Field, Kind, SPEC};
-use super::template::Templates;
 
 /// The sections of a spec, merged and with anchors resolved, as JSON values.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,10 +17,10 @@ pub(super) const BINARY: &str = "!!binary";
 
 impl Document {
     /// Adds one text: fields of the kernel override, lists append.
-    pub(super) fn append(&mut self, root: &Node, templates: &Templates) {
+    pub(super) fn append(&mut self, root: &Node) {
         for field in SPEC {
             let Some(node) = root.field(field.key) else { continue };
-            match (self.sections.get_mut(field.key), value(node, &field.kind, templates)) {
+            match (self.sections.get_mut(field.key), value(node, &field.kind)) {
                 (Some(Value::Array(old)), Some(Value::Array(new))) => old.extend(new),
                 (Some(Value::Object(old)), Some(Value::Object(new))) => override_fields(old, new),
                 (_, Some(new)) => drop(self.sections.insert(field.key.to_owned(), new)),
@@ -38,17 +37,16 @@ fn override_fields(old: &mut Map<String, Value>, new: Map<String, Value>) {
 }
 
 /// A node as a plain value; what does not fit its type is left out.
-pub(super) fn value(node: &Node, kind: &Kind, templates: &Templates) -> Option<Value> {
+pub(super) fn value(node: &Node, kind: &Kind) -> Option<Value> {
     Some(match (kind, &node.value) {
-        (Kind::Map(fields), node::Value::Map(_)) => Value::Object(object(node, fields, templates)),
+        (Kind::Map(fields), node::Value::Map(_)) => Value::Object(object(node, fields)),
         (Kind::List(item), node::Value::List(items)) => {
-            Value::Array(items.iter().filter_map(|node| value(node, item, templates)).collect())
+            Value::Array(items.iter().filter_map(|node| value(node, item)).collect())
         }
         (Kind::Texts, node::Value::Map(entries)) => {
             let texts = entries.iter().filter_map(|(key, node)| Some((key.text.clone(), node.text()?.into())));
             Value::Object(texts.collect())
         }
-        (Kind::Reference, node::Value::Text(text)) => templates.resolved(node.place.file, text).into(),
         (Kind::PageSize, node::Value::Integer(bytes, _)) => huge_page(*bytes).into(),
         (_, node::Value::Text(text)) => text.as_str().into(),
         (_, node::Value::Bool(value)) => (*value).into(),
@@ -57,8 +55,8 @@ pub(super) fn value(node: &Node, kind: &Kind, templates: &Templates) -> Option<V
     })
 }
 
-fn object(node: &Node, fields: &[Field], templates: &Templates) -> Map<String, Value> {
-    let present = |field: &Field| Some((field.key.to_owned(), value(node.field(field.key)?, &field.kind, templates)?));
+fn object(node: &Node, fields: &[Field]) -> Map<String, Value> {
+    let present = |field: &Field| Some((field.key.to_owned(), value(node.field(field.key)?, &field.kind)?));
     fields.iter().filter_map(present).collect()
 }
 

@@ -8,7 +8,7 @@ use super::node::{Key, Node, Value};
 use super::read::{Read, read};
 use super::schema::{LABEL, SPEC};
 use super::source_text::NoText;
-use super::template::{PackageFinder, Templates};
+use super::template::{PackageFinder, resolved};
 use super::{ContainerOptions, Error, Input, Place, Problem, Spec, Texts, decode, decode_container, source_text};
 
 /// A spec that is valid, with what later stages need to speak about it.
@@ -39,8 +39,7 @@ pub fn parse_with(inputs: &[Input], find: &mut PackageFinder<'_>) -> Result<Pars
     for (index, input) in inputs.iter().enumerate() {
         reading.add(index, input, find);
     }
-    let Reading { mut spec, texts, mut problems, complete } = reading;
-    let mut warnings = Vec::new();
+    let Reading { mut spec, texts, mut problems, mut warnings, complete } = reading;
     if problems.is_empty() && is_empty(&spec) {
         let start = Place { file: 0, line: 1, column: 1, length: 1 };
         let problem = Problem::new(start, "the spec is empty");
@@ -106,6 +105,7 @@ struct Reading {
     spec: Spec,
     texts: Vec<(String, String)>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     /// Names of containers and volumes are all known, since nothing that may have named one was refused.
     complete: bool,
 }
@@ -143,9 +143,9 @@ impl Reading {
         let Some(root) = read.root.filter(|root| root.value != Value::Null) else { return };
         conform(&root, SPEC, &mut self.problems);
         self.complete &= names_are_known(&root);
-        let mut templates = Templates::default();
-        templates.resolve(&root, name, find, &mut self.problems);
-        decode::append(&mut self.spec, &root, &templates, &mut self.problems);
+        self.warnings.extend(decode::idle_outputs(&root));
+        let root = resolved(&root, name, find, &mut self.problems);
+        decode::append(&mut self.spec, &root, &mut self.problems);
     }
 }
 

@@ -111,7 +111,15 @@ const KERNEL: &[Field] = &[
 
 const TRUST: &[Field] = &[field("image", TEXTS, Given), field("org", TEXTS, Given)];
 
-const OUTPUT: &[Field] = &[required("format", Text)];
+const OUTPUT: &[Field] = &[
+    required("format", Text),
+    field("project", Text, Given),
+    field("bucket", Text, Given),
+    field("family", Text, Given),
+    field("keys", Text, Given),
+    field("public", Bool, Given),
+    field("replace", Bool, Given),
+];
 
 const FILE: &[Field] = &[
     field("path", Text, Always),

@@ -433,3 +433,25 @@ fn each_mistake_is_shown_where_it_is() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn outputs_of_2017_are_taken_with_a_warning_for_each_key_that_pushes() {
+    let keys = "project: p, bucket: b, family: f, keys: k, public: true, replace: true";
+    let parsed = one(&format!("init: [a]\noutputs:\n- {{format: gcp, {keys}}}\n")).unwrap();
+    assert_eq!(parsed.spec.outputs[0].value, "gcp");
+    let said: Vec<(u32, &str)> = parsed.warnings.iter().map(|p| (p.place.column, p.message.as_str())).collect();
+    assert_eq!(said[0], (17, "`project` of `outputs` has no effect"));
+    assert_eq!((said.len(), said[5].1), (6, "`replace` of `outputs` has no effect"));
+}
+
+#[test]
+fn a_value_of_another_type_is_one_mistake() {
+    for (field, found) in [
+        ("contents: 123", "expected a string, found the integer `123`"),
+        ("source: [a]", "expected a string, found a list"),
+        ("directory: x", "expected `true` or `false`, found a string"),
+    ] {
+        let told = told(&format!("files: [{{path: a, {field}}}]"));
+        assert_eq!(told.iter().map(|(message, ..)| message.as_str()).collect::<Vec<_>>(), [found], "{field}");
+    }
+}
