@@ -24,6 +24,11 @@ pub enum Extent {
     Source(u32, u64),
 }
 
+/// A way to read a source: all of it, or what is there at once.
+trait ReadBy<E>: Fn(&dyn Source, &mut [u8], u64) -> Result<(), E> {}
+
+impl<E, F: Fn(&dyn Source, &mut [u8], u64) -> Result<(), E>> ReadBy<E> for F {}
+
 /// An artifact as a list of runs.
 #[derive(Default)]
 pub struct ExtentMap {
@@ -55,14 +60,34 @@ impl ExtentMap {
         self.starts.last().copied().unwrap_or(self.base)
     }
 
-    fn read_run(&self, run: usize, buf: &mut [u8], skip: u64) -> Result<(), ReadError> {
+    fn check(&self, offset: u64, len: usize) -> Result<(), ReadError> {
+        check_range(offset, len, self.size())?;
+        let is_here = offset >= self.base;
+        if is_here { Ok(()) } else { Err(ReadError::out_of_range(offset, len as u64, self.size())) }
+    }
+
+    /// Reads run by run from `at` on. What is not the map's own is read by `read`.
+    fn read_runs<E>(&self, mut buf: &mut [u8], mut at: u64, read: &impl ReadBy<E>) -> Result<(), E> {
+        while !buf.is_empty() {
+            let run = self.run_at(at);
+            let left = self.starts[run + 1] - at;
+            let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+            let (head, rest) = buf.split_at_mut(len);
+            self.read_run(run, head, at - self.starts[run], read)?;
+            at += len as u64;
+            buf = rest;
+        }
+        Ok(())
+    }
+
+    fn read_run<E>(&self, run: usize, buf: &mut [u8], skip: u64, read: &impl ReadBy<E>) -> Result<(), E> {
         match self.extents[run] {
             Extent::Zeros => buf.fill(0),
             Extent::Inline(at) => {
                 let start = in_memory(at + skip);
                 buf.copy_from_slice(&self.arena[start..start + buf.len()]);
             }
-            Extent::Source(number, at) => self.sources[number as usize].read_at(buf, at + skip)?,
+            Extent::Source(number, at) => read(&*self.sources[number as usize], buf, at + skip)?,
         }
         Ok(())
     }
@@ -86,22 +111,14 @@ impl Source for ExtentMap {
         self.end()
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        check_range(offset, buf.len(), self.size())?;
-        if offset < self.base {
-            return Err(ReadError::out_of_range(offset, buf.len() as u64, self.size()));
-        }
-        let mut at = offset;
-        while !buf.is_empty() {
-            let run = self.run_at(at);
-            let left = self.starts[run + 1] - at;
-            let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
-            let (head, rest) = buf.split_at_mut(len);
-            self.read_run(run, head, at - self.starts[run])?;
-            at += len as u64;
-            buf = rest;
-        }
-        Ok(())
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        self.check(offset, buf.len())?;
+        self.read_runs(buf, offset, &|source: &dyn Source, buf: &mut [u8], at| source.read_at(buf, at))
+    }
+
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        let read = |source: &dyn Source, buf: &mut [u8], at| source.read_at_once(buf, at).then_some(()).ok_or(());
+        self.check(offset, buf.len()).is_ok() && self.read_runs(buf, offset, &read).is_ok()
     }
 
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
@@ -275,9 +292,11 @@ mod tests {
                 let mut part = vec![0xff; end - start];
                 map.read_at(&mut part, start as u64).unwrap();
                 assert_eq!(part, whole[start..end]);
+                part.fill(0xff);
+                assert!(map.read_at_once(&mut part, start as u64) && part == whole[start..end]);
             }
         }
-        assert!(map.read_at(&mut [0; 2], 23).is_err());
+        assert!(map.read_at(&mut [0; 2], 23).is_err() && !map.read_at_once(&mut [0; 2], 23));
     }
 
     #[test]

@@ -49,6 +49,25 @@ impl<L: PagedLayout> PagedMap<L> {
         self.starts.partition_point(|start| *start <= offset) - 1
     }
 
+    /// Reads page by page from `at` on, each by `read`.
+    fn read_pages<E>(
+        &self,
+        mut buf: &mut [u8],
+        mut at: u64,
+        read: impl Fn(&ExtentMap, &mut [u8], u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while !buf.is_empty() {
+            let page = self.page_at(at);
+            let left = self.starts[page + 1] - at;
+            let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+            let (head, rest) = buf.split_at_mut(len);
+            read(&self.runs(page), head, at)?;
+            at += len as u64;
+            buf = rest;
+        }
+        Ok(())
+    }
+
     fn runs(&self, page: usize) -> ExtentMap {
         let mut runs = MapBuilder::at(self.starts[page]);
         self.layout.emit(page, &mut runs);
@@ -61,19 +80,14 @@ impl<L: PagedLayout> Source for PagedMap<L> {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         check_range(offset, buf.len(), self.size())?;
-        let mut at = offset;
-        while !buf.is_empty() {
-            let page = self.page_at(at);
-            let left = self.starts[page + 1] - at;
-            let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
-            let (head, rest) = buf.split_at_mut(len);
-            self.runs(page).read_at(head, at)?;
-            at += len as u64;
-            buf = rest;
-        }
-        Ok(())
+        self.read_pages(buf, offset, |page, buf, at| page.read_at(buf, at))
+    }
+
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        let read = |page: &ExtentMap, buf: &mut [u8], at| page.read_at_once(buf, at).then_some(()).ok_or(());
+        check_range(offset, buf.len(), self.size()).is_ok() && self.read_pages(buf, offset, read).is_ok()
     }
 
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
@@ -135,6 +149,8 @@ mod tests {
                 let mut part = vec![0xff; end - start];
                 map.read_at(&mut part, start as u64).unwrap();
                 assert_eq!(part, whole[start..end]);
+                part.fill(0xff);
+                assert!(map.read_at_once(&mut part, start as u64) && part == whole[start..end]);
             }
         }
     }

@@ -22,6 +22,10 @@ impl Source for Bytes {
         Ok(())
     }
 
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.read_at(buf, offset).is_ok()
+    }
+
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
         let bytes = &self.0[in_memory(range.start)..in_memory(range.end)];
         Ok(if bytes.is_empty() { ControlFlow::Continue(()) } else { visit(Piece::generated(bytes)) })
@@ -40,6 +44,10 @@ impl Source for Zeros {
         check_range(offset, buf.len(), self.0)?;
         buf.fill(0);
         Ok(())
+    }
+
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.read_at(buf, offset).is_ok()
     }
 
     fn data_from(&self, _: u64) -> Option<Range<u64>> {
@@ -81,6 +89,10 @@ impl Source for Slice {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         check_range(offset, buf.len(), self.size())?;
         self.source.read_at(buf, self.range.start + offset)
+    }
+
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        check_range(offset, buf.len(), self.size()).is_ok() && self.source.read_at_once(buf, self.range.start + offset)
     }
 
     fn will_read(&self, range: Range<u64>) {

@@ -21,6 +21,12 @@ pub trait Source: Any + Send + Sync {
     /// `Corrupt` when bytes do not match their digest or the range leaves the source; else what the store below says.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError>;
 
+    /// Fills `buf` as [`read_at`](Self::read_at) does if that waits for nothing: neither for a decoder, nor a disk, nor a
+    /// network. Returns whether it did; if not, anything may be in `buf`. A source that does not say otherwise might wait.
+    fn read_at_once(&self, _buf: &mut [u8], _offset: u64) -> bool {
+        false
+    }
+
     /// Says that `range` will be read soon: a source over a network fetches in one go what it has not got of it, as far as
     /// it holds that much. Elsewhere nothing happens.
     fn will_read(&self, _range: Range<u64>) {}

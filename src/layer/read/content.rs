@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::block::Block;
 use super::cursor::IndexedBlob;
 use super::pool::Pool;
 use crate::base::{Digest, ErrorKind, Fault as _};
@@ -91,13 +92,24 @@ impl Source for Diff {
         }
     }
 
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        let Some(end) = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size()) else { return false };
+        let cached = |piece, _| self.pool.cached(&self.layer, piece).ok_or(());
+        // What is wrong with a block is found again by the read that waits.
+        let read = buf.is_empty() || self.copy(buf, offset..end, cached, |_, _| ()).is_ok();
+        if read {
+            self.pool.note(&self.layer, &(offset..end));
+        }
+        read
+    }
+
     fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
         trace_as(self.origin(range.start)?, &range, visit)
     }
 }
 
 impl Diff {
-    fn read(&self, mut buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size());
         let end = end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size()))?;
         if buf.is_empty() {
@@ -105,20 +117,37 @@ impl Diff {
         }
         let _inside = self.pool.enter();
         self.pool.note(&self.layer, &(offset..end));
+        self.copy(
+            buf,
+            offset..end,
+            |piece, last| self.pool.block(&self.layer, piece, last),
+            |block, piece| self.pool.reject(&self.layer, block, piece),
+        )
+    }
+
+    /// Fills `buf` with these bytes, out of the blocks that `block` gives for a piece and the last one; `bad` is called for
+    /// a piece that is not what it is to be.
+    fn copy<E>(
+        &self,
+        mut buf: &mut [u8],
+        bytes: Range<u64>,
+        block: impl Fn(usize, usize) -> Result<Arc<Block>, E>,
+        bad: impl Fn(&Block, usize) -> E,
+    ) -> Result<(), E> {
         let index = &self.layer.index;
-        let last = index.piece_at(DiffOffset(end - 1));
-        let mut at = offset;
-        while at < end {
+        let last = index.piece_at(DiffOffset(bytes.end - 1));
+        let mut at = bytes.start;
+        while at < bytes.end {
             let first = index.piece_at(DiffOffset(at));
-            let block = self.pool.block(&self.layer, first, last)?;
+            let block = block(first, last)?;
             for piece in first..block.pieces().end.min(last + 1) {
                 let range = index.piece(piece);
-                let bytes = block.piece(index, piece).ok_or_else(|| self.pool.reject(&self.layer, &block, piece))?;
+                let bytes_of_piece = block.piece(index, piece).ok_or_else(|| bad(&block, piece))?;
                 let start = usize::try_from(at - range.start).expect("the index bounds the length of pieces");
-                let len = buf.len().min(bytes.len() - start);
+                let len = buf.len().min(bytes_of_piece.len() - start);
                 let (head, rest) = buf.split_at_mut(len);
-                head.copy_from_slice(&bytes[start..start + len]);
-                (buf, at) = (rest, range.end.min(end));
+                head.copy_from_slice(&bytes_of_piece[start..start + len]);
+                (buf, at) = (rest, range.end.min(bytes.end));
             }
         }
         Ok(())

@@ -189,6 +189,13 @@ impl Pool {
         }
     }
 
+    /// The block that holds a piece, if it is cached.
+    pub(super) fn cached(&self, layer: &IndexedBlob, piece: usize) -> Option<Arc<Block>> {
+        let block = self.0.event(|runs| runs.cached(layer.id, piece))?;
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        Some(block)
+    }
+
     /// Drops a block with a piece that is not what it was. Returns the error that says so.
     pub(super) fn reject(&self, layer: &IndexedBlob, block: &Block, piece: usize) -> ReadError {
         self.0.event(|runs| runs.reject(layer.id, block.pieces().start));

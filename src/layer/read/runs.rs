@@ -269,6 +269,11 @@ impl<K: Kinds> Runs<K> {
         None
     }
 
+    /// The block that holds a piece, if it is cached.
+    pub(super) fn cached(&self, layer: u64, piece: usize) -> Option<K::Block> {
+        self.cache.lookup((layer, piece))
+    }
+
     /// These pieces will be wanted. Returns whether more may be asked for.
     pub(super) fn ask(&mut self, layer: &K::Layer, span: Span, mut pieces: RangeInclusive<usize>) -> bool {
         let last = *pieces.end();

@@ -47,6 +47,18 @@ fn a_read_that_fails_is_told_and_not_remembered() {
 }
 
 #[test]
+fn what_is_cached_is_read_at_once_and_nothing_else_is() {
+    let diff = over(Blob::new(1, Trouble::Error, 0), BOUNDS);
+    let mut bytes = [0; PIECE];
+    assert!(!diff.read_at_once(&mut bytes, 0));
+    assert_eq!(kind(read(&diff, 0)), Ok(true));
+    assert!(diff.read_at_once(&mut bytes, 0));
+    assert_eq!(bytes[..4], [0, 1, 2, 3]);
+    assert!(!diff.read_at_once(&mut bytes, u64::MAX) && !diff.read_at_once(&mut bytes, diff.size()));
+    assert!(diff.read_at_once(&mut [], diff.size()));
+}
+
+#[test]
 fn a_panic_while_decoding_is_an_error_of_that_read_alone() {
     let diff = over(Blob::new(2, Trouble::Panic, 1), BOUNDS);
     let error = read(&diff, 3).expect_err("the blob panics");
