@@ -5,6 +5,7 @@
 pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
+pub use crate::serve::nbd::fuzz::nbd;
 
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 15] = [
+    const TARGETS: [(&str, Target); 16] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
@@ -77,6 +78,7 @@ mod tests {
         ("kernel", kernel),
         ("label", label),
         ("manifest", manifest),
+        ("nbd", nbd),
         ("pe", pe),
         ("rows", rows),
         ("spec", spec),

@@ -37,7 +37,7 @@ mod fuse;
 mod holders;
 mod interrupt;
 mod mountpoint;
-mod nbd;
+pub mod nbd;
 mod notify;
 mod shown;
 mod staged;

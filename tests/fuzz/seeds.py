@@ -235,8 +235,24 @@ def foreign():
         keep("rows", name, SEED + json.dumps({"version": 1, "entries": entries, "tarSplitDigest": "x"}).encode())
 
 
+def clients():
+    """Clients of network block devices: how they choose, and what they ask for."""
+    text = lambda value: struct.pack(">I", len(value)) + value
+    option = lambda number, data=b"": b"IHAVEOPT" + struct.pack(">II", number, len(data)) + data
+    request = lambda flags, command, offset, length: struct.pack(">IHHQQI", 0x25609513, flags, command, 7, offset, length)
+    flags, go = struct.pack(">I", 3), option(7, text(b"a") + struct.pack(">HH", 1, 3))
+    context = option(10, text(b"a") + struct.pack(">I", 1) + text(b"base:allocation"))
+    asked = option(3) + option(6, text(b"b") + b"\0\0") + option(9, text(b"a") + bytes(4)) + option(5) + option(99)
+    reads = request(0, 0, 0, 15100) + request(4, 0, 6000, 4096) + request(0, 0, 15100, 1) + request(0, 7, 0, 15100)
+    others = request(8, 7, 5, 100) + request(0, 1, 0, 4) + b"data" + b"".join(request(0, n, 0, 4) for n in (3, 4, 5, 6, 9, 2))
+    keep("nbd", "structured", flags + option(8) + context + go + reads + others)
+    keep("nbd", "simple", flags + asked + go + reads + others)
+    keep("nbd", "oldest", struct.pack(">I", 0) + option(1, b"a") + reads)
+
+
 streams()
 tars()
+clients()
 foreign()
 documents(sys.argv[1])
 texts()
