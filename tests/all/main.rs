@@ -9,6 +9,7 @@ mod common;
 mod dependencies;
 mod deviations;
 mod disks;
+mod doors;
 mod every_field;
 mod expected;
 mod filesystems;

@@ -223,15 +223,18 @@ impl<'a, 'b> Handshake<'a, 'b> {
         if is_choice && self.replies == Replies::Simple {
             return self.refuse(option, reply::ERR_INVALID, "holes are told in structured replies alone");
         }
-        let name = match find(&self.exports.now(), name) {
-            Ok(at) => self.exports.now().artifacts.get(at).map(|artifact| artifact.name().to_owned()),
+        let generation = self.exports.now();
+        let name = match find(&generation, name) {
+            Ok(at) => generation.artifacts[at].name(),
             Err(Refusal(reply, why)) => return self.refuse(option, reply, &why),
         };
         let is_named = |query: &&[u8]| *query == ALLOCATION.as_bytes() || !is_choice && *query == b"base:";
         if queries.iter().any(is_named) || queries.is_empty() && !is_choice {
             let id = if is_choice { ALLOCATION_ID } else { 0 };
             self.send(option, reply::META_CONTEXT, &[&id.to_be_bytes(), ALLOCATION.as_bytes()].concat())?;
-            self.allocation_of = name.filter(|_| is_choice).or(self.allocation_of.take());
+            if is_choice {
+                self.allocation_of = Some(name.to_owned());
+            }
         }
         self.acknowledge(option)
     }

@@ -34,7 +34,7 @@ mod said;
 mod secrets;
 mod soci;
 mod stats;
-mod system;
+pub mod system;
 mod terminal;
 mod watched;
 mod whole_images;

@@ -1,0 +1,6 @@
+//! Doors without a file system: artifacts as their clients get them.
+
+mod nbd;
+mod nbd_tls;
+mod sandbox;
+mod served;
