@@ -5,6 +5,7 @@
 //!            bound at once          with Exports        until Stop
 //! ```
 
+use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
@@ -23,7 +24,7 @@ use super::stop::{Stop, Stopper};
 use super::unix_socket::{self, SocketFile};
 #[cfg(target_os = "linux")]
 use super::vhost;
-use super::{Error, Exports, Interrupts};
+use super::{Error, Exports, Interrupts, http};
 
 /// What holds for all doors.
 #[derive(Clone, Default)]
@@ -54,6 +55,7 @@ enum Listener {
         artifact: String,
         file: SocketFile,
     },
+    Http(TcpListener),
 }
 
 impl Door {
@@ -83,7 +85,13 @@ impl Door {
                 let url = format!("{scheme}://{}", socket.local_addr().map_err(Error::listen(&shown))?);
                 Ok(Self { url, listener: Listener::Nbd { socket: socket.into(), security, file: None } })
             }
-            (Protocol::Http | Protocol::Tftp, _) => Err(Error::NotServed(shown)),
+            (Protocol::Http, _) => {
+                let socket = TcpListener::bind(&sockets[..]).map_err(Error::listen(&shown))?;
+                let scheme = if is_secret { "https" } else { "http" };
+                let url = format!("{scheme}://{}", socket.local_addr().map_err(Error::listen(&shown))?);
+                Ok(Self { url, listener: Listener::Http(socket) })
+            }
+            (Protocol::Tftp, _) => Err(Error::NotServed(shown)),
         }
     }
 
@@ -111,7 +119,7 @@ impl Door {
     /// Looks whether what it is to serve is there.
     fn check(&self, exports: &Exports) -> Result<(), Error> {
         match &self.listener {
-            Listener::Nbd { .. } => Ok(()),
+            Listener::Nbd { .. } | Listener::Http(_) => Ok(()),
             #[cfg(target_os = "linux")]
             Listener::VhostUser { artifact, .. } => vhost::check(exports, artifact),
         }
@@ -119,24 +127,38 @@ impl Door {
 
     /// Serves on a thread of its own until it is told to stop.
     fn start(self, exports: Exports, rules: &DoorRules, stop: Stop) -> Result<JoinHandle<()>, Error> {
-        let limits = nbd::Limits::default();
-        let limits = nbd::Limits { connections: rules.connections.map_or(limits.connections, NonZero::get), ..limits };
-        let url = self.url;
-        let served = move || match self.listener {
-            Listener::Nbd { socket, security, file } => {
-                let _file = file;
-                nbd::serve(&socket, &exports, &nbd::Rules { security, limits }, &stop)
-            }
-            #[cfg(target_os = "linux")]
-            Listener::VhostUser { socket, artifact, file } => {
-                let _file = file;
-                vhost::serve(socket, &exports, &artifact, &stop)
-            }
-        };
+        let Self { url, listener } = self;
+        let rules = rules.clone();
         let serve = move || {
-            served().unwrap_or_else(|error| tracing::error!("`{url}` is not served any more: {error}"));
+            let ended = listener.serve(&exports, rules, &stop);
+            ended.unwrap_or_else(|error| tracing::error!("`{url}` is not served any more: {error}"));
         };
         thread::Builder::new().name("door".to_owned()).spawn(serve).map_err(Error::server("start a thread that serves"))
+    }
+}
+
+impl Listener {
+    /// Serves until it is told to stop.
+    fn serve(self, exports: &Exports, rules: DoorRules, stop: &Stop) -> io::Result<()> {
+        let most = |usual: usize| rules.connections.map_or(usual, NonZero::get);
+        match self {
+            Self::Nbd { socket, security, file } => {
+                let limits = nbd::Limits::default();
+                let limits = nbd::Limits { connections: most(limits.connections), ..limits };
+                let _file = file;
+                nbd::serve(&socket, exports, &nbd::Rules { security, limits }, stop)
+            }
+            Self::Http(socket) => {
+                let limits = http::Limits::default();
+                let limits = http::Limits { connections: most(limits.connections), ..limits };
+                http::serve(socket, exports, &http::Rules { tls: rules.tls, limits }, stop)
+            }
+            #[cfg(target_os = "linux")]
+            Self::VhostUser { socket, artifact, file } => {
+                let _file = file;
+                vhost::serve(socket, exports, &artifact, stop)
+            }
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub enum Error {
     )]
     Exposed(String),
     /// Nothing is there that speaks the protocol.
-    #[error("`{0}` cannot be served yet: this version serves NBD alone")]
+    #[error("`{0}` cannot be served yet: this version serves NBD and HTTP alone")]
     NotServed(String),
     /// A certificate, a key or an authority is none.
     #[error("cannot use `{}` for TLS", path.display())]
@@ -189,7 +189,7 @@ impl Fault for Error {
             Self::SocketBusy(_) => Some("end that server, or choose another path".to_owned()),
             Self::NotASocket(_) => Some("choose a path where nothing is; a socket is made there".to_owned()),
             Self::Exposed(_) => Some(EXPOSED_HINT.to_owned()),
-            Self::NotServed(_) => Some("listen on `nbd://HOST:PORT` or `nbd+unix:///PATH`".to_owned()),
+            Self::NotServed(_) => Some("listen on `http://HOST:PORT`, `nbd://HOST:PORT` or `nbd+unix:///PATH`".to_owned()),
             Self::Certificate { .. } => Some("certificates and keys are files in PEM".to_owned()),
             Self::NoArtifact { nearest: Some(name), .. } => Some(format!("is `{name}` meant?")),
             Self::NoArtifact { nearest: None, .. } => Some("`lkit inspect` lists the artifacts of a spec".to_owned()),

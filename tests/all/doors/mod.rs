@@ -4,3 +4,6 @@ mod nbd;
 mod nbd_tls;
 mod sandbox;
 mod served;
+mod http;
+mod http_hostile;
+mod server;
