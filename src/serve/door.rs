@@ -6,7 +6,7 @@
 //! ```
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
 #[cfg(target_os = "linux")]
@@ -24,7 +24,7 @@ use super::stop::{Stop, Stopper};
 use super::unix_socket::{self, SocketFile};
 #[cfg(target_os = "linux")]
 use super::vhost;
-use super::{Error, Exports, Interrupts, http};
+use super::{Error, Exports, Interrupts, http, tftp};
 
 /// What holds for all doors.
 #[derive(Clone, Default)]
@@ -56,6 +56,7 @@ enum Listener {
         file: SocketFile,
     },
     Http(TcpListener),
+    Tftp(UdpSocket),
 }
 
 impl Door {
@@ -91,7 +92,11 @@ impl Door {
                 let url = format!("{scheme}://{}", socket.local_addr().map_err(Error::listen(&shown))?);
                 Ok(Self { url, listener: Listener::Http(socket) })
             }
-            (Protocol::Tftp, _) => Err(Error::NotServed(shown)),
+            (Protocol::Tftp, _) => {
+                let socket = UdpSocket::bind(&sockets[..]).map_err(Error::listen(&shown))?;
+                let url = format!("tftp://{}", socket.local_addr().map_err(Error::listen(&shown))?);
+                Ok(Self { url, listener: Listener::Tftp(socket) })
+            }
         }
     }
 
@@ -119,7 +124,7 @@ impl Door {
     /// Looks whether what it is to serve is there.
     fn check(&self, exports: &Exports) -> Result<(), Error> {
         match &self.listener {
-            Listener::Nbd { .. } | Listener::Http(_) => Ok(()),
+            Listener::Nbd { .. } | Listener::Http(_) | Listener::Tftp(_) => Ok(()),
             #[cfg(target_os = "linux")]
             Listener::VhostUser { artifact, .. } => vhost::check(exports, artifact),
         }
@@ -157,6 +162,10 @@ impl Listener {
             Self::VhostUser { socket, artifact, file } => {
                 let _file = file;
                 vhost::serve(socket, exports, &artifact, stop)
+            }
+            Self::Tftp(socket) => {
+                let limits = tftp::Limits::default();
+                tftp::serve(&socket, exports, tftp::Limits { transfers: most(limits.transfers), ..limits }, stop)
             }
         }
     }

@@ -87,9 +87,6 @@ pub enum Error {
         "`{0}` can be reached from other machines, and nothing would keep anybody there from reading the artifacts"
     )]
     Exposed(String),
-    /// Nothing is there that speaks the protocol.
-    #[error("`{0}` cannot be served yet: this version serves NBD and HTTP alone")]
-    NotServed(String),
     /// A certificate, a key or an authority is none.
     #[error("cannot use `{}` for TLS", path.display())]
     Certificate {
@@ -162,7 +159,6 @@ impl Fault for Error {
             Self::NoArtifact { .. } => ErrorKind::Usage,
             Self::AllowOther => ErrorKind::Denied,
             Self::Exposed(_) => ErrorKind::Usage,
-            Self::NotServed(_) => ErrorKind::Unsupported,
             Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } | Self::SocketBusy(_) => {
                 ErrorKind::Busy
             }
@@ -189,7 +185,6 @@ impl Fault for Error {
             Self::SocketBusy(_) => Some("end that server, or choose another path".to_owned()),
             Self::NotASocket(_) => Some("choose a path where nothing is; a socket is made there".to_owned()),
             Self::Exposed(_) => Some(EXPOSED_HINT.to_owned()),
-            Self::NotServed(_) => Some("listen on `http://HOST:PORT`, `nbd://HOST:PORT` or `nbd+unix:///PATH`".to_owned()),
             Self::Certificate { .. } => Some("certificates and keys are files in PEM".to_owned()),
             Self::NoArtifact { nearest: Some(name), .. } => Some(format!("is `{name}` meant?")),
             Self::NoArtifact { nearest: None, .. } => Some("`lkit inspect` lists the artifacts of a spec".to_owned()),

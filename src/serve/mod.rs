@@ -46,6 +46,7 @@ mod staged;
 mod status;
 mod stop;
 mod temporary;
+pub mod tftp;
 mod tls;
 mod unix_socket;
 #[cfg(target_os = "linux")]

@@ -13,8 +13,8 @@ pub struct Serve {
     /// Specs (files, `-`, or URLs; merged in order)
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
-    /// Listen here (repeatable): nbd+unix:///PATH for this user, nbd://HOST:PORT, or http://HOST:PORT; port 0
-    /// chooses a free one
+    /// Listen here (repeatable): nbd+unix:///PATH for this user, nbd://HOST:PORT, http://HOST:PORT or tftp://HOST:PORT; port
+    /// 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", required_unless_present = "vhost_user")]
     pub listen: Vec<String>,
     /// Give an artifact, such as NAME-efi.img, to virtual machine monitors that connect to a socket, as a disk that is only
@@ -42,8 +42,8 @@ pub struct Serve {
     /// Listen without TLS, too, where other machines can connect: whoever does reads all of the system [default: refuse]
     #[arg(long)]
     pub insecure_listen: bool,
-    /// Most connections of an address at a time; further ones are closed at once, by HTTP they wait [default: 64 for NBD,
-    /// 1024 for HTTP]
+    /// Most connections of an address at a time; further ones are closed at once, by HTTP and TFTP they wait [default: 64
+    /// for NBD, 1024 for HTTP, 128 for TFTP]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZero<usize>>,
     /// Serve the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root

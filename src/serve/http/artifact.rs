@@ -90,9 +90,7 @@ impl Shown<'_> {
     fn etag(&self, encoding: Option<Encoding>) -> String {
         let Self { artifact, source, seed, .. } = self;
         let encoding = encoding.map_or("", Encoding::name);
-        let made = concat!("lkit ", env!("CARGO_PKG_VERSION"));
-        let digest =
-            Digest::of(format!("{made}\n{seed}\n{}\n{encoding}\n{}", source.size(), artifact.name()).as_bytes());
+        let digest = Digest::of(format!("{seed}\n{}\n{encoding}\n{}", source.size(), artifact.name()).as_bytes());
         format!("\"{}\"", &digest.hex()[..32])
     }
 

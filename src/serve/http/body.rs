@@ -246,7 +246,11 @@ mod tests {
     fn no_more_than_a_piece_is_read_ahead_of_a_client() {
         let source = Arc::new(Counted { read: AtomicU64::new(0), whole: u64::MAX });
         let mut body = body(&source, &Room::default());
-        run(async { assert_eq!(next(&mut body).await.unwrap().unwrap(), LARGE) });
+        run(async {
+            assert_eq!(next(&mut body).await.unwrap().unwrap(), LARGE);
+            let Body::Artifact(Streamed { state: State::Reading(reading), .. }) = &mut body else { panic!() };
+            assert!(reading.await.is_ok());
+        });
         assert_eq!((source.read.load(Ordering::Relaxed), body.size_hint().exact()), (2 * LARGE, Some(15 * LARGE)));
     }
 

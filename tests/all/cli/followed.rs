@@ -92,7 +92,9 @@ fn fuse_a_mistake_leaves_all_as_it_was_and_is_told_with_its_place() {
     let error = broken(&SPEC.replace("test/init:1", "test/none:1"));
     assert_eq!(error["place"], "a.yml:5:5");
     fs::remove_file(system.path("a.yml")).unwrap();
-    wait_for("the lack of a spec", || status(&mounted)["error"]["message"].as_str() == Some("cannot read spec `a.yml`"));
+    wait_for("the lack of a spec", || {
+        status(&mounted)["error"]["message"].as_str() == Some("cannot read spec `a.yml`")
+    });
     symlink("a.yml", system.path("a.yml")).unwrap();
     let told = || status(&mounted)["error"]["causes"][0].as_str().unwrap_or_default().to_owned();
     wait_for("the loop of links", || told().contains("symbolic links"));
