@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Artifact;
+use super::identity::identity;
 use super::shown::shown;
 use crate::base::Digest;
 use crate::output::Catalog;
@@ -11,14 +12,14 @@ use crate::output::Catalog;
 pub struct Generation {
     /// The artifacts; no two have one name.
     pub artifacts: Vec<Artifact>,
-    /// The same for the same spec and images, whoever serves them.
+    /// Changes when the bytes of an artifact may; the same for the same spec and images, whoever serves them.
     pub seed: Digest,
 }
 
 impl Generation {
     /// The artifacts of a catalog that a mount shows.
     pub fn of(catalog: &Catalog) -> Self {
-        Self { artifacts: shown(catalog).0, seed: catalog.system().seed }
+        Self { artifacts: shown(catalog).0, seed: identity(catalog.system()) }
     }
 
     /// The artifact with this name.

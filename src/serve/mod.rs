@@ -36,6 +36,7 @@ mod files;
 mod fuse;
 mod holders;
 pub mod http;
+mod identity;
 mod interrupt;
 mod ipxe;
 mod mountpoint;
