@@ -5,7 +5,9 @@
 pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
+pub use crate::serve::http::fuzz::http;
 pub use crate::serve::nbd::fuzz::nbd;
+pub use crate::serve::tftp::fuzz::tftp;
 
 use std::sync::Arc;
 
@@ -69,10 +71,11 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 16] = [
+    const TARGETS: [(&str, Target); 18] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
+        ("http", http),
         ("index", index),
         ("inflate", inflate),
         ("kernel", kernel),
@@ -83,6 +86,7 @@ mod tests {
         ("rows", rows),
         ("spec", spec),
         ("tar", tar),
+        ("tftp", tftp),
         ("toc", toc),
         ("zstd", zstd),
         ("ztoc", ztoc),

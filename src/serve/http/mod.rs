@@ -19,6 +19,8 @@ mod artifact;
 mod body;
 mod connection;
 mod encoded;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod listing;
 mod page;
 mod patient;

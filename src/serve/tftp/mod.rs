@@ -11,6 +11,8 @@
 //! # Format
 //! RFC 1350, with the options of RFC 2347 to 2349 and RFC 7440.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod packet;
 mod transfer;
 

@@ -1,0 +1,4 @@
+//! What headers of a request say.
+#![no_main]
+
+lkit_fuzz::target!(http);

@@ -1,0 +1,4 @@
+//! Packets of a TFTP client.
+#![no_main]
+
+lkit_fuzz::target!(tftp);
