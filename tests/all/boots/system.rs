@@ -62,6 +62,11 @@ impl Mounts {
         &self.dir
     }
 
+    /// The layout of the images.
+    pub fn images(&self) -> &Path {
+        &self.images
+    }
+
     /// What stands for what in the arguments of a machine, longer names first.
     pub fn places(&self) -> Vec<(&'static str, String)> {
         let path = |name: &str| self.dir.join(name).display().to_string();

@@ -86,10 +86,21 @@ pub fn try_boot<S: Into<OsString>>(
     scratch: &Path,
     args: impl IntoIterator<Item = S>,
 ) -> Result<String, String> {
+    try_boot_by(firmware, scratch, args, |machine| machine)
+}
+
+/// The same by another command, which is made from that of the machine and ends as it does.
+pub fn try_boot_by<S: Into<OsString>>(
+    firmware: Firmware,
+    scratch: &Path,
+    args: impl IntoIterator<Item = S>,
+    by: impl FnOnce(Command) -> Command,
+) -> Result<String, String> {
     let _one = one_at_a_time();
-    let mut command = firmware.command(scratch);
-    command.args(args.into_iter().map(Into::into)).stdin(Stdio::null()).stderr(Stdio::piped());
-    let output = command.output().unwrap();
+    let mut machine = firmware.command(scratch);
+    machine.args(args.into_iter().map(Into::into));
+    let mut command = by(machine);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     let console = String::from_utf8_lossy(&output.stdout).replace(['\r', '\u{1b}'], "");
     fs::write(scratch.join("console.log"), &console).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
