@@ -15,6 +15,7 @@ mod expected;
 mod filesystems;
 mod fuse;
 mod golden;
+mod guest_init;
 mod hostile;
 mod layer;
 mod loaders;

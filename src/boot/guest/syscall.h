@@ -26,6 +26,11 @@ struct statx {
     char rest[224];
 };
 
+#ifdef HOSTED
+/* A test stands for the kernel. */
+long call(long number, long a, long b, long c, long d, long e);
+#endif
+
 #ifdef __x86_64__
 enum {
     SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_ioctl = 16, SYS_nanosleep = 35, SYS_socket = 41, SYS_connect = 42,
@@ -34,6 +39,7 @@ enum {
     SYS_unlinkat = 263, SYS_fchmodat = 268, SYS_finit_module = 313, SYS_getrandom = 318, SYS_statx = 332,
 };
 
+#ifndef HOSTED
 static inline long call(long number, long a, long b, long c, long d, long e) {
     long result;
     register long r10 __asm__("r10") = d;
@@ -46,6 +52,7 @@ static inline long call(long number, long a, long b, long c, long d, long e) {
 }
 
 __asm__(".globl _start\n_start: mov %rsp, %rdi\nand $-16, %rsp\ncall run\n");
+#endif
 #else
 enum {
     SYS_ioctl = 29, SYS_mkdirat = 34, SYS_unlinkat = 35, SYS_umount2 = 39, SYS_mount = 40, SYS_chdir = 49,
@@ -55,6 +62,7 @@ enum {
     SYS_statx = 291,
 };
 
+#ifndef HOSTED
 static inline long call(long number, long a, long b, long c, long d, long e) {
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a;
@@ -67,5 +75,6 @@ static inline long call(long number, long a, long b, long c, long d, long e) {
 }
 
 __asm__(".globl _start\n_start: mov x0, sp\nbl run\n");
+#endif
 #endif
 #endif
