@@ -5,6 +5,8 @@
 pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
+#[cfg(target_os = "linux")]
+pub use crate::serve::fuzz::ring;
 pub use crate::serve::http::fuzz::http;
 pub use crate::serve::nbd::fuzz::nbd;
 pub use crate::serve::tftp::fuzz::tftp;
@@ -15,6 +17,10 @@ use crate::boot::{Kernel, efi_loader, uki_stub};
 use crate::extent::Bytes;
 use crate::format::{Section, uki};
 use crate::spec::{self, Input, MetadataFormat};
+
+/// Rings of guests are served on Linux alone.
+#[cfg(not(target_os = "linux"))]
+pub fn ring(_: &[u8]) {}
 
 /// Texts of a spec, with a NUL between one and the next.
 pub fn spec(data: &[u8]) {
@@ -71,7 +77,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 18] = [
+    const TARGETS: [(&str, Target); 19] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
@@ -83,6 +89,7 @@ mod tests {
         ("manifest", manifest),
         ("nbd", nbd),
         ("pe", pe),
+        ("ring", ring),
         ("rows", rows),
         ("spec", spec),
         ("tar", tar),

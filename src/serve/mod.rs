@@ -53,6 +53,10 @@ mod unix_socket;
 #[cfg(target_os = "linux")]
 mod vhost;
 
+#[cfg(all(target_os = "linux", any(test, fuzzing)))]
+#[doc(hidden)]
+pub use vhost::fuzz;
+
 pub use address::{Address, ParseAddressError, Place, Protocol};
 pub use compress::Compression;
 pub use door::{Door, DoorRules, Serving};

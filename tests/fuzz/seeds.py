@@ -213,6 +213,25 @@ def kernels():
         keep("pe", name, bytes(efi))
 
 
+def rings():
+    """The memory of a guest: table at 0, what it offers at 256, what is answered at 512, requests from 1024."""
+    read, write, indirect = 1, 3, 4
+
+    def memory(kind, sector, chain, offers=1, tables=b""):
+        table = b"".join(struct.pack("<QIHH", *entry) for entry in chain).ljust(256, b"\0")
+        avail = struct.pack("<HH", 0, offers).ljust(256, b"\0")
+        return (table + avail).ljust(1024, b"\0") + struct.pack("<IIQ", kind, 0, sector) + tables
+
+    usual = [(1024, 16, read, 1), (4096, 1024, write, 2), (8192, 1, 2, 0)]
+    keep("ring", "read", memory(0, 1, usual))
+    keep("ring", "write", memory(1, 0, [(1024, 16, read, 1), (4096, 512, read, 2), (8192, 1, 2, 0)]))
+    keep("ring", "id", memory(8, 0, [(1024, 16, read, 1), (4096, 20, write, 2), (8192, 1, 2, 0)], 3))
+    table = b"".join(struct.pack("<QIHH", *entry) for entry in usual)
+    keep("ring", "indirect", memory(0, 0, [(1040, len(table), indirect, 0)], 1, table))
+    keep("ring", "circle", memory(0, 0, [(1024, 16, read, 1), (4096, 512, write, 1)]))
+    keep("ring", "own-ring", memory(0, 0, [(1024, 16, read, 1), (0, 1024, write, 2), (600, 1, 2, 0)], 16))
+
+
 def foreign():
     """Indexes that others made; ztoc/gzip is a zTOC of one short file by SOCI's rules, kept as it is."""
     golden = pathlib.Path(__file__).parents[1] / "all/layer/golden"
@@ -256,4 +275,5 @@ clients()
 foreign()
 documents(sys.argv[1])
 texts()
+rings()
 kernels()

@@ -14,6 +14,8 @@
 mod chain;
 mod device;
 mod disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod socket;
 #[cfg(test)]
 mod tests;

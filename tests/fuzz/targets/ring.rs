@@ -1,0 +1,4 @@
+//! Rings in the memory of a guest.
+#![no_main]
+
+lkit_fuzz::target!(ring);
