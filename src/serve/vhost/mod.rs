@@ -14,6 +14,8 @@
 mod chain;
 mod device;
 mod disk;
+#[cfg(test)]
+mod front_end;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod socket;
