@@ -356,8 +356,10 @@ pub struct Run {
     /// Publish a port: [IP:]HOST:GUEST[/tcp|udp] (repeatable)
     #[arg(long, short = 'p', value_name = "PORTS")]
     pub publish: Vec<String>,
-    /// Attach a disk: file=PATH,size=SIZE,format=FORMAT (repeatable); with a size it is made when it is missing, and `,,`
-    /// stands for a comma in the path [default format: what the end of the name says, else raw]
+    /// Start from a disk of the spec: artifact=FORMAT, such as artifact=raw-efi, read straight into the guest where it can
+    /// be, else (or with via=mount) out of a mount. Or attach a disk: file=PATH,size=SIZE,format=FORMAT (repeatable); with a
+    /// size it is made when it is missing, and `,,` stands for a comma in the path [default format: what the end of the
+    /// name says, else raw]
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<String>,
     /// Network of the machine

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::args;
+use super::boot_disk::BootDisk;
 use super::report::Failure;
 use crate::base::{Digest, ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
 use crate::serve::check_target;
@@ -35,6 +36,8 @@ pub struct Hardware {
     pub cpus: u32,
     /// Published ports.
     pub ports: Vec<Port>,
+    /// The disk of the spec to start from.
+    pub boot_disk: Option<BootDisk>,
     disks: Vec<WantedDisk>,
 }
 
@@ -51,11 +54,23 @@ impl Hardware {
             return Err(Failure::usage("a machine without a network publishes no ports")
                 .hint("leave out `--publish`, or `--networking none`"));
         }
+        let (mut boot_disk, mut disks) = (None, Vec::new());
+        for text in &args.disk {
+            match BootDisk::parse(&parts(text))? {
+                None => disks.push(WantedDisk::parse(text)?),
+                Some(disk) if boot_disk.replace(disk).is_some() => {
+                    let failure = Failure::usage(format!("--disk: `{text}` is the second artifact to start from"));
+                    return Err(failure.hint("a machine starts from one; give further disks as files"));
+                }
+                Some(_) => {}
+            }
+        }
         Ok(Self {
             memory: memory(&args.mem)?,
             cpus: cpus(args.cpus)?,
             ports: args.publish.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
-            disks: args.disk.iter().map(|text| WantedDisk::parse(text)).collect::<Result<_, _>>()?,
+            boot_disk,
+            disks,
         })
     }
 

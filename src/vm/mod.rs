@@ -67,6 +67,8 @@ pub enum Boot {
     Cdrom(PathBuf),
     /// A disk, by the firmware; writes to it are dropped.
     Disk(Disk),
+    /// A disk behind a socket of vhost-user, by the firmware; it is not written to.
+    VhostUser(PathBuf),
 }
 
 /// The firmware of a machine.

@@ -5,10 +5,13 @@
 //! terminal with QEMU's monitor behind Ctrl-A C. An initrd is mapped by QEMU, so it is read once, when it boots.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::local::value;
 use super::{Accelerator, Boot, CommandLine, Disk, DiskFormat, Error, Firmware, Machine, Network};
+
+/// Rings that the server of a disk answers: as many as processors of the guest, up to this.
+const MOST_RINGS: u32 = 16;
 
 /// How QEMU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +32,9 @@ pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
     let (program, board, package) = board(&options.architecture)?;
     let program = options.program.clone().unwrap_or_else(|| program.into());
     let mut line = CommandLine::new(program, package);
-    line.options(["-machine", board, "-accel", options.accelerator.name()]);
+    let is_shared = matches!(machine.boot, Boot::VhostUser(_));
+    let memory = if is_shared { format!("{board},memory-backend=memory") } else { board.to_owned() };
+    line.options(["-machine", &memory, "-accel", options.accelerator.name()]);
     line.options(["-cpu", cpu(options)]);
     line.options(["-smp", &machine.cpus.to_string(), "-m", &machine.memory.to_string()]);
     // A guest that reboots or panics ends the machine, as on the terminal nobody sees a loop.
@@ -39,7 +44,7 @@ pub fn qemu(machine: &Machine, options: &Qemu) -> Result<CommandLine, Error> {
     if let Firmware::Uefi(path) = &machine.firmware {
         line.path("-bios", path);
     }
-    boot(&mut line, &machine.boot);
+    boot(&mut line, machine);
     for (number, disk) in machine.disks.iter().enumerate() {
         line.option("-drive", drive(disk, &format!("id=disk{number},if=virtio")));
     }
@@ -84,8 +89,8 @@ fn network(line: &mut CommandLine, network: &Network) {
     line.options(["-netdev", &backend, "-device", &format!("virtio-net-pci,netdev=net0,romfile={mac}")]);
 }
 
-fn boot(line: &mut CommandLine, boot: &Boot) {
-    match boot {
+fn boot(line: &mut CommandLine, machine: &Machine) {
+    match &machine.boot {
         Boot::Direct { kernel, initrd, cmdline, root } => {
             line.path("-kernel", kernel);
             initrd.iter().for_each(|initrd| line.path("-initrd", initrd));
@@ -100,7 +105,20 @@ fn boot(line: &mut CommandLine, boot: &Boot) {
             line.option("-drive", drive(&disk, "index=2,media=cdrom,readonly=on"));
         }
         Boot::Disk(disk) => line.option("-drive", drive(disk, "id=boot,if=virtio,snapshot=on")),
+        Boot::VhostUser(socket) => vhost_user(line, socket, machine),
     }
+}
+
+/// A disk behind a socket, whose server answers in the memory of the guest: all of that is shared with it.
+fn vhost_user(line: &mut CommandLine, socket: &Path, machine: &Machine) {
+    let memory = format!("memory-backend-memfd,id=memory,share=on,size={}M", machine.memory);
+    let mut server = OsString::from("socket,id=boot,path=");
+    server.push(value(socket));
+    line.options(["-object", &memory]);
+    line.option("-chardev", server);
+    let rings = machine.cpus.min(MOST_RINGS);
+    let device = format!("vhost-user-blk-pci,chardev=boot,num-queues={rings},bootindex=0");
+    line.options(["-device", &device]);
 }
 
 /// A disk with its format, which QEMU must not guess: a guest that writes the header of another format to a raw disk
@@ -163,6 +181,15 @@ mod tests {
         let end = " -drive index=2,media=cdrom,readonly=on,format=raw,file=/m/x.iso";
         assert!(cd.ends_with(end) && !cd.contains("-bios"), "{cd}");
         assert!(line(Boot::Cdrom("x".into()), Firmware::Own, "s390x").is_err());
+    }
+
+    #[test]
+    fn a_server_of_a_disk_shares_the_memory_of_its_guest() {
+        let shared = line(Boot::VhostUser("/m/a,b.sock".into()), Firmware::Own, "amd64").unwrap();
+        assert!(shared.starts_with("qemu-system-x86_64 -machine q35,memory-backend=memory -accel tcg "), "{shared}");
+        let end = " -object memory-backend-memfd,id=memory,share=on,size=512M -chardev socket,id=boot,path=/m/a,,b.sock \
+                   -device vhost-user-blk-pci,chardev=boot,num-queues=2,bootindex=0";
+        assert!(shared.ends_with(end), "{shared}");
     }
 
     #[test]

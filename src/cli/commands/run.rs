@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::base::{Digest, ErrorKind, is_url};
+use crate::cli::boot_disk::{BootDisk, Way};
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
 use crate::cli::machine::{self, Hardware};
@@ -13,8 +14,10 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, specs};
-use crate::output::RootFs;
-use crate::serve::{Files, MountOptions, TemporaryMountPoint, check_mount, mount, sweep};
+use crate::output::{Catalog, RootFs};
+use crate::serve::{
+    Door, DoorRules, Exports, Files, Generation, MountOptions, Serving, TemporaryMountPoint, check_mount, mount, sweep,
+};
 use crate::system;
 use crate::vm::{
     Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Mac, Machine, Network, Qemu, hyperkit, local, qemu,
@@ -59,6 +62,10 @@ pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure>
     };
     let wanted = Wanted { args, hardware, monitor, loudness };
     match found {
+        Some(_) if wanted.hardware.boot_disk.is_some() => {
+            let message = "`--disk artifact=` is for specs: who mounts a directory shows its disks in it";
+            return Err(Failure::usage(message).hint("name the disk, such as `DIR/NAME-efi.img`"));
+        }
         Some(_) if !wanted.args.reads.is_empty() => {
             let message = "`--record` and `--reads` are for specs: who mounts a directory reads for it";
             return Err(Failure::usage(message).hint("give them to `lkit mount`, or name the spec"));
@@ -148,34 +155,70 @@ fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
     let progress = Progress::new(wanted.loudness);
     let parsed = system::parse(&inputs, &progress)?;
     let wish = Wish { iso: wanted.args.iso, initrd: None, root };
-    let later = Path::new(".").join(format!("{}.mnt", name));
+    let disk = wanted.boot_disk()?;
+    let is_served = disk.is_some_and(|disk| disk.way == Way::VhostUser);
+    let later = Path::new(".").join(format!("{name}.{}", if is_served { "sock" } else { "mnt" }));
     let bootable = Bootable::of_spec(&parsed.spec, &name, &later, wish)?;
+    let bootable = disk.map_or(bootable, |disk| disk.bootable(&later, &name));
     // What a machine keeps is made and read when it starts.
     let mac = if wanted.args.dry_run { wanted.mac()? } else { None };
     let Prepared { line, .. } = wanted.prepared(bootable, mac)?;
     if wanted.args.dry_run {
-        return print_steps(specs, &words, &later, &line);
+        return match disk.filter(|_| is_served) {
+            Some(disk) => print_server_steps(specs, &words, (&later, &disk.artifact(&name)), &line),
+            None => print_steps(specs, &words, &later, &line),
+        };
     }
     wanted.check(&line)?;
-    check_mount(MountOptions::default())?;
+    if !is_served {
+        check_mount(MountOptions::default())?;
+    }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     loaded.catalog.check_root_disk()?;
     // Before the mount, which a signal between it and the machine would leave behind.
     let signals = EndSignals::catch()?;
+    if let Some(disk) = disk.filter(|_| is_served) {
+        wanted.start_served(disk, &loaded.catalog, signals)?;
+        return recording.finish();
+    }
     let dir = TemporaryMountPoint::new()?;
     let session =
         mount(Files::of(&loaded.catalog).with_counts(loaded.layers.clone()), dir.path(), MountOptions::default())?;
-    let result = Bootable::in_directory(dir.path(), wish).and_then(|bootable| wanted.start(bootable, signals));
+    let bootable = match disk {
+        Some(disk) => Ok(disk.bootable(dir.path(), &name)),
+        None => Bootable::in_directory(dir.path(), wish),
+    };
+    let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
     session.unmount()?;
     recording.finish()?;
     result
 }
 
-/// Prints what to type to do by hand what is done for specs: a shell that is given these lines does it.
-fn print_steps(specs: &[PathBuf], options: &[OsString], dir: &Path, line: &CommandLine) -> Result<(), Failure> {
+/// `lkit COMMAND` for these specs, with these options.
+fn words_of(command: &str, options: &[OsString], specs: &[PathBuf]) -> Vec<OsString> {
     let is_file = |spec: &Path| spec != Path::new("-") && !is_url(&spec.to_string_lossy());
     let specs = specs.iter().map(|spec| if is_file(spec) { local(spec) } else { spec.clone() }.into_os_string());
-    let mount = ["lkit", "mount"].map(OsString::from).into_iter().chain(options.iter().cloned()).chain(specs);
+    ["lkit", command].map(OsString::from).into_iter().chain(options.iter().cloned()).chain(specs).collect()
+}
+
+/// Prints the same as [`print_steps`] for a machine whose disk is an artifact behind a socket.
+fn print_server_steps(
+    specs: &[PathBuf],
+    options: &[OsString],
+    (socket, artifact): (&Path, &str),
+    line: &CommandLine,
+) -> Result<(), Failure> {
+    let mut disk = socket.as_os_str().to_owned();
+    disk.push(format!("={artifact}"));
+    let options = [&["--vhost-user".into(), disk], options].concat();
+    let server = shell_line(words_of("serve", &options, specs));
+    let socket = shell_line([socket]);
+    report::print(&format!("{server} & server=$!\nuntil [ -S {socket} ]; do sleep 0.1; done\n{line}\nkill $server\n"))
+}
+
+/// Prints what to type to do by hand what is done for specs: a shell that is given these lines does it.
+fn print_steps(specs: &[PathBuf], options: &[OsString], dir: &Path, line: &CommandLine) -> Result<(), Failure> {
+    let mount = words_of("mount", options, specs).into_iter();
     let [make, mount, end] = [
         shell_line(["mkdir", "-p"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
         shell_line(mount.chain([dir.into()])),
@@ -185,6 +228,33 @@ fn print_steps(specs: &[PathBuf], options: &[OsString], dir: &Path, line: &Comma
 }
 
 impl Wanted {
+    /// The disk of the spec to start from, where one is named.
+    fn boot_disk(&self) -> Result<Option<BootDisk>, Failure> {
+        let Some(disk) = self.hardware.boot_disk else { return Ok(None) };
+        if self.args.iso || self.args.root.is_some() {
+            let message = "`--disk artifact=`, `--iso` and `--root` each say what the machine starts from";
+            return Err(Failure::usage(message).hint("leave out all but one"));
+        }
+        if disk.way == Way::VhostUser && self.monitor == Monitor::HyperKit {
+            return Err(
+                Failure::usage("HyperKit has no disks by vhost-user").hint("start it without `--disk artifact=`")
+            );
+        }
+        Ok(Some(disk))
+    }
+
+    /// Starts the machine from an artifact that this process serves, for as long as the machine runs.
+    fn start_served(&self, disk: BootDisk, catalog: &Catalog, signals: EndSignals) -> Result<(), Failure> {
+        let dir = tempfile::Builder::new().prefix("lkit-run-").tempdir();
+        let dir = dir.map_err(|error| Failure::io("cannot make a directory for a socket", &error))?;
+        let socket = dir.path().join("disk.sock");
+        let door = Door::vhost_user(&socket, &disk.artifact(catalog.name()))?;
+        let serving = Serving::start(vec![door], &Exports::new(Generation::of(catalog)), &DoorRules::default())?;
+        let result = self.start(disk.bootable(&socket, catalog.name()), signals);
+        drop(serving);
+        result
+    }
+
     fn start(&self, bootable: Bootable, signals: EndSignals) -> Result<(), Failure> {
         let Prepared { line, is_emulated } = self.prepared(bootable, self.mac()?)?;
         if self.args.dry_run {

@@ -273,7 +273,10 @@ impl Source for Damaged {
         match offset / SECTOR {
             1 => Err(ReadError::new(ErrorKind::Corrupt, "a span does not match its digest")),
             2 => panic!("a defect"),
-            _ => Ok(buf.fill(7)),
+            _ => {
+                buf.fill(7);
+                Ok(())
+            }
         }
     }
 }
