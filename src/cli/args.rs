@@ -152,7 +152,7 @@ pub struct Sources {
     /// Resolve every tag again, even those in the cache
     #[arg(long, conflicts_with = "offline")]
     pub pull: bool,
-    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io (repeatable)
+    /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
     /// Use layer indexes that FROM lists for an image without having verified them: `beside` it (in a --layout, else in its
@@ -305,6 +305,9 @@ pub struct Build {
     /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
     #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
     pub compress: Option<String>,
+    /// Compress initrds that are files of their own with gzip, as linuxkit does, unless --compress says how
+    #[arg(long, hide = true)]
+    pub gzip_initrd: bool,
     #[command(flatten)]
     pub eif: EifApplication,
     #[command(flatten)]

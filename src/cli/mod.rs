@@ -9,6 +9,7 @@ mod colour;
 mod commands;
 mod enclave;
 mod exit_code;
+mod linuxkit;
 mod loader;
 mod log;
 mod machine;
@@ -23,22 +24,36 @@ mod watching;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+
+use self::report::Failure;
 
 /// Runs the program on the arguments of the process.
 pub fn run() -> ExitCode {
-    let words = match typed::understood(std::env::args_os().collect()) {
-        Ok(words) => words,
-        Err(failure) => return failed(&failure),
-    };
-    match args::Args::try_parse_from(words).map(commands::run) {
-        Ok(Ok(code)) => code,
-        Ok(Err(failure)) => failed(&failure),
-        Err(error) => exit_code::of_usage(&error),
-    }
+    answer().unwrap_or_else(|failure| failed(&failure))
 }
 
-fn failed(failure: &report::Failure) -> ExitCode {
+fn answer() -> Result<ExitCode, Failure> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let mut program = args::Args::command();
+    program.build();
+    let words = match linuxkit::addressed(&words) {
+        None => typed::understood(words, &program)?,
+        Some(rest) => match linuxkit::meant(rest, &program, &linuxkit::Environment::of_process())? {
+            linuxkit::Meant::Call { words, warnings } => {
+                warnings.iter().for_each(|warning| report::warn(warning));
+                words
+            }
+            linuxkit::Meant::Answer(text) => {
+                report::print(&text)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        },
+    };
+    args::Args::try_parse_from(words).map_or_else(|error| Ok(exit_code::of_usage(&error)), commands::run)
+}
+
+fn failed(failure: &Failure) -> ExitCode {
     failure.print();
     exit_code::of_kind(failure.kind)
 }

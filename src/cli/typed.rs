@@ -4,9 +4,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
-use super::args::Args;
+use super::linuxkit;
 use super::report::Failure;
 
 /// Options of mount(8) that are for mount(8) itself, or are so in every mount: read-only, without devices and
@@ -20,17 +20,15 @@ const SETTLED: [&str; 19] = [
 ///
 /// # Errors
 /// When an option of a mount is not known, a long option has one dash, or there is no command.
-pub fn understood(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let mut program = Args::command();
-    program.build();
+pub fn understood(words: Vec<OsString>, program: &Command) -> Result<Vec<OsString>, Failure> {
     let first = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
     if first.starts_with('-') || program.find_subcommand(first).is_some() {
-        check_dashes(&program, &words)?;
+        check_flags(program, &words)?;
         return Ok(words);
     }
     match &words[..] {
         [lkit, spec, dir, flag, options] if flag == "-o" => {
-            let options = mount_options(&program, options)?;
+            let options = mount_options(program, options)?;
             let head = [lkit.clone(), "mount".into()].into_iter().chain(options);
             Ok(head.chain(["--".into(), spec.clone(), dir.clone()]).collect())
         }
@@ -80,26 +78,59 @@ fn has_long(command: &Command, name: &str) -> bool {
     longs(command).any(|long| long == name)
 }
 
-/// Refuses `-format` for `--format`: it would be read as `-f ormat`.
-fn check_dashes(program: &Command, words: &[OsString]) -> Result<(), Failure> {
+/// Refuses flags as linuxkit takes them: `-format`, which would be read as `-f ormat`, `-v 2`, and those that lkit's
+/// command does not have.
+fn check_flags(program: &Command, words: &[OsString]) -> Result<(), Failure> {
     let texts = || words.iter().skip(1).map_while(|word| word.to_str().filter(|word| *word != "--"));
-    let command = texts().find_map(|word| program.find_subcommand(word)).unwrap_or(program);
-    let single = texts().filter_map(|word| word.strip_prefix('-')).filter(|rest| !rest.starts_with('-'));
-    let names = single.map(|rest| rest.split('=').next().unwrap_or(rest)).filter(|name| name.len() > 1);
-    match names.into_iter().find(|name| has_long(command, name)) {
-        Some(name) => Err(Failure::usage(format!("`-{name}` has one dash, and long options have two"))
-            .hint(format!("write `--{name}`"))),
-        None => Ok(()),
+    let path: Vec<&Command> = texts()
+        .scan(program, |above, word| {
+            let found = above.find_subcommand(word);
+            *above = found.unwrap_or(above);
+            Some(found)
+        })
+        .flatten()
+        .collect();
+    let command = path.last().copied().unwrap_or(program);
+    let name = path.iter().map(|command| command.get_name()).collect::<Vec<_>>().join(" ");
+    let line = format!("`lkit linuxkit {name} …`, which takes linuxkit's flags").replace("  ", " ");
+    for (word, next) in texts().zip(texts().skip(1).map(Some).chain([None])) {
+        let Some(rest) = word.strip_prefix('-') else { continue };
+        let flag = rest.trim_start_matches('-').split('=').next().unwrap_or_default();
+        let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit()) && !Path::new(word).exists();
+        if ["v", "verbose"].contains(&flag) && next.is_some_and(is_number) {
+            return Err(Failure::usage(format!("`{word}` takes no number"))
+                .hint(format!("write `-v`, or `-vv` for everything, or call {line}")));
+        }
+        if flag.len() > 1 && !rest.starts_with('-') && has_long(command, flag) {
+            return Err(Failure::usage(format!("`-{flag}` has one dash, and long options have two"))
+                .hint(format!("write `--{flag}`, or call {line}")));
+        }
+        if flag.len() > 1 && !has_any(command, flag) && linuxkit::has_flag(&name, flag) {
+            return Err(Failure::usage(format!("`{word}` is linuxkit's and not lkit's")).hint(format!("call {line}")));
+        }
     }
+    Ok(())
+}
+
+/// Whether a command has a long option of this name, be it one that its help does not tell.
+fn has_any(command: &Command, name: &str) -> bool {
+    command.get_arguments().any(|argument| {
+        argument.get_long() == Some(name) || argument.get_all_aliases().unwrap_or_default().contains(&name)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::args::Args;
 
     /// What a line comes to: its words, or what is said.
     fn line(text: &str) -> Result<String, String> {
-        let words = understood(text.split(' ').map(OsString::from).collect());
+        let mut program = Args::command();
+        program.build();
+        let words = understood(text.split(' ').map(OsString::from).collect(), &program);
         let words = words.map_err(|failure| failure.rendered())?;
         Ok(words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" "))
     }
@@ -121,20 +152,42 @@ mod tests {
 
     #[test]
     fn other_lines_stay_as_they_are() {
-        for typed in
-            ["lkit", "lkit --version", "lkit build -f iso-bios a.yml", "lkit run -p 80:80 a", "lkit mount -- -name"]
-        {
+        for typed in [
+            "lkit",
+            "lkit --version",
+            "lkit build -f iso-bios a.yml",
+            "lkit run -p 80:80 a",
+            "lkit mount -- -name",
+            "lkit build -vv --docker a",
+        ] {
             assert_eq!(line(typed).as_deref(), Ok(typed));
         }
     }
 
     #[test]
-    fn a_long_option_with_one_dash_is_told_how_it_is_written() {
-        for (typed, name) in [("build -format tar a", "format"), ("run -mem=1G a", "mem"), ("build -name x a", "name")]
-        {
-            let expected =
-                format!("error: `-{name}` has one dash, and long options have two\n\nhint: write `--{name}`\n");
-            assert_eq!(line(&format!("lkit {typed}")), Err(expected));
+    fn flags_as_linuxkit_takes_them_are_told_how_they_are_written() {
+        let rows = [
+            (
+                "build -format tar a",
+                "`-format` has one dash, and long options have two",
+                "write `--format`, or ",
+                "build ",
+            ),
+            ("run -mem=1G a", "`-mem` has one dash, and long options have two", "write `--mem`, or ", "run "),
+            ("build -v 2 a", "`-v` takes no number", "write `-v`, or `-vv` for everything, or ", "build "),
+            (
+                "--verbose 2 build a",
+                "`--verbose` takes no number",
+                "write `-v`, or `-vv` for everything, or ",
+                "build ",
+            ),
+            ("build --disable-content-trust a", "`--disable-content-trust` is linuxkit's and not lkit's", "", "build "),
+            ("run qemu -kernel a", "`-kernel` is linuxkit's and not lkit's", "", "run "),
+            ("cache rm a --published-only", "`--published-only` is linuxkit's and not lkit's", "", "cache rm "),
+        ];
+        for (typed, said, hint, command) in rows {
+            let hint = format!("{hint}call `lkit linuxkit {command}…`, which takes linuxkit's flags");
+            assert_eq!(line(&format!("lkit {typed}")), Err(format!("error: {said}\n\nhint: {hint}\n")), "{typed}");
         }
     }
 }

@@ -102,6 +102,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     };
     check_compression(compression, &formats)?;
     check_enclave(&settings, &formats)?;
+    let compression = compression.or_else(|| Compression::parse("gzip").filter(|_| args.gzip_initrd));
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
         target.check(&settings.name(&inputs), &formats, &parsed.spec)?;
