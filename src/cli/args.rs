@@ -335,8 +335,8 @@ pub struct Build {
     /// Accepted for linuxkit's sake: nothing is built, so an earlier build saves nothing
     #[arg(long, hide = true, conflicts_with = "pull")]
     pub input_tar: Option<PathBuf>,
-    /// Accepted for linuxkit's sake: lkit needs no Docker
-    #[arg(long, hide = true)]
+    /// Take the images that the docker daemon has from it, before layouts, cache and registries
+    #[arg(long)]
     pub docker: bool,
     #[command(flatten)]
     pub sources: Sources,

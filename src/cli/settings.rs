@@ -30,7 +30,7 @@ impl Settings {
         };
         let origins = Origins {
             platform,
-            docker: docker_socket(&sources.layout)?,
+            docker: docker_socket(sources.layout.iter().any(|layout| daemon_image(layout).is_some()))?,
             layouts: sources.layout,
             keep: sources.store.into(),
             cache_limit: sources.cache_limit.as_deref().map(cache_limit).transpose()?,
@@ -85,6 +85,18 @@ impl Settings {
         Ok(self)
     }
 
+    /// The same where images of the docker daemon come first, if `first` says so.
+    ///
+    /// # Errors
+    /// When the daemon is no socket of this machine.
+    pub fn with_docker(mut self, first: bool) -> Result<Self, Failure> {
+        if first {
+            self.origins.docker = docker_socket(true)?;
+            self.origins.docker_first = true;
+        }
+        Ok(self)
+    }
+
     /// What the names of the artifacts of these specs begin with.
     pub fn name(&self, inputs: &[Input]) -> String {
         self.options.name.clone().unwrap_or_else(|| name_of(inputs))
@@ -134,12 +146,12 @@ fn trust(files: Vec<PathBuf>) -> Result<Trust, Failure> {
     Ok(trust)
 }
 
-/// Where the docker daemon listens, if one of the layouts is an image of it.
-fn docker_socket(layouts: &[PathBuf]) -> Result<PathBuf, Failure> {
+/// Where the docker daemon listens; `is_asked` when something is to come from it.
+fn docker_socket(is_asked: bool) -> Result<PathBuf, Failure> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     match host.as_deref().map(|host| host.strip_prefix("unix://").ok_or(host)) {
         Some(Ok(path)) => Ok(path.into()),
-        Some(Err(host)) if layouts.iter().any(|layout| daemon_image(layout).is_some()) => {
+        Some(Err(host)) if is_asked => {
             let message = format!("DOCKER_HOST: `{}` is no socket of this machine", shown_url(host));
             Err(Failure::usage(message).hint("set it to `unix://PATH`, or copy the image with `docker save`"))
         }

@@ -68,6 +68,11 @@ pub fn daemon_image(layout: &Path) -> Option<&str> {
     layout.to_str()?.strip_prefix(PREFIX)
 }
 
+/// The layout that is this image of the daemon.
+pub fn daemon_layout(image: &str) -> PathBuf {
+    format!("{PREFIX}{image}").into()
+}
+
 /// A docker daemon.
 pub struct Daemon {
     socket: PathBuf,
@@ -93,16 +98,28 @@ impl Daemon {
         Ok(Self { socket: socket.to_owned(), client, blocking })
     }
 
+    /// Whether it has an image.
+    ///
+    /// # Errors
+    /// When the daemon is not there, or does not say.
+    pub fn has(&self, image: &str) -> Result<bool, DaemonError> {
+        match self.inspected(image) {
+            Ok(_) => Ok(true),
+            Err(DaemonProblem::NotFound) => Ok(false),
+            Err(problem) => Err(self.failed(image, problem)),
+        }
+    }
+
     /// The archive of an image, from the cache where the daemon's image is still the same.
     ///
     /// # Errors
     /// When the daemon is not there or does not have the image; when what it sends cannot be kept or used.
     pub fn archive(&self, image: &str, cache: &Path, monitor: &dyn Monitor) -> Result<PathBuf, DaemonError> {
-        self.spooled(image, cache, monitor).map_err(|problem| DaemonError {
-            image: image.to_owned(),
-            socket: self.socket.clone(),
-            source: Box::new(problem),
-        })
+        self.spooled(image, cache, monitor).map_err(|problem| self.failed(image, problem))
+    }
+
+    fn failed(&self, image: &str, problem: DaemonProblem) -> DaemonError {
+        DaemonError { image: image.to_owned(), socket: self.socket.clone(), source: Box::new(problem) }
     }
 
     fn spooled(&self, image: &str, cache: &Path, monitor: &dyn Monitor) -> Result<PathBuf, DaemonProblem> {

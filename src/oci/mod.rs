@@ -50,7 +50,7 @@ mod write;
 pub use closure::{Closure, Held, OCI_LAYOUT, layout_entry, layout_index};
 pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
-pub use daemon::{Daemon, DaemonError, DaemonProblem, daemon_image};
+pub use daemon::{Daemon, DaemonError, DaemonProblem, daemon_image, daemon_layout};
 pub use error::{Error, Problem};
 pub use image::{Image, Layer};
 pub use index_manifest::{EMPTY, INDEX_TYPE, IndexManifest, PARTS_TYPE, READS_TYPE, SUMMARIES_TYPE, empty_config};

@@ -7,7 +7,7 @@ use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
-use super::stock::Stock;
+use super::stock::{Stock, with_daemon};
 use super::supply::Supplies;
 use super::{Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
 use crate::base::{Digest, Event, Monitor};
@@ -77,7 +77,24 @@ pub fn load_parsed(
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
+    let origins = &asking_daemon(&parsed, inputs, origins, monitor)?;
     load_from(&Stock::new(origins, monitor)?, parsed, inputs, (origins, options), monitor)
+}
+
+/// These origins with the images in front that the docker daemon has, where it is to be asked first.
+fn asking_daemon(
+    parsed: &Parsed,
+    inputs: &[Input],
+    origins: &Origins,
+    monitor: &dyn Monitor,
+) -> Result<Origins, Error> {
+    if !origins.docker_first {
+        return Ok(origins.clone());
+    }
+    check_local_sources(parsed, inputs, origins.local_sources)?;
+    let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
+    let names = Names::new(parsed, origins, lock.as_ref())?;
+    Ok(with_daemon(origins, names.laid_out.iter().chain(&names.stored), monitor)?)
 }
 
 /// The same with what an earlier load of the same origins has found and opened.

@@ -24,6 +24,8 @@ pub struct Origins {
     pub layouts: Vec<PathBuf>,
     /// Socket of the docker daemon; by default `/var/run/docker.sock`.
     pub docker: PathBuf,
+    /// Images that the docker daemon has are taken from it, before all layouts; by default only those that layouts name.
+    pub docker_first: bool,
     /// When registries are asked; by default for what is not here.
     pub pull: Pull,
     /// Asked before the registries they stand for, in this order; by default none.
@@ -58,6 +60,7 @@ impl Origins {
             cache_limit: None,
             layouts: Vec::new(),
             docker: "/var/run/docker.sock".into(),
+            docker_first: false,
             pull: Pull::default(),
             mirrors: Vec::new(),
             credentials: Credentials::default(),

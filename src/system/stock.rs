@@ -5,15 +5,15 @@
 //!   registry for what it names.
 //! - Layers stay open for as long as somebody reads from them, so their decoded content is kept across loads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Error, Origins, Problem};
-use crate::base::{Digest, Monitor};
+use super::{Error, ImageName, Origins, Problem};
+use crate::base::{Digest, Event, Monitor};
 use crate::blob::{Keep, Store};
 use crate::layer::{Layers, Options as LayerOptions};
-use crate::oci::{Daemon, Options, Reference, Resolver, daemon_image};
+use crate::oci::{Daemon, Options, Reference, Resolver, daemon_image, daemon_layout};
 
 /// Blobs, layers and references of some origins. A copy is the same stock.
 #[derive(Clone)]
@@ -95,6 +95,32 @@ impl Stock {
         // An entry is put in whole, so a panic elsewhere does not spoil the map.
         self.meanings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// These origins with those images in front that the docker daemon has of `names`. A daemon that does not answer has none.
+pub(super) fn with_daemon<'a>(
+    origins: &Origins,
+    names: impl Iterator<Item = &'a ImageName>,
+    monitor: &dyn Monitor,
+) -> Result<Origins, Problem> {
+    let mut with = origins.clone();
+    let daemon = Daemon::at(&origins.docker, origins.ending.clone())?;
+    let tags: BTreeSet<String> =
+        names.filter(|name| name.pinned.is_none()).map(|name| name.reference.tagged().to_string()).collect();
+    let mut layouts = Vec::new();
+    for image in &tags {
+        match daemon.has(image) {
+            Ok(true) => layouts.push(daemon_layout(image)),
+            Ok(false) => {}
+            Err(error) => {
+                let message = format!("{error}: {}; images are looked for elsewhere", error.source);
+                monitor.event(Event::Warning(message));
+                break;
+            }
+        }
+    }
+    with.layouts.splice(..0, layouts);
+    Ok(with)
 }
 
 /// The layouts of these origins; images of the docker daemon are in the cache then.

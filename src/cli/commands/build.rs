@@ -89,7 +89,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?;
+    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?.with_docker(args.docker)?;
     args.eif.apply(&mut settings);
     args.signature.apply(&mut settings)?;
     let progress = Progress::new(loudness);
@@ -127,7 +127,6 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
 /// Names the options of linuxkit that are accepted and change nothing.
 fn warn_of_idle(args: &args::Build, loudness: Loudness) {
     let idle = [
-        (args.docker, "--docker", "lkit looks for images in layouts, its cache and registries"),
         (args.sbom_output.is_some(), "--sbom-output", "lkit writes no SBOM"),
         (args.sbom_current_time, "--sbom-current-time", "lkit writes no SBOM"),
         (args.input_tar.is_some(), "--input-tar", "lkit needs no earlier build"),

@@ -121,9 +121,9 @@ fn each_mistake_is_told_to_the_letter_before_anything_is_fetched() {
 #[test]
 fn options_of_linuxkit_that_change_nothing_are_named() {
     let system = System::new();
-    let line = "build -f tar -o x --docker --sbom-output s --sbom-current-time --input-tar t a.yml";
+    let line = "build -f tar -o x --sbom-output s --sbom-current-time --input-tar t a.yml";
     let output = system.command(line).output().unwrap();
-    let expected = "warning: `--docker` has no effect: lkit looks for images in layouts, its cache and registries\n\
+    let expected = "\
                     warning: `--sbom-output` has no effect: lkit writes no SBOM\n\
                     warning: `--sbom-current-time` has no effect: lkit writes no SBOM\n\
                     warning: `--input-tar` has no effect: lkit needs no earlier build\n";

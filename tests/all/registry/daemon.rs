@@ -116,6 +116,38 @@ fn an_image_of_the_docker_daemon_is_sent_once() {
 }
 
 #[test]
+fn the_daemon_is_asked_first_for_every_tag_and_what_it_lacks_comes_from_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, cache) = (dir.path().to_owned(), dir.path().join("cache"));
+    let daemon = StandIn::start(dir.path(), move |path| match path {
+        "/images/docker.io/library/nginx:latest/json" => inspected(&id("local")),
+        "/images/docker.io/library/nginx:latest/get" => http(200, &saved(&place, "local")),
+        _ => http(404, b"{}"),
+    });
+    fs::write(dir.path().join("s.yml"), "init:\n  - nginx\n  - nginx\n  - other:1\n").unwrap();
+    let build = |socket: &Path, arguments: &[&str]| {
+        let mut lkit = lkit(&cache);
+        lkit.current_dir(dir.path()).env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        lkit.args(["build", "--docker", "--offline", "--arch", "amd64", "-o", "x.tar"]).args(arguments);
+        lkit.output().unwrap()
+    };
+    let said = stderr(&build(&daemon.socket, &["s.yml"]));
+    assert!(said.contains("cannot resolve image `other:1`") && !said.contains("warning"), "{said}");
+    let get = "/images/docker.io/library/nginx:latest/get".to_owned();
+    let asked = daemon.asked();
+    assert!(asked.contains(&get) && asked.contains(&"/images/docker.io/library/other:1/json".to_owned()), "{asked:?}");
+    fs::write(dir.path().join("s.yml"), "init:\n  - nginx\n").unwrap();
+    let output = build(&daemon.socket, &["s.yml"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let tar = fs::read(dir.path().join("x.tar")).unwrap();
+    assert!(tar.windows(5).any(|part| part == b"local"));
+    // A daemon that is not there has nothing, and that is told.
+    let said = stderr(&build(&dir.path().join("none.sock"), &["s.yml"]));
+    assert!(said.contains("warning: cannot get `docker.io/library/nginx:latest` from the docker daemon"), "{said}");
+    assert!(said.contains("; images are looked for elsewhere") && said.contains("cannot resolve image"), "{said}");
+}
+
+#[test]
 fn a_daemon_that_lies_dies_or_sends_rubbish_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let good = saved(dir.path(), "text");
