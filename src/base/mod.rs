@@ -1,6 +1,7 @@
 //! Values that every other module shares; no input or output here.
 
 mod attempt;
+mod calendar;
 mod digest;
 mod ending;
 mod kind;
@@ -15,6 +16,7 @@ mod url;
 mod xattrs;
 
 pub use attempt::Attempt;
+pub use calendar::Civil;
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use ending::Ending;
 pub use kind::{ErrorKind, Fault, in_line};

@@ -4,7 +4,6 @@
 //! - A layout is a function of names, sizes and metadata alone: no clock, no environment, no hash order.
 //! - Measuring and emitting run the same code over two sinks, so offsets and bytes cannot disagree.
 
-mod calendar;
 mod contents;
 mod cpio;
 mod eif;

@@ -8,8 +8,8 @@ use zerocopy::{Immutable, IntoBytes, transmute};
 
 use super::name::{RawEntry, ShortName, is_valid, label, long_entries, long_entry_count, short_name};
 use super::{FatFile, FatOptions};
+use crate::base::Civil;
 use crate::format::Error;
-use crate::format::calendar::Civil;
 
 const ATTRIBUTE_LABEL: u8 = 0x08;
 const ATTRIBUTE_DIRECTORY: u8 = 0x10;

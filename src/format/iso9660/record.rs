@@ -6,8 +6,8 @@
 use zerocopy::{FromZeros, Immutable, IntoBytes, big_endian, little_endian};
 
 use super::BLOCK;
+use crate::base::Civil;
 use crate::extent::Sink;
-use crate::format::calendar::Civil;
 
 /// Flags of a directory record, ECMA-119 section 9.1.6.
 pub(super) const DIRECTORY: u8 = 0x02;

@@ -8,7 +8,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes, big_endian, little_endian, trans
 use super::BLOCK;
 use super::name::View;
 use super::record::{Both16, Both32, DIRECTORY, DOT, Location, Record};
-use crate::format::calendar::Civil;
+use crate::base::Civil;
 use crate::format::field::padded;
 
 /// A volume descriptor.

@@ -1,15 +1,19 @@
-//! Dates as file systems of the eighties store them: years, months, days, not seconds since 1970.
+//! Dates as people and old file systems write them: years, months, days, not seconds since 1970.
 
 /// A time in UTC on the proleptic Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Civil {
+pub struct Civil {
+    /// The year, which may be negative.
     pub year: i64,
     /// 1 to 12.
     pub month: u8,
     /// 1 to 31.
     pub day: u8,
+    /// 0 to 23.
     pub hour: u8,
+    /// 0 to 59.
     pub minute: u8,
+    /// 0 to 59.
     pub second: u8,
 }
 
