@@ -25,6 +25,8 @@ SMALL_LAYOUT = ROOT / "target/images"
 # Part of the keys below: change it when the way an image is made changes.
 SHAPE = "1"
 FOLDERS, FILES = 1000, 1000
+# Images of twenty.yml, and of how many packages each has one: some 15 MB an image.
+PARTS, STRIDE = 20, 60
 
 
 def gnu_gzip(data):
@@ -54,11 +56,11 @@ def say(text):
     print(f"bench: {text}", file=sys.stderr)
 
 
-def large_tar(packages):
-    """The files of all packages in one tree, sorted, owned by root."""
+def large_tar(packages, start=0, stride=1):
+    """The files of all packages, or some, in one tree, sorted, owned by root."""
     root = BENCH / "root"
     shutil.rmtree(root, ignore_errors=True)
-    for deb in sorted(packages.files.values()):
+    for deb in sorted(packages.files.values())[start::stride]:
         subprocess.run(["dpkg-deb", "-x", packages.root / "debs" / deb, root], check=True)
     argv = ["tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=pax", "--mtime=@1704067200",
             "--pax-option=delete=atime,delete=ctime", "-C", root, "-c", "."]
@@ -90,7 +92,12 @@ def images(packages):
         ("large-gzip", large, lambda: (large_tar(packages), gnu_gzip)),
         ("large-zstd", large, lambda: (large_tar(packages), zstd_3)),
         ("million", f"{FOLDERS} {FILES} {SHAPE}", lambda: (million_tar(), gnu_gzip)),
+        *((name, large, lambda part=part: (large_tar(packages, part, STRIDE), gnu_gzip)) for part, name in enumerate(parts())),
     ]
+
+
+def parts():
+    return [f"part-{part:02}" for part in range(PARTS)]
 
 
 def package_names():
@@ -155,6 +162,8 @@ def specs():
     for name in ("large-gzip", "large-zstd", "million"):
         service = f"  - name: extra\n    image: bench/{name}:1\n"
         (folder / f"{name}.yml").write_text(small.replace("services:\n", f"services:\n{service}"))
+    services = "".join(f"  - name: {name}\n    image: bench/{name}:1\n" for name in parts())
+    (folder / "twenty.yml").write_text(f"services:\n{services}files:\n  - path: etc/edited\n    contents: \"0\"\n")
 
 
 def spec(name):

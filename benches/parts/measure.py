@@ -186,6 +186,22 @@ def edits(run, spec):
         run.add("edit decoded", after["decoded"] - before["decoded"] + after["fetched"]["bytes"])
 
 
+def edit(run):
+    """From an edit of a spec of 300 MB in 20 images to the end of its tar (goal S3)."""
+    text = data.spec("twenty").read_text()
+    lkit.streamed(data.spec("twenty"))
+    files = lambda: {(path, path.stat().st_mtime_ns) for path in lkit.CACHE.rglob("*") if path.is_file()}  # noqa: E731
+    changed = data.BENCH / "changed.yml"
+    for _ in range(run.count(5, 2)):
+        before = files()
+        start = now()
+        changed.write_text(text.replace('"0"', f'"{random.random()}"'))
+        size = lkit.streamed(changed)
+        run.add("edit streamed", now() - start)
+        run.add("edit written", len(files() - before))
+    run.add("edit size", size)
+
+
 def from_nothing(run):
     """From an empty cache and a registry to a read initrd, against the same by hand (goals 7 and 9)."""
     references = references_of("large-gzip")
@@ -431,7 +447,7 @@ def many_mounts(run, proxy, spec, locked, work):
 
 
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, names, ratarmount, from_nothing, machines, far]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, far]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

@@ -68,7 +68,7 @@ def rows(f):
     groups = [
         ("P gzip", decoding), ("read root", reading), ("mount small", mounting), ("nothing to initrd", first_time),
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
-        ("remount changed", remount), ("far image", far), ("far boot", far_boot),
+        ("remount changed", remount), ("edit streamed", edit), ("far image", far), ("far boot", far_boot),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -181,6 +181,11 @@ def remount(f):
     if "edit seen" in f:
         beside = f"{mb(f['edit decoded'])} decoded or fetched; linuxkit {LINUXKIT_ELSEWHERE['remount']:.0f} s, EVE 220 s, of other runs"
         yield Row("D6", "an edited spec seen in a mount that follows it, 25,000 files", **most_time(f["edit seen"], 0.050), beside=beside)
+
+
+def edit(f):
+    beside = f"{mb(f['edit size'])}, {f['edit written']:.0f} files written in the cache"
+    yield Row("S3", "from an edit of a spec with 20 images to the end of its tar", **most_time(f["edit streamed"], 1), beside=beside)
 
 
 def far(f):
