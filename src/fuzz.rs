@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::boot::{Kernel, efi_loader, uki_stub};
 use crate::extent::Bytes;
 use crate::format::{Section, uki};
+use crate::sbom::{self, Bill, Database, Distribution, Part};
 use crate::spec::{self, Input, MetadataFormat};
 
 /// Rings of guests are served on Linux alone.
@@ -50,6 +51,25 @@ fn told(error: &spec::Error) {
     error.problems().iter().for_each(|problem| drop(error.texts().excerpt(problem.place)));
 }
 
+/// An attestation of an image, and the databases of its packages.
+pub fn sbom(data: &[u8]) {
+    let part = Part { reference: "a", prefix: "x" };
+    for format in [sbom::Format::Spdx, sbom::Format::CycloneDx] {
+        let mut bill = Bill::new(format, 0);
+        if bill.add_statement(part, data).is_ok() {
+            assert!(serde_json::from_slice::<serde_json::Value>(&bill.finish().expect("it is small")).is_ok());
+        }
+        let mut bill = Bill::new(format, 0);
+        bill.add_image(part);
+        let distribution = Distribution::read(&mut &*data).expect("all of it can be read");
+        for database in [Database::Dpkg, Database::Apk] {
+            let read = database.read(&mut &*data, &distribution, &mut |package| bill.add_package(part, package));
+            assert!(read.is_ok() || !read.expect_err("it failed").to_string().is_empty());
+        }
+        assert!(serde_json::from_slice::<serde_json::Value>(&bill.finish().expect("it is small")).is_ok());
+    }
+}
+
 /// The head of a kernel file, and a unified kernel image of the file.
 pub fn pe(data: &[u8]) {
     let kernel = Kernel::inspect(&data[..data.len().min(Kernel::HEAD)]);
@@ -77,7 +97,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 19] = [
+    const TARGETS: [(&str, Target); 20] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
@@ -91,6 +111,7 @@ mod tests {
         ("pe", pe),
         ("ring", ring),
         ("rows", rows),
+        ("sbom", sbom),
         ("spec", spec),
         ("tar", tar),
         ("tftp", tftp),

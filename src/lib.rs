@@ -47,6 +47,7 @@
 //! | 3 | `oci` | reference + platform → image; registries, layouts, credentials, mirrors; blobs and manifests → registries | network, disk |
 //! | 2 | `blob` | digest and range → bytes: the cache on disk | disk |
 //! | 1 | `extent` | bytes by reference: sources and maps | – |
+//! | 1 | `sbom` | attestations and databases of packages → one SPDX or CycloneDX document | – |
 //! | 1 | `spec` | YAML text → checked spec with its places in the text | – |
 //! | 0 | `base` | digest, platform, metadata, units, error kind, monitor | – |
 //!
@@ -85,6 +86,7 @@
 pub mod base;
 pub mod blob;
 pub mod extent;
+pub mod sbom;
 pub mod spec;
 
 pub mod oci;

@@ -1,5 +1,7 @@
 //! Dates as people and old file systems write them: years, months, days, not seconds since 1970.
 
+use std::fmt;
+
 /// A time in UTC on the proleptic Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {
@@ -56,6 +58,14 @@ impl Civil {
     }
 }
 
+/// As ISO 8601 and RFC 3339 write it, such as `2017-04-18T16:30:00Z`.
+impl fmt::Display for Civil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 fn small(number: i64) -> u8 {
     u8::try_from(number).expect("parts of a date are below 256")
 }
@@ -78,6 +88,7 @@ mod tests {
             let c = Civil::of(time);
             assert_eq!((c.year, c.month, c.day, c.hour, c.minute, c.second), date, "{time}");
         }
+        assert_eq!(Civil::of(1_492_533_000).to_string(), "2017-04-18T16:30:00Z");
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Digest {
         &self.0
     }
 
+    /// A UUID of the free form (RFC 9562, section 5.8) that derives from it.
+    pub fn uuid(&self) -> String {
+        let hex = self.hex();
+        format!("{}-{}-8{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+    }
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(<sha2::Sha256 as sha2::Digest>::digest(bytes).into())
@@ -119,6 +125,11 @@ mod tests {
         let digest = Digest::of(b"");
         assert_eq!(digest.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn a_uuid_of_a_digest_has_its_version() {
+        assert_eq!(Digest::of(b"").uuid(), "e3b0c442-98fc-8c14-8afb-f4c8996fb924");
     }
 
     #[test]

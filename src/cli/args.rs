@@ -1,6 +1,7 @@
 //! Arguments as they are typed.
 
 mod enclave;
+mod sbom;
 mod serve;
 mod sharing;
 mod watching;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::enclave::{EifApplication, EifSignature, Measure};
+pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;
 pub use self::sharing::{
     ArchiveFormat, Cache, CacheCommand, CacheExport, CacheImport, CachePull, CachePush, Images, Index, IndexCommand,
@@ -186,17 +188,20 @@ pub struct Sources {
     /// or an image that has it (repeatable) [default: lkit]
     #[arg(long, value_name = "LOADER")]
     pub loader: Vec<String>,
+    #[command(flatten)]
+    pub sbom: Sbom,
 }
 
 impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, data_size, loader, trust_indexes, cache_limit, ca, .. } = self;
+        let Self { name, decompress_kernel, size, data_size, loader, trust_indexes, cache_limit, ca, sbom, .. } = self;
+        let format = sbom.sbom_format.and_then(|format| format.to_possible_value());
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 12] = [
+        let values: [(&str, Vec<OsString>); 14] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
@@ -209,6 +214,8 @@ impl Sources {
             ("size", texts(size.as_slice())),
             ("data-size", texts(data_size.as_slice())),
             ("loader", texts(loader)),
+            ("sbom-format", format.iter().map(|format| format.get_name().into()).collect()),
+            ("sbom-output", texts(sbom.sbom_output.as_slice())),
         ];
         let flags = [
             ("offline", offline),
@@ -216,6 +223,9 @@ impl Sources {
             ("locked", locked),
             ("allow-local-sources", allow_local_sources),
             ("decompress-kernel", decompress_kernel),
+            ("sbom", &sbom.sbom),
+            ("no-sbom", &sbom.no_sbom),
+            ("sbom-current-time", &sbom.sbom_current_time),
         ];
         let word = |name: &str, value: OsString| {
             let mut word = OsString::from(format!("--{name}="));
@@ -237,6 +247,7 @@ pub struct Mount {
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
         "eif_application", "data_size", "watch",
+        "sbom", "no_sbom", "sbom_format", "sbom_output", "sbom_current_time",
     ])]
     pub image: Option<String>,
     /// Serve in the foreground until interrupted
@@ -324,14 +335,6 @@ pub struct Build {
     /// Print what was written as JSON
     #[arg(long)]
     pub json: bool,
-    /// Accepted for linuxkit's sake: lkit writes no SBOM
-    #[arg(long, hide = true)]
-    pub no_sbom: bool,
-    /// Accepted for linuxkit's sake, as is the next one
-    #[arg(long, hide = true)]
-    pub sbom_output: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    pub sbom_current_time: bool,
     /// Accepted for linuxkit's sake: nothing is built, so an earlier build saves nothing
     #[arg(long, hide = true, conflicts_with = "pull")]
     pub input_tar: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::args;
 use super::boot_disk::BootDisk;
 use super::report::Failure;
-use crate::base::{Digest, ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
+use crate::base::{ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
 use crate::serve::check_target;
 use crate::vm::{Accelerator, Disk, DiskFormat, Mac, Port, local};
 
@@ -258,12 +258,6 @@ fn read_mac(file: File, path: &Path) -> Result<Mac, Failure> {
     })
 }
 
-/// A UUID of the free form (RFC 9562, section 5.8) that derives from a digest.
-pub fn uuid(digest: &Digest) -> String {
-    let hex = digest.hex();
-    format!("{}-{}-8{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,10 +355,5 @@ mod tests {
         }
         fs::write(&path, "02:00:00:00:00:0A\n").unwrap();
         assert_eq!(kept_mac(dir.path()).unwrap().to_string(), "02:00:00:00:00:0a");
-    }
-
-    #[test]
-    fn a_uuid_has_its_version() {
-        assert_eq!(uuid(&Digest::of(b"")), "e3b0c442-98fc-8c14-8afb-f4c8996fb924");
     }
 }

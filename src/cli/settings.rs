@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::report::Failure;
-use super::{args, loader};
+use super::{args, bill, loader};
 use crate::base::{MIB, Platform, parse_size, shown_url};
 use crate::oci::{CredentialPlace, Credentials, Mirror, Pull, Trust, daemon_image};
 use crate::output::RootFs;
@@ -61,6 +61,7 @@ impl Settings {
             data_size: sources.data_size.as_deref().map(|size| disk_size("--data-size", size)).transpose()?,
             decompress_kernel: sources.decompress_kernel,
             loaders: loader::parse(&sources.loader)?,
+            bill: bill::options(sources.sbom)?,
             root: None,
             application: None,
             signer: None,

@@ -15,6 +15,7 @@
 mod access;
 mod answer;
 mod attempts;
+mod attestation;
 mod blocking;
 mod body;
 mod closure;

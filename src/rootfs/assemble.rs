@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::bill::{BillOptions, Laid};
 use super::boot::Boot;
 use super::images::Images;
 use super::supply::{SourceImage, Supply};
@@ -26,12 +27,14 @@ pub struct Assembly {
 }
 
 /// What may be asked for beside the spec.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The kernel is decompressed.
     pub decompress_kernel: bool,
     /// Directory in which all of the root is laid out; by default it is the root.
     pub below: Option<&'static str>,
+    /// The root gets a bill of materials.
+    pub bill: Option<BillOptions>,
 }
 
 /// Puts the root of a spec together from its images, which are in the order of [`references`](super::references).
@@ -52,6 +55,7 @@ pub fn assemble(
         ids: Ids::of(spec),
         root: TreeBuilder::new(),
         laid_out: HashMap::new(),
+        laid: Vec::new(),
         metadata: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -64,8 +68,9 @@ pub fn assemble(
     if !work.problems.is_empty() {
         return Err(Error::Values { problems: work.problems });
     }
+    work.add_bill()?;
     let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
-    let tree = match options.below {
+    let tree = match work.options.below {
         Some(prefix) => below(prefix, work.root)?,
         None => work.root,
     };
@@ -90,6 +95,8 @@ pub(super) struct Work<'a> {
     pub root: TreeBuilder,
     /// Expanded reference to the directory in the root that has the image's files.
     pub laid_out: HashMap<String, String>,
+    /// The images that the bill of materials is about.
+    pub laid: Vec<Laid>,
     /// The texts of the spec itself that were asked for.
     pub metadata: Vec<(MetadataFormat, SharedSource)>,
     pub problems: Vec<Problem>,

@@ -61,6 +61,7 @@ impl Work<'_> {
         }
         let directory = bundle.below(if bundle.readonly { "rootfs" } else { "lower" });
         let reference = image.reference.clone();
+        self.note_laid(&bundle.container.image, &directory, &image.tree);
         let tree = filtered(image, ResolvConf::Unconfigured);
         let tree = tree.map_err(tree_error(format!("image `{reference}`"), bundle.container.image.place))?;
         self.root.graft(directory.as_bytes(), tree).map_err(bundle.error())?;

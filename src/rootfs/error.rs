@@ -134,6 +134,16 @@ pub enum Error {
         /// Why.
         source: tree::Error,
     },
+    /// The bill of materials cannot be made.
+    #[error("cannot make {what}")]
+    Bill {
+        /// The bill, or that of an image.
+        what: String,
+        /// Where the spec names it.
+        place: Place,
+        /// Why.
+        source: Cause,
+    },
     /// A file of `boot/` that becomes an artifact is none.
     #[error("`{0}` of the root is not a file")]
     NotAFile(&'static str),
@@ -160,6 +170,7 @@ impl Error {
             | Self::KernelFile { place, .. }
             | Self::Decompress { place, .. }
             | Self::Inside { place, .. }
+            | Self::Bill { place, .. }
             | Self::HostFile { place, .. }
             | Self::Tree { place, .. } => *place,
             Self::NotAFile(_) | Self::LongCmdline(_) | Self::Read { .. } => return None,
@@ -177,7 +188,7 @@ impl Fault for Error {
             Self::NotAFile(_) | Self::LongCmdline(_) => ErrorKind::Spec,
             Self::Tree { source: tree::Error::TooLarge, .. } | Self::Decompress { .. } => ErrorKind::Unsupported,
             Self::Tree { .. } => ErrorKind::Spec,
-            Self::Image { source, .. } | Self::Inside { source, .. } => source.kind(),
+            Self::Image { source, .. } | Self::Inside { source, .. } | Self::Bill { source, .. } => source.kind(),
             Self::Read { source, .. } => source.kind(),
         }
     }
@@ -192,6 +203,9 @@ impl Fault for Error {
                 Some("write `optional: true` when the file may be missing".to_owned())
             }
             Self::Decompress { .. } => Some("leave `--decompress-kernel` away".to_owned()),
+            Self::Bill { source, .. } => {
+                Some(source.hint().unwrap_or_else(|| "leave the SBOM away with `--no-sbom`".to_owned()))
+            }
             Self::Read { source, .. } => source.hint(),
             Self::Label { .. } | Self::HostFile { .. } | Self::Tree { .. } => None,
             Self::NotAFile(_) | Self::LongCmdline(_) => None,

@@ -57,8 +57,13 @@ impl<'a> Images<'a> {
 
     /// The image for one use; once for each use that the spec has.
     pub fn take(&mut self, reference: &Located<String>) -> Arc<SourceImage> {
-        let number = self.numbers[reference.value.as_str()];
+        let number = self.number(reference);
         self.handles[number].pop().expect("there was a handle for each use")
+    }
+
+    /// The number of an image whose files are laid out.
+    pub fn number(&self, reference: &Located<String>) -> usize {
+        self.numbers[reference.value.as_str()]
     }
 
     /// The number of an image that a volume holds as it is stored.

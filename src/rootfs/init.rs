@@ -22,6 +22,7 @@ impl Work<'_> {
             let image = self.images.take(reference);
             let what = || format!("image `{}`", reference.value);
             let error = || tree_error(what(), reference.place);
+            self.note_laid(reference, "", &image.tree);
             let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
             lists.extend(packages(&tree));
             let kept = lay_over(&mut self.root, tree).map_err(error())?;

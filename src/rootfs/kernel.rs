@@ -17,6 +17,7 @@ impl Work<'_> {
             return Ok(());
         };
         let image = self.images.take(&kernel.image);
+        self.note_laid(&kernel.image, "", &image.tree);
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");
         let ucode = file_in(&image, kernel, kernel.ucode.as_ref(), "ucode")?;
         let tar = file_in(&image, kernel, kernel.tar.as_ref(), "tar")?;

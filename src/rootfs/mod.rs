@@ -8,13 +8,14 @@
 //!
 //! # Invariants
 //! - No content of a layer is read, but a command line that a layer brings, and a kernel's first bytes when it is to be
-//!   decompressed.
+//!   decompressed, and the databases of packages when there is to be a bill of materials.
 //! - The same spec and images give the same tree, whatever the clock and the environment.
 //!
 //! # Format
 //! LinuxKit's layout of a root (`moby/build/build.go`, `moby/build/image.go`).
 
 mod assemble;
+mod bill;
 mod boot;
 mod bundle;
 mod config;
@@ -44,6 +45,7 @@ mod user;
 mod volumes;
 
 pub use assemble::{Assembly, Options, assemble};
+pub use bill::BillOptions;
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, file_stamp, host_path};
 pub use images::{references, stored_references};

@@ -107,12 +107,25 @@ pub(super) fn text_in(tree: &Tree, path: &str) -> String {
     String::from_utf8(bytes).expect("samples are right")
 }
 
+/// The attestation of the image `attested`.
+const STATEMENT: &str = r#"{"predicateType": "https://spdx.dev/Document", "predicate": {"spdxVersion": "SPDX-2.3",
+    "relationships": [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES",
+                       "relatedSpdxElement": "SPDXRef-p"}],
+    "packages": [{"SPDXID": "SPDXRef-p", "name": "p", "versionInfo": "1", "licenseDeclared": "MIT",
+                  "externalRefs": [{"referenceType": "purl", "referenceLocator": "pkg:generic/p@1"}]}],
+    "files": [{"SPDXID": "SPDXRef-f", "fileName": "/usr/bin/p"}]}}"#;
+
 /// A supply that has something of everything but files of the host.
 struct Sample<'a>(&'a Spec);
 
 impl Supply for Sample<'_> {
     fn stored(&mut self, number: usize, _: &[Platform]) -> Result<StoredImage, Cause> {
         Ok(stored(&stored_references(self.0)[number].value))
+    }
+
+    fn statements(&mut self, number: usize) -> Result<Vec<Vec<u8>>, Cause> {
+        let reference = references(self.0)[number].value.clone();
+        Ok(if reference.ends_with("/attested") { vec![STATEMENT.as_bytes().to_vec()] } else { Vec::new() })
     }
 
     fn archive(&self, _: &Content) -> Result<TreeBuilder, Cause> {
@@ -134,9 +147,18 @@ impl Supply for Sample<'_> {
 
 /// Assembles a spec whose images come from `image`.
 pub(super) fn assemble_with(text: &str, image: &dyn Fn(&str) -> SourceImage) -> Result<Assembly, Error> {
+    assemble_as(text, image, Options::default())
+}
+
+/// The same with options.
+pub(super) fn assemble_as(
+    text: &str,
+    image: &dyn Fn(&str) -> SourceImage,
+    options: Options,
+) -> Result<Assembly, Error> {
     let spec = spec(text);
     let images = references(&spec).into_iter().map(|reference| image(&reference.value)).collect();
-    assemble(&spec, images, &mut Sample(&spec), Options::default())
+    assemble(&spec, images, &mut Sample(&spec), options)
 }
 
 /// The root of a spec without images.

@@ -38,6 +38,12 @@ pub trait Supply {
     /// When the image or a blob of it cannot be had.
     fn stored(&mut self, number: usize, platforms: &[Platform]) -> Result<StoredImage, Cause>;
 
+    /// The attestations of the image with this number among [`references`](super::references) that hold an SPDX document.
+    ///
+    /// # Errors
+    /// When one that the image names cannot be had.
+    fn statements(&mut self, number: usize) -> Result<Vec<Vec<u8>>, Cause>;
+
     /// The entries of a tar inside an image; their content stays where it is.
     ///
     /// # Errors

@@ -110,7 +110,11 @@ pub(super) fn load_from(
 ) -> Result<System, Error> {
     let images = Images::over(stock, origins, monitor);
     let from = Context { images: &images, origins, monitor };
-    let wanted = rootfs::Options { decompress_kernel: options.decompress_kernel, below: None };
+    let wanted = rootfs::Options {
+        decompress_kernel: options.decompress_kernel,
+        bill: options.bill.clone(),
+        ..rootfs::Options::default()
+    };
     let Root { assembly, images: mut used, mut stored, mut seed } = root(&parsed, inputs, &from, wanted)?;
     let mut application = None;
     if let Some(input) = &options.application {
@@ -153,7 +157,7 @@ fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::O
     images.take_published(&found, lock.as_ref());
     let (sources, diff_sizes) = sources(&names, &found, images)?;
     images.prefetch(&found, lock.as_ref());
-    let mut supplies = Supplies::new(&parsed.spec, images, &names.stored, origins.home.as_deref());
+    let mut supplies = Supplies::new(&parsed.spec, images, (&found, &names.stored), origins.home.as_deref());
     let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
     let assembly = assembly.map_err(|error| Error::at(error.place(), &parsed.texts, error))?;
     let stored = supplies.stored;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Input, Loaders};
 use crate::output::{RootFs, Signer};
+use crate::rootfs::BillOptions;
 
 /// How artifacts are made.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Options {
     pub data_size: Option<u64>,
     /// The kernel is shown uncompressed.
     pub decompress_kernel: bool,
+    /// The root gets a bill of materials; by default none.
+    pub bill: Option<BillOptions>,
     /// Boot loaders in the place of lkit's own.
     pub loaders: Loaders,
     /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::images::{Images, PASSES, RESOLVERS, all_side_by_side};
 use super::{Asked, Error, Origins, Problem};
-use crate::base::{Digest, Monitor};
+use crate::base::{Digest, Event, Monitor, Platform, Silent, in_line};
 use crate::oci::{Descriptor, Reference};
+use crate::sbom::{MAX_STATEMENT, SPDX_PREDICATE};
 
 /// An image that is whole in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,10 @@ pub fn pull(asked: &[Asked], origins: &Origins, monitor: &dyn Monitor) -> Result
         wanted.extend(layers.map(|layer| (&asked.reference, layer)));
     }
     let fetched = all_side_by_side(&wanted, PASSES, |(reference, layer)| complete(&images, reference, layer))?;
+    for (asked, closure) in asked.iter().zip(&closures) {
+        let reference = asked.reference.pinned(closure.root.digest);
+        asked.platforms.iter().for_each(|platform| take_statements(&images, &reference, platform));
+    }
     let pulled = asked.iter().zip(closures).map(|(asked, closure)| Pulled {
         reference: asked.reference.clone(),
         root: closure.root.digest,
@@ -54,6 +59,16 @@ pub fn pull(asked: &[Asked], origins: &Origins, monitor: &dyn Monitor) -> Result
         size: closure.blobs().map(|blob| blob.size).sum(),
     });
     Ok(Pull { images: pulled.collect(), fetched: fetched.iter().sum() })
+}
+
+/// Brings the SPDX documents of an image here, of which a later build makes an SBOM. The image is whole without them.
+fn take_statements(images: &Images<'_>, reference: &Reference, platform: &Platform) {
+    let image = images.resolver.resolve(reference, platform, &Silent);
+    let taken = image.and_then(|image| images.resolver.statements(&image, SPDX_PREDICATE, MAX_STATEMENT));
+    if let Err(error) = taken {
+        let warning = format!("the SBOM of `{reference}` is not pulled: {}", in_line(&error));
+        images.monitor.event(Event::Warning(warning));
+    }
 }
 
 /// Brings one blob here; how many bytes of it were not.

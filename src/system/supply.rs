@@ -8,8 +8,9 @@ use super::{ImageName, Stored, stored};
 use crate::base::Platform;
 use crate::extent::SharedSource;
 use crate::layer::Inner;
-use crate::oci::expanded;
+use crate::oci::{Image, expanded};
 use crate::rootfs::{self, Cause, HostFile, StoredImage, Supply};
+use crate::sbom::{MAX_STATEMENT, SPDX_PREDICATE};
 use crate::spec::{MetadataFormat, Spec};
 use crate::tree::{Content, TreeBuilder};
 
@@ -17,6 +18,7 @@ use crate::tree::{Content, TreeBuilder};
 pub(super) struct Supplies<'a> {
     spec: &'a Spec,
     images: &'a Images<'a>,
+    found: &'a [Image],
     names: &'a [ImageName],
     home: Option<&'a Path>,
     /// The stored images that were asked for so far.
@@ -24,9 +26,15 @@ pub(super) struct Supplies<'a> {
 }
 
 impl<'a> Supplies<'a> {
-    /// The supply of a spec; `names` are those of its stored images by number, `home` is where `~/` leads.
-    pub fn new(spec: &'a Spec, images: &'a Images<'a>, names: &'a [ImageName], home: Option<&'a Path>) -> Self {
-        Self { spec, images, names, home, stored: Vec::new() }
+    /// The supply of a spec; `found` are its images by number, `names` those of its stored images, `home` is where `~/`
+    /// leads.
+    pub fn new(
+        spec: &'a Spec,
+        images: &'a Images<'a>,
+        (found, names): (&'a [Image], &'a [ImageName]),
+        home: Option<&'a Path>,
+    ) -> Self {
+        Self { spec, images, found, names, home, stored: Vec::new() }
     }
 }
 
@@ -36,6 +44,11 @@ impl Supply for Supplies<'_> {
         let image = stored::image(self.images, name, platforms)?;
         self.stored.push(Stored::new(name, &image));
         Ok(image)
+    }
+
+    fn statements(&mut self, number: usize) -> Result<Vec<Vec<u8>>, Cause> {
+        let image = &self.found[number];
+        self.images.resolver.statements(image, SPDX_PREDICATE, MAX_STATEMENT).map_err(Cause::new)
     }
 
     fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules from the bottom up. A module imports only from rows above it in this list; siblings do not know each other.
 const ROWS: [&[&str]; 11] = [
     &["base"],
-    &["extent", "spec"],
+    &["extent", "sbom", "spec"],
     &["blob"],
     &["oci"],
     &["layer"],

@@ -186,6 +186,12 @@ def texts():
     keep("spec", "fields", b"services:\n- name: s\n  image: q.io/s\n  capabilities: [all]\n  ulimits: ['nofile=1:2']\n"
          b"  mounts: [{type: tmpfs, options: [size=1M]}]\n  resources: {memory: {limit: 1G}, pids: {limit: 5}}\n"
          b"  runtime: {cgroups: /x, interfaces: [{name: e, add: veth}]}\n  net: host\n  rootfsPropagation: shared\n")
+    keep("sbom", "spdx", b'{"predicateType": "https://spdx.dev/Document", "predicate": {"spdxVersion": "SPDX-2.3", '
+         b'"packages": [{"SPDXID": "SPDXRef-p", "licenseDeclared": "MIT AND LicenseRef-x"}], '
+         b'"documentDescribes": ["SPDXRef-p"], "files": [{"SPDXID": "SPDXRef-f", "fileName": "/a/../b"}]}}')
+    keep("sbom", "dpkg", b"Package: a+b\nStatus: install ok installed\nArchitecture: amd64\nSource: c (1)\nVersion: 1:2-3\n"
+         b"Description: x\n y: z\n\nPackage: gone\nStatus: deinstall ok config-files\n")
+    keep("sbom", "apk", b'C:Q1=\nP:musl\nV:1.2\nA:x86_64\nL:MIT\no:musl\nF:lib\nR:x\n\nID=alpine\nVERSION_ID="3.20"\n')
     keep("label", "json", b'{"binds": ["/a:/b:rw,rshared"], "capabilities": ["CAP_NET_ADMIN"], "oomScoreAdj": -5}')
     keep("label", "yaml", b"net: host\nruntime:\n  mkdir: [/x]\n  mounts:\n  - {type: bind, source: /a, destination: /b}\n")
     keep("label", "wrong", b"name: x\nuid: [1]\ntmpfs: '/a:size=1'\n")

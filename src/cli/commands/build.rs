@@ -124,15 +124,10 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names the options of linuxkit that are accepted and change nothing.
+/// Names the option of linuxkit that is accepted and changes nothing.
 fn warn_of_idle(args: &args::Build, loudness: Loudness) {
-    let idle = [
-        (args.sbom_output.is_some(), "--sbom-output", "lkit writes no SBOM"),
-        (args.sbom_current_time, "--sbom-current-time", "lkit writes no SBOM"),
-        (args.input_tar.is_some(), "--input-tar", "lkit needs no earlier build"),
-    ];
-    for (_, option, reason) in idle.iter().filter(|(given, ..)| *given && loudness >= Loudness::Normal) {
-        report::warn(&format!("`{option}` has no effect: {reason}"));
+    if args.input_tar.is_some() && loudness >= Loudness::Normal {
+        report::warn("`--input-tar` has no effect: lkit needs no earlier build");
     }
 }
 

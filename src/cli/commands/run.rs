@@ -321,7 +321,7 @@ impl Wanted {
         let args = &self.args;
         let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
         let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
-        let uuid = machine::uuid(&Digest::of(&what.collect::<Vec<_>>().join(&b'\n')));
+        let uuid = Digest::of(&what.collect::<Vec<_>>().join(&b'\n')).uuid();
         let line = hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?;
         Ok(Prepared { line, is_emulated: false })
     }

@@ -31,6 +31,7 @@ mod refusals;
 mod roots;
 mod ruled_out;
 mod said;
+mod sbom;
 mod secrets;
 mod soci;
 mod stats;

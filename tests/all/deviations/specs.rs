@@ -11,13 +11,13 @@ fn shop() -> Workshop {
 }
 
 #[test]
-fn d15_no_sbom_is_written_and_every_build_is_the_same() {
+fn d15_no_sbom_is_written_unless_it_is_asked_for_and_every_build_is_the_same() {
     let shop = shop();
     let spec = "kernel: {image: q.io/k, tar: none}\ninit: [q.io/a]\nservices: [{name: s, image: q.io/a}]";
     let root = shop.initrd(spec);
     assert!(root.0.iter().all(|entry| !entry.path.contains("sbom") && !entry.path.contains("spdx")));
     let digests = |cache: &str| {
-        let line = format!("build --digest -f tar -f kernel+initrd -f kernel+squashfs --cache {cache} x.yml");
+        let line = format!("build --sbom --digest -f tar -f kernel+initrd -f kernel+squashfs --cache {cache} x.yml");
         stdout("build", &shop.output(&line))
     };
     assert_eq!(digests("one"), digests("two"));

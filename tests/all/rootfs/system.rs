@@ -88,6 +88,10 @@ impl Supply for Supplies<'_> {
         self.machine.stored(&rootfs::stored_references(self.spec)[number].value, platforms)
     }
 
+    fn statements(&mut self, _: usize) -> Result<Vec<Vec<u8>>, Cause> {
+        Ok(Vec::new())
+    }
+
     fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause> {
         self.machine.archive_of(content)
     }
