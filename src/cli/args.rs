@@ -1,6 +1,7 @@
 //! Arguments as they are typed.
 
 mod enclave;
+mod pkg;
 mod sbom;
 mod serve;
 mod sharing;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::enclave::{EifApplication, EifSignature, Measure};
+pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
 pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;
 pub use self::sharing::{
@@ -66,6 +68,8 @@ pub enum Command {
     Index(Index),
     /// Look at the cache, fill it, share it, or clean it
     Cache(Cache),
+    /// Name, build and push LinuxKit packages
+    Pkg(Pkg),
     /// Look at this machine: what works, what is missing, and how to mend it
     Doctor(Doctor),
     /// Print the version

@@ -31,7 +31,7 @@ mod makeup;
 mod names;
 mod options;
 mod origins;
-mod package;
+pub mod package;
 mod problem;
 mod published;
 mod pull;

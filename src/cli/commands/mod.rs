@@ -12,6 +12,7 @@ mod lock;
 mod manual;
 mod measure;
 mod mount;
+mod pkg;
 mod run;
 mod serve;
 mod shown;
@@ -54,6 +55,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(args, loudness),
         Command::Measure(args) => measure::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),
+        Command::Pkg(args) => pkg::run(args, loudness),
         Command::Doctor(args) => doctor::run(args),
         Command::Version => manual::version(),
         Command::Completions { shell } => manual::completions(shell),

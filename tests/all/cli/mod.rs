@@ -25,6 +25,7 @@ mod machines;
 mod machines_in_a_file;
 mod memory;
 mod outputs;
+mod packages;
 mod pulls;
 mod read_lists;
 mod refusals;
