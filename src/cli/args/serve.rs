@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueHint};
 
-use super::{Reads, RootFs, Sources};
+use super::{Reads, RootFs, Sources, Watching};
 
 #[derive(Debug, Group)]
 pub struct Serve {
@@ -49,6 +49,8 @@ pub struct Serve {
     /// Serve the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root
     #[arg(long, value_name = "FS", value_enum)]
     pub root: Option<RootFs>,
+    #[command(flatten)]
+    pub watching: Watching,
     #[command(flatten)]
     pub reads: Reads,
     #[command(flatten)]

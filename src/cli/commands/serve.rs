@@ -30,11 +30,14 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
         doors.push(vhost_user(disk)?);
     }
     let urls: Vec<String> = doors.iter().map(|door| format!("`{}`", door.url())).collect();
-    let system = specs::load(&args.specs, &settings, &progress)?;
+    let (system, watched) = args.watching.load(&args.specs, &settings, &progress, args.log.is_some())?;
     // Before, a signal just ends us: the next server takes over the socket that is left.
     let interrupts = Interrupts::catch()?;
     let exports = Exports::new(Generation::of(&system.catalog));
     let serving = Serving::start(doors, &exports, &rules)?;
+    if let Some(watched) = watched {
+        watched.follow(move |system| exports.replace(Generation::of(&system.catalog)))?;
+    }
     let name = settings.name(&specs::inputs(&args.specs));
     let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
     progress.finished(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));

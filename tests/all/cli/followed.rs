@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
 use lkit::base::Digest;
 use serde_json::Value;
 
-use super::system::{LARGE, Mounted, SPEC, System, assert_says, can_mount, image, tar, wait_for};
+use super::system::{LARGE, Mounted, SPEC, System, assert_says, can_mount, image, signal, tar, wait_for};
 use crate::common::scripted::Answer;
 use crate::common::shelf::{Held, Lists, Shelf};
 use crate::common::{lkit, stdout};
@@ -215,6 +216,24 @@ fn fuse_a_tag_that_moves_is_followed_and_asked_for_by_its_digest_alone() {
     put(&mut shelf.held(), &system, &new, "1");
     generation(&mounted, 3);
     assert_eq!((mounted.read("rootfs/etc/motd"), tags("GET")), (b"new\n".to_vec(), 2));
+}
+
+#[test]
+fn what_is_served_without_a_file_system_is_followed_as_a_mount_is() {
+    let system = System::new();
+    let mut command = system.command("serve -v --watch --log log --listen nbd://127.0.0.1:0 a.yml");
+    let supervisor = UnixDatagram::bind(system.path("notify")).unwrap();
+    let mut server = command.env("NOTIFY_SOCKET", system.path("notify")).spawn().unwrap();
+    supervisor.recv(&mut [0; 64]).unwrap();
+    let wait_for_line = |part: &str| {
+        wait_for(part, || fs::read_to_string(system.path("log")).is_ok_and(|log| log.contains(part)));
+    };
+    system.write("a.yml", spec("changed"));
+    wait_for_line("generation 2 is served");
+    system.write("a.yml", SPEC.replace("cmdline", "cmdlime"));
+    wait_for_line("a.yml:3:3: unknown key `cmdlime`");
+    signal("TERM", server.id());
+    assert!(server.wait().unwrap().success());
 }
 
 #[test]
