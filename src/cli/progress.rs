@@ -62,6 +62,12 @@ impl Progress {
         }
     }
 
+    /// Tells in one line what scripts wait for, too, such as a port that was chosen.
+    pub fn ready(&self, line: &str) {
+        self.clear();
+        self.line(Loudness::Normal, line);
+    }
+
     /// Tells what was done and where, in one line, to somebody who watches; scripts read the exit code.
     pub fn finished(&self, line: &str) {
         self.clear();

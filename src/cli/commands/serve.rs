@@ -40,7 +40,7 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     }
     let name = settings.name(&specs::inputs(&args.specs));
     let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
-    progress.finished(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));
+    progress.ready(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));
     if let Some(ready) = ready {
         ready.announce(args.log.as_deref())?;
     }
