@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import data
+import doors
 import far as farther
 import lkit
 import machine
@@ -446,8 +447,31 @@ def many_mounts(run, proxy, spec, locked, work):
         run.add(f"far mounts {count}", proxy.bytes)
 
 
+def block_devices(run):
+    """Network block devices: how soon they are served, warm reads, and cold ones (D1, D2, D3)."""
+    spec = data.spec("large-gzip")
+    for _ in range(run.count(5, 2)):
+        with doors.served(spec) as (_, seconds, watch):
+            watch.look()
+            run.add("doors ready", seconds)
+            run.add("doors written", watch.io["write_bytes"])
+    disk = "large-gzip-efi.img"
+    with doors.served(spec) as (path, _, _), lkit.mounted("large-gzip") as (folder, _), doors.nbdkit_memory() as memory:
+        with doors.qemu_nbd(folder / disk) as nbd, doors.qemu_storage_daemon(folder / disk) as daemon:
+            servers = [("lkit", doors.url(path, disk)), ("memory", doors.url(memory)), ("qemu-nbd", doors.url(nbd)),
+                       ("qemu-storage-daemon", doors.url(daemon))]
+            for size in (4096, 131072):
+                for name, where in servers:
+                    run.add(f"doors {name} {size}", doors.warm(where, size))
+        initrd = os.stat(folder / "initrd.img").st_size
+        cold(run.large)
+        run.add("doors read", doors.copied(doors.url(path, "initrd.img"), initrd))
+        cold(run.large)
+        run.add("doors fuse", rate(folder / "initrd.img"))
+
+
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, far]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

@@ -68,7 +68,7 @@ def rows(f):
     groups = [
         ("P gzip", decoding), ("read root", reading), ("mount small", mounting), ("nothing to initrd", first_time),
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
-        ("remount changed", remount), ("edit streamed", edit), ("far image", far), ("far boot", far_boot),
+        ("remount changed", remount), ("edit streamed", edit), ("doors read", doors), ("far image", far), ("far boot", far_boot),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -186,6 +186,18 @@ def remount(f):
 def edit(f):
     beside = f"{mb(f['edit size'])}, {f['edit written']:.0f} files written in the cache"
     yield Row("S3", "from an edit of a spec with 20 images to the end of its tar", **most_time(f["edit streamed"], 1), beside=beside)
+
+
+def doors(f):
+    row = most_time(f["doors ready"], 0.015)
+    yield Row("D1", "`lkit serve` to the first answer, 25,000 files", **row, beside=f"{f['doors written']:.0f} bytes written")
+    for size, name, wanted in ((4096, "4 KiB", 0.8), (131072, "128 KiB", 0.7)):
+        mine, memory = (f[f"doors {server} {size}"] for server in ("lkit", "memory"))
+        peers = ", ".join(f"{server} over FUSE {f[f'doors {server} {size}'] / memory:.2f}" for server in ("qemu-nbd", "qemu-storage-daemon"))
+        beside = f"{mine:.0f} a second; {peers}"
+        yield Row("D2", f"{name} by NBD, warm, 16 at a time, of nbdkit's memory", **least(mine / memory, wanted), beside=beside)
+    row = least(f["doors read"] / f["doors fuse"], 1.3)
+    yield Row("D3", "initrd.img by NBD, cold, of the FUSE mount", **row, beside=f"{f['doors read']:.0f} MB/s")
 
 
 def far(f):
