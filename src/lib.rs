@@ -36,7 +36,7 @@
 //! |---|---|---|---|
 //! | 9 | `cli` | arguments → calls; errors → messages; events → progress | terminal, environment |
 //! | 8 | `system` | specs → names → images → root → a catalog of artifacts. The rooms below are wired together here and nowhere else | network, disk |
-//! | 8 | `serve` | artifacts → FUSE mount, files | kernel, disk |
+//! | 8 | `serve` | artifacts → FUSE mount, network block devices, files | kernel, disk, network |
 //! | 8 | `vm` | paths → QEMU and HyperKit command lines, and running them | processes |
 //! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
 //! | 6 | `rootfs` | spec + images → kernel, cmdline, root tree with its runtime configs | – |
