@@ -126,18 +126,19 @@ static long ask_card(long file, unsigned long what, struct request *card) {
     return call(SYS_ioctl, file, (long)what, (long)card, 0, 0);
 }
 
-/* Brings a card up; whether there is one with this index, which Ethernet's frames go through. Its address is left in `card`,
- * behind its name. */
+static int is_same(const char *one, const char *other) {
+    while (*one && *one == *other)
+        one++, other++;
+    return *one == *other;
+}
+
+/* Brings a card up; whether there is one with this index and the wanted name, if one is wanted, for Ethernet's frames. Its
+ * address is left in `card`, behind its name. */
 static int bring_up(long file, int index, const char *wanted, struct request *card) {
     card->value.index = index;
     if (ask_card(file, SIOCGIFNAME, card) < 0)
         return 0;
-    int at = 0;
-    for (; wanted[at] && wanted[at] == card->name[at]; at++)
-        ;
-    if (at && (wanted[at] || card->name[at]))
-        return 0;
-    if (!at && wanted[0])
+    if (*wanted && !is_same(wanted, card->name))
         return 0;
     if (ask_card(file, SIOCGIFFLAGS, card) < 0 || card->value.flags & IFF_LOOPBACK)
         return 0;
