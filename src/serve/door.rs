@@ -106,10 +106,13 @@ impl Door {
     /// When a server lives there, the system refuses, or is none of Linux.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn vhost_user(path: &Path, artifact: &str) -> Result<Self, Error> {
-        let url = format!("vhost-user:{}", path.display());
+        let url = format!("vhost-user+unix:{}", path.display());
         #[cfg(target_os = "linux")]
         {
-            let (socket, file) = unix_socket::open(path)?;
+            let (socket, file) = unix_socket::open(path).map_err(|error| match error {
+                Error::Listen { source, .. } => Error::listen(&url)(source),
+                error => error,
+            })?;
             Ok(Self { url, listener: Listener::VhostUser { socket, artifact: artifact.to_owned(), file } })
         }
         #[cfg(not(target_os = "linux"))]
