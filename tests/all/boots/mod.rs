@@ -3,6 +3,7 @@
 //! The whole suite boots a few that stand for the rest. `tools/boots` boots all: it sets `LKIT_BOOTS` to `all`, or to
 //! words that the name of each has. The guest checks its files, and tells its firmware and the type of its root.
 
+mod behind_network;
 mod far;
 mod media;
 mod network;
