@@ -1,7 +1,8 @@
 //! A file of the host as a source: opened when the spec is assembled, read when somebody reads it.
 //!
 //! # Invariants
-//! What is read is what the file held when it was opened; a file that changes gives an error, never other bytes.
+//! What is read is what the file held when it was opened; a file that changes gives an error, never other bytes. One that
+//! was replaced by another, and so has no name any more, keeps its content.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -21,6 +22,8 @@ pub struct HostFile {
     file: File,
     path: Arc<Path>,
     size: u64,
+    /// When it was written last.
+    mtime: (i64, i64),
     stamp: Digest,
 }
 
@@ -45,7 +48,8 @@ impl HostFile {
         }
         if metadata.is_file() && metadata.len() > 0 {
             let (size, stamp) = (metadata.len(), file_stamp(&metadata));
-            return Ok(Arc::new(Self { file, path: path.into(), size, stamp }));
+            let mtime = (metadata.mtime(), metadata.mtime_nsec());
+            return Ok(Arc::new(Self { file, path: path.into(), size, mtime, stamp }));
         }
         let mut bytes = Vec::new();
         file.take(MOST_IN_MEMORY + 1).read_to_end(&mut bytes)?;
@@ -58,7 +62,10 @@ impl HostFile {
 
     fn check(&self) -> Result<(), ReadError> {
         let metadata = self.file.metadata().map_err(|e| self.failed(e))?;
-        if file_stamp(&metadata) != self.stamp {
+        // To lose its last name changes the stamp, by `ctime`, and not the content.
+        let is_as_written =
+            (metadata.len(), metadata.mtime(), metadata.mtime_nsec()) == (self.size, self.mtime.0, self.mtime.1);
+        if file_stamp(&metadata) != self.stamp && !(metadata.nlink() == 0 && is_as_written) {
             let message = format!("`{}` has changed since it was opened", self.path.display());
             return Err(ReadError::new(ErrorKind::Corrupt, message));
         }
@@ -131,13 +138,15 @@ mod tests {
         let (path, other) = (dir.path().join("f"), dir.path().join("g"));
         std::fs::write(&path, "old").unwrap();
         std::fs::write(&other, "new").unwrap();
-        let hold = dir.path().join("held");
-        std::fs::hard_link(&path, &hold).unwrap();
-        let source = HostFile::open(&hold).unwrap();
-        std::fs::rename(&other, dir.path().join("f2")).unwrap();
+        let source = HostFile::open(&path).unwrap();
+        let writer = File::options().write(true).open(&path).unwrap();
+        std::fs::rename(&other, &path).unwrap();
         let mut buf = [0; 3];
         source.read_at(&mut buf, 0).unwrap();
         assert_eq!(&buf, b"old");
+        // Who still has it open may write to it.
+        writer.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(crate::base::Fault::kind(&source.read_at(&mut buf, 0).unwrap_err()), ErrorKind::Corrupt);
     }
 
     #[test]
