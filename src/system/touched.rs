@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,12 +27,12 @@ const LONGEST_BURST: Duration = Duration::from_millis(20);
 /// Links on the way to one file, at most (`MAXSYMLINKS` of Linux).
 const MAX_LINKS: usize = 40;
 
-/// What files are: for each a stamp that changes with its content, or nothing where none is.
-pub(super) type Stamps = BTreeMap<PathBuf, Option<Digest>>;
+/// What files are: for each a stamp that changes with its content, or why there is none.
+pub(super) type Stamps = BTreeMap<PathBuf, Result<Digest, io::ErrorKind>>;
 
 /// The stamps of some files now.
 pub(super) fn stamps<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Stamps {
-    let stamp = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| file_stamp(&metadata));
+    let stamp = |path: &PathBuf| fs::metadata(path).map(|metadata| file_stamp(&metadata)).map_err(|error| error.kind());
     files.into_iter().map(|path| (path.clone(), stamp(path))).collect()
 }
 
@@ -215,6 +216,6 @@ mod tests {
         touched.watch([&file]).unwrap();
         fs::write(&file, "new").unwrap();
         assert!(touched.wait(None));
-        assert!(stamps([&file])[&file].is_some());
+        assert!(stamps([&file])[&file].is_ok());
     }
 }

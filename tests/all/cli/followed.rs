@@ -208,7 +208,10 @@ fn fuse_a_tag_that_moves_is_followed_and_asked_for_by_its_digest_alone() {
     assert_eq!(mounted.read("rootfs/etc/motd"), b"old\n");
     // An edit that names the same asks nobody.
     let tags = |method: &str| shelf.asked(method).iter().filter(|path| path.ends_with("/manifests/1")).count();
-    system.write("b.yml", format!("init:\n  - {}/test/init:1\nfiles:\n  - path: a\n", shelf.server.host));
+    system.write(
+        "b.yml",
+        format!("init:\n  - {}/test/init:1\nfiles:\n  - path: a\n    directory: true\n", shelf.server.host),
+    );
     generation(&mounted, 2);
     assert_eq!(tags("GET"), 1);
     wait_for("a question", || tags("HEAD") > 0);
