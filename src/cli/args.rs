@@ -1,6 +1,7 @@
 //! Arguments as they are typed.
 
 mod enclave;
+mod metadata;
 mod pkg;
 mod sbom;
 mod serve;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::enclave::{EifApplication, EifSignature, Measure};
+pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
 pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
 pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;
@@ -70,6 +72,8 @@ pub enum Command {
     Cache(Cache),
     /// Name, build and push LinuxKit packages
     Pkg(Pkg),
+    /// Make the ISO that hands a machine its metadata
+    Metadata(Metadata),
     /// Look at this machine: what works, what is missing, and how to mend it
     Doctor(Doctor),
     /// Print the version

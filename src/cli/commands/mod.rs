@@ -11,6 +11,7 @@ mod inspect;
 mod lock;
 mod manual;
 mod measure;
+mod metadata;
 mod mount;
 mod pkg;
 mod run;
@@ -56,6 +57,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Measure(args) => measure::run(args, loudness),
         Command::Run(args) => run::run(args, loudness),
         Command::Pkg(args) => pkg::run(args, loudness),
+        Command::Metadata(args) => metadata::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Version => manual::version(),
         Command::Completions { shell } => manual::completions(shell),

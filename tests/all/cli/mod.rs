@@ -25,6 +25,7 @@ mod library;
 mod machines;
 mod machines_in_a_file;
 mod memory;
+mod metadata;
 mod outputs;
 mod packages;
 mod pulls;

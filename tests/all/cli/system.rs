@@ -63,7 +63,7 @@ impl System {
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         let mut words = line.split(' ');
         command.arg(words.next().unwrap());
-        if !matches!(line.split(' ').next(), Some("umount" | "cache" | "doctor" | "index" | "stats")) {
+        if !matches!(line.split(' ').next(), Some("umount" | "cache" | "doctor" | "index" | "metadata" | "stats")) {
             command.args(["--offline", "--layout", "layout"]);
         }
         command.args(words);

@@ -1,0 +1,28 @@
+//! Arguments of `lkit metadata`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Subcommand, ValueHint};
+
+#[derive(Debug, Group)]
+pub struct Metadata {
+    #[command(subcommand)]
+    pub command: MetadataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MetadataCommand {
+    /// Write an ISO with the metadata in its file `config`, where LinuxKit's package `metadata` looks for it
+    Create(MetadataCreate),
+}
+
+#[derive(Debug, Group)]
+pub struct MetadataCreate {
+    /// ISO to write; `-` is standard output
+    #[arg(value_name = "ISO", value_hint = ValueHint::FilePath)]
+    pub iso: PathBuf,
+    /// The metadata, such as '{"hostname": {"content": "a"}}'
+    #[arg(value_name = "METADATA", allow_hyphen_values = true)]
+    pub metadata: OsString,
+}
