@@ -45,6 +45,9 @@ impl Work<'_> {
         let error =
             |reason| Error::Decompress { reference: kernel.image.value.clone(), reason, place: kernel.image.place };
         let name = || named(kernel.binary.as_ref(), "binary").unwrap_or_default();
+        if is_plain(&binary).map_err(|source| inside(kernel, name())(Cause::new(source)))? {
+            return Ok(binary);
+        }
         let payload = payload(&binary).map_err(|source| inside(kernel, name())(Cause::new(source)))?.map_err(error)?;
         let plain: SharedSource = self.supply.inflate(&payload).map_err(inside(kernel, name()))?;
         Ok(Content::whole(plain))
@@ -91,6 +94,14 @@ fn inside<'a>(kernel: &'a Kernel, path: &'a str) -> impl FnOnce(Cause) -> Error 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// End of the last header field that is looked at.
 const HEADER: usize = 0x250;
+
+/// Whether a kernel is uncompressed as it is: an ELF file (as x86's vmlinux), or an Image of arm64 (`booting.rst`).
+fn is_plain(kernel: &Content) -> Result<bool, ReadError> {
+    let mut head = [0; 64];
+    let len = usize::try_from(kernel.size).map_or(head.len(), |size| size.min(head.len()));
+    kernel.source()?.read_at(&mut head[..len], 0)?;
+    Ok(head.starts_with(b"\x7fELF") || head[56..60] == *b"ARM\x64")
+}
 
 /// The gzip stream of a kernel: all of it, or the payload of a bzImage (Linux x86 boot protocol, 2.08 and later).
 pub(super) fn payload(kernel: &Content) -> Result<Result<Content, &'static str>, ReadError> {
@@ -149,6 +160,16 @@ mod tests {
         ];
         for (text, key, name) in rows {
             assert_eq!(named(text.as_ref(), key), name);
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_uncompressed_already_is_known_by_its_head() {
+        let mut image = vec![0; 64];
+        image[56..60].copy_from_slice(b"ARMd");
+        let rows = [(&b"\x7fELF"[..], true), (&image, true), (&image[..59], false), (b"\x1f\x8b", false), (b"", false)];
+        for (head, plain) in rows {
+            assert_eq!(is_plain(&content(head)).unwrap(), plain, "{head:?}");
         }
     }
 
