@@ -14,6 +14,7 @@ mod linuxkit;
 mod loader;
 mod log;
 mod machine;
+mod metadata;
 mod progress;
 mod reads;
 mod report;

@@ -19,7 +19,7 @@ pub use catalog::{Catalog, Gunzip, Isolinux, System};
 pub use enclave::{Enclave, Measurements, Pcr};
 pub use error::Error;
 pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};
-pub use metadata::metadata_iso;
+pub use metadata::{MetadataVolume, metadata_iso};
 pub use obstacle::Obstacle;
 pub use product::Product;
 pub use root_disk::RootFs;

@@ -23,6 +23,12 @@ pub struct MetadataCreate {
     #[arg(value_name = "ISO", value_hint = ValueHint::FilePath)]
     pub iso: PathBuf,
     /// The metadata, such as '{"hostname": {"content": "a"}}'
-    #[arg(value_name = "METADATA", allow_hyphen_values = true)]
-    pub metadata: OsString,
+    #[arg(value_name = "METADATA", allow_hyphen_values = true, required_unless_present = "data_file")]
+    pub metadata: Option<OsString>,
+    /// File with the metadata
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "metadata")]
+    pub data_file: Option<PathBuf>,
+    /// Call the volume `cidata` instead of `config`: so it is found on a disk, too, where a machine has no CDs
+    #[arg(long)]
+    pub cidata: bool,
 }

@@ -44,3 +44,21 @@ fn metadata_may_begin_with_a_dash_and_a_place_that_is_not_there_is_told() {
     assert_says(&said, &["cannot write `no/m.iso`", "hint: make the directory with `mkdir -p no`"]);
     assert_eq!(system.names(), ["a.yml", "layout", "m.iso", "mnt"]);
 }
+
+#[test]
+fn oracle_isoinfo_metadata_comes_from_a_file_and_is_found_on_a_disk_by_its_volume() {
+    let system = System::new();
+    if !have(&["isoinfo"]) {
+        return;
+    }
+    system.write("data", METADATA);
+    system.good("metadata create --cidata --data-file data m.iso");
+    let iso = system.path("m.iso");
+    let iso = iso.to_str().unwrap();
+    assert_says(&run("isoinfo", ["-d", "-i", iso]), &["\nVolume id: cidata\n"]);
+    assert_eq!(run("isoinfo", ["-R", "-x", "/config", "-i", iso]), METADATA);
+    fs::File::create(system.path("large")).unwrap().set_len((16 << 20) + 1).unwrap();
+    let said = system.bad("metadata create --data-file large m.iso", 1);
+    assert_says(&said, &["--data-file: `large` is over 16 MiB", "hint: put it on a disk of its own"]);
+    assert_eq!(system.command("metadata create m.iso").output().unwrap().status.code(), Some(2));
+}
