@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -55,12 +55,29 @@ impl TemporaryMountPoint {
     pub fn path(&self) -> &Path {
         &self.point
     }
+
+    /// Full path of a socket beside the mount point, which goes when this goes.
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Removes the sockets in one of our directories.
+fn remove_sockets(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_socket() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for TemporaryMountPoint {
-    /// Removes two empty directories and nothing below them, which may be a mount that did not go away.
+    /// Removes sockets, two empty directories, and nothing below them, which may be a mount that did not go away.
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.point).and_then(|()| fs::remove_dir(&self.dir)) {
+        let removed = remove_sockets(&self.dir).and_then(|()| fs::remove_dir(&self.point));
+        if let Err(error) = removed.and_then(|()| fs::remove_dir(&self.dir)) {
             tracing::warn!("cannot remove `{}`: {error}", self.point.display());
         }
     }
@@ -111,6 +128,7 @@ fn clear(dir: &Path) -> io::Result<()> {
         Err(Error::MountPointMissing(_)) => return Ok(()),
         Err(error) => return Err(io::Error::other(error)),
     };
+    remove_sockets(dir)?;
     fs::remove_dir(point)?;
     fs::remove_dir(dir)
 }
@@ -124,6 +142,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let used = TemporaryMountPoint::new_in(place.path()).unwrap();
         let left = TemporaryMountPoint::new_in(place.path()).unwrap();
+        for point in [&used, &left] {
+            std::os::unix::net::UnixListener::bind(point.socket("share")).unwrap();
+        }
         let (left_dir, lock) = (left.dir.clone(), left._lock.try_clone().unwrap());
         // As a killed process leaves it: nothing removed, the lock released with the last descriptor.
         std::mem::forget(left);
