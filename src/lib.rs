@@ -7,7 +7,7 @@
 //! ```text
 //!  spec.yml ──spec──▶ Spec ─┐
 //!                           ├─rootfs─▶ Tree ─format─▶ extent maps ─output─▶ artifacts ─┬─serve─▶ mount, files
-//!  registry ──oci───▶ Image ┘            ▲                                             └─vm────▶ QEMU, HyperKit
+//!  registry ──oci───▶ Image ┘            ▲                                             └─vm────▶ QEMU, HyperKit …
 //!      └─────blob──▶ layers ──layer──────┘ tables of contents now, content when it is read
 //!  └───────────────────────── system::load goes all this way ────────────────────────┘
 //! ```
@@ -36,8 +36,8 @@
 //! |---|---|---|---|
 //! | 9 | `cli` | arguments → calls; errors → messages; events → progress | terminal, environment |
 //! | 8 | `system` | specs → names → images → root → a catalog of artifacts. The rooms below are wired together here and nowhere else | network, disk |
-//! | 8 | `serve` | artifacts → FUSE mount, network block devices, files | kernel, disk, network |
-//! | 8 | `vm` | paths → QEMU and HyperKit command lines, and running them | processes |
+//! | 8 | `serve` | artifacts → FUSE mount, network block devices, HTTP, TFTP, disks of guests, files | kernel, disk, network |
+//! | 8 | `vm` | paths → command lines of QEMU and other monitors, and running them | processes |
 //! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
 //! | 6 | `rootfs` | spec + images → kernel, cmdline, root tree with its runtime configs | – |
 //! | 6 | `format` | tree or artifacts → extent maps | – |

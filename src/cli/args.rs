@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+mod devices;
 mod enclave;
 mod metadata;
 mod pkg;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
 pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
@@ -57,7 +59,7 @@ pub enum Command {
     /// Write artifacts as files under LinuxKit's names
     Build(Build),
     /// Boot a spec, a mounted directory, or a kernel, disk or ISO in a virtual machine
-    Run(Run),
+    Run(Box<Run>),
     /// Tell what a spec comes to: images, layers, sizes, artifacts
     Inspect(Inspect),
     /// Tell what an AWS Nitro Enclave measures when it starts from the format eif: PCR0, PCR1, PCR2
@@ -355,7 +357,7 @@ pub struct Build {
 
 #[derive(Debug, Group)]
 pub struct Run {
-    /// `qemu` or `hyperkit` if not the default, then specs, a mounted directory, a file in it, or the prefix of files
+    /// The monitor if not the default (qemu, hyperkit, cloud-hypervisor, firecracker, crosvm, vfkit), then specs, a mounted directory, a file in it, or the prefix of files
     #[arg(required = true, num_args = 1.., value_names = ["VMM", "SPEC|DIR|FILE|PREFIX"])]
     pub what: Vec<PathBuf>,
     /// Memory in MiB, or with a unit
@@ -372,13 +374,10 @@ pub struct Run {
     pub publish: Vec<String>,
     /// Start from a disk of the spec: artifact=FORMAT, such as artifact=raw-efi, read straight into the guest where it can
     /// be, else (or with via=mount) out of a mount. Or attach a disk: file=PATH,size=SIZE,format=FORMAT (repeatable); with a
-    /// size it is made when it is missing, and `,,` stands for a comma in the path [default format: what the end of the
-    /// name says, else raw]
+    /// size it is made when it is missing, without a file in the directory of --state, and `,,` stands for a comma in the
+    /// path [default format: what the end of the name says, else raw; without a file qcow2 for QEMU]
     #[arg(long, value_name = "DISK")]
     pub disk: Vec<String>,
-    /// Network of the machine
-    #[arg(long, default_value = "user", value_enum)]
-    pub networking: Networking,
     /// Directory for what the machine keeps, such as its MAC address [default: none, it keeps nothing]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -408,18 +407,11 @@ pub struct Run {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub devices: Devices,
+    #[command(flatten)]
     pub reads: Reads,
     #[command(flatten)]
     pub sources: Sources,
-}
-
-/// Networks a machine can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Networking {
-    /// The monitor's own
-    User,
-    /// None
-    None,
 }
 
 #[derive(Debug, Group)]

@@ -10,7 +10,7 @@ use super::boot_disk::BootDisk;
 use super::report::Failure;
 use crate::base::{ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
 use crate::serve::check_target;
-use crate::vm::{Accelerator, Disk, DiskFormat, Mac, Port, local};
+use crate::vm::{Ability, Accelerator, Disk, DiskFormat, Link, Mac, Monitor, Port, local};
 
 /// Most memory and largest disk, in bytes: a VHDX holds no more, and what is larger is a mistake.
 const LARGEST: u64 = 64 * 1024 * GIB;
@@ -34,6 +34,8 @@ pub struct Hardware {
     pub memory: u64,
     /// Number of processors.
     pub cpus: u32,
+    /// What the network card is connected to.
+    pub link: Link,
     /// Published ports.
     pub ports: Vec<Port>,
     /// The disk of the spec to start from.
@@ -46,18 +48,25 @@ impl Hardware {
     ///
     /// # Errors
     /// When one of them makes no sense.
-    pub fn parse(args: &args::Run) -> Result<Self, Failure> {
+    pub fn parse(args: &args::Run, monitor: Monitor) -> Result<Self, Failure> {
         if args.accel != "auto" {
             args.accel.parse::<Accelerator>()?;
         }
-        if args.networking == args::Networking::None && !args.publish.is_empty() {
-            return Err(Failure::usage("a machine without a network publishes no ports")
-                .hint("leave out `--publish`, or `--networking none`"));
+        let link = match args.devices.networking.as_deref() {
+            Some(text) => text.parse()?,
+            None if monitor.can(Ability::OwnNetwork) || !args.publish.is_empty() => Link::Own,
+            None => Link::None,
+        };
+        if link != Link::Own && !args.publish.is_empty() {
+            return Err(Failure::usage("only a machine with `--networking user` publishes ports")
+                .hint("leave out `--publish`, or `--networking`"));
         }
         let (mut boot_disk, mut disks) = (None, Vec::new());
-        for text in &args.disk {
+        for (number, text) in args.disk.iter().enumerate() {
             match BootDisk::parse(&parts(text))? {
-                None => disks.push(WantedDisk::parse(text)?),
+                None => {
+                    disks.push(WantedDisk::parse(text, &Unnamed { state: args.state.as_deref(), monitor, number })?)
+                }
                 Some(disk) if boot_disk.replace(disk).is_some() => {
                     let failure = Failure::usage(format!("--disk: `{text}` is the second artifact to start from"));
                     return Err(failure.hint("a machine starts from one; give further disks as files"));
@@ -66,6 +75,7 @@ impl Hardware {
             }
         }
         Ok(Self {
+            link,
             memory: memory(&args.mem)?,
             cpus: cpus(args.cpus)?,
             ports: args.publish.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
@@ -79,11 +89,12 @@ impl Hardware {
         self.disks.iter().map(|wanted| wanted.disk.clone()).collect()
     }
 
-    /// Looks whether ports can be opened and disks are there or can be made.
+    /// Looks whether the network is there, ports can be opened, and disks are there or can be made.
     ///
     /// # Errors
     /// When one cannot.
     pub fn check(&self) -> Result<(), Failure> {
+        self.link.check()?;
         self.ports.iter().try_for_each(Port::check_free)?;
         self.disks.iter().try_for_each(WantedDisk::check)
     }
@@ -116,11 +127,35 @@ struct WantedDisk {
     disk: Disk,
     /// Size in bytes to make it with when it is missing.
     size: Option<u64>,
+    /// The state directory, where it is in there and this is to be made, too.
+    state: Option<PathBuf>,
+}
+
+/// Where a disk without a file is.
+struct Unnamed<'a> {
+    state: Option<&'a Path>,
+    monitor: Monitor,
+    /// Its place among the disks.
+    number: usize,
+}
+
+impl Unnamed<'_> {
+    /// The name and the format that linuxkit gives it.
+    fn disk(&self, format: Option<DiskFormat>) -> Result<Disk, Failure> {
+        let Some(state) = self.state else {
+            return Err(Failure::usage("--disk: there is no file, and no state directory to keep one in")
+                .hint("write `file=PATH`, or name a directory with `--state DIR`"));
+        };
+        let (end, usual) =
+            if self.monitor == Monitor::Qemu { ("img", DiskFormat::Qcow2) } else { ("raw", DiskFormat::Raw) };
+        let number = if self.number == 0 { String::new() } else { self.number.to_string() };
+        Ok(Disk { path: state.join(format!("disk{number}.{end}")), format: format.unwrap_or(usual) })
+    }
 }
 
 impl WantedDisk {
     /// Reads `file=PATH,size=SIZE,format=FORMAT`, or a path alone; two commas stand for one in a path.
-    fn parse(text: &str) -> Result<Self, Failure> {
+    fn parse(text: &str, unnamed: &Unnamed<'_>) -> Result<Self, Failure> {
         let (mut path, mut size, mut format) = (None, None, None);
         for part in parts(text) {
             let before = match part.split_once('=').unwrap_or(("file", &part)) {
@@ -133,10 +168,16 @@ impl WantedDisk {
                 return Err(Failure::usage(format!("--disk: `{part}` is the second of its kind")).hint(DISK));
             }
         }
-        let path = path.filter(|path| !path.as_os_str().is_empty());
-        let path = path.ok_or_else(|| Failure::usage("--disk: there is no file").hint(DISK))?;
-        let format = format.unwrap_or_else(|| DiskFormat::of_name(&path));
-        Ok(Self { disk: Disk { path, format }, size })
+        match path {
+            Some(path) if !path.as_os_str().is_empty() => {
+                let format = format.unwrap_or_else(|| DiskFormat::of_name(&path));
+                Ok(Self { disk: Disk { path, format }, size, state: None })
+            }
+            None if size.is_some() => {
+                Ok(Self { disk: unnamed.disk(format)?, size, state: unnamed.state.map(Path::to_owned) })
+            }
+            _ => Err(Failure::usage("--disk: there is no file").hint(DISK)),
+        }
     }
 
     /// The size to make it with, when it is missing.
@@ -159,7 +200,8 @@ impl WantedDisk {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.missing()?.is_some() {
+        let will_be_there = self.state.as_ref().is_some_and(|state| !state.exists());
+        if self.missing()?.is_some() && !will_be_there {
             let path = &self.disk.path;
             let failure = |error| Failure::from(error).under(format!("cannot make disk `{}`", path.display()));
             check_target(path)
@@ -169,7 +211,12 @@ impl WantedDisk {
     }
 
     fn make(&self) -> Result<(), Failure> {
-        self.missing()?.map_or(Ok(()), |size| make_disk(&self.disk, size))
+        let Some(size) = self.missing()? else { return Ok(()) };
+        if let Some(state) = &self.state {
+            let cannot = |error| Failure::io(format!("cannot make directory `{}`", state.display()), &error);
+            fs::create_dir_all(state).map_err(cannot)?;
+        }
+        make_disk(&self.disk, size)
     }
 }
 
@@ -262,8 +309,12 @@ fn read_mac(file: File, path: &Path) -> Result<Mac, Failure> {
 mod tests {
     use super::*;
 
+    fn parsed(text: &str, state: Option<&Path>, monitor: Monitor) -> Result<WantedDisk, Failure> {
+        WantedDisk::parse(text, &Unnamed { state, monitor, number: 0 })
+    }
+
     fn disk(text: &str) -> Result<Disk, Failure> {
-        let wanted = WantedDisk::parse(text)?;
+        let wanted = parsed(text, None, Monitor::Qemu)?;
         wanted.make().map(|()| wanted.disk)
     }
 
@@ -299,9 +350,32 @@ mod tests {
 
     #[test]
     fn two_commas_are_one_in_the_path_of_a_disk() {
-        let wanted = WantedDisk::parse("file=a,,b=c,size=2").unwrap();
+        let wanted = parsed("file=a,,b=c,size=2", None, Monitor::Qemu).unwrap();
         assert_eq!((wanted.disk.path, wanted.size), (PathBuf::from("a,b=c"), Some(2 * MIB)));
-        assert_eq!(WantedDisk::parse("a,,,,b").unwrap().disk.path, PathBuf::from("a,,b"));
+        assert_eq!(parsed("a,,,,b", None, Monitor::Qemu).unwrap().disk.path, PathBuf::from("a,,b"));
+    }
+
+    #[test]
+    fn a_disk_without_a_file_is_kept_in_the_state_directory_as_linuxkit_calls_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let rows = [
+            ("size=1M", Monitor::Qemu, 0, "disk.img", DiskFormat::Qcow2),
+            ("size=1M,format=raw", Monitor::Qemu, 2, "disk2.img", DiskFormat::Raw),
+            ("size=1M", Monitor::Firecracker, 1, "disk1.raw", DiskFormat::Raw),
+        ];
+        for (text, monitor, number, name, format) in rows {
+            let wanted = WantedDisk::parse(text, &Unnamed { state: Some(&state), monitor, number }).unwrap();
+            assert_eq!(wanted.disk, Disk { path: state.join(name), format });
+        }
+        let wanted = parsed("size=1M,format=raw", Some(&state), Monitor::Qemu).unwrap();
+        wanted.check().unwrap();
+        assert!(!state.exists());
+        wanted.make().unwrap();
+        fs::write(state.join("disk.img"), "kept").unwrap();
+        wanted.check().unwrap();
+        wanted.make().unwrap();
+        assert_eq!(fs::read_to_string(state.join("disk.img")).unwrap(), "kept");
     }
 
     #[test]
@@ -310,7 +384,8 @@ mod tests {
             format!("--disk: `{text}` is no size of a disk, such as `1024` (MiB) or `2G`, and at most `64T`")
         };
         let rows = [
-            ("size=1M", "--disk: there is no file".to_owned()),
+            ("size=1M", "--disk: there is no file, and no state directory to keep one in".to_owned()),
+            ("format=raw", "--disk: there is no file".to_owned()),
             ("file=,size=1M", "--disk: there is no file".to_owned()),
             ("a=b", "--disk: `a=b` is not known".to_owned()),
             ("a,b", "--disk: `b` is the second of its kind".to_owned()),
@@ -324,7 +399,7 @@ mod tests {
             ),
         ];
         for (text, message) in rows {
-            assert_eq!(said(&WantedDisk::parse(text).unwrap_err()), message, "{text}");
+            assert_eq!(said(&parsed(text, None, Monitor::Qemu).unwrap_err()), message, "{text}");
         }
         assert_eq!(said(&disk("/nowhere/d").unwrap_err()), "cannot open disk `/nowhere/d`");
     }

@@ -5,6 +5,15 @@ use std::path::PathBuf;
 
 use crate::base::{ErrorKind, Fault};
 
+/// Where a program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A Debian package.
+    Package(&'static str),
+    /// A site, since Debian has no package of it.
+    Site(&'static str),
+}
+
 /// What stands in the way of a machine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,8 +22,8 @@ pub enum Error {
     NotInstalled {
         /// The program.
         program: PathBuf,
-        /// The Debian package it comes in.
-        package: &'static str,
+        /// Where it comes from.
+        origin: Origin,
     },
     /// The monitor cannot be started.
     #[error("cannot run `{}`", program.display())]
@@ -71,6 +80,20 @@ pub enum Error {
     /// A text that is no address of a network card.
     #[error("`{0}` is no address of a network card, such as `02:00:00:00:00:01`")]
     NotAMac(String),
+    /// A text that is no network of a machine.
+    #[error("`{0}` is no network of a machine; there are user, tap,INTERFACE, bridge,BRIDGE, vmnet and none")]
+    NotANetwork(String),
+    /// The host has no such interface.
+    #[error("this host has no {sort} `{name}`")]
+    NoInterface {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        sort: &'static str,
+    },
+    /// Something that only other hosts have.
+    #[error("`{0}` is a part of macOS, and not of this host")]
+    NotOfThisHost(&'static str),
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
@@ -84,28 +107,43 @@ impl Fault for Error {
         match self {
             Self::NotInstalled { .. } | Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } => ErrorKind::Io,
             Self::Port { .. } | Self::Accelerator { .. } => ErrorKind::Io,
+            Self::NoInterface { .. } => ErrorKind::Io,
             Self::PortTaken(_) => ErrorKind::Busy,
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) | Self::NotAnAccelerator(_) => {
-                ErrorKind::Usage
-            }
+            Self::Unsupported { .. } | Self::NotOfThisHost(_) => ErrorKind::Unsupported,
+            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) => ErrorKind::Usage,
+            Self::NotAnAccelerator(_) | Self::NotANetwork(_) => ErrorKind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotInstalled { package, .. } => {
+            Self::NotInstalled { origin: Origin::Package(package), .. } => {
                 Some(format!("install it with `apt-get install {package}`, or name another program"))
             }
+            Self::NotInstalled { origin: Origin::Site(url), .. } => {
+                Some(format!("get it from {url}, or name another program"))
+            }
+            Self::NoInterface { name, sort } => Some(interface_hint(name, sort)),
+            Self::NotOfThisHost(_) => Some("use `--networking user`".to_owned()),
             Self::PortTaken(_) => Some("publish another one with `--publish HOST:GUEST`".to_owned()),
             Self::Port { source, .. } => Some(port_hint(source)),
             Self::Accelerator { source, .. } => Some(accelerator_hint(source)),
             Self::Unsupported { .. } => Some("use `lkit run qemu`".to_owned()),
             Self::Start { .. } | Self::Signals(_) | Self::Ended { .. } | Self::Interrupted => None,
-            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) | Self::NotAnAccelerator(_) => None,
+            Self::NotAPort(_) | Self::NotADiskFormat(_) | Self::NotAMac(_) => None,
+            Self::NotAnAccelerator(_) | Self::NotANetwork(_) => None,
         }
     }
+}
+
+fn interface_hint(name: &str, sort: &str) -> String {
+    let make = if sort == "bridge" {
+        format!("link add {name} type bridge")
+    } else {
+        format!("tuntap add dev {name} mode tap")
+    };
+    format!("make it with `ip {make}`, and set it up")
 }
 
 fn port_hint(source: &io::Error) -> String {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::local::local;
-use super::{Boot, CommandLine, DiskFormat, Error, Firmware, Machine, Network};
+use super::{Boot, CommandLine, Error, Link, Machine, Monitor};
 
 /// Functions of a PCI card (PCI Local Bus Specification 3.0, section 3.2.2.3.1), and so disks of a machine.
 const MOST_DISKS: usize = 8;
@@ -28,36 +28,29 @@ pub struct HyperKit {
 /// # Errors
 /// When the machine needs what HyperKit does not have: media, ports, paths with commas.
 pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Error> {
-    let Boot::Direct { kernel, initrd: Some(initrd), cmdline, root } = &machine.boot else {
+    Monitor::HyperKit.check(machine)?;
+    let Boot::Direct { kernel, initrd: Some(initrd), cmdline, .. } = &machine.boot else {
         return Err(unsupported("start without an initrd"));
     };
-    if root.is_some() {
-        return Err(unsupported("start from a root on a disk"));
-    }
-    if machine.firmware != Firmware::Own {
-        return Err(unsupported("start by UEFI"));
-    }
     let [kernel, initrd] = [part(kernel)?, part(initrd)?];
-    let mut line = CommandLine::new(options.program.clone(), "hyperkit");
+    let mut line = CommandLine::new(options.program.clone(), Monitor::HyperKit.origin());
     line.options(["-A", "-u"]);
     if let Some(state) = &options.state {
         line.path("-F", &state.join("hyperkit.pid"));
     }
     line.options(["-c", &machine.cpus.to_string(), "-m", &format!("{}M", machine.memory)]);
     line.options(["-s", "0:0,hostbridge", "-s", "31,lpc"]);
-    match &machine.network {
-        Network::User { ports, .. } if !ports.is_empty() => return Err(unsupported("publish ports")),
-        Network::User { .. } => line.options(["-s", "1:0,virtio-net"]),
-        Network::None => {}
+    if machine.network.link != Link::None {
+        line.options(["-s", "1:0,virtio-net"]);
     }
     if machine.disks.len() > MOST_DISKS {
         return Err(unsupported("attach more than eight disks"));
     }
     for (number, disk) in machine.disks.iter().enumerate() {
-        if disk.format != DiskFormat::Raw {
-            return Err(unsupported("attach disks of other formats than raw"));
-        }
         line.options(["-s", &format!("2:{number},virtio-blk,{}", part(&disk.path)?)]);
+    }
+    for (number, cd) in machine.cds.iter().enumerate() {
+        line.options(["-s", &format!("3:{number},ahci-cd,{}", part(cd)?)]);
     }
     line.options(["-s", "10,virtio-rnd", "-l", "com1,stdio", "-U", &options.uuid]);
     line.options(["-f", &format!("kexec,{kernel},{initrd},{cmdline}")]);
@@ -65,7 +58,7 @@ pub fn hyperkit(machine: &Machine, options: &HyperKit) -> Result<CommandLine, Er
 }
 
 const fn unsupported(what: &'static str) -> Error {
-    Error::Unsupported { monitor: "HyperKit", what }
+    Monitor::HyperKit.unsupported(what)
 }
 
 /// A path in a list of options, which has no way to write a comma.
@@ -78,7 +71,7 @@ fn part(path: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Disk;
+    use crate::vm::{Disk, DiskFormat, Firmware, Network};
 
     fn options() -> HyperKit {
         HyperKit { program: "hyperkit".into(), uuid: "U".to_owned(), state: Some("/s".into()) }
@@ -87,8 +80,7 @@ mod tests {
     fn machine(kernel: &str) -> Machine {
         let (initrd, cmdline) = (Some("/m/i".into()), "console=ttyS0,9600 x".into());
         let boot = Boot::Direct { kernel: kernel.into(), initrd, cmdline, root: None };
-        let network = Network::User { ports: Vec::new(), mac: None };
-        Machine { boot, firmware: Firmware::Own, memory: 1024, cpus: 1, disks: Vec::new(), network }
+        Machine { network: Network { link: Link::Own, ..Network::none() }, ..Machine::new(boot) }
     }
 
     #[test]
@@ -111,9 +103,10 @@ mod tests {
     #[test]
     fn disks_are_files_of_this_machine_and_at_most_eight() {
         let disk = |path: &str, format| Disk { path: path.into(), format };
-        let line = |disks: Vec<Disk>| hyperkit(&Machine { disks, ..machine("k:x") }, &options());
+        let line =
+            |disks: Vec<Disk>| hyperkit(&Machine { disks, cds: vec!["/c".into()], ..machine("k:x") }, &options());
         let text = line(vec![disk("file:x", DiskFormat::Raw), disk("-y", DiskFormat::Raw)]).unwrap().to_string();
-        assert!(text.contains(" -s 2:0,virtio-blk,./file:x -s 2:1,virtio-blk,./-y "), "{text}");
+        assert!(text.contains(" -s 2:0,virtio-blk,./file:x -s 2:1,virtio-blk,./-y -s 3:0,ahci-cd,/c "), "{text}");
         assert!(text.contains("'kexec,./k:x,/m/i,"), "{text}");
         let refused = [
             (vec![disk("/d,ro", DiskFormat::Raw)], "HyperKit cannot open files with a comma in their path"),

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A command line is a pure function of its [`Machine`]; what the host can do is looked up before.
-//! - No machine outlives [`run`], nor the process that runs it.
+//! - No machine outlives what [`start`] returns, nor the process that runs it.
 //! - Every file a monitor is given is a file of this machine, whatever its name or its content looks like.
 
 mod accelerator;
@@ -11,23 +11,31 @@ mod error;
 mod hyperkit;
 mod local;
 mod mac;
+mod monitor;
+mod network;
 mod probe;
 mod process;
 mod publish;
 mod qemu;
+mod share;
+mod small;
 
 use std::path::PathBuf;
 
 pub use accelerator::Accelerator;
 pub use disk::Disk;
-pub use error::Error;
+pub use error::{Error, Origin};
 pub use hyperkit::{HyperKit, hyperkit};
 pub use local::local;
 pub use mac::Mac;
+pub use monitor::{Ability, Monitor};
+pub use network::{Link, Network};
 pub use probe::run_guest;
-pub use process::{CommandLine, EndSignals, find_program, run, shell_line};
+pub use process::{CommandLine, EndSignals, RunningMachine, Server, find_program, shell_line, start};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu, qemu_program};
+pub use share::{Share, virtiofsd};
+pub use small::{Small, small};
 
 /// The formats of disks stand in the table of what is written, one row below.
 pub use crate::output::DiskFormat;
@@ -45,8 +53,37 @@ pub struct Machine {
     pub cpus: u32,
     /// Further disks.
     pub disks: Vec<Disk>,
-    /// Whether it has a network.
+    /// CDs, apart from the one it may start from.
+    pub cds: Vec<PathBuf>,
+    /// Directories of the host.
+    pub shares: Vec<Share>,
+    /// Its network.
     pub network: Network,
+    /// Further devices, in QEMU's words.
+    pub devices: Vec<String>,
+    /// Whether it has a USB controller.
+    pub usb: bool,
+    /// Whether it has a screen and a keyboard, in a window.
+    pub window: bool,
+}
+
+impl Machine {
+    /// A machine with one processor, 1 GiB of memory, and nothing but what it starts from.
+    pub fn new(boot: Boot) -> Self {
+        Self {
+            boot,
+            firmware: Firmware::Own,
+            memory: 1024,
+            cpus: 1,
+            disks: Vec::new(),
+            cds: Vec::new(),
+            shares: Vec::new(),
+            network: Network::none(),
+            devices: Vec::new(),
+            usb: false,
+            window: false,
+        }
+    }
 }
 
 /// What a machine starts from.
@@ -69,6 +106,10 @@ pub enum Boot {
     Disk(Disk),
     /// A disk behind a socket of vhost-user, by the firmware; it is not written to.
     VhostUser(PathBuf),
+    /// A raw disk that is served at this URL, by the firmware; writes to it are dropped.
+    Export(String),
+    /// A script at this URL, which iPXE of the network card fetches.
+    Script(String),
 }
 
 /// The firmware of a machine.
@@ -78,18 +119,4 @@ pub enum Firmware {
     Own,
     /// UEFI from this image, such as OVMF.
     Uefi(PathBuf),
-}
-
-/// The network of a machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// None.
-    None,
-    /// The monitor's own, with ports of the host that lead into it.
-    User {
-        /// Ports of the host.
-        ports: Vec<Port>,
-        /// Address of the machine's card; the monitor chooses without one.
-        mac: Option<Mac>,
-    },
 }

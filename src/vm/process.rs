@@ -2,32 +2,35 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 
-use super::Error;
 use super::local::local;
+use super::{Error, Origin};
 use crate::base::steers;
 
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
     program: PathBuf,
-    package: &'static str,
+    origin: Origin,
     arguments: Vec<OsString>,
 }
 
 impl CommandLine {
-    /// A program without arguments, and the package it comes in.
-    pub(super) fn new(program: PathBuf, package: &'static str) -> Self {
-        Self { program, package, arguments: Vec::new() }
+    /// A program without arguments, and where it comes from.
+    pub(super) fn new(program: PathBuf, origin: Origin) -> Self {
+        Self { program, origin, arguments: Vec::new() }
     }
 
     pub(super) fn options<const N: usize>(&mut self, words: [&str; N]) {
@@ -41,6 +44,40 @@ impl CommandLine {
     /// An option whose value is a file of this machine.
     pub(super) fn path(&mut self, name: &str, path: &Path) {
         self.option(name, local(path).into());
+    }
+}
+
+/// A program that serves a socket, such as virtiofsd, for as long as a machine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The command, apart from the socket.
+    pub(super) line: CommandLine,
+    /// The socket.
+    pub(super) socket: PathBuf,
+}
+
+impl Server {
+    /// The command that serves a socket which listens already and is its standard input: a monitor that connects before
+    /// the server is ready waits for it.
+    pub(super) fn on_standard_input(&self) -> CommandLine {
+        let mut line = self.line.clone();
+        line.options(["--fd=0"]);
+        line
+    }
+
+    /// The command that makes the socket itself.
+    pub fn on_its_own(&self) -> CommandLine {
+        let mut line = self.line.clone();
+        line.path("--socket-path", &self.socket);
+        line
+    }
+
+    /// Fails when the program is not there.
+    ///
+    /// # Errors
+    /// `NotInstalled`.
+    pub fn check_installed(&self) -> Result<(), Error> {
+        self.line.check_installed()
     }
 }
 
@@ -59,7 +96,7 @@ impl CommandLine {
     /// # Errors
     /// `NotInstalled`.
     pub fn check_installed(&self) -> Result<(), Error> {
-        let missing = || Error::NotInstalled { program: self.program.clone(), package: self.package };
+        let missing = || Error::NotInstalled { program: self.program.clone(), origin: self.origin };
         find_program(&self.program).map(drop).ok_or_else(missing)
     }
 }
@@ -112,29 +149,74 @@ impl EndSignals {
     }
 }
 
-/// Runs the monitor on this terminal until its guest ends. A signal that would end us ends the monitor first, a second
-/// one kills it. When this process is killed itself, the kernel kills the monitor.
+/// Starts the monitor on this terminal, or with its output in `log`, and before it the servers of its shares. A signal
+/// that would end us ends the monitor first, a second one kills it. When this process is killed itself, the kernel kills
+/// all of them.
 ///
 /// # Errors
-/// When it cannot be started, ends with an error of its own, or was interrupted.
-pub fn run(line: &CommandLine, signals: EndSignals) -> Result<(), Error> {
-    let program = || line.program.clone();
-    let failed = |source| Error::Start { program: program(), source };
+/// When one cannot be started.
+pub fn start(
+    line: &CommandLine,
+    servers: &[Server],
+    log: Option<&File>,
+    signals: EndSignals,
+) -> Result<RunningMachine, Error> {
+    let servers = servers.iter().map(serve).collect::<Result<_, _>>()?;
     let mut command = Command::new(&line.program);
+    if let Some(log) = log {
+        let copy = || log.try_clone().map_err(|source| Error::Start { program: line.program.clone(), source });
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+    }
+    let running = spawned(line, command)?;
+    let watch = Watch::start(signals.0, Pid::from_child(&running.0));
+    Ok(RunningMachine { program: line.program.clone(), running, watch, _servers: servers })
+}
+
+/// Starts a server of a share. Its socket listens when this returns, so a monitor can connect at once.
+fn serve(server: &Server) -> Result<Running, Error> {
+    let line = server.on_standard_input();
+    let listener = UnixListener::bind(&server.socket);
+    let listener = listener.map_err(|source| Error::Start { program: line.program.clone(), source })?;
+    let mut command = Command::new(&line.program);
+    command.stdin(OwnedFd::from(listener));
+    spawned(&line, command)
+}
+
+fn spawned(line: &CommandLine, mut command: Command) -> Result<Running, Error> {
+    let program = line.program.clone();
     // This thread waits for the monitor, so it lives as long as the monitor does.
     die_with_this_thread(command.args(&line.arguments));
-    let started = command.spawn();
-    let child = started.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Error::NotInstalled { program: program(), package: line.package },
-        _ => failed(source),
-    })?;
-    let mut running = Running(child);
-    let watch = Watch::start(signals.0, Pid::from_child(&running.0));
-    let status = running.0.wait().map_err(failed)?;
-    match (watch.finish(), status.success()) {
-        (true, _) => Err(Error::Interrupted),
-        (false, true) => Ok(()),
-        (false, false) => Err(Error::Ended { program: program(), status }),
+    command.spawn().map(Running).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::NotInstalled { program, origin: line.origin },
+        _ => Error::Start { program, source },
+    })
+}
+
+/// A machine that runs; it ends when this is dropped.
+pub struct RunningMachine {
+    program: PathBuf,
+    running: Running,
+    watch: Watch,
+    /// They end by themselves with the machine, at the latest when they are dropped.
+    _servers: Vec<Running>,
+}
+
+impl RunningMachine {
+    /// Waits until the guest ends.
+    ///
+    /// # Errors
+    /// When the monitor ends with an error of its own, or was interrupted.
+    pub fn wait(mut self) -> Result<(), Error> {
+        let program = self.program;
+        let status = match self.running.0.wait() {
+            Ok(status) => status,
+            Err(source) => return Err(Error::Start { program, source }),
+        };
+        match (self.watch.finish(), status.success()) {
+            (true, _) => Err(Error::Interrupted),
+            (false, true) => Ok(()),
+            (false, false) => Err(Error::Ended { program, status }),
+        }
     }
 }
 
@@ -204,7 +286,7 @@ mod tests {
 
     #[test]
     fn words_are_quoted_for_a_shell() {
-        let mut line = CommandLine::new("/bin/x".into(), "x");
+        let mut line = CommandLine::new("/bin/x".into(), Origin::Package("x"));
         line.options(["a b", "it's", "", "k=v,w"]);
         assert_eq!(line.to_string(), r"/bin/x 'a b' 'it'\''s' '' k=v,w");
     }
@@ -223,8 +305,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_names_its_package() {
-        let line = CommandLine::new("/nowhere/qemu".into(), "qemu-system-x86");
-        let error = run(&line, EndSignals::catch().unwrap()).unwrap_err();
+        let line = CommandLine::new("/nowhere/qemu".into(), Origin::Package("qemu-system-x86"));
+        let error = start(&line, &[], None, EndSignals::catch().unwrap()).err().unwrap();
         assert_eq!(error.to_string(), "`/nowhere/qemu` is not installed");
         let hint = crate::base::Fault::hint(&error).unwrap();
         assert_eq!(hint, "install it with `apt-get install qemu-system-x86`, or name another program");

@@ -20,20 +20,34 @@ fn mounts_below(dir: &Path) -> usize {
     table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| Path::new(point).starts_with(dir)).count()
 }
 
+/// A container that prints the metadata of the machine, as the last one of a spec's `onboot`.
+const READER: &str = r#"
+  - name: metadata
+    image: busybox:example
+    capabilities: [CAP_SYS_ADMIN]
+    devices: [{path: all, type: b}]
+    binds: ["/dev:/dev"]
+    mounts: [{type: tmpfs, destination: /mnt}]
+    command: ["sh", "-c", "mount -t iso9660 -o ro /dev/sr0 /mnt && echo metadata: $(cat /mnt/config)"]
+"#;
+
 #[test]
-fn boot_a_spec_runs_out_of_the_mount_and_leaves_nothing() {
+fn boot_a_spec_runs_out_of_the_mount_reads_its_metadata_and_leaves_nothing() {
     let Some(images) = common::example_images() else { return };
     if !common::have(&["qemu-system-x86_64"]) {
         return;
     }
     let cache = tempfile::tempdir().unwrap();
     let temporary = tempfile::tempdir().unwrap();
+    let spec = temporary.path().join("spec.yml");
+    let minimal = std::fs::read_to_string(common::root().join("examples/minimal.yml")).unwrap();
+    std::fs::write(&spec, minimal.trim_end().to_owned() + READER).unwrap();
     let _one = one_at_a_time();
     let mut machine = common::lkit(cache.path())
         .env("TMPDIR", temporary.path())
-        .args(["run", "--accel", "tcg", "--cpus", "2", "--offline", "--layout"])
+        .args(["run", "--accel", "tcg", "--cpus", "2", "--data", "from the host", "--offline", "--layout"])
         .arg(images)
-        .arg(common::root().join("examples/minimal.yml"))
+        .arg(&spec)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -49,9 +63,9 @@ fn boot_a_spec_runs_out_of_the_mount_and_leaves_nothing() {
     let mut mounts = 0;
     let said = loop {
         match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) if line.contains("hello from a container") => {
+            Ok(line) if line.contains("metadata: from the host") => {
                 mounts = mounts_below(temporary.path());
-                break true;
+                break seen.contains("hello from a container");
             }
             Ok(line) => seen += &line,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break false,
@@ -60,7 +74,8 @@ fn boot_a_spec_runs_out_of_the_mount_and_leaves_nothing() {
     kill_process(Pid::from_child(&machine), Signal::TERM).unwrap();
     let status = machine.wait().unwrap();
     assert!(said, "no line from the guest; the console said:\n{seen}");
-    assert_eq!((status.code(), mounts, mounts_below(temporary.path())), (Some(130), 1, 0));
+    // One with the system, one with the CD.
+    assert_eq!((status.code(), mounts, mounts_below(temporary.path())), (Some(130), 2, 0));
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Diff(args) => diff::run(args, loudness),
         Command::Inspect(args) => inspect::run(args, loudness),
         Command::Measure(args) => measure::run(args, loudness),
-        Command::Run(args) => run::run(args, loudness),
+        Command::Run(args) => run::run(*args, loudness),
         Command::Pkg(args) => pkg::run(args, loudness),
         Command::Metadata(args) => metadata::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -1,39 +1,50 @@
 //! `lkit run`: boots a spec, a mounted directory or files in a virtual machine.
 
-use std::ffi::{OsStr, OsString};
+mod aside;
+mod elsewhere;
+mod printed;
+mod remote;
+mod served;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use crate::base::{Digest, ErrorKind, is_url};
-use crate::cli::boot_disk::{BootDisk, Way};
+use self::aside::Aside;
+use crate::base::{Digest, ErrorKind};
+use crate::cli::boot_disk::Way;
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
 use crate::cli::machine::{self, Hardware};
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
-use crate::cli::{args, specs};
-use crate::output::{Catalog, RootFs};
-use crate::serve::{
-    Door, DoorRules, Exports, Files, Generation, MountOptions, Serving, TemporaryMountPoint, check_mount, mount, sweep,
-};
+use crate::cli::{args, metadata, specs};
+use crate::extent::{Bytes, SharedSource};
+use crate::output::{MetadataVolume, RootFs, metadata_iso};
+use crate::serve::background::{self, Ready, Side, Started};
+use crate::serve::{Files, MountOptions, TemporaryMountPoint, check_mount, mount, sweep};
 use crate::system;
 use crate::vm::{
-    Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Mac, Machine, Network, Qemu, hyperkit, local, qemu,
-    run as run_machine, shell_line,
+    Ability, Accelerator, Boot, CommandLine, EndSignals, Firmware, HyperKit, Link, Mac, Machine, Monitor, Network,
+    Qemu, Server, Share, Small, hyperkit, local, qemu, small, start as start_machine, virtiofsd,
 };
 
-/// The monitors there are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Monitor {
-    Qemu,
-    HyperKit,
-}
+/// The CD with metadata, and the file that Firecracker reads.
+const DATA: &str = "data.iso";
+const CONFIG: &str = "firecracker.json";
+/// The console of a machine in the background.
+const CONSOLE: &str = "console.log";
 
-/// What is run, and whether it is slow.
+/// What is run, what it needs beside it, and whether it is slow.
 struct Prepared {
     line: CommandLine,
+    /// What the monitor reads from the file `CONFIG`, if it does.
+    config: Option<Vec<u8>>,
+    servers: Vec<Server>,
     is_emulated: bool,
 }
 
@@ -43,74 +54,89 @@ struct Wanted {
     hardware: Hardware,
     monitor: Monitor,
     loudness: Loudness,
+    /// The ISO with metadata, if there is any.
+    metadata: Option<SharedSource>,
 }
 
 /// Boots what was named, and leaves nothing behind.
 pub fn run(mut args: args::Run, loudness: Loudness) -> Result<ExitCode, Failure> {
     let monitor = monitor(&mut args.what)?;
-    let hardware = Hardware::parse(&args)?;
-    if !args.dry_run {
-        sweep();
+    if !args.devices.detached {
+        return wanted(args, monitor, loudness)?.run(None);
     }
-    let what = args.what.clone();
-    let wish = Wish { iso: args.iso, initrd: args.initrd.as_deref(), root: args.root.map(RootFs::from) };
-    let found = match what.as_slice() {
-        [] => return Err(Failure::usage("a spec, a directory, a file or a prefix is needed")),
-        [dir] if dir.is_dir() => Some(Bootable::in_directory(dir, wish)?),
-        [name] => Bootable::named(name, wish)?,
-        _ => None,
-    };
-    let wanted = Wanted { args, hardware, monitor, loudness };
-    match found {
-        Some(_) if wanted.hardware.boot_disk.is_some() => {
-            let message = "`--disk artifact=` is for specs: who mounts a directory shows its disks in it";
-            return Err(Failure::usage(message).hint("name the disk, such as `DIR/NAME-efi.img`"));
-        }
-        Some(_) if !wanted.args.reads.is_empty() => {
-            let message = "`--record` and `--reads` are for specs: who mounts a directory reads for it";
-            return Err(Failure::usage(message).hint("give them to `lkit mount`, or name the spec"));
-        }
-        Some(bootable) => wanted.start(bootable, EndSignals::catch()?)?,
-        None => run_specs(&what, wanted)?,
+    monitor.need(Ability::Background)?;
+    match background::split()? {
+        Side::Server(ready) => wanted(args, monitor, loudness)?.run(Some(ready)),
+        Side::Launcher(Started::Ready) => Ok(ExitCode::SUCCESS),
+        Side::Launcher(Started::Failed(code)) => Ok(ExitCode::from(code)),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Places that linuxkit runs machines in and lkit does not, with the format they take.
-const ELSEWHERE: [(&str, &str); 12] = [
-    ("aws", "aws"),
-    ("azure", "vhd"),
-    ("equinixmetal", "kernel+initrd"),
-    ("gcp", "gcp"),
-    ("hyperv", "vhdx"),
-    ("openstack", "qcow2-bios"),
-    ("packet", "kernel+initrd"),
-    ("scaleway", "qcow2-efi"),
-    ("vbox", "iso-bios"),
-    ("vcenter", "vmdk"),
-    ("virtualization", "kernel+initrd"),
-    ("vmware", "vmdk"),
-];
+/// The machine that is asked for.
+///
+/// # Errors
+/// When an option makes no sense, or not for this monitor.
+fn wanted(mut args: args::Run, monitor: Monitor, loudness: Loudness) -> Result<Wanted, Failure> {
+    check_options(&args, monitor)?;
+    let hardware = Hardware::parse(&args, monitor)?;
+    let data = metadata::given(args.devices.data.clone(), args.devices.data_file.as_deref())?;
+    let volume = if monitor.can(Ability::Cds) { MetadataVolume::Cd } else { MetadataVolume::Disk };
+    let metadata = data.map(|data| metadata_iso(&data, volume)).transpose()?;
+    let is_arm = machine::platform(args.sources.arch.as_deref())?.architecture == "arm64";
+    // These start no kernel that is compressed.
+    args.sources.decompress_kernel |= monitor == Monitor::Firecracker || (monitor == Monitor::Vfkit && is_arm);
+    Ok(Wanted { args, hardware, monitor, loudness, metadata })
+}
+
+/// Refuses options that are for another monitor.
+fn check_options(args: &args::Run, monitor: Monitor) -> Result<(), Failure> {
+    let others = [
+        (args.qemu.is_some(), "--qemu", Monitor::Qemu),
+        (args.hyperkit.is_some(), "--hyperkit", Monitor::HyperKit),
+        (args.accel != "auto", "--accel", Monitor::Qemu),
+    ];
+    match others.into_iter().find(|(given, _, of)| *given && *of != monitor) {
+        None => Ok(()),
+        Some((_, option, of)) => {
+            let message = format!("`{option}` is for {}, and not for {}", of.title(), monitor.title());
+            Err(Failure::usage(message).hint(format!("write `lkit run {} …`, or leave it out", of.name())))
+        }
+    }
+}
 
 /// Takes the monitor's name away, when it stands in front.
 ///
 /// # Errors
 /// When it names a place that lkit runs no machines in.
 fn monitor(what: &mut Vec<PathBuf>) -> Result<Monitor, Failure> {
-    let elsewhere = ELSEWHERE.iter().find(|(place, _)| what.first().is_some_and(|first| first.as_os_str() == *place));
-    if let Some((place, format)) = elsewhere.filter(|(place, _)| !Path::new(place).exists()) {
-        let message = format!("lkit runs machines with QEMU and HyperKit, not with `{place}`");
-        return Err(Failure::usage(message).hint(format!("write what it takes with `lkit build -f {format}`")));
-    }
-    let named = match what.first().and_then(|first| first.to_str()) {
-        Some("qemu") => Some(Monitor::Qemu),
-        Some("hyperkit") => Some(Monitor::HyperKit),
-        _ => None,
-    };
+    elsewhere::check(what)?;
+    let named = what.first().and_then(|first| first.to_str()).and_then(Monitor::named);
     if named.is_some() && what.len() > 1 {
         what.remove(0);
     }
     Ok(named.unwrap_or(if cfg!(target_os = "macos") { Monitor::HyperKit } else { Monitor::Qemu }))
+}
+
+/// The file that `--kernel` or `--squashfs` means of those with a prefix.
+///
+/// # Errors
+/// When it is not there.
+fn of_kind(args: &args::Run) -> Result<Option<PathBuf>, Failure> {
+    let (option, suffix) = match (args.devices.kernel, args.devices.squashfs) {
+        (true, _) => ("--kernel", "-initrd.img"),
+        (_, true) => ("--squashfs", "-squashfs.img"),
+        _ => return Ok(None),
+    };
+    let [prefix] = &args.what[..] else { return Ok(None) };
+    let mut file = prefix.clone().into_os_string();
+    file.push(suffix);
+    let file = PathBuf::from(file);
+    match file.is_file() {
+        true => Ok(Some(file)),
+        false if args.devices.kernel && prefix.exists() => Ok(None),
+        false => Err(Failure::usage(format!("{option}: there is no `{}`", file.display()))
+            .hint("name the prefix of files, or start a spec from its root on a disk with `--root squashfs`")),
+    }
 }
 
 /// Where Debian's packages put UEFI firmware for an architecture, and the package.
@@ -135,154 +161,198 @@ fn firmware(args: &args::Run, bootable: &Bootable, architecture: &str) -> Result
     }
 }
 
-/// Mounts specs on a directory of its own for as long as the machine runs. What cannot work is refused before anything
-/// is fetched.
-fn run_specs(specs: &[PathBuf], mut wanted: Wanted) -> Result<(), Failure> {
-    if wanted.args.initrd.is_some() {
-        let message = "`--initrd` is for a root such as `N-squashfs.img`: the initrd of a spec is made of the spec";
-        return Err(Failure::usage(message).hint("leave out `--initrd`"));
-    }
-    let sources = std::mem::take(&mut wanted.args.sources);
-    wanted.args.sources.arch.clone_from(&sources.arch);
-    let mut words = sources.words();
-    let root = wanted.args.root.map(RootFs::from);
-    words.extend(root.map(|root| format!("--root={}", root.name()).into()));
-    words.extend(wanted.args.reads.words());
-    let mut settings = Settings::new(sources)?.with_root(wanted.args.root);
-    let recording = wanted.args.reads.apply(&mut settings)?;
-    let inputs = specs::inputs(specs);
-    let name = settings.name(&inputs);
-    let progress = Progress::new(wanted.loudness);
-    let parsed = system::parse(&inputs, &progress)?;
-    let wish = Wish { iso: wanted.args.iso, initrd: None, root };
-    let disk = wanted.boot_disk()?;
-    let is_served = disk.is_some_and(|disk| disk.way == Way::VhostUser);
-    let later = Path::new(".").join(format!("{name}.{}", if is_served { "sock" } else { "mnt" }));
-    let bootable = Bootable::of_spec(&parsed.spec, &name, &later, wish)?;
-    let bootable = disk.map_or(bootable, |disk| disk.bootable(&later, &name));
-    // What a machine keeps is made and read when it starts.
-    let mac = if wanted.args.dry_run { wanted.mac()? } else { None };
-    let Prepared { line, .. } = wanted.prepared(bootable, mac)?;
-    if wanted.args.dry_run {
-        return match disk.filter(|_| is_served) {
-            Some(disk) => print_server_steps(specs, &words, (&later, &disk.artifact(&name)), &line),
-            None => print_steps(specs, &words, &later, &line),
-        };
-    }
-    wanted.check(&line)?;
-    if !is_served {
-        check_mount(MountOptions::default())?;
-    }
-    let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
-    loaded.catalog.check_root_disk()?;
-    // Before the mount, which a signal between it and the machine would leave behind.
-    let signals = EndSignals::catch()?;
-    if let Some(disk) = disk.filter(|_| is_served) {
-        wanted.start_served(disk, &loaded.catalog, signals)?;
-        return recording.finish();
-    }
-    let dir = TemporaryMountPoint::new()?;
-    let session =
-        mount(Files::of(&loaded.catalog).with_counts(loaded.layers.clone()), dir.path(), MountOptions::default())?;
-    let bootable = match disk {
-        Some(disk) => Ok(disk.bootable(dir.path(), &name)),
-        None => Bootable::in_directory(dir.path(), wish),
-    };
-    let result = bootable.and_then(|bootable| wanted.start(bootable, signals));
-    session.unmount()?;
-    recording.finish()?;
-    result
-}
-
-/// `lkit COMMAND` for these specs, with these options.
-fn words_of(command: &str, options: &[OsString], specs: &[PathBuf]) -> Vec<OsString> {
-    let is_file = |spec: &Path| spec != Path::new("-") && !is_url(&spec.to_string_lossy());
-    let specs = specs.iter().map(|spec| if is_file(spec) { local(spec) } else { spec.clone() }.into_os_string());
-    ["lkit", command].map(OsString::from).into_iter().chain(options.iter().cloned()).chain(specs).collect()
-}
-
-/// Prints the same as [`print_steps`] for a machine whose disk is an artifact behind a socket.
-fn print_server_steps(
-    specs: &[PathBuf],
-    options: &[OsString],
-    (socket, artifact): (&Path, &str),
-    line: &CommandLine,
-) -> Result<(), Failure> {
-    let mut disk = socket.as_os_str().to_owned();
-    disk.push(format!("={artifact}"));
-    let options = [&["--vhost-user".into(), disk], options].concat();
-    let server = shell_line(words_of("serve", &options, specs));
-    let socket = shell_line([socket]);
-    report::print(&format!("{server} & server=$!\nuntil [ -S {socket} ]; do sleep 0.1; done\n{line}\nkill $server\n"))
-}
-
-/// Prints what to type to do by hand what is done for specs: a shell that is given these lines does it.
-fn print_steps(specs: &[PathBuf], options: &[OsString], dir: &Path, line: &CommandLine) -> Result<(), Failure> {
-    let mount = words_of("mount", options, specs).into_iter();
-    let [make, mount, end] = [
-        shell_line(["mkdir", "-p"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
-        shell_line(mount.chain([dir.into()])),
-        shell_line(["lkit", "umount"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
-    ];
-    report::print(&format!("{make}\n{mount}\n{line}\n{end}\n"))
-}
-
 impl Wanted {
-    /// The disk of the spec to start from, where one is named.
-    fn boot_disk(&self) -> Result<Option<BootDisk>, Failure> {
-        let Some(disk) = self.hardware.boot_disk else { return Ok(None) };
-        if self.args.iso || self.args.root.is_some() {
-            let message = "`--disk artifact=`, `--iso` and `--root` each say what the machine starts from";
-            return Err(Failure::usage(message).hint("leave out all but one"));
+    fn run(self, ready: Option<Ready>) -> Result<ExitCode, Failure> {
+        if !self.args.dry_run {
+            sweep();
         }
-        if disk.way == Way::VhostUser && self.monitor == Monitor::HyperKit {
-            return Err(
-                Failure::usage("HyperKit has no disks by vhost-user").hint("start it without `--disk artifact=`")
-            );
+        let kind = of_kind(&self.args)?;
+        let what = kind.map_or_else(|| self.args.what.clone(), |file| vec![file]);
+        let wish = self.wish();
+        if let Some(url) = &self.args.devices.from {
+            let name = name_of_specs(&self.args, &what)?;
+            let uefi = self.args.uefi || self.args.sources.arch.as_deref() == Some("arm64");
+            let bootable = remote::bootable(url, &name, uefi)?;
+            if matches!(bootable.boot, Boot::Script(_)) && self.hardware.link != Link::Own {
+                let message =
+                    format!("`--from {url}` starts the machine from its network, and it has none of QEMU's own");
+                return Err(Failure::usage(message).hint("leave out `--networking`, or serve it over NBD"));
+            }
+            self.start(bootable, EndSignals::catch()?, ready)?;
+            return Ok(ExitCode::SUCCESS);
         }
-        Ok(Some(disk))
+        let found = match what.as_slice() {
+            [] => return Err(Failure::usage("a spec, a directory, a file or a prefix is needed")),
+            [dir] if dir.is_dir() => Some(Bootable::in_directory(dir, wish)?),
+            [name] => Bootable::named(name, wish)?,
+            _ => None,
+        };
+        match found {
+            Some(_) if self.hardware.boot_disk.is_some() => {
+                let message = "`--disk artifact=` is for specs: who mounts a directory shows its disks in it";
+                return Err(Failure::usage(message).hint("name the disk, such as `DIR/NAME-efi.img`"));
+            }
+            Some(_) if !self.args.reads.is_empty() => {
+                let message = "`--record` and `--reads` are for specs: who mounts a directory reads for it";
+                return Err(Failure::usage(message).hint("give them to `lkit mount`, or name the spec"));
+            }
+            Some(bootable) => self.start(bootable, EndSignals::catch()?, ready)?,
+            None => self.run_specs(&what, ready)?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
-    /// Starts the machine from an artifact that this process serves, for as long as the machine runs.
-    fn start_served(&self, disk: BootDisk, catalog: &Catalog, signals: EndSignals) -> Result<(), Failure> {
-        let dir = tempfile::Builder::new().prefix("lkit-run-").tempdir();
-        let dir = dir.map_err(|error| Failure::io("cannot make a directory for a socket", &error))?;
-        let socket = dir.path().join("disk.sock");
-        let door = Door::vhost_user(&socket, &disk.artifact(catalog.name()))?;
-        let serving = Serving::start(vec![door], &Exports::new(Generation::of(catalog)), &DoorRules::default())?;
-        let result = self.start(disk.bootable(&socket, catalog.name()), signals);
-        drop(serving);
+    fn wish(&self) -> Wish<'_> {
+        let args = &self.args;
+        Wish { iso: args.iso, initrd: args.initrd.as_deref(), root: args.root.map(RootFs::from) }
+    }
+
+    /// Mounts specs on a directory of its own for as long as the machine runs. What cannot work is refused before
+    /// anything is fetched.
+    fn run_specs(mut self, specs: &[PathBuf], ready: Option<Ready>) -> Result<(), Failure> {
+        if self.args.initrd.is_some() {
+            let message = "`--initrd` is for a root such as `N-squashfs.img`: the initrd of a spec is made of the spec";
+            return Err(Failure::usage(message).hint("leave out `--initrd`"));
+        }
+        let sources = std::mem::take(&mut self.args.sources);
+        self.args.sources.arch.clone_from(&sources.arch);
+        let mut words = sources.words();
+        let root = self.args.root.map(RootFs::from);
+        words.extend(root.map(|root| OsString::from(format!("--root={}", root.name()))));
+        words.extend(self.args.reads.words());
+        let mut settings = Settings::new(sources)?.with_root(self.args.root);
+        let recording = self.args.reads.apply(&mut settings)?;
+        let inputs = specs::inputs(specs);
+        let name = settings.name(&inputs);
+        let progress = Progress::new(self.loudness);
+        let parsed = system::parse(&inputs, &progress)?;
+        let wish = Wish { initrd: None, ..self.wish() };
+        let disk = self.boot_disk()?;
+        let is_served = disk.is_some_and(|disk| disk.way == Way::VhostUser);
+        let later = Path::new(".").join(format!("{name}.{}", if is_served { "sock" } else { "mnt" }));
+        let bootable = Bootable::of_spec(&parsed.spec, &name, &later, wish)?;
+        let bootable = disk.map_or(bootable, |disk| disk.bootable(&later, &name));
+        // What a machine keeps is made and read when it starts.
+        let mac = if self.args.dry_run { self.mac()? } else { None };
+        let prepared = self.prepared(bootable, mac, &self.printed())?;
+        if self.args.dry_run {
+            let machine = self.lines(&prepared);
+            return report::print(&match disk.filter(|_| is_served) {
+                Some(disk) => printed::server_steps(specs, &words, (&later, &disk.artifact(&name)), &machine),
+                None => printed::steps(specs, &words, &later, &machine),
+            });
+        }
+        self.check(&prepared)?;
+        if !is_served {
+            check_mount(MountOptions::default())?;
+        }
+        let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
+        loaded.catalog.check_root_disk()?;
+        // Before the mount, which a signal between it and the machine would leave behind.
+        let signals = EndSignals::catch()?;
+        if let Some(disk) = disk.filter(|_| is_served) {
+            self.start_served(disk, &loaded.catalog, signals, ready)?;
+            return recording.finish();
+        }
+        let dir = TemporaryMountPoint::new()?;
+        let files = Files::of(&loaded.catalog).with_counts(loaded.layers.clone());
+        let session = mount(files, dir.path(), MountOptions::default())?;
+        let bootable = match disk {
+            Some(disk) => Ok(disk.bootable(dir.path(), &name)),
+            None => Bootable::in_directory(dir.path(), Wish { initrd: None, ..self.wish() }),
+        };
+        let result = bootable.and_then(|bootable| self.start(bootable, signals, ready));
+        session.unmount()?;
+        recording.finish()?;
         result
     }
 
-    fn start(&self, bootable: Bootable, signals: EndSignals) -> Result<(), Failure> {
-        let Prepared { line, is_emulated } = self.prepared(bootable, self.mac()?)?;
+    fn start(&self, bootable: Bootable, signals: EndSignals, ready: Option<Ready>) -> Result<(), Failure> {
         if self.args.dry_run {
-            return report::print(&format!("{line}\n"));
+            let prepared = self.prepared(bootable, self.mac()?, &self.printed())?;
+            return report::print(&self.lines(&prepared));
         }
-        self.check(&line)?;
+        self.check_kernel(&bootable)?;
+        let aside = if self.needs_aside() { Aside::new()? } else { self.printed() };
+        let prepared = self.prepared(bootable, self.mac()?, &aside)?;
+        self.check(&prepared)?;
         self.hardware.make_disks()?;
-        self.announce(is_emulated);
-        Ok(run_machine(&line, signals)?)
+        let session = aside.show(self.files(&prepared))?;
+        let result = self.watch(&prepared, signals, ready);
+        session.map(|session| session.unmount()).transpose()?;
+        result
     }
 
-    /// Says what is slow, and how to end a console that takes every key.
+    /// Runs the machine on this terminal; in the background once it has been started, where that is asked for.
+    fn watch(&self, prepared: &Prepared, signals: EndSignals, ready: Option<Ready>) -> Result<(), Failure> {
+        self.announce(prepared.is_emulated);
+        let Some((ready, state)) = ready.zip(self.args.state.as_deref()) else {
+            return Ok(start_machine(&prepared.line, &prepared.servers, None, signals)?.wait()?);
+        };
+        let path = state.join(CONSOLE);
+        let console = File::create(&path);
+        let console = console.map_err(|error| Failure::io(format!("cannot write `{}`", path.display()), &error))?;
+        let running = start_machine(&prepared.line, &prepared.servers, Some(&console), signals)?;
+        ready.announce(Some(&path))?;
+        Ok(running.wait()?)
+    }
+
+    /// Says what is slow, what is missing, and how to end a console that takes every key.
     fn announce(&self, is_emulated: bool) {
-        if is_emulated && self.args.accel == "auto" && self.loudness >= Loudness::Normal {
+        let Self { args, monitor, .. } = self;
+        if self.loudness < Loudness::Normal {
+            return;
+        }
+        if is_emulated && args.accel == "auto" {
             report::say(
                 "no virtualization for this guest here: the processor is emulated (`--accel tcg`), which is slow",
             );
         }
-        let is_watched = self.loudness >= Loudness::Normal && io::stderr().is_terminal() && io::stdin().is_terminal();
-        if is_watched && self.monitor == Monitor::Qemu {
+        if args.devices.networking.is_none() && !monitor.can(Ability::OwnNetwork) {
+            report::say(&format!(
+                "the machine has no network, since {} has none of its own; `--networking tap,INTERFACE` gives it one",
+                monitor.title()
+            ));
+        }
+        let is_watched = io::stderr().is_terminal() && io::stdin().is_terminal() && !args.devices.detached;
+        if is_watched && *monitor == Monitor::Qemu {
             report::say("this terminal is now the console of the machine; Ctrl-A X ends it, Ctrl-A H tells more");
         }
     }
 
     /// Looks whether the machine can be started, apart from what it starts from.
-    fn check(&self, line: &CommandLine) -> Result<(), Failure> {
-        line.check_installed()?;
+    fn check(&self, prepared: &Prepared) -> Result<(), Failure> {
+        prepared.line.check_installed()?;
+        prepared.servers.iter().try_for_each(Server::check_installed)?;
+        for directory in &self.args.devices.virtiofs {
+            fs::read_dir(directory).map_err(|error| cannot_share(directory, &error))?;
+        }
+        let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+        if self.args.devices.gui && cfg!(target_os = "linux") && !has_screen {
+            return Err(Failure::new(
+                ErrorKind::Io,
+                "`--gui` needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set",
+            )
+            .hint("leave out `--gui`, or use the program on a desktop"));
+        }
+        if self.metadata.is_some() || prepared.config.is_some() {
+            check_mount(MountOptions::default())?;
+        }
         self.hardware.check()
+    }
+
+    /// Refuses a kernel that Firecracker would not find the start of.
+    fn check_kernel(&self, bootable: &Bootable) -> Result<(), Failure> {
+        match &bootable.boot {
+            Boot::Direct { kernel, .. }
+                if self.monitor == Monitor::Firecracker && bootable.architecture == Some("amd64") =>
+            {
+                let message = format!("Firecracker cannot start `{}`, which is a compressed kernel", kernel.display());
+                Err(Failure::new(ErrorKind::Unsupported, message)
+                    .hint("mount or build the spec with `--decompress-kernel`, or name the spec itself"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The address of the machine's network card, where it is kept.
@@ -294,11 +364,44 @@ impl Wanted {
         }
     }
 
-    fn prepared(&self, bootable: Bootable, mac: Option<Mac>) -> Result<Prepared, Failure> {
-        let Self { args, hardware, .. } = self;
+    /// Whether there is anything beside the machine.
+    fn needs_aside(&self) -> bool {
+        self.metadata.is_some() || !self.args.devices.virtiofs.is_empty() || self.monitor == Monitor::Firecracker
+    }
+
+    /// Where printed commands put what is beside the machine.
+    fn printed(&self) -> Aside {
+        Aside::Printed(self.args.state.as_deref().map_or_else(|| ".".into(), local))
+    }
+
+    /// The commands that start the machine, as a shell takes them.
+    fn lines(&self, prepared: &Prepared) -> String {
+        let mut lines = printed::made(&self.printed(), self, prepared);
+        lines.push(prepared.line.to_string());
+        lines.join("\n") + "\n"
+    }
+
+    /// What the machine finds beside it.
+    fn files(&self, prepared: &Prepared) -> Vec<aside::File> {
+        let metadata = self.metadata.iter().map(|iso| (DATA, iso.clone()));
+        let config =
+            prepared.config.iter().map(|config| (CONFIG, Arc::new(Bytes(config.as_slice().into())) as SharedSource));
+        metadata.chain(config).collect()
+    }
+
+    fn prepared(&self, bootable: Bootable, mac: Option<Mac>, aside: &Aside) -> Result<Prepared, Failure> {
+        let Self { args, hardware, monitor, .. } = self;
         let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
             (None, Some(found)) => found.to_owned(),
             (named, _) => machine::platform(named)?.architecture,
+        };
+        if architecture != machine::platform(None)?.architecture {
+            monitor.need(Ability::OtherGuests)?;
+        }
+        // virtiofsd and vfkit take no path that depends on where they run.
+        let share = |(number, directory): (usize, &PathBuf)| {
+            let directory = std::path::absolute(directory).map_err(|error| cannot_share(directory, &error))?;
+            Ok(Share { directory, socket: aside.socket(&Share::tag(number)) })
         };
         let machine = Machine {
             firmware: firmware(args, &bootable, &architecture)?,
@@ -306,33 +409,58 @@ impl Wanted {
             memory: hardware.memory,
             cpus: hardware.cpus,
             disks: hardware.disks(),
-            network: match args.networking {
-                args::Networking::User => Network::User { ports: hardware.ports.clone(), mac },
-                args::Networking::None => Network::None,
-            },
+            cds: self.metadata.iter().map(|_| aside.file(DATA)).collect(),
+            shares: args.devices.virtiofs.iter().enumerate().map(share).collect::<Result<_, Failure>>()?,
+            network: Network { link: hardware.link.clone(), ports: hardware.ports.clone(), mac },
+            devices: args.devices.device.clone(),
+            usb: args.devices.usb,
+            window: args.devices.gui,
         };
-        match self.monitor {
-            Monitor::HyperKit => self.hyperkit_line(&machine),
-            Monitor::Qemu => self.qemu_line(&machine, architecture),
-        }
+        let (line, config, is_emulated) = match monitor {
+            Monitor::HyperKit => (self.hyperkit_line(&machine)?, None, false),
+            Monitor::Qemu => {
+                let (line, is_emulated) = self.qemu_line(&machine, architecture)?;
+                (line, None, is_emulated)
+            }
+            _ => {
+                let Small { line, config } =
+                    small(*monitor, &machine, args.devices.program.clone(), &aside.file(CONFIG))?;
+                (line, config, false)
+            }
+        };
+        let needs_server = monitor.can(Ability::Shares);
+        let server = |share: &Share| virtiofsd(args.devices.virtiofsd.as_deref(), share);
+        let servers = machine.shares.iter().filter(|_| needs_server).map(server).collect::<Result<_, _>>()?;
+        Ok(Prepared { line, config, servers, is_emulated })
     }
 
-    fn hyperkit_line(&self, machine: &Machine) -> Result<Prepared, Failure> {
+    fn hyperkit_line(&self, machine: &Machine) -> Result<CommandLine, Failure> {
         let args = &self.args;
-        let program = args.hyperkit.clone().unwrap_or_else(|| "hyperkit".into());
+        let program = args.hyperkit.clone().or_else(|| args.devices.program.clone());
         let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
         let uuid = Digest::of(&what.collect::<Vec<_>>().join(&b'\n')).uuid();
-        let line = hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?;
-        Ok(Prepared { line, is_emulated: false })
+        let program = program.unwrap_or_else(|| Monitor::HyperKit.name().into());
+        Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
     }
 
-    fn qemu_line(&self, machine: &Machine, architecture: String) -> Result<Prepared, Failure> {
+    fn qemu_line(&self, machine: &Machine, architecture: String) -> Result<(CommandLine, bool), Failure> {
         let args = &self.args;
         let accelerator = Accelerator::choose(&args.accel, &architecture)?;
         if !args.dry_run {
             accelerator.check(&architecture)?;
         }
-        let line = qemu(machine, &Qemu { program: args.qemu.clone(), architecture, accelerator })?;
-        Ok(Prepared { line, is_emulated: accelerator == Accelerator::Tcg })
+        let program = args.qemu.clone().or_else(|| args.devices.program.clone());
+        let line = qemu(machine, &Qemu { program, architecture, accelerator, state: args.state.clone() })?;
+        Ok((line, accelerator == Accelerator::Tcg))
     }
+}
+
+fn cannot_share(directory: &Path, error: &io::Error) -> Failure {
+    Failure::io(format!("--virtiofs: cannot share `{}`", directory.display()), error)
+        .hint("name a directory that you may read")
+}
+
+/// The name of the system that these specs make.
+fn name_of_specs(args: &args::Run, specs: &[PathBuf]) -> Result<String, Failure> {
+    Ok(args.sources.name.clone().unwrap_or_else(|| system::name_of(&specs::inputs(specs))))
 }

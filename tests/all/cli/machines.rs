@@ -77,7 +77,7 @@ fn a_damaged_address_of_the_machine_is_told_and_not_handed_on() {
 }
 
 /// Runs a machine whose console is told to quit as soon as it is there, by QEMU's Ctrl-A X.
-fn started(system: &System, arguments: &[&str]) -> Output {
+pub fn started(system: &System, arguments: &[&str]) -> Output {
     let mut command = system.command("run --arch amd64 --accel tcg --mem 128");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

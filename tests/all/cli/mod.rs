@@ -26,6 +26,7 @@ mod machines;
 mod machines_in_a_file;
 mod memory;
 mod metadata;
+mod monitors;
 mod outputs;
 mod packages;
 mod pulls;

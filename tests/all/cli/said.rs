@@ -21,8 +21,8 @@ const TABLE: &[(&str, i32, &str)] = &[
     (
         "run gcp b.yml",
         2,
-        "error: lkit runs machines with QEMU and HyperKit, not with `gcp`\n\nhint: write what it takes with `lkit build \
-         -f gcp`\n",
+        "error: lkit runs no machines with `gcp`\n\nhint: write what it takes with `lkit build -f gcp SPEC`, then copy \
+         `NAME.img.tar.gz` to a bucket, and make an image of it with `gcloud compute images create`\n",
     ),
     (
         "build c.yml",
@@ -69,7 +69,58 @@ const TABLE: &[(&str, i32, &str)] = &[
     (
         "run --networking none -p 80:80 b.yml",
         2,
-        "error: a machine without a network publishes no ports\n\nhint: leave out `--publish`, or `--networking none`\n",
+        "error: only a machine with `--networking user` publishes ports\n\nhint: leave out `--publish`, or \
+         `--networking`\n",
+    ),
+    (
+        "run --networking vpnkit b.yml",
+        2,
+        "error: `vpnkit` is no network of a machine; there are user, tap,INTERFACE, bridge,BRIDGE, vmnet and none\n",
+    ),
+    (
+        "run --accel tcg --qemu /bin/true --networking tap,nowhere0 b.yml",
+        1,
+        "error: this host has no tap interface `nowhere0`\n\nhint: make it with `ip tuntap add dev nowhere0 mode tap`, and \
+         set it up\n",
+    ),
+    (
+        "run firecracker --program /nowhere/fc b.yml",
+        1,
+        "error: `/nowhere/fc` is not installed\n\nhint: get it from https://github.com/firecracker-microvm/firecracker, or \
+         name another program\n",
+    ),
+    (
+        "run crosvm --accel kvm b.yml",
+        2,
+        "error: `--accel` is for QEMU, and not for crosvm\n\nhint: write `lkit run qemu …`, or leave it out\n",
+    ),
+    (
+        "run cloud-hypervisor --gui b.yml",
+        1,
+        "error: Cloud Hypervisor cannot open a window\n\nhint: use `lkit run qemu`\n",
+    ),
+    ("run firecracker -p 80:80 b.yml", 1, "error: Firecracker cannot publish ports\n\nhint: use `lkit run qemu`\n"),
+    (
+        "run --disk size=1G b.yml",
+        2,
+        "error: --disk: there is no file, and no state directory to keep one in\n\nhint: write `file=PATH`, or name a \
+         directory with `--state DIR`\n",
+    ),
+    (
+        "run --data-file no b.yml",
+        1,
+        "error: --data-file: cannot read `no`\n  cause: No such file or directory (os error 2)\n",
+    ),
+    (
+        "run --accel tcg --qemu /bin/true --virtiofsd /bin/true --virtiofs no b.yml",
+        1,
+        "error: --virtiofs: cannot share `no`\n  cause: No such file or directory (os error 2)\n\nhint: name a directory \
+         that you may read\n",
+    ),
+    (
+        "run vfkit --detached --state s b.yml",
+        1,
+        "error: vfkit cannot run in the background\n\nhint: use `lkit run qemu`\n",
     ),
     (
         "run --accel tcg --initrd a.yml b.yml",
@@ -190,10 +241,11 @@ fn a_dry_run_makes_nothing_and_its_lines_work_when_they_are_typed() {
     let cache = format!("'--cache={}'", system.cache().display());
     assert_eq!(lines[0], "mkdir -p ./a.mnt");
     assert_eq!(lines[1], format!("lkit mount --arch=amd64 --layout=layout {cache} --offline ./a.yml ./a.mnt"));
-    assert!(lines[2].starts_with("true -machine q35 -accel tcg "), "{}", lines[2]);
+    assert_eq!(lines[2], "mkdir -p ./state");
+    assert!(lines[3].starts_with("true -machine q35 -accel tcg "), "{}", lines[3]);
     let kernel = "-kernel ./a.mnt/kernel -initrd ./a.mnt/initrd.img -append console=ttyS0";
-    assert!(lines[2].contains(kernel), "{}", lines[2]);
-    assert_eq!(lines[3..], ["lkit umount ./a.mnt"]);
+    assert!(lines[3].contains(kernel), "{}", lines[3]);
+    assert_eq!(lines[4..], ["lkit umount ./a.mnt"]);
     if !super::system::can_mount() || cfg!(target_arch = "aarch64") {
         return;
     }
