@@ -113,17 +113,15 @@ impl<'a> Images<'a> {
         side_by_side(references, threads, |reference| self.resolve_one(reference))
     }
 
-    /// Whether a reference means something else than it did. If so, what it meant is forgotten, and the cache knows better.
+    /// Whether a reference means something else than it did. If so, that is what it means from now on.
     ///
     /// # Errors
     /// When it cannot be asked for.
     pub fn has_moved(&self, reference: &Reference, digest: &Digest) -> Result<bool, oci::Error> {
         let latest = self.resolver.latest(reference, self.monitor)?;
-        if latest.is_none_or(|latest| latest == *digest) {
-            return Ok(false);
-        }
+        let Some(latest) = latest.filter(|latest| latest != digest) else { return Ok(false) };
         self.resolver.renew(reference, self.monitor)?;
-        self.stock.forget(reference);
+        self.stock.note(reference, latest);
         Ok(true)
     }
 

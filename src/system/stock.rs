@@ -1,7 +1,7 @@
 //! What was found and opened for some specs, and is at hand when nearly the same specs are loaded again.
 //!
 //! # Invariants
-//! - A tag that was asked for means the same until it is forgotten: loading again asks no
+//! - A tag that was asked for means the same until it is found to mean something else: loading again asks no
 //!   registry for what it names.
 //! - Layers stay open for as long as somebody reads from them, so their decoded content is kept across loads.
 
@@ -84,11 +84,6 @@ impl Stock {
     /// All references of which it is known what they mean.
     pub fn known(&self) -> Vec<(Reference, Digest)> {
         self.meanings().values().map(|meaning| (meaning.reference.clone(), meaning.digest)).collect()
-    }
-
-    /// Forgets what a reference means.
-    pub fn forget(&self, reference: &Reference) {
-        self.meanings().remove(&reference.to_string());
     }
 
     fn meanings(&self) -> MutexGuard<'_, BTreeMap<String, Meaning>> {
