@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha384};
 
 use super::media::unpacked;
 use super::{Obstacle, Signer, System};
+use crate::base::Digest;
 use crate::boot::{KernelKind, Machine};
 use crate::extent::{Bytes, ReadError, SharedSource, read_through};
 use crate::format::{self, Eif};
@@ -21,6 +22,8 @@ use crate::tree::Tree;
 pub struct Enclave {
     /// The root of the application: the second ramdisk.
     pub application: Option<Arc<Tree>>,
+    /// The same for the same spec and images of the application.
+    pub seed: Option<Digest>,
     /// Who signs the image.
     pub signer: Option<Arc<Signer>>,
 }
@@ -103,7 +106,7 @@ pub fn image(name: &str, system: &System, initrd: SharedSource) -> Result<Shared
 }
 
 /// "EifIdentityInfo" with the fields that `nitro-cli describe-eif` reads. No clock is asked: the time is that of all files
-/// that lkit makes, and the version tells the spec and its images from every other.
+/// that lkit makes, and the version tells the first spec and its images from every other.
 fn metadata(name: &str, system: &System) -> Vec<u8> {
     let metadata = json!({
         "ImageName": name,

@@ -14,7 +14,7 @@ pub(super) fn identity(system: &System) -> Digest {
     let System { seed, tree, disk_size, data_size, systemd_boot, isolinux, enclave, .. } = system;
     let mut hasher = Hasher::default();
     hasher.update(concat!("lkit ", env!("CARGO_PKG_VERSION")).as_bytes());
-    hasher.update(seed.as_bytes());
+    std::iter::once(seed).chain(&enclave.seed).for_each(|seed| hasher.update(seed.as_bytes()));
     hasher.update(&disk_size.to_le_bytes());
     hasher.update(&data_size.to_le_bytes());
     if let Some(isolinux) = isolinux {

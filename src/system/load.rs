@@ -108,6 +108,9 @@ pub(super) fn load_from(
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
+    check_local_sources(&parsed, inputs, origins.local_sources)?;
+    let application =
+        options.application.as_ref().map(|input| read_application(input, origins, monitor)).transpose()?;
     let images = Images::over(stock, origins, monitor);
     let from = Context { images: &images, origins, monitor };
     let wanted = rootfs::Options {
@@ -115,16 +118,17 @@ pub(super) fn load_from(
         bill: options.bill.clone(),
         ..rootfs::Options::default()
     };
-    let Root { assembly, images: mut used, mut stored, mut seed } = root(&parsed, inputs, &from, wanted)?;
-    let mut application = None;
-    if let Some(input) = &options.application {
-        let root = application_root(input, &from)?;
-        seed = Digest::of(format!("{seed}{}", root.seed).as_bytes());
-        application = Some(Arc::new(root.assembly.tree));
+    let Root { assembly, images: mut used, mut stored, seed } = root(&parsed, inputs, &from, wanted)?;
+    let mut enclave = Enclave { signer: options.signer.clone(), ..Enclave::default() };
+    if let Some((input, parsed)) = application {
+        // Below the directory that AWS's `init` changes to.
+        let wanted = rootfs::Options { below: Some("rootfs"), ..rootfs::Options::default() };
+        let root = root(&parsed, &[input], &from, wanted)?;
+        enclave.application = Some(Arc::new(root.assembly.tree));
+        enclave.seed = Some(root.seed);
         used.extend(root.images);
         stored.extend(root.stored);
     }
-    let enclave = Enclave { application, signer: options.signer.clone() };
     let parts = parts(assembly, &from, options, (enclave, seed))?;
     let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
     images.make_room();
@@ -150,7 +154,6 @@ struct Root {
 /// Puts the root of a spec together.
 fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::Options) -> Result<Root, Error> {
     let Context { images, origins, monitor } = *from;
-    check_local_sources(parsed, inputs, origins.local_sources)?;
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
     let names = Names::new(parsed, origins, lock.as_ref())?;
     let found = names.resolve(images)?;
@@ -168,11 +171,12 @@ fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::O
     Ok(Root { assembly, images, stored, seed })
 }
 
-/// The root of the application in an image for an enclave, below the directory that AWS's `init` changes to.
-fn application_root(input: &Input, from: &Context<'_>) -> Result<Root, Error> {
+/// Reads and checks the spec of the application in an image for an enclave.
+fn read_application(input: &Input, origins: &Origins, monitor: &dyn Monitor) -> Result<(Input, Parsed), Error> {
     let inputs = std::slice::from_ref(input);
-    let wanted = rootfs::Options { below: Some("rootfs"), ..rootfs::Options::default() };
-    root(&parse(inputs, from.monitor)?, inputs, from, wanted)
+    let parsed = parse(inputs, monitor)?;
+    check_local_sources(&parsed, inputs, origins.local_sources)?;
+    Ok((input.clone(), parsed))
 }
 
 /// One image with its files, as they are in a container, apart from what a runtime mounts over them.

@@ -143,7 +143,7 @@ fn what_is_about_enclaves_is_refused_where_none_is_written() {
 }
 
 #[test]
-fn fuse_a_mounted_image_of_two_specs_is_the_one_that_is_written() {
+fn fuse_a_mounted_image_of_two_specs_is_the_one_that_is_written_and_changes_nothing_else() {
     let system = System::new();
     system.write("app.yml", "init:\n  - test/init:1\n");
     if !super::system::can_mount() {
@@ -153,4 +153,7 @@ fn fuse_a_mounted_image_of_two_specs_is_the_one_that_is_written() {
     let mounted = super::system::Mounted(system.mount_point());
     system.good("build -f eif --eif-application app.yml a.yml");
     assert_eq!(run("cmp", [&system.path("a.eif"), &mounted.path("a.eif")]), "");
+    // What else is in the mount has nothing of the second spec.
+    system.good("build -f raw-efi a.yml");
+    assert_eq!(run("cmp", [&system.path("a-efi.img"), &mounted.path("a-efi.img")]), "");
 }
