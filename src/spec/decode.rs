@@ -197,7 +197,7 @@ fn has_odd_content(node: &Node) -> bool {
         ("contents", Some(value)) => bytes(value).is_none(),
         (_, Some(value)) => value.text().is_none(),
     };
-    ["directory", "symlink", "contents", "source", "metadata"].iter().any(|key| is_odd(key))
+    ["directory", "symlink", "contents", "source", "metadata"].iter().any(is_odd)
 }
 
 fn bytes(node: &Node) -> Option<Located<Vec<u8>>> {
