@@ -47,8 +47,9 @@ pub fn push(
     let held = offline(origins);
     let images = Images::new(&held, monitor)?;
     let closures = asked.iter().map(|asked| whole(&images, asked)).collect::<Result<Vec<_>, Problem>>()?;
-    let Origins { credentials, mirrors, .. } = origins.clone();
-    let resolver = Resolver::new(images.store.clone(), Options { credentials, mirrors, ..Options::default() });
+    let Origins { credentials, mirrors, trust, .. } = origins.clone();
+    let options = Options { credentials, mirrors, trust, ..Options::default() };
+    let resolver = Resolver::new(images.store.clone(), options);
     let pushed = asked.iter().zip(&targets).zip(closures).map(|((Asked { reference, .. }, target), closure)| {
         let pusher = resolver.pusher(target, Some(reference))?;
         let (sent, size) = Target { images: &images, reference, pusher }.take(&closure, target)?;

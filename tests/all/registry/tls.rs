@@ -103,6 +103,13 @@ fn certificates_are_named_on_the_command_line_or_lie_where_podman_looks() {
     stdout("LKIT_CA", &inspect("variable").env("LKIT_CA", authority.root()).output().unwrap());
     folder(&dir.path().join("containers/certs.d"), &registry.host(), &authority);
     stdout("certs.d", &inspect("folder").env("XDG_CONFIG_HOME", dir.path()).output().unwrap());
+    let image = format!("{}/a/b:1", registry.host());
+    let mut pull = lkit(&dir.path().join("pulled"));
+    pull.args(["cache", "pull", "--platform", "linux/amd64", &image, "--ca"]).arg(authority.root());
+    stdout("cache pull --ca", &pull.output().unwrap());
+    let mut push = lkit(&dir.path().join("pulled"));
+    push.args(["cache", "push", "--platform", "linux/amd64", "--to", &image.replace("b:1", "c:1"), &image]);
+    stdout("cache push", &push.env("LKIT_CA", authority.root()).output().unwrap());
     let wrong = inspect("wrong").args(["--ca", "s.yml"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
     let said = stderr(&wrong);
