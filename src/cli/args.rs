@@ -7,6 +7,7 @@ mod pkg;
 mod sbom;
 mod serve;
 mod sharing;
+mod test;
 mod watching;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ pub use self::serve::Serve;
 pub use self::sharing::{
     ArchiveFormat, Cache, CacheCommand, CacheExport, CacheImport, CachePull, CachePush, Images, Index, IndexCommand,
 };
+pub use self::test::Test;
 pub use self::watching::Watching;
 use crate::blob::Keep;
 use crate::output;
@@ -76,6 +78,8 @@ pub enum Command {
     Pkg(Pkg),
     /// Make the ISO that hands a machine its metadata
     Metadata(Metadata),
+    /// Run regression tests as LinuxKit writes them: folders with `test.sh`, in groups, chosen by labels
+    Test(Test),
     /// Look at this machine: what works, what is missing, and how to mend it
     Doctor(Doctor),
     /// Print the version

@@ -18,6 +18,7 @@ mod metadata;
 mod progress;
 mod reads;
 mod report;
+mod rtf;
 mod server;
 mod settings;
 mod specs;

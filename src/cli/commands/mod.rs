@@ -18,6 +18,7 @@ mod run;
 mod serve;
 mod shown;
 mod stats;
+mod test;
 mod umount;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(*args, loudness),
         Command::Pkg(args) => pkg::run(args, loudness),
         Command::Metadata(args) => metadata::run(args),
+        Command::Test(args) => test::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Version => manual::version(),
         Command::Completions { shell } => manual::completions(shell),

@@ -33,6 +33,7 @@ mod pulls;
 mod read_lists;
 mod refusals;
 mod roots;
+mod rtf;
 mod ruled_out;
 mod said;
 mod sbom;
