@@ -22,6 +22,7 @@ mod large;
 mod layout_indexes;
 mod lazy;
 mod library;
+mod linuxkit;
 mod machines;
 mod machines_in_a_file;
 mod memory;
