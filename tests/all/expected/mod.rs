@@ -10,6 +10,7 @@
 //!   of a `runtime.json` are left out.
 
 mod images;
+mod kinds;
 mod notation;
 
 use std::fs;
