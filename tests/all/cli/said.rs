@@ -14,10 +14,21 @@ const TABLE: &[(&str, i32, &str)] = &[
     (
         "build -format tar b.yml",
         2,
-        "error: `-format` has one dash, and long options have two\n\nhint: write `--format`\n",
+        "error: `-format` has one dash, and long options have two\n\nhint: write `--format`, or call `lkit linuxkit build …`, which takes \
+         linuxkit's flags\n",
     ),
-    ("build -name x b.yml", 2, "error: `-name` has one dash, and long options have two\n\nhint: write `--name`\n"),
-    ("run -mem 2G b.yml", 2, "error: `-mem` has one dash, and long options have two\n\nhint: write `--mem`\n"),
+    (
+        "build -name x b.yml",
+        2,
+        "error: `-name` has one dash, and long options have two\n\nhint: write `--name`, or \
+         call `lkit linuxkit build …`, which takes linuxkit's flags\n",
+    ),
+    (
+        "run -mem 2G b.yml",
+        2,
+        "error: `-mem` has one dash, and long options have two\n\nhint: write `--mem`, or call \
+         `lkit linuxkit run …`, which takes linuxkit's flags\n",
+    ),
     (
         "run gcp b.yml",
         2,
