@@ -41,9 +41,10 @@ fn d16_the_older_outputs_key_chooses_the_formats() {
 }
 
 /// Each row: a spec that linuxkit takes, the exit code, and what the message has to say.
-const REFUSED: [(&str, i32, &[&str]); 11] = [
+const REFUSED: [(&str, i32, &[&str]); 12] = [
     ("services: [{name: '', image: q.io/a}]", 3, &["x.yml:1:19", "the name of a container is empty"]),
     ("services: [{name: ../../s, image: q.io/a}]", 3, &["x.yml:1:19", "`../../s`"]),
+    ("services: [{name: a/b, image: q.io/a}]", 3, &["x.yml:1:19", "the name of a container cannot hold `/`: `a/b`"]),
     ("onboot: [{name: .., image: q.io/a}]", 3, &["x.yml:1:17", "`..` cannot name a container"]),
     ("init: [q.io/a]\nfiles: [{path: ../up, contents: x}]", 3, &["x.yml:2:16", "`../up`"]),
     ("init: [q.io/a]\nfiles: [{path: '', contents: x}]", 3, &["x.yml:2:16", "empty"]),
@@ -106,4 +107,44 @@ fn d21_a_spec_from_a_url_reads_no_file_of_this_machine_unless_it_may() {
         let said = shop.bad(&line, 3);
         assert!(said.contains(&refused), "{said}");
     }
+}
+
+#[test]
+fn d22_a_text_that_begins_with_an_at_sign_stays_unless_it_names_a_package() {
+    let mut shop = shop();
+    shop.image("hello", &["x = 1"]);
+    std::fs::create_dir(shop.path("hello")).unwrap();
+    shop.write("hello/build.yml", "org: q.io\nimage: hello\n");
+    let spec = "init: [q.io/a]\nfiles:\n- {path: at, contents: '@every 1h'}\n- {path: pkg, contents: '@pkg:hello'}\n";
+    let text =
+        format!("{spec}services: [{{name: s, image: '@pkg:hello', env: ['A=@pkg:hello', '@x'], cwd: '@pkg:hello'}}]");
+    let root = shop.initrd(&text);
+    assert_eq!((root.content("at"), root.content("pkg")), (&b"@every 1h"[..], &b"q.io/hello:latest"[..]));
+    let process = &root.json("containers/services/s/config.json")["process"];
+    assert_eq!(process["env"], serde_json::json!(["A=@pkg:hello", "@x"]));
+    assert_eq!(process["cwd"], "q.io/hello:latest");
+    let said = shop.refused(&spec.replace("@pkg:hello", "@pkg:nowhere"), 3);
+    assert!(said.contains("cannot resolve `@pkg:nowhere`: ") && said.contains("x.yml:4:25"), "{said}");
+}
+
+#[test]
+fn d23_a_file_in_the_place_of_a_directory_with_entries_is_refused() {
+    let mut shop = shop();
+    shop.image("dirs", &["etc/d/x = 1\netc/empty/"]);
+    let said = shop.refused("init: [q.io/dirs]\nfiles: [{path: etc/d, contents: x}]", 3);
+    let message = "`etc/d` is a directory with entries, so no file can be there";
+    assert!(said.contains(message) && said.contains("x.yml:2:16") && said.contains("hint: "), "{said}");
+    let root =
+        shop.initrd("init: [q.io/dirs]\nfiles: [{path: etc/empty, contents: x}, {path: etc/d, directory: true}]");
+    assert_eq!(root.content("etc/empty"), b"x");
+    assert!(root.has("etc/d/x"));
+}
+
+#[test]
+fn d24_a_section_that_is_null_is_empty() {
+    let shop = shop();
+    let full = "kernel: ~\ninit: [q.io/a]\nonboot:\nonshutdown: ~\nservices: ~\nfiles:\nvolumes:\noutputs:\ntrust:\n";
+    assert_eq!(shop.initrd(full).0.len(), shop.initrd("init: [q.io/a]").0.len());
+    let said = crate::common::stderr(&shop.output("build --digest x.yml"));
+    assert!(!said.contains("warning"), "{said}");
 }
