@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn of_a_path_that_leads_nowhere_the_last_directory_counts() {
         let (_dir, top) = dir();
-        assert_eq!(directories(&top.join("none/a.yml")), [top.clone()]);
+        assert_eq!(directories(&top.join("none/a.yml")), std::slice::from_ref(&top));
         symlink("b", top.join("a")).unwrap();
         symlink("a", top.join("b")).unwrap();
         assert_eq!(directories(&top.join("a")).into_iter().collect::<BTreeSet<_>>(), [top].into());

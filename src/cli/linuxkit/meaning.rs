@@ -63,7 +63,7 @@ impl Line<'_> {
         self.options.push(option(name, Some(value.as_ref())));
     }
 
-    /// Files of linuxkit's names, and an initrd that is compressed, since the next tool may unzip it.
+    /// Files of linuxkit's names, an SBOM, and an initrd that is compressed, since the next tool may unzip it.
     fn complete_build(&mut self) {
         let (mut dir, mut name) = (self.dir.take().map(PathBuf::from), self.name.take());
         if let Some(path) = name.clone().map(PathBuf::from)
@@ -83,6 +83,9 @@ impl Line<'_> {
         }
         if let Some(name) = name {
             self.push("name", name);
+        }
+        if !self.has_any(&["sbom", "no-sbom"]) {
+            self.options.push(option("sbom", None));
         }
         self.options.push(option("gzip-initrd", None));
     }

@@ -108,14 +108,6 @@ pub const FLAGS: &[Flag] = &[
 
 /// Flags of linuxkit that are refused for as long as lkit's command does not have them.
 pub const NOT_DONE: &[Flag] = &[
-    valued("run", "data", Becomes::Refused(NO_DATA, DATA)),
-    valued("run", "data-file", Becomes::Refused(NO_DATA, DATA)),
-    switch("run", "detached", Becomes::Refused("no machine is started in the background", "end the command with `&`")),
-    switch("run", "gui", Becomes::Refused("no machine is given a screen", BY_HAND)),
-    switch("run", "usb", Becomes::Refused("no machine is given USB", BY_HAND)),
-    valued("run", "device", Becomes::Refused("no machine is given further devices", BY_HAND)),
-    valued("run", "virtiofs", Becomes::Refused("no directory is shared with a machine", BY_HAND)),
-    valued("run", "virtiofsd", Becomes::Refused("no directory is shared with a machine", BY_HAND)),
     valued("run", "ip", Becomes::Refused("a machine takes the address that its network gives it", LEAVE)),
     valued("run", "vsock-ports", Becomes::Refused("no vsock ports are forwarded", LEAVE)),
     valued("run", "vpnkit", Becomes::Refused("VPNKit is not started", LEAVE)),
@@ -123,9 +115,6 @@ pub const NOT_DONE: &[Flag] = &[
     switch("run", "console-file", Becomes::Refused("the console is this terminal", "redirect the output to a file")),
 ];
 
-const NO_DATA: &str = "no metadata is handed to a machine";
-const DATA: &str = "make an ISO that has it as the file `config`, and give it to `--disk`";
-const BY_HAND: &str = "take QEMU's command line from `--dry-run`, and add it there";
 const LEAVE: &str = "leave it out";
 
 /// A command of linuxkit that lkit does not have.
@@ -145,16 +134,6 @@ pub const MISSING: &[Missing] = &[
         command: "push",
         reason: "no image is pushed to a cloud",
         hint: "write it with `linuxkit build --format aws` (or `gcp`, `vhd`, `vmdk`), and hand the file to the tools of the cloud",
-    },
-    Missing {
-        command: "metadata",
-        reason: "no ISO with metadata is made",
-        hint: "make one that has the metadata as the file `config`, such as with `xorriso -outdev FILE -map METADATA /config`",
-    },
-    Missing {
-        command: "pkg",
-        reason: "packages are built by BuildKit, and lkit only reads them",
-        hint: "build them with linuxkit, or with `docker buildx build`, and take them in with `linuxkit cache import`",
     },
     Missing { command: "serve", reason: NO_SERVER.0, hint: NO_SERVER.1 },
 ];

@@ -36,7 +36,7 @@ fn collect(package: &Package, files: &[PathBuf]) -> Result<Pairs, String> {
     let known = [
         ("SOURCE", Some(package.description.gitrepo.clone())),
         ("REVISION", revision(package)?),
-        ("GOPKGVERSION", git.map(|git| go_version(git)).transpose()?),
+        ("GOPKGVERSION", git.map(go_version).transpose()?),
         ("PKG_HASH", Some(package.hash.clone())),
         ("PKG_IMAGE", Some(package.image())),
     ];
