@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use lkit::base::Silent;
-use lkit::serve::export_to_stdout;
+use lkit::serve::{Export, export_to_stdout};
 use lkit::system::{Input, Options, Origins, load};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,6 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Some(artifact) = artifacts.iter().find(|artifact| name.as_os_str() == artifact.name()) else {
         return Err(format!("there is no artifact `{}`", name.display()).into());
     };
-    export_to_stdout(artifact, &mut |_| ControlFlow::Continue(()))?;
+    export_to_stdout(&Export::plain(artifact, "-"), &mut |_| ControlFlow::Continue(()))?;
     Ok(())
 }

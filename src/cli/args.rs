@@ -327,9 +327,10 @@ pub struct Build {
     /// Permissions of the files, in octal [default: what the umask leaves of 0666]
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,
-    /// Compress the initrd of kernel+initrd: gzip or zstd, with a level such as zstd:19 [default: leave it uncompressed]
-    #[arg(long, value_name = "ALGORITHM[:LEVEL]")]
-    pub compress: Option<String>,
+    /// Compress what is written of FORMAT, or of all formats: gzip or zstd, with a level such as zstd:19; for the initrd of
+    /// kernel+initrd, and for raw disks and ISOs, whose names then end in .gz or .zst (repeatable) [default: leave it as it is]
+    #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
+    pub compress: Vec<String>,
     /// Compress initrds that are files of their own with gzip, as linuxkit does, unless --compress says how
     #[arg(long, hide = true)]
     pub gzip_initrd: bool,

@@ -8,6 +8,7 @@ mod boot_disk;
 mod bootable;
 mod colour;
 mod commands;
+mod compression;
 mod enclave;
 mod exit_code;
 mod linuxkit;

@@ -104,10 +104,14 @@ impl Catalog {
     }
 
     /// Where an artifact may be compressed from, in bytes: an initrd behind its microcode, which the kernel looks for
-    /// before it can decompress anything. `None` for what must stay as it is.
+    /// before it can decompress anything; raw disks and ISOs whole. `None` for what must stay as it is.
     pub fn compressible_from(&self, artifact: &Artifact) -> Option<u64> {
         let microcode = self.system().microcode.as_ref().map_or(0, |microcode| microcode.size());
-        (artifact.product() == Some(Product::Initrd)).then(|| align_up(microcode, 4))
+        match artifact.product()? {
+            Product::Initrd => Some(align_up(microcode, 4)),
+            Product::Disk | Product::CloudDisk | Product::BootIso => Some(0),
+            _ => None,
+        }
     }
 
     /// Whether a BIOS can start the kernel.

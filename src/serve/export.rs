@@ -109,16 +109,16 @@ fn can_open(path: &Path) -> io::Result<()> {
     Ok(access(directory(&found).join("."), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Writes an artifact to standard output.
+/// Writes an artifact to standard output, whatever the path of the export says.
 ///
 /// # Errors
 /// When it cannot be made, read or written, or `step` ends it.
-pub fn export_to_stdout(artifact: &Artifact, step: &mut Step<'_>) -> Result<(), Error> {
+pub fn export_to_stdout(export: &Export<'_>, step: &mut Step<'_>) -> Result<(), Error> {
     let path = Path::new("standard output");
     // Not through the standard library's handle, which looks for line ends.
     let output = io::stdout().as_fd().try_clone_to_owned();
     let output = output.map_err(|error| failure(Failure::Write(error), path, 0))?;
-    export_to(&Export::plain(artifact, path), &File::from(output), step).map(|_| ())
+    export_to(&Export { path: path.into(), ..*export }, &File::from(output), step).map(|_| ())
 }
 
 /// Writes an artifact to whatever takes bytes, and tells how many they are.

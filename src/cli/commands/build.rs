@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::base::{ErrorKind, Hasher, printable_line};
+use crate::cli::compression::Compressions;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
@@ -17,9 +18,10 @@ use crate::serve::{Compression, Export, Exported, Interrupts, check_target, expo
 use crate::spec::{Located, MetadataFormat, Parsed, Spec};
 use crate::system;
 
-/// An artifact, laid out, and how it is compressed.
+/// An artifact, laid out, with the name of its file and how that is compressed.
 struct Output {
     artifact: Artifact,
+    name: String,
     compression: Option<(Compression, u64)>,
 }
 
@@ -43,12 +45,11 @@ impl Target<'_> {
         self.output.map_or_else(|| self.dir.join(name), Path::to_owned)
     }
 
-    /// Looks whether the files of these formats can be written.
+    /// Looks whether files with these ends of their names can be written.
     ///
     /// # Errors
     /// When one cannot, or one file is to hold several.
-    fn check(&self, name: &str, formats: &[&Format], spec: &Spec) -> Result<(), Failure> {
-        let suffixes = suffixes(formats, spec);
+    fn check(&self, name: &str, suffixes: &[String]) -> Result<(), Failure> {
         match self.output {
             Some(path) if suffixes.len() != 1 => {
                 let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), suffixes.len());
@@ -61,7 +62,7 @@ impl Target<'_> {
 }
 
 /// The ends of the names of all files that these formats have for a spec, each once.
-fn suffixes(formats: &[&Format], spec: &Spec) -> Vec<&'static str> {
+fn suffixes(formats: &[&Format], spec: &Spec, compressions: &Compressions) -> Vec<String> {
     let kernel = spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty());
     let is_there = |product| match product {
         Product::Kernel => kernel.is_some(),
@@ -69,9 +70,10 @@ fn suffixes(formats: &[&Format], spec: &Spec) -> Vec<&'static str> {
         _ => true,
     };
     let mut suffixes = Vec::new();
-    for file in formats.iter().flat_map(|format| format.files) {
-        if (!file.optional || is_there(file.product)) && !suffixes.contains(&file.suffix) {
-            suffixes.push(file.suffix);
+    for (format, file) in formats.iter().flat_map(|format| format.files.iter().map(move |file| (format, file))) {
+        let suffix = format!("{}{}", file.suffix, compressions.suffix(format, file));
+        if (!file.optional || is_there(file.product)) && !suffixes.contains(&suffix) {
+            suffixes.push(suffix);
         }
     }
     suffixes
@@ -82,7 +84,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     warn_of_idle(&args, loudness);
     let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, artifact_mode, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
-    let compression = compress.as_deref().map(compression).transpose()?;
+    let compressions = Compressions::parse(&compress)?.with_gzip_initrds(args.gzip_initrd);
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
     if dry_run {
         let parsed = system::parse(&specs::inputs(&specs), &Progress::new(loudness))?;
@@ -100,16 +102,15 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         (true, Some(_)) => vec![Format::named("tar")?],
         (true, None) => formats_of(&parsed)?,
     };
-    check_compression(compression, &formats)?;
+    compressions.check(&formats)?;
     check_enclave(&settings, &formats)?;
-    let compression = compression.or_else(|| Compression::parse("gzip").filter(|_| args.gzip_initrd));
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
-        target.check(&settings.name(&inputs), &formats, &parsed.spec)?;
+        target.check(&settings.name(&inputs), &suffixes(&formats, &parsed.spec, &compressions))?;
     }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);
-    let outputs = outputs(&loaded.catalog, &formats, compression)?;
+    let outputs = outputs(&loaded.catalog, &formats, &compressions)?;
     if digest {
         print_digests(&outputs, json, &progress)?;
         return Ok(ExitCode::SUCCESS);
@@ -135,24 +136,6 @@ fn warn_of_idle(args: &args::Build, loudness: Loudness) {
 fn written_line(written: &[(PathBuf, u64)]) -> String {
     let files: Vec<_> = written.iter().map(|(path, size)| format!("`{}` ({size} bytes)", path.display())).collect();
     format!("wrote {}", files.join(", "))
-}
-
-fn compression(text: &str) -> Result<Compression, Failure> {
-    let unknown = || Failure::usage(format!("--compress: `{text}` is no compression"));
-    let hint = "use `gzip` or `zstd`, with a level such as `gzip:9` (1 to 9) or `zstd:19` (1 to 19)";
-    Compression::parse(text).ok_or_else(|| unknown().hint(hint))
-}
-
-/// Refuses to compress what must be read at any offset: only an initrd that is a file of its own can be compressed.
-fn check_compression(compression: Option<Compression>, formats: &[&Format]) -> Result<(), Failure> {
-    let other = |format: &&&Format| format.files.iter().all(|file| file.product != Product::Initrd);
-    match (compression, formats.iter().find(other)) {
-        (Some(_), Some(format)) => {
-            let message = format!("`--compress` is for the initrd of `kernel+initrd`, not for `{}`", format.name);
-            Err(Failure::usage(message).hint(format!("build `{}` without `--compress`", format.name)))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Refuses options of images for enclaves where none is written.
@@ -193,26 +176,27 @@ fn formats_of(parsed: &Parsed) -> Result<Vec<&'static Format>, Failure> {
 }
 
 /// The files of all formats, each laid out; two formats must not write one file.
-fn outputs(catalog: &Catalog, formats: &[&Format], compression: Option<Compression>) -> Result<Vec<Output>, Failure> {
-    let mut artifacts: Vec<Artifact> = Vec::new();
+fn outputs(catalog: &Catalog, formats: &[&Format], compressions: &Compressions) -> Result<Vec<Output>, Failure> {
+    let mut outputs: Vec<Output> = Vec::new();
     for format in formats {
         for artifact in catalog.written(format)? {
-            match artifacts.iter().find(|other| other.name() == artifact.name()) {
-                None => artifacts.push(artifact),
-                Some(other) if other.product() == artifact.product() => {}
+            let file = format.files.iter().find(|file| artifact.product() == Some(file.product));
+            let name = format!("{}{}", artifact.name(), file.map_or("", |file| compressions.suffix(format, file)));
+            match outputs.iter().find(|other| other.name == name) {
+                None => {
+                    let compression = compressions.of(format).zip(catalog.compressible_from(&artifact));
+                    outputs.push(Output { artifact, name, compression });
+                }
+                Some(other) if other.artifact.product() == artifact.product() => {}
                 Some(_) => {
-                    let message = format!("two of the formats write `{}`", artifact.name());
+                    let message = format!("two of the formats write `{name}`");
                     return Err(Failure::usage(message).hint("build them one after the other, or with `--dir`"));
                 }
             }
         }
     }
-    let open = |artifact: Artifact| {
-        let compression = compression.zip(catalog.compressible_from(&artifact));
-        artifact.open()?;
-        Ok(Output { artifact, compression })
-    };
-    artifacts.into_iter().map(open).collect()
+    outputs.iter().try_for_each(|output| output.artifact.open().map(drop))?;
+    Ok(outputs)
 }
 
 fn write(outputs: &[Output], target: &Target<'_>, progress: &Progress) -> Result<Vec<(PathBuf, u64)>, Failure> {
@@ -223,11 +207,11 @@ fn write(outputs: &[Output], target: &Target<'_>, progress: &Progress) -> Result
         if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     if let (Some("-"), [output]) = (output.and_then(Path::to_str), outputs) {
-        let streamed = export_to_stdout(&output.artifact, &mut step);
+        let streamed = export_to_stdout(&output.to("-".into(), None), &mut step);
         progress.clear();
         return streamed.map(|()| Vec::new()).map_err(Failure::from);
     }
-    let exports: Vec<_> = outputs.iter().map(|output| output.to(target.path(output.artifact.name()), mode)).collect();
+    let exports: Vec<_> = outputs.iter().map(|output| output.to(target.path(&output.name), mode)).collect();
     let sizes = export(&exports, &mut step);
     progress.clear();
     let sizes = sizes?;
@@ -237,7 +221,7 @@ fn write(outputs: &[Output], target: &Target<'_>, progress: &Progress) -> Result
 fn print_digests(outputs: &[Output], json: bool, progress: &Progress) -> Result<(), Failure> {
     let mut sums = serde_json::Map::new();
     for output in outputs {
-        let (mut hash, name) = (Hasher::default(), output.artifact.name());
+        let (mut hash, name) = (Hasher::default(), output.name.as_str());
         let hashed = export_to(&output.to(name.into(), None), &mut hash, &mut |exported| {
             progress.exported(exported);
             ControlFlow::Continue(())

@@ -128,7 +128,7 @@ pub fn export_images(args: &args::CacheExport, cache: PathBuf, progress: &Progre
         if interrupts.happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let written = if to_stdout {
-        export_to_stdout(&artifact, &mut step).map(|()| Vec::new())
+        export_to_stdout(&Export::plain(&artifact, &args.output), &mut step).map(|()| Vec::new())
     } else {
         export(&[Export::plain(&artifact, &args.output)], &mut step)
     };

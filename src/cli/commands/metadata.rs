@@ -17,7 +17,7 @@ pub fn run(args: args::Metadata) -> Result<ExitCode, Failure> {
     let artifact = Artifact::ready(iso.to_string_lossy(), metadata_iso(&data, volume)?);
     let mut step = |_: Exported<'_>| ControlFlow::Continue(());
     if iso == Path::new("-") {
-        export_to_stdout(&artifact, &mut step)?;
+        export_to_stdout(&Export::plain(&artifact, "-"), &mut step)?;
     } else {
         export(&[Export::plain(&artifact, iso)], &mut step)?;
     }

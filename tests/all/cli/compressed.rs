@@ -66,6 +66,29 @@ fn compressed_bytes_depend_on_the_spec_alone_and_their_digest_is_told() {
 }
 
 #[test]
+fn oracle_gzip_and_zstd_find_the_disks_and_isos_that_were_compressed_while_they_were_written() {
+    let system = System::new();
+    if !have(&["gzip", "zstd", "cmp"]) {
+        return;
+    }
+    system.good("build -f raw-efi -f iso-bios -f vmdk a.yml");
+    fs::create_dir(system.path("out")).unwrap();
+    let line =
+        "build -f raw-efi -f iso-bios -f vmdk --compress raw-efi=zstd:1 --compress iso-bios=gzip:1 --dir out a.yml";
+    system.good(line);
+    let mut names: Vec<_> = fs::read_dir(system.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a-efi.img.zst", "a.iso.gz", "a.vmdk"]);
+    for (tool, packed, plain) in [("zstd", "out/a-efi.img.zst", "a-efi.img"), ("gzip", "out/a.iso.gz", "a.iso")] {
+        let command =
+            format!("{tool} -q -d -c < '{}' | cmp - '{}'", system.path(packed).display(), system.path(plain).display());
+        assert_eq!(run("sh", ["-c", &command]), "", "{packed}");
+    }
+    let streamed = system.command("build -f raw-efi --compress zstd:1 -o - a.yml").output().unwrap();
+    assert!(streamed.status.success() && streamed.stdout == fs::read(system.path("out/a-efi.img.zst")).unwrap());
+}
+
+#[test]
 fn microcode_stays_uncompressed_in_front() {
     let mut system = System::new();
     let microcode = noise(1001);
@@ -89,11 +112,16 @@ fn what_cannot_be_compressed_is_refused() {
         let said = system.bad(&format!("build --compress={compression} a.yml"), 2);
         assert_says(&said, &[&format!("--compress: `{compression}` is no compression"), "hint: use `gzip` or `zstd`"]);
     }
-    for format in ["iso-bios", "tar", "tar-kernel-initrd", "kernel+squashfs"] {
+    for format in ["vmdk", "tar", "tar-kernel-initrd", "kernel+squashfs"] {
         let said = system.bad(&format!("build --compress gzip -f kernel+initrd -f {format} a.yml"), 2);
-        let message = format!("`--compress` is for the initrd of `kernel+initrd`, not for `{format}`");
+        let message = format!("`--compress` is for initrds, raw disks and ISOs, not for `{format}`");
         assert_says(&said, &[&message, &format!("hint: build `{format}` without `--compress`")]);
     }
     assert_says(&system.bad("build --compress gzip -o x a.yml", 2), &["not for `tar`"]);
+    let said = system.bad("build --compress raw-efi=zstd a.yml", 2);
+    assert_says(&said, &["`--compress` is for `raw-efi`, which is not written", "hint: add `-f raw-efi`"]);
+    let said = system.bad("build -f raw-efi --compress raw-efi=zstd --compress raw-efi=gzip a.yml", 2);
+    assert_says(&said, &["`raw-efi=gzip` is the second one for the same format", "hint: leave out one of them"]);
+    assert_says(&system.bad("build --compress x=gzip a.yml", 2), &["`x` is no output format"]);
     assert_eq!(system.names(), ["a.yml", "layout", "mnt"]);
 }
