@@ -182,7 +182,13 @@ mod tests {
                 "build ",
             ),
             ("build --disable-content-trust a", "`--disable-content-trust` is linuxkit's and not lkit's", "", "build "),
-            ("run qemu -kernel a", "`-kernel` is linuxkit's and not lkit's", "", "run "),
+            (
+                "run qemu -kernel a",
+                "`-kernel` has one dash, and long options have two",
+                "write `--kernel`, or ",
+                "run ",
+            ),
+            ("run --vpnkit x a", "`--vpnkit` is linuxkit's and not lkit's", "", "run "),
             ("cache rm a --published-only", "`--published-only` is linuxkit's and not lkit's", "", "cache rm "),
         ];
         for (typed, said, hint, command) in rows {

@@ -129,14 +129,11 @@ pub struct Missing {
 }
 
 /// Commands that lkit does not have, for as long as it does not have them. The first that fits counts.
-pub const MISSING: &[Missing] = &[
-    Missing {
-        command: "push",
-        reason: "no image is pushed to a cloud",
-        hint: "write it with `linuxkit build --format aws` (or `gcp`, `vhd`, `vmdk`), and hand the file to the tools of the cloud",
-    },
-    Missing { command: "serve", reason: NO_SERVER.0, hint: NO_SERVER.1 },
-];
+pub const MISSING: &[Missing] = &[Missing {
+    command: "push",
+    reason: "no image is pushed to a cloud",
+    hint: "write it with `linuxkit build --format aws` (or `gcp`, `vhd`, `vmdk`), and hand the file to the tools of the cloud",
+}];
 
 /// Places where linuxkit runs machines and lkit does not: lkit says so itself, and nothing else of the line matters.
 pub const ELSEWHERE: &[&str] =

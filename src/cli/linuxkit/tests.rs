@@ -184,7 +184,7 @@ fn what_is_not_done_is_told_with_what_to_do() {
         ),
         (
             "serve -port :8080 -directory out",
-            "`linuxkit serve` is not done: no directory is served over HTTP",
+            "`-port` is not done: no directory is served over HTTP",
             "serve it with any web server, such as `python3 -m http.server 8080`",
         ),
         ("build -formt tar a", "`-formt` is no option of `linuxkit build` or lkit", "did you mean `--format`?"),
