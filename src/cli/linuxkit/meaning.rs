@@ -10,6 +10,7 @@ use super::word::option;
 use super::{Meant, VERSION, help};
 use crate::base::is_url;
 use crate::cli::report::Failure;
+use crate::vm::Monitor;
 
 /// What files are called whose spec came from standard input.
 const UNNAMED: &str = "moby";
@@ -104,7 +105,9 @@ impl Line<'_> {
         if let Some(state) = state.filter(|_| !self.has_any(&["state"])) {
             self.push("state", state);
         }
-        if let Some(accelerator) = self.environment.accelerator.clone() {
+        let monitor = self.words.first().and_then(|first| first.to_str()).and_then(Monitor::named);
+        let is_qemu = monitor.is_none_or(|monitor| monitor == Monitor::Qemu);
+        if let Some(accelerator) = self.environment.accelerator.clone().filter(|_| is_qemu) {
             // linuxkit takes the environment's before the flag's, which the last one of ours replaces.
             self.options.retain(|word| !word.as_bytes().starts_with(b"--accel="));
             self.push("accel", accelerator);

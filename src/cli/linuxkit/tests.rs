@@ -116,6 +116,8 @@ fn machines_keep_their_state_beside_their_files() {
     let slow = Environment { accelerator: Some("tcg".into()), ..environment() };
     let (words, _) = come_to("run --accel kvm --cache c a", &slow).unwrap();
     assert_eq!(words, "lkit run --state=a-state --accel=tcg --cache=c -- a");
+    let (words, _) = come_to("run hyperkit --cache c a", &slow).unwrap();
+    assert_eq!(words, "lkit run --state=a-state --cache=c -- hyperkit a");
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn disks_that_cannot_be_started_from_are_refused_before_anything_is_fetched() {
     for (line, message) in rows {
         assert_says(&system.bad(&format!("run --dry-run --accel tcg {line}"), 2), &[message, "hint: "]);
     }
-    let said = system.bad("run hyperkit --dry-run --disk artifact=aws a.yml", 2);
-    assert_says(&said, &["HyperKit has no disks by vhost-user"]);
+    let said = system.bad("run hyperkit --dry-run --disk artifact=aws a.yml", 1);
+    assert_says(&said, &["HyperKit cannot start from a disk by vhost-user", "hint: use `lkit run qemu`"]);
     assert!(!system.cache().exists());
 }
 

@@ -94,7 +94,7 @@ fn fuse_an_example_mounts_until_it_is_interrupted() {
     let mounted = Mounted(system.mount_point());
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "26 artifacts are at mnt\n");
+    assert_eq!(line, "28 artifacts are at mnt\n");
     assert_eq!(mounted.read("cmdline"), b"console=ttyS0");
     assert_eq!(mounted.read("rootfs/etc/motd"), b"hello\n");
     signal("INT", server.id());
