@@ -25,7 +25,7 @@ SMALL_LAYOUT = ROOT / "target/images"
 # Part of the keys below: change it when the way an image is made changes.
 SHAPE = "1"
 FOLDERS, FILES = 1000, 1000
-# Images of twenty.yml, and of how many packages each has one: some 15 MB an image.
+# Images of twenty.yml, and of how many files each has one: some 15 MB an image.
 PARTS, STRIDE = 20, 60
 
 
@@ -57,16 +57,19 @@ def say(text):
 
 
 def large_tar(packages, start=0, stride=1):
-    """The files of all packages, or some, in one tree, sorted, owned by root."""
+    """The files of all packages in one tree, or every so many of them, sorted, owned by root."""
     root = BENCH / "root"
-    shutil.rmtree(root, ignore_errors=True)
-    for deb in sorted(packages.files.values())[start::stride]:
-        subprocess.run(["dpkg-deb", "-x", packages.root / "debs" / deb, root], check=True)
+    if not root.exists():
+        for deb in sorted(packages.files.values()):
+            subprocess.run(["dpkg-deb", "-x", packages.root / "debs" / deb, root], check=True)
     argv = ["tar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=pax", "--mtime=@1704067200",
-            "--pax-option=delete=atime,delete=ctime", "-C", root, "-c", "."]
-    tar = subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout
-    shutil.rmtree(root)
-    return tar
+            "--pax-option=delete=atime,delete=ctime", "-C", root]
+    if stride == 1:
+        return subprocess.run([*argv, "-c", "."], check=True, stdout=subprocess.PIPE).stdout
+    paths = sorted(path for path in root.rglob("*") if not path.is_dir() or path.is_symlink())[start::stride]
+    names = b"".join(bytes(path.relative_to(root)) + b"\0" for path in paths)
+    argv = [*argv, "--null", "--verbatim-files-from", "-T", "-", "-c"]
+    return subprocess.run(argv, check=True, input=names, stdout=subprocess.PIPE).stdout
 
 
 def million_tar():
@@ -92,7 +95,7 @@ def images(packages):
         ("large-gzip", large, lambda: (large_tar(packages), gnu_gzip)),
         ("large-zstd", large, lambda: (large_tar(packages), zstd_3)),
         ("million", f"{FOLDERS} {FILES} {SHAPE}", lambda: (million_tar(), gnu_gzip)),
-        *((name, large, lambda part=part: (large_tar(packages, part, STRIDE), gnu_gzip)) for part, name in enumerate(parts())),
+        *((name, f"{large} {STRIDE}", lambda part=part: (large_tar(packages, part, STRIDE), gnu_gzip)) for part, name in enumerate(parts())),
     ]
 
 
@@ -112,6 +115,8 @@ def make():
     packages.resolve(package_names())
     out = layout.Layout(LAYOUT, BENCH / "work")
     made = {}
+    # What a run that was interrupted left may not be whole.
+    shutil.rmtree(BENCH / "root", ignore_errors=True)
     for name, key, build in images(packages):
         recipe = recipes.Recipe(name, f"docker.io/bench/{name}:1", [], None)
         if not out.has(recipe, "amd64", key):
@@ -119,6 +124,7 @@ def make():
             config = recipes.config("/bin/true")
             out.add(recipe, "amd64", key, recipes.Image([build()], config))
         made[name] = describe(out, recipe)
+    shutil.rmtree(BENCH / "root", ignore_errors=True)
     out.write_index()
     specs()
     return made
