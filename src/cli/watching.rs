@@ -49,6 +49,10 @@ impl args::Watching {
             return Err(Failure::usage("standard input cannot be read again when it changes")
                 .hint("write the spec to a file, or leave out `--watch`"));
         }
+        if settings.options.application.is_some() {
+            return Err(Failure::usage("`--watch` does not notice changes of the spec of `--eif-application`")
+                .hint("leave out one of them"));
+        }
         let (origins, options) = (settings.origins.clone(), settings.options.clone());
         let started = Watch::start(inputs, (origins, options), interval, progress);
         progress.clear();

@@ -246,4 +246,6 @@ fn what_cannot_be_followed_is_refused() {
     assert_says(&system.bad("mount --watch --watch-interval 5x a.yml mnt", 2), &["`5x` is no time", "`30s`"]);
     assert_says(&system.bad("mount --watch-interval 5m a.yml mnt", 2), &["--watch"]);
     assert_says(&system.bad("mount --watch --image test/init:1 mnt", 2), &["--image"]);
+    let said = system.bad("mount --watch --eif-application a.yml a.yml mnt", 2);
+    assert_says(&said, &["`--watch` does not notice changes of the spec of `--eif-application`"]);
 }
