@@ -28,7 +28,7 @@ mod watching;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::report::Failure;
 
@@ -54,7 +54,11 @@ fn answer() -> Result<ExitCode, Failure> {
             }
         },
     };
-    args::Args::try_parse_from(words).map_or_else(|error| Ok(exit_code::of_usage(&error)), commands::run)
+    // By the same command line, which takes a millisecond to build.
+    let parsed = program.try_get_matches_from_mut(words).and_then(|mut matches| {
+        args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut program))
+    });
+    parsed.map_or_else(|error| Ok(exit_code::of_usage(&error)), commands::run)
 }
 
 fn failed(failure: &Failure) -> ExitCode {
