@@ -7,7 +7,7 @@ use super::fetch::copy;
 use super::{Descriptor, Error, Fetch, Store};
 use crate::base::Digest;
 
-/// Gives blobs out of the layouts beside a cache.
+/// Gives blobs that the layouts of a store have, to be copied into its cache.
 struct Layouts<'a>(&'a Store);
 
 impl Fetch for Layouts<'_> {

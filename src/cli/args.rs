@@ -171,12 +171,11 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that FROM lists for an image without having verified them: `beside` it (in a --layout, else in its
-    /// repository), or a repository
-    /// (repeatable) [default: those that were made here, pulled, or are in the lock]
+    /// Use layer indexes that nobody here has verified: `beside` for those in the --layout or repository of each image, or a
+    /// repository that has them (repeatable) [default: those that were made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
-    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)
     #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
     /// Use the digests that the lock file records, and refuse references that it does not

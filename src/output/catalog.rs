@@ -29,7 +29,7 @@ pub struct System {
     pub isolinux: Option<Isolinux>,
     /// The file system that the root has on a disk, where an initrd is wanted that starts it from there.
     pub root: Option<RootFs>,
-    /// What an image for an enclave holds beside the system.
+    /// What an image for an enclave holds that the other artifacts do not.
     pub enclave: Enclave,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,

@@ -17,7 +17,7 @@ use crate::extent::{Bytes, ReadError, SharedSource, read_through};
 use crate::format::{self, Eif};
 use crate::tree::Tree;
 
-/// What an image for an enclave holds beside the system.
+/// What an image for an enclave holds that the other artifacts of a system do not.
 #[derive(Clone, Default)]
 pub struct Enclave {
     /// The root of the application: the second ramdisk.

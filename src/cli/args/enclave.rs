@@ -6,7 +6,7 @@ use clap::{Args as Group, ValueHint};
 
 use super::Sources;
 
-/// What an image for an enclave holds beside the system.
+/// What an image for an enclave holds that the other artifacts of a system do not.
 #[derive(Debug, Default, Group)]
 pub struct EifApplication {
     /// Spec of an enclave's application: its root is the second ramdisk of NAME.eif, below rootfs/ [default: one ramdisk]

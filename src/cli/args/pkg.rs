@@ -91,7 +91,7 @@ pub struct PkgPlace {
     /// How to speak to a registry, as REGISTRY=http://REGISTRY for one without TLS (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Certificates of authorities to trust for registries, beside the system's (repeatable)
+    /// Trust the authorities whose certificates this file has, besides the system's (repeatable)
     #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
 }
@@ -149,7 +149,7 @@ pub struct PkgBuild {
     pub foreign: PkgForeign,
 }
 
-/// Options of linuxkit that lkit does not have; each is told in a sentence.
+/// Options of linuxkit that lkit refuses, each with a sentence that says what to do instead.
 #[derive(Debug, Default, Group)]
 pub struct PkgForeign {
     #[arg(long, hide = true)]

@@ -39,7 +39,7 @@ pub struct Serve {
     /// Serve by TLS those clients alone that have a certificate of these authorities (PEM) [default: everybody]
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
     pub tls_client_ca: Option<PathBuf>,
-    /// Listen without TLS, too, where other machines can connect: whoever does reads all of the system [default: refuse]
+    /// Listen without TLS where other machines can connect: all of them can read the whole system [default: refuse]
     #[arg(long)]
     pub insecure_listen: bool,
     /// Most connections of an address at a time; further ones are closed at once, by HTTP and TFTP they wait [default: 64

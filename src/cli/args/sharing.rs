@@ -119,7 +119,7 @@ pub struct CachePull {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)
     #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
     /// Use the digests that the lock beside the specs records, and refuse references that it does not
@@ -146,7 +146,7 @@ pub struct CachePush {
     /// other names (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Certificates of authorities to trust for registries, beside the system's and those in certs.d (repeatable)
+    /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)
     #[arg(long, value_name = "FILE", env = "LKIT_CA", value_hint = ValueHint::FilePath)]
     pub ca: Vec<PathBuf>,
     /// Use the digests that the lock beside the specs records, and refuse references that it does not
