@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+mod deferred;
 mod devices;
 mod enclave;
 mod metadata;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use self::deferred::Deferred;
 pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
@@ -50,38 +52,38 @@ of diff as of diff(1): 0 the same, 1 different, 2 failed or usage, those above a
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a system as files: kernel, initrd.img, cmdline, every other format, and the root tree
-    Mount(Mount),
+    Mount(Deferred<Mount>),
     /// End a mount
     #[command(visible_alias = "unmount")]
-    Umount(Umount),
+    Umount(Deferred<Umount>),
     /// Tell what a mount has done so far: bytes served, decoded, fetched, written
-    Stats(Stats),
+    Stats(Deferred<Stats>),
     /// Serve artifacts over networks and sockets, without a mount: nothing is laid out before a client asks for it
-    Serve(Serve),
+    Serve(Deferred<Serve>),
     /// Write artifacts as files under LinuxKit's names
-    Build(Build),
+    Build(Deferred<Build>),
     /// Boot a spec, a mounted directory, or a kernel, disk or ISO in a virtual machine
-    Run(Box<Run>),
+    Run(Deferred<Box<Run>>),
     /// Tell what a spec comes to: images, layers, sizes, artifacts
-    Inspect(Inspect),
+    Inspect(Deferred<Inspect>),
     /// Tell what an AWS Nitro Enclave measures when it starts from the format eif: PCR0, PCR1, PCR2
-    Measure(Measure),
+    Measure(Deferred<Measure>),
     /// Tell what differs between two systems or two locks: exit code 0 nothing, 1 something, above 1 failed
-    Diff(Diff),
+    Diff(Deferred<Diff>),
     /// Record the digest of every reference beside the spec
-    Lock(Lock),
+    Lock(Deferred<Lock>),
     /// Share layer indexes through registries, so that others need not fetch layers whole
-    Index(Index),
+    Index(Deferred<Index>),
     /// Look at the cache, fill it, share it, or clean it
-    Cache(Cache),
+    Cache(Deferred<Cache>),
     /// Name, build and push LinuxKit packages
-    Pkg(Pkg),
+    Pkg(Deferred<Pkg>),
     /// Make the ISO that hands a machine its metadata
-    Metadata(Metadata),
+    Metadata(Deferred<Metadata>),
     /// Run regression tests as LinuxKit writes them: folders with `test.sh`, in groups, chosen by labels
-    Test(Test),
+    Test(Deferred<Test>),
     /// Look at this machine: what works, what is missing, and how to mend it
-    Doctor(Doctor),
+    Doctor(Deferred<Doctor>),
     /// Print the version
     Version,
     /// Print what a shell needs to complete our commands

@@ -40,10 +40,9 @@ pub fn run() -> ExitCode {
 fn answer() -> Result<ExitCode, Failure> {
     let words: Vec<_> = std::env::args_os().collect();
     let mut program = args::Args::command();
-    program.build();
     let words = match linuxkit::addressed(&words) {
         None => typed::understood(words, &program)?,
-        Some(rest) => match linuxkit::meant(rest, &program, &linuxkit::Environment::of_process())? {
+        Some(rest) => match linuxkit::meant(rest, &built(&program), &linuxkit::Environment::of_process())? {
             linuxkit::Meant::Call { words, warnings } => {
                 warnings.iter().for_each(|warning| report::warn(warning));
                 words
@@ -54,11 +53,17 @@ fn answer() -> Result<ExitCode, Failure> {
             }
         },
     };
-    // By the same command line, which takes a millisecond to build.
     let parsed = program.try_get_matches_from_mut(words).and_then(|mut matches| {
         args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut program))
     });
     parsed.map_or_else(|error| Ok(exit_code::of_usage(&error)), commands::run)
+}
+
+/// A command with the options of all its subcommands, and those that it shares with the program.
+fn built(command: &clap::Command) -> clap::Command {
+    let mut command = command.clone();
+    command.build();
+    command
 }
 
 fn failed(failure: &Failure) -> ExitCode {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use clap::Command;
 
-use super::linuxkit;
 use super::report::Failure;
+use super::{built, linuxkit};
 
 /// Options of mount(8) that are for mount(8) itself, or are so in every mount: read-only, without devices and
 /// set-user-ID programs.
@@ -44,14 +44,14 @@ pub fn understood(words: Vec<OsString>, program: &Command) -> Result<Vec<OsStrin
 /// What the `-o` of mount(8) means as options of `lkit mount`.
 fn mount_options(program: &Command, options: &OsStr) -> Result<Vec<OsString>, Failure> {
     let options = options.to_str().ok_or_else(|| Failure::usage("mount options are text"))?;
-    let mount = program.find_subcommand("mount").expect("it is one of our commands");
+    let mount = built(program.find_subcommand("mount").expect("it is one of our commands"));
     let mut words = Vec::new();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         let long = if name == "noexec" { "no-exec".to_owned() } else { name.replace('_', "-") };
         match value {
             _ if SETTLED.contains(&option) || name.starts_with("x-") => {}
-            _ if !has_long(mount, &long) => return Err(unknown_option(mount, name)),
+            _ if !has_long(&mount, &long) => return Err(unknown_option(&mount, name)),
             Some(value) => words.push(format!("--{long}={value}").into()),
             None => words.push(format!("--{long}").into()),
         }
@@ -82,15 +82,14 @@ fn has_long(command: &Command, name: &str) -> bool {
 /// command does not have.
 fn check_flags(program: &Command, words: &[OsString]) -> Result<(), Failure> {
     let texts = || words.iter().skip(1).map_while(|word| word.to_str().filter(|word| *word != "--"));
-    let path: Vec<&Command> = texts()
-        .scan(program, |above, word| {
-            let found = above.find_subcommand(word);
-            *above = found.unwrap_or(above);
-            Some(found)
-        })
-        .flatten()
-        .collect();
+    let first = texts().find_map(|word| program.find_subcommand(word)).map(built);
+    let mut path: Vec<&Command> = first.iter().collect();
+    for word in texts() {
+        path.extend(path.last().copied().and_then(|above| above.find_subcommand(word)));
+    }
     let command = path.last().copied().unwrap_or(program);
+    // Those of the program are its commands' as well, and parsers get two more when they are built.
+    let is_long = |name: &str| longs(command).chain(longs(program)).chain(["help", "version"]).any(|long| long == name);
     let name = path.iter().map(|command| command.get_name()).collect::<Vec<_>>().join(" ");
     let line = format!("`lkit linuxkit {name} …`, which takes linuxkit's flags").replace("  ", " ");
     for (word, next) in texts().zip(texts().skip(1).map(Some).chain([None])) {
@@ -101,11 +100,14 @@ fn check_flags(program: &Command, words: &[OsString]) -> Result<(), Failure> {
             return Err(Failure::usage(format!("`{word}` takes no number"))
                 .hint(format!("write `-v`, or `-vv` for everything, or call {line}")));
         }
-        if flag.len() > 1 && !rest.starts_with('-') && has_long(command, flag) {
+        if flag.len() > 1 && !rest.starts_with('-') && is_long(flag) {
             return Err(Failure::usage(format!("`-{flag}` has one dash, and long options have two"))
                 .hint(format!("write `--{flag}`, or call {line}")));
         }
-        if flag.len() > 1 && !has_any(command, flag) && linuxkit::has_flag(&name, flag) {
+        if flag.len() > 1
+            && ![program, command].iter().any(|command| has_any(command, flag))
+            && linuxkit::has_flag(&name, flag)
+        {
             return Err(Failure::usage(format!("`{word}` is linuxkit's and not lkit's")).hint(format!("call {line}")));
         }
     }
@@ -128,8 +130,7 @@ mod tests {
 
     /// What a line comes to: its words, or what is said.
     fn line(text: &str) -> Result<String, String> {
-        let mut program = Args::command();
-        program.build();
+        let program = Args::command();
         let words = understood(text.split(' ').map(OsString::from).collect(), &program);
         let words = words.map_err(|failure| failure.rendered())?;
         Ok(words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" "))

@@ -23,7 +23,7 @@ mod umount;
 
 use std::process::ExitCode;
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, Deferred};
 use super::log::Loudness;
 use super::report::Failure;
 
@@ -39,28 +39,28 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         _ => Loudness::Debug,
     };
     let log = match &args.command {
-        Command::Mount(mount) => mount.log.clone(),
-        Command::Serve(serve) => serve.log.clone(),
+        Command::Mount(Deferred(mount)) => mount.log.clone(),
+        Command::Serve(Deferred(serve)) => serve.log.clone(),
         _ => None,
     };
     super::log::start(loudness, log.as_deref())?;
     match args.command {
-        Command::Mount(args) => mount::run(args, loudness),
-        Command::Serve(args) => serve::run(args, loudness),
-        Command::Umount(args) => umount::run(&args),
-        Command::Stats(args) => stats::run(&args),
-        Command::Build(args) => build::run(args, loudness),
-        Command::Lock(args) => lock::run(args, loudness),
-        Command::Index(args) => index::run(args, loudness),
-        Command::Cache(args) => cache::run(args, loudness),
-        Command::Diff(args) => diff::run(args, loudness),
-        Command::Inspect(args) => inspect::run(args, loudness),
-        Command::Measure(args) => measure::run(args, loudness),
-        Command::Run(args) => run::run(*args, loudness),
-        Command::Pkg(args) => pkg::run(args, loudness),
-        Command::Metadata(args) => metadata::run(args),
-        Command::Test(args) => test::run(args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Mount(Deferred(args)) => mount::run(args, loudness),
+        Command::Serve(Deferred(args)) => serve::run(args, loudness),
+        Command::Umount(Deferred(args)) => umount::run(&args),
+        Command::Stats(Deferred(args)) => stats::run(&args),
+        Command::Build(Deferred(args)) => build::run(args, loudness),
+        Command::Lock(Deferred(args)) => lock::run(args, loudness),
+        Command::Index(Deferred(args)) => index::run(args, loudness),
+        Command::Cache(Deferred(args)) => cache::run(args, loudness),
+        Command::Diff(Deferred(args)) => diff::run(args, loudness),
+        Command::Inspect(Deferred(args)) => inspect::run(args, loudness),
+        Command::Measure(Deferred(args)) => measure::run(args, loudness),
+        Command::Run(Deferred(args)) => run::run(*args, loudness),
+        Command::Pkg(Deferred(args)) => pkg::run(args, loudness),
+        Command::Metadata(Deferred(args)) => metadata::run(args),
+        Command::Test(Deferred(args)) => test::run(args),
+        Command::Doctor(Deferred(args)) => doctor::run(args),
         Command::Version => manual::version(),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir),
