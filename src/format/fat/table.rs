@@ -53,6 +53,41 @@ impl Table {
         .to_le_bytes()
     }
 
+    /// Encodes the bytes at an offset group by group.
+    fn encode(&self, mut buf: &mut [u8], mut at: u64) {
+        let (bytes, _) = self.group();
+        while !buf.is_empty() {
+            let skip = in_memory(at % bytes);
+            let group = &self.encoded(at / bytes)[skip..in_memory(bytes)];
+            let len = group.len().min(buf.len());
+            let (head, rest) = buf.split_at_mut(len);
+            head.copy_from_slice(&group[..len]);
+            buf = rest;
+            at += len as u64;
+        }
+    }
+
+    /// Encodes whole entries of `BYTES` bytes from entry `number` on, chain by chain: the links of one count up.
+    fn fill<const BYTES: usize>(&self, mut entries: &mut [u8], number: u64) {
+        let Ok(mut number) = u32::try_from(number) else { return entries.fill(0) };
+        while !entries.is_empty() {
+            let links = match self.ends.get(self.ends.partition_point(|end| *end < number)) {
+                _ if number < 2 => 0,
+                Some(end) => end - number,
+                None => return entries.fill(0),
+            };
+            let here = in_memory(links.into()).min(entries.len() / BYTES);
+            let (chain, rest) = entries.split_at_mut(here * BYTES);
+            for (entry, next) in chain.chunks_exact_mut(BYTES).zip(number + 1..) {
+                entry.copy_from_slice(&next.to_le_bytes()[..BYTES]);
+            }
+            number += links;
+            let Some((last, rest)) = rest.split_at_mut_checked(BYTES) else { return };
+            last.copy_from_slice(&self.entry(number).to_le_bytes()[..BYTES]);
+            (entries, number) = (rest, number + 1);
+        }
+    }
+
     /// Bytes up to the last entry in use.
     fn used(&self) -> u64 {
         let entries = u64::from(self.ends.last().map_or(1, |last| *last)) + 1;
@@ -69,18 +104,23 @@ impl Source for Table {
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
         end.ok_or_else(|| ReadError::out_of_range(offset, buf.len() as u64, self.size))?;
         let (bytes, _) = self.group();
-        let mut at = offset;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let skip = in_memory(at % bytes);
-            let group = &self.encoded(at / bytes)[..in_memory(bytes)][skip..];
-            let len = group.len().min(rest.len());
-            let (head, tail) = rest.split_at_mut(len);
-            head.copy_from_slice(&group[..len]);
-            rest = tail;
-            at += len as u64;
+        let before = buf.len().min(in_memory((bytes - offset % bytes) % bytes));
+        let (head, rest) = buf.split_at_mut(before);
+        self.encode(head, offset);
+        let behind = rest.len() % in_memory(bytes);
+        let (groups, tail) = rest.split_at_mut(rest.len() - behind);
+        let at = offset + before as u64;
+        match self.kind {
+            FatKind::Fat12 => self.encode(groups, at),
+            FatKind::Fat16 => self.fill::<2>(groups, at / bytes),
+            FatKind::Fat32 => self.fill::<4>(groups, at / bytes),
         }
+        self.encode(tail, at + groups.len() as u64);
         Ok(())
+    }
+
+    fn read_at_once(&self, buf: &mut [u8], offset: u64) -> bool {
+        self.read_at(buf, offset).is_ok()
     }
 
     fn data_from(&self, offset: u64) -> Option<Range<u64>> {
@@ -108,7 +148,7 @@ mod tests {
                 assert_eq!(part, bytes[start..end]);
             }
         }
-        assert!(table.read_at(&mut [0; 2], 511).is_err());
+        assert!(table.read_at(&mut [0; 2], 511).is_err() && !table.read_at_once(&mut [0; 2], 511));
         let used = table.data_from(0).unwrap().end;
         assert_eq!([0..512, 3..4, 500..512].map(|range| table.data_len(range)), [used, 1, 0]);
         bytes
