@@ -140,7 +140,7 @@ impl NewcHeader {
         let (major, minor) = self.rdev;
         let fields = [self.ino, self.mode, self.uid, self.gid, self.nlink, self.mtime, self.filesize];
         for field in fields.into_iter().chain([0, 0, major, minor, namesize, 0]) {
-            bytes.extend(field.to_be_bytes().into_iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]));
+            bytes.extend_from_slice(&digits(field));
         }
         bytes.extend_from_slice(name);
         bytes.push(0);
@@ -148,8 +148,15 @@ impl NewcHeader {
     }
 }
 
-const fn digit(nibble: u8) -> u8 {
-    b"0123456789abcdef"[nibble as usize]
+/// Eight hex digits, all at once: each nibble in a byte of its own, then its digit.
+const fn digits(field: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut nibbles = field as u64;
+    nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = (nibbles + 6 * ONES) >> 4 & ONES;
+    (nibbles + b'0' as u64 * ONES + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -189,6 +196,17 @@ mod tests {
             }
             found.push((entry.name().to_owned(), entry.file_size(), entry.nlink(), entry.rdev_minor()));
             rest = reader.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn prop_fields_are_eight_hex_digits() {
+        let rows = [(0, *b"00000000"), (0x0123_4567, *b"01234567"), (0x89ab_cdef, *b"89abcdef"), (u32::MAX, [b'f'; 8])];
+        for (field, text) in rows {
+            assert_eq!(digits(field), text);
+        }
+        for bit in 0..32 {
+            assert_eq!(digits(1 << bit), *format!("{:08x}", 1u32 << bit).as_bytes());
         }
     }
 

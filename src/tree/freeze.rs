@@ -218,9 +218,13 @@ impl Tree {
 
     /// The path of an entry, without a leading slash.
     pub fn path(&self, entry: EntryId) -> Vec<u8> {
-        let mut parts: Vec<&[u8]> = self.upwards(entry).map(|entry| self.text_of(entry)).collect();
-        parts.reverse();
-        parts.join(&b'/')
+        let mut path = vec![b'/'; self.path_len(entry)];
+        let mut end = path.len();
+        for name in self.upwards(entry).map(|entry| self.text_of(entry)) {
+            path[end - name.len()..end].copy_from_slice(name);
+            end = (end - name.len()).saturating_sub(1);
+        }
+        path
     }
 
     /// Length in bytes of the path of an entry.
