@@ -1,5 +1,6 @@
 //! What is served without a file system: artifacts by name, and what takes their place when the spec changes.
 
+use std::net::SocketAddrV4;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Artifact;
@@ -14,12 +15,35 @@ pub struct Generation {
     pub artifacts: Vec<Artifact>,
     /// Changes when the bytes of an artifact may; the same for the same spec and images, whoever serves them.
     pub seed: Digest,
+    /// What machines may boot from in the place of the whole initrd, when it is served to them.
+    pub root: Option<RemoteRoot>,
+}
+
+/// A root that machines read by NBD while they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteRoot {
+    /// The artifact with the root.
+    pub disk: String,
+    /// The artifact with the small initrd that mounts it.
+    pub initrd: String,
+    /// Where it is served.
+    pub server: SocketAddrV4,
 }
 
 impl Generation {
     /// The artifacts of a catalog that a mount shows.
     pub fn of(catalog: &Catalog) -> Self {
-        Self { artifacts: shown(catalog).0, seed: identity(catalog.system()) }
+        Self::new(shown(catalog).0, identity(catalog.system()))
+    }
+
+    /// These artifacts.
+    pub const fn new(artifacts: Vec<Artifact>, seed: Digest) -> Self {
+        Self { artifacts, seed, root: None }
+    }
+
+    /// The same, and machines may boot from a root that is served.
+    pub fn with_root(self, root: Option<RemoteRoot>) -> Self {
+        Self { root, ..self }
     }
 
     /// The artifact with this name.
@@ -56,7 +80,7 @@ mod tests {
 
     fn generation(name: &str) -> Generation {
         let artifacts = vec![Artifact::ready(name, Arc::new(Zeros(1)))];
-        Generation { artifacts, seed: Digest::of(name.as_bytes()) }
+        Generation::new(artifacts, Digest::of(name.as_bytes()))
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! A script with which iPXE boots the system: kernel, initrd and command line.
+//! A script with which iPXE boots the system: kernel, initrd and command line. Where a root is served to machines, the initrd
+//! is the small one that mounts it.
 //!
 //! # Format
 //! <https://ipxe.org/scripting>. A line is expanded (`${…}`), then split at spaces; a word that begins with `#` hides what
 //! follows it, and `;`, `&&` and `||` end a command (iPXE, `core/exec.c`). Nothing quotes them.
 
-use super::Generation;
+use std::net::Ipv4Addr;
+
+use super::{Generation, RemoteRoot};
 use crate::base::{ErrorKind, in_memory, printable_line};
 use crate::extent::ReadError;
 use crate::output::PLAIN_NAMES;
@@ -30,9 +33,38 @@ pub(super) fn script(generation: &Generation, base: &str) -> Result<String, Read
         }
         None => String::new(),
     };
+    let root = generation.root.as_ref().filter(|root| generation.get(&root.disk).is_some());
+    let (initrd, cmdline) = match root {
+        Some(root) => (&*root.initrd, with_root(cmdline, root, base)?),
+        None => (initrd, cmdline),
+    };
     // The kernel's EFI stub finds the initrd by its name.
     let line = format!("kernel {base}{kernel} initrd={initrd} {cmdline}");
     Ok(format!("#!ipxe\n{}\ninitrd {base}{initrd}\nboot\n", line.trim_end()))
+}
+
+/// The command line of a machine whose root is served: its address is asked for, and where the root is.
+fn with_root(cmdline: String, root: &RemoteRoot, base: &str) -> Result<String, ReadError> {
+    if !root.disk.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let disk = printable_line(&root.disk);
+        let message = format!("a kernel's command line cannot name `{disk}`; give the system another name (`--name`)");
+        return Err(ReadError::new(ErrorKind::Unsupported, message));
+    }
+    let ip = if cmdline.split(' ').any(|word| word.starts_with("ip=")) { "" } else { " ip=dhcp" };
+    let (server, port) = (server(root, base), root.server.port());
+    Ok(format!("{cmdline}{ip} lkit.root=nbd://{server}:{port}/{}", root.disk))
+}
+
+/// The address of the server as machines see it: the one it listens on, or the one they got the script from. iPXE knows
+/// the latter when the script does not.
+fn server(root: &RemoteRoot, base: &str) -> String {
+    let own = *root.server.ip();
+    if !own.is_unspecified() && !own.is_loopback() {
+        return own.to_string();
+    }
+    let host = base.split_once("://").and_then(|(_, rest)| rest.split([':', '/']).next());
+    let host = host.and_then(|host| host.parse::<Ipv4Addr>().ok());
+    host.map_or_else(|| "${next-server}".to_owned(), |host| host.to_string())
 }
 
 /// A command line that iPXE passes on as it is.
@@ -65,7 +97,7 @@ mod tests {
     fn generation(names: &[&str], cmdline: &str) -> Generation {
         let content: Arc<dyn crate::extent::Source> = Arc::new(Bytes(cmdline.as_bytes().into()));
         let artifacts = names.iter().map(|name| Artifact::ready(*name, content.clone())).collect();
-        Generation { artifacts, seed: Digest::of(b"") }
+        Generation::new(artifacts, Digest::of(b""))
     }
 
     #[test]
@@ -98,6 +130,31 @@ mod tests {
         for cmdline in ["a=b#c", "a=$HOME", "a;b", "a=\"b  c\""] {
             assert!(script(&generation(&PLAIN_NAMES, cmdline), "").is_ok(), "{cmdline}");
         }
+    }
+
+    #[test]
+    fn machines_boot_from_a_root_that_is_served() {
+        let names = ["kernel", "initrd.img", "cmdline", "a-erofs.img", "a-erofs-initrd.img"];
+        let of = |names: &[&str], cmdline: &str, server: &str| {
+            let [disk, initrd] = ["a-erofs.img", "a-erofs-initrd.img"].map(str::to_owned);
+            let root = RemoteRoot { disk, initrd, server: server.parse().unwrap() };
+            generation(names, cmdline).with_root(Some(root))
+        };
+        let rows = [
+            ("a", "192.0.2.1:10809", "http://h/", "a ip=dhcp lkit.root=nbd://192.0.2.1:10809"),
+            ("a ip=off", "0.0.0.0:9", "http://192.0.2.7:80/", "a ip=off lkit.root=nbd://192.0.2.7:9"),
+            ("", "127.0.0.1:9", "http://10.0.2.2/", " ip=dhcp lkit.root=nbd://10.0.2.2:9"),
+            ("a", "0.0.0.0:9", "http://host:80/", "a ip=dhcp lkit.root=nbd://${next-server}:9"),
+            ("a", "0.0.0.0:9", "", "a ip=dhcp lkit.root=nbd://${next-server}:9"),
+        ];
+        for (cmdline, server, base, words) in rows {
+            let text = format!(
+                "#!ipxe\nkernel {base}kernel initrd=a-erofs-initrd.img {words}/a-erofs.img\ninitrd {base}a-erofs-initrd.img\nboot\n"
+            );
+            assert_eq!(script(&of(&names, cmdline, server), base).unwrap(), text);
+        }
+        let whole = "#!ipxe\nkernel kernel initrd=initrd.img a\ninitrd initrd.img\nboot\n";
+        assert_eq!(script(&of(&names[..3], "a", "192.0.2.1:9"), "").unwrap(), whole);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use compress::Compression;
 pub use door::{Door, DoorRules, Serving};
 pub use error::Error;
 pub use export::{Export, Exported, Step, check_target, export, export_to, export_to_stdout};
-pub use exports::{Exports, Generation};
+pub use exports::{Exports, Generation, RemoteRoot};
 pub use files::{Attributes, FileError, Files, Listed};
 pub use fuse::{MountOptions, Session, Shown, check_mount, lets_users_allow_other, mount};
 pub use interrupt::Interrupts;

@@ -46,7 +46,8 @@ pub struct Serve {
     /// for NBD, 1024 for HTTP, 128 for TFTP]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZero<usize>>,
-    /// Serve the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root
+    /// Serve the small initrd NAME-FS-initrd.img, too, with which the kernel starts from a disk with the root; the script for
+    /// iPXE boots with it when the root is served at `nbd://HOST`
     #[arg(long, value_name = "FS", value_enum)]
     pub root: Option<RootFs>,
     #[command(flatten)]

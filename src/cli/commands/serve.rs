@@ -10,8 +10,11 @@ use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::Settings;
 use crate::cli::{args, server, specs};
+use crate::output::RootFs;
 use crate::serve::background::Ready;
-use crate::serve::{Address, Door, DoorRules, Exports, Generation, Interrupts, ParseAddressError, Serving, TlsFiles};
+use crate::serve::{
+    Address, Door, DoorRules, Exports, Generation, Interrupts, ParseAddressError, RemoteRoot, Serving, TlsFiles,
+};
 
 /// Serves in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Serve, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -33,12 +36,13 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     let (system, watched) = args.watching.load(&args.specs, &settings, &progress, args.log.is_some())?;
     // Before, a signal just ends us: the next server takes over the socket that is left.
     let interrupts = Interrupts::catch()?;
-    let exports = Exports::new(Generation::of(&system.catalog));
+    let name = settings.name(&specs::inputs(&args.specs));
+    let root = args.root.and_then(|root| remote_root(root.into(), &name, &doors));
+    let exports = Exports::new(Generation::of(&system.catalog).with_root(root.clone()));
     let serving = Serving::start(doors, &exports, &rules)?;
     if let Some(watched) = watched {
-        watched.follow(move |system| exports.replace(Generation::of(&system.catalog)))?;
+        watched.follow(move |system| exports.replace(Generation::of(&system.catalog).with_root(root.clone())))?;
     }
-    let name = settings.name(&specs::inputs(&args.specs));
     let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
     progress.ready(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));
     if let Some(ready) = ready {
@@ -48,6 +52,13 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     serving.wait(interrupts);
     recording.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What machines boot from when the root is served where their small initrd looks: by NBD over IPv4, without TLS.
+fn remote_root(root: RootFs, name: &str, doors: &[Door]) -> Option<RemoteRoot> {
+    let server = doors.iter().find_map(|door| door.url().strip_prefix("nbd://")?.parse().ok())?;
+    let [disk, initrd] = [root.disk_suffix(), root.initrd_suffix()].map(|suffix| format!("{name}{suffix}"));
+    Some(RemoteRoot { disk, initrd, server })
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {

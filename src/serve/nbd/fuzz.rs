@@ -44,5 +44,5 @@ fn exports() -> Exports {
     map.bytes(&[2; 100]);
     let late = || Err(ReadError::new(ErrorKind::Unsupported, "a file is over 4 GiB"));
     let artifacts = vec![Artifact::ready("a", map.share()), Artifact::new("b", late)];
-    Exports::new(Generation { artifacts, seed: Digest::of(b"") })
+    Exports::new(Generation::new(artifacts, Digest::of(b"")))
 }

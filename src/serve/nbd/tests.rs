@@ -16,7 +16,7 @@ use crate::serve::Generation;
 const DONE: u16 = 1;
 
 fn exports(artifacts: Vec<Artifact>) -> Exports {
-    Exports::new(Generation { artifacts, seed: Digest::of(b"") })
+    Exports::new(Generation::new(artifacts, Digest::of(b"")))
 }
 
 fn numbers(len: u32) -> Vec<u8> {

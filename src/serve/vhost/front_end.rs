@@ -51,7 +51,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("s")).unwrap();
         let artifacts = vec![Artifact::ready("a-efi.img", source)];
-        let exports = Exports::new(Generation { artifacts, seed: Digest::of(b"") });
+        let exports = Exports::new(Generation::new(artifacts, Digest::of(b"")));
         let (stopper, stop) = Stop::pair().unwrap();
         let thread = thread::spawn(move || serve(listener, &exports, "a-efi.img", &stop).unwrap());
         Self { dir, stopper: Some(stopper), thread: Some(thread) }

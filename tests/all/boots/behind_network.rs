@@ -1,11 +1,11 @@
 //! A root behind the network: of a large system a machine fetches what it touches, counted byte by byte.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -45,41 +45,48 @@ fn counted(socket: PathBuf) -> (u16, Arc<AtomicU64>) {
     (port, count)
 }
 
-/// A mount and a server of its root; both end with this.
-struct Served(PathBuf);
+/// A mount and a server of the system; both end with this.
+struct Served {
+    dir: PathBuf,
+    server: Child,
+}
 
 impl Served {
     fn start(dir: &Path, images: &Path) -> Self {
         fs::create_dir(dir.join("mnt")).unwrap();
-        let mut command = common::lkit(&dir.join("cache"));
-        command.current_dir(dir).args(["mount", "--offline", "--arch", "amd64", "--root", "squashfs", "--layout"]);
-        stdout("lkit mount", &command.arg(images).args(["a.yml", "mnt"]).output().unwrap());
-        let served = Self(dir.to_owned());
-        let mut server = Command::new("qemu-nbd");
-        server.current_dir(dir).args(["--fork", "--read-only", "--format=raw", "--export-name=root"]);
-        server.arg(format!("--socket={}", dir.join("s").display())).arg("--pid-file=pid").arg("mnt/a-squashfs.img");
-        stdout("qemu-nbd", &server.stderr(Stdio::null()).output().unwrap());
-        served
+        let lkit = |command: &str| {
+            let mut lkit = common::lkit(&dir.join("cache"));
+            lkit.current_dir(dir).args([command, "--offline", "--arch", "amd64", "--root", "squashfs", "--layout"]);
+            lkit.arg(images).arg("a.yml");
+            lkit
+        };
+        stdout("lkit mount", &lkit("mount").arg("mnt").output().unwrap());
+        let listen = format!("nbd+unix://{}", dir.join("s").display());
+        let mut server = lkit("serve").args(["--listen", &listen]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(server.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains(" is served at "), "{said}");
+        Self { dir: dir.to_owned(), server }
     }
 
     fn size(&self, name: &str) -> u64 {
-        fs::metadata(self.0.join("mnt").join(name)).unwrap().len()
+        fs::metadata(self.dir.join("mnt").join(name)).unwrap().len()
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if let Ok(pid) = fs::read_to_string(self.0.join("pid")) {
-            let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
-        }
-        let _ = Command::new("umount").arg("-l").arg(self.0.join("mnt")).stderr(Stdio::null()).status();
+        // It may have ended already.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = Command::new("umount").arg("-l").arg(self.dir.join("mnt")).stderr(Stdio::null()).status();
     }
 }
 
 #[test]
 fn boot_a_root_behind_the_network_with_a_tenth_of_the_bytes() {
     let Some(images) = common::example_images() else { return };
-    if !can_mount() || !Firmware::Bios.available() || !common::have(&["qemu-nbd", "umount", "kill"]) {
+    if !can_mount() || !Firmware::Bios.available() || !common::have(&["umount"]) {
         return;
     }
     let dir = scratch("behind-network");
@@ -102,7 +109,7 @@ fn boot_a_root_behind_the_network_with_a_tenth_of_the_bytes() {
     let served = Served::start(&dir, &images);
     let (port, count) = counted(dir.join("s"));
     let words = format!(
-        "console=ttyS0 panic=-1 quiet lkit.exec=/usr/bin/verdict lkit.poweroff ip=dhcp lkit.root=nbd://10.0.2.2:{port}/root"
+        "console=ttyS0 panic=-1 quiet lkit.exec=/usr/bin/verdict lkit.poweroff ip=dhcp lkit.root=nbd://10.0.2.2:{port}/a-squashfs.img"
     );
     let (kernel, initrd) = (path("mnt/kernel"), path("mnt/a-squashfs-initrd.img"));
     let direct = ["-m", "384", "-kernel", &kernel, "-initrd", &initrd, "-append", &words];

@@ -6,7 +6,7 @@ use super::system::Mounts;
 use crate::common::qemu::{Firmware, try_boot_by};
 
 /// Runs a command as the machine on a network of its own: `FILE` is what DHCP gives as its boot file, `CLASS` the vendor
-/// class that it answers with. What the server said is left in `served`.
+/// class that it answers with, `OPTIONS` more of `lkit serve`. What the server said is left in `served`.
 const NETWORK: &str = r#"
 set -eu
 ip link set lo up
@@ -17,7 +17,7 @@ dnsmasq --conf-file=/dev/null --keep-in-foreground --port=0 --user=root --interf
     --dhcp-range=192.0.2.50,192.0.2.60 --dhcp-leasefile=leases --dhcp-boot="$FILE,,192.0.2.1" \
     ${CLASS:+--dhcp-option-force=60,"$CLASS"} 2>dhcp &
 dhcp=$!
-"$LKIT" serve --offline --layout "$IMAGES" --insecure-listen boot.yml \
+"$LKIT" serve --offline --layout "$IMAGES" --insecure-listen boot.yml $OPTIONS \
     --listen http://192.0.2.1:80 --listen tftp://192.0.2.1:69 2>served &
 server=$!
 trap 'kill $dhcp $server; wait $dhcp $server || true' EXIT
@@ -32,6 +32,8 @@ pub struct NetBoot {
     file: &'static str,
     /// The vendor class of DHCP's answer; none where the machine does not ask for one.
     class: &'static str,
+    /// More options of the server.
+    options: &'static str,
     /// More arguments of QEMU.
     arguments: &'static str,
     pub verdict: &'static str,
@@ -53,6 +55,7 @@ pub const NET_BOOTS: &[NetBoot] = &[
         firmware: Firmware::Bios,
         file: "http://192.0.2.1/ipxe",
         class: "",
+        options: "",
         arguments: IPXE,
         verdict: BIOS,
         stands_for_others: true,
@@ -62,8 +65,29 @@ pub const NET_BOOTS: &[NetBoot] = &[
         firmware: Firmware::Bios,
         file: "boot.ipxe",
         class: "",
+        options: "",
         arguments: IPXE,
         verdict: BIOS,
+        stands_for_others: false,
+    },
+    NetBoot {
+        name: "net ipxe http root bios",
+        firmware: Firmware::Bios,
+        file: "http://192.0.2.1/ipxe",
+        class: "",
+        options: "--root squashfs --listen nbd://192.0.2.1",
+        arguments: IPXE,
+        verdict: "whole x86_64 BIOS overlay",
+        stands_for_others: false,
+    },
+    NetBoot {
+        name: "net boot.efi pxe tftp arm64 uefi",
+        firmware: Firmware::Arm64Uefi,
+        file: "boot.efi",
+        class: "",
+        options: "--arch arm64",
+        arguments: OVMF,
+        verdict: "whole aarch64 UEFI rootfs",
         stands_for_others: false,
     },
     NetBoot {
@@ -71,6 +95,7 @@ pub const NET_BOOTS: &[NetBoot] = &[
         firmware: Firmware::Uefi,
         file: "boot.efi",
         class: "",
+        options: "",
         arguments: OVMF,
         verdict: UEFI,
         stands_for_others: false,
@@ -80,6 +105,7 @@ pub const NET_BOOTS: &[NetBoot] = &[
         firmware: Firmware::Uefi,
         file: "http://192.0.2.1/boot.efi",
         class: "HTTPClient",
+        options: "",
         arguments: OVMF,
         verdict: UEFI,
         stands_for_others: false,
@@ -89,6 +115,7 @@ pub const NET_BOOTS: &[NetBoot] = &[
         firmware: Firmware::Uefi,
         file: "http://192.0.2.1/boot.iso",
         class: "HTTPClient",
+        options: "",
         arguments: OVMF,
         verdict: UEFI,
         stands_for_others: false,
@@ -106,7 +133,11 @@ impl NetBoot {
         try_boot_by(self.firmware, mounts.scratch(), arguments, |machine| {
             let mut command = Command::new("unshare");
             command.args(["--net", "sh", "-c", NETWORK, "sh"]).arg(machine.get_program()).args(machine.get_args());
-            command.current_dir(mounts.scratch()).env("FILE", self.file).env("CLASS", self.class);
+            command
+                .current_dir(mounts.scratch())
+                .env("FILE", self.file)
+                .env("CLASS", self.class)
+                .env("OPTIONS", self.options);
             command.env("LKIT", env!("CARGO_BIN_EXE_lkit")).env("LKIT_CACHE", mounts.scratch().join("cache"));
             command.env("IMAGES", mounts.images());
             command

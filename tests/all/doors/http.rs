@@ -80,12 +80,10 @@ fn a_tag_is_the_same_wherever_the_same_bytes_are_served_and_no_other() {
     assert_eq!((plain.len(), &plain), (34, &tag(&there, "/plain")));
     assert_ne!(plain, tag(&here, "/empty"));
     let artifacts = vec![Artifact::ready("plain", super::server::plain())];
-    there.exports.replace(Generation { artifacts, seed: Digest::of(b"another") });
+    there.exports.replace(Generation::new(artifacts, Digest::of(b"another")));
     assert_ne!(plain, tag(&there, "/plain"));
-    there.exports.replace(Generation {
-        artifacts: vec![Artifact::ready("plain", Pattern::shared(7, SIZE + 1))],
-        seed: Digest::of(b"seed"),
-    });
+    let longer = vec![Artifact::ready("plain", Pattern::shared(7, SIZE + 1))];
+    there.exports.replace(Generation::new(longer, Digest::of(b"seed")));
     assert_ne!(plain, tag(&there, "/plain"));
 }
 
@@ -238,7 +236,7 @@ fn what_could_not_be_read_is_tried_again() {
         0 => Err(ReadError::new(ErrorKind::Unreachable, "no route")),
         _ => Ok(plain()),
     });
-    let server = Server::http(Generation { artifacts: vec![artifact], seed: Digest::of(b"") });
+    let server = Server::http(Generation::new(vec![artifact], Digest::of(b"")));
     assert_eq!(status(&server.get("/kernel", "")), "503");
     assert_eq!(status(&server.get("/kernel", "Range: bytes=0-0\r\n")), "206");
 }
@@ -254,7 +252,7 @@ fn lazy_nothing_is_laid_out_before_somebody_asks_for_it() {
         })
     };
     let artifacts = vec![artifact(0, "initrd.img"), artifact(1, "sys.iso")];
-    let server = Server::http(Generation { artifacts, seed: Digest::of(b"") });
+    let server = Server::http(Generation::new(artifacts, Digest::of(b"")));
     let count = || [0, 1].map(|at| made[at].load(Ordering::Relaxed));
     server.get("/nothing", "");
     assert_eq!(count(), [0, 0]);
@@ -349,7 +347,7 @@ fn a_generation_that_was_replaced_is_read_to_its_end() {
     stream.write_all(b"GET /plain HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = vec![0; 1000];
     stream.read_exact(&mut answer).unwrap();
-    server.exports.replace(Generation { artifacts: Vec::new(), seed: Digest::of(b"new") });
+    server.exports.replace(Generation::new(Vec::new(), Digest::of(b"new")));
     stream.read_to_end(&mut answer).unwrap();
     let content = bytes(&plain());
     assert!(answer.ends_with(&content) && status(&server.get("/plain", "")) == "404");

@@ -52,7 +52,7 @@ pub fn generation() -> Generation {
         Artifact::new("too-large", missing(ErrorKind::Unsupported)),
         Artifact::new("far", missing(ErrorKind::Unreachable)),
     ];
-    Generation { artifacts, seed: Digest::of(b"seed") }
+    Generation::new(artifacts, Digest::of(b"seed"))
 }
 
 /// Size of the file `large`, in bytes: more than all buffers between a server and its client take.
@@ -60,7 +60,7 @@ pub const LARGE: u64 = 1 << 30;
 
 /// One file that is large.
 pub fn large() -> Generation {
-    Generation { artifacts: vec![Artifact::ready("large", Arc::new(Zeros(LARGE)))], seed: Digest::of(b"") }
+    Generation::new(vec![Artifact::ready("large", Arc::new(Zeros(LARGE)))], Digest::of(b""))
 }
 
 /// A system whose kernel and initrd come out of a catalog.

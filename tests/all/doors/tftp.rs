@@ -125,7 +125,7 @@ fn oracle_tftp_and_atftp_get_files() {
     // More blocks than there are numbers.
     let large: SharedSource = Pattern::shared(3, 33 * MIB);
     let artifacts = vec![Artifact::ready("large.efi", large.clone())];
-    let server = Server::start(Generation { artifacts, seed: Digest::of(b"") }, Limits::default());
+    let server = Server::start(Generation::new(artifacts, Digest::of(b"")), Limits::default());
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
     let path = scratch("tftp-tools").join("file");
     let file = path.to_str().unwrap();
@@ -267,7 +267,7 @@ fn the_script_for_ipxe_names_files_beside_it() {
     let script = "#!ipxe\nkernel kernel initrd=initrd.img console=ttyS0\ninitrd initrd.img\nboot\n";
     assert_eq!(server.answer(&request("boot.ipxe\0octet\0")), [b"\0\x03\0\x01", script.as_bytes()].concat());
     let far = Artifact::new("far", || Err(ReadError::new(ErrorKind::Unreachable, "x".repeat(900))));
-    let server = Server::start(Generation { artifacts: vec![far], seed: Digest::of(b"") }, Limits::default());
+    let server = Server::start(Generation::new(vec![far], Digest::of(b"")), Limits::default());
     assert_eq!(server.answer(&request("far\0octet\0")).len(), 505);
 }
 
