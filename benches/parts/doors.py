@@ -9,10 +9,16 @@ import tempfile
 
 import lkit
 import machine
+import vhost
 from machine import now, run
 
 WARM = 16 << 20  # bytes that are read again and again: less than lkit keeps decoded
 SECONDS = 3  # of reading
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def greeting(path):
@@ -28,11 +34,12 @@ def serves(path):
 
 
 @contextlib.contextmanager
-def served(spec):
+def served(spec, *more):
     """A spec at a socket; yields the socket, the seconds until it is served, and the watched process."""
     with tempfile.TemporaryDirectory() as work:
         path = pathlib.Path(work) / "lkit.sock"
         argv = [lkit.PROGRAM, "serve", "--quiet", "--cache", lkit.CACHE, *lkit.LAYOUTS, "--listen", f"nbd+unix://{path}"]
+        argv += [word.replace("WORK", work) for word in more]
         start = now()
         with machine.server([*argv, spec], lambda: serves(path)) as (_, watch):
             yield path, now() - start, watch
@@ -82,3 +89,27 @@ def copied(where, size):
     start = now()
     run("nbdcopy", where, "null:")
     return size / 1e6 / (now() - start)
+
+
+def sectors(path, size):
+    """MB/s of reading a disk by vhost-user-blk from front to back, by as many rings as a guest with two processors has."""
+    with vhost.disk(path, 2, 1 << 20) as reader:
+        return reader.read_through(size)
+
+
+def downloaded(address, size):
+    """MB/s of reading a file by HTTP."""
+    start = now()
+    run("curl", "--silent", "--fail", "--output", "/dev/null", address)
+    return size / 1e6 / (now() - start)
+
+
+@contextlib.contextmanager
+def connected(port, count):
+    """Connections that ask for nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        # Who comes last is answered when all before are let in.
+        run("curl", "--silent", "--fail", "--head", f"http://127.0.0.1:{port}/index.json")
+        yield

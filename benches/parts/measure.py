@@ -18,6 +18,7 @@ import far as farther
 import lkit
 import machine
 import peers
+import vhost
 from machine import drop_caches, now, rate
 
 FOLDERS, FILES = 50, 1000  # what stat and readdir are measured on
@@ -448,26 +449,40 @@ def many_mounts(run, proxy, spec, locked, work):
 
 
 def block_devices(run):
-    """Network block devices: how soon they are served, warm reads, and cold ones (D1, D2, D3)."""
+    """Network block devices: how soon they are served, warm reads, and cold ones (D1 to D5)."""
     spec = data.spec("large-gzip")
     for _ in range(run.count(5, 2)):
         with doors.served(spec) as (_, seconds, watch):
             watch.look()
             run.add("doors ready", seconds)
             run.add("doors written", watch.io["write_bytes"])
-    disk = "large-gzip-efi.img"
-    with doors.served(spec) as (path, _, _), lkit.mounted("large-gzip") as (folder, _), doors.nbdkit_memory() as memory:
-        with doors.qemu_nbd(folder / disk) as nbd, doors.qemu_storage_daemon(folder / disk) as daemon:
+    disk, port = "large-gzip-efi.img", doors.free_port()
+    more = ["--vhost-user", f"WORK/disk.sock={disk}", "--listen", f"http://127.0.0.1:{port}"]
+    with doors.served(spec, *more) as (path, _, watch), lkit.mounted("large-gzip") as (folder, _):
+        with doors.nbdkit_memory() as memory, doors.qemu_nbd(folder / disk) as nbd, doors.qemu_storage_daemon(folder / disk) as daemon:
             servers = [("lkit", doors.url(path, disk)), ("memory", doors.url(memory)), ("qemu-nbd", doors.url(nbd)),
                        ("qemu-storage-daemon", doors.url(daemon))]
             for size in (4096, 131072):
                 for name, where in servers:
                     run.add(f"doors {name} {size}", doors.warm(where, size))
+        with vhost.disk(path.with_name("disk.sock"), 1, 4096) as reader:
+            run.add("doors vhost warm", machine.median([reader.seconds(at % doors.WARM) for at in range(0, doors.WARM * 4, 65536 + 4096)]))
         initrd = os.stat(folder / "initrd.img").st_size
-        cold(run.large)
-        run.add("doors read", doors.copied(doors.url(path, "initrd.img"), initrd))
-        cold(run.large)
-        run.add("doors fuse", rate(folder / "initrd.img"))
+        ways = [
+            ("read", lambda: doors.copied(doors.url(path, "initrd.img"), initrd)),
+            ("http", lambda: doors.downloaded(f"http://127.0.0.1:{port}/initrd.img", initrd)),
+            ("fuse", lambda: rate(folder / "initrd.img")),
+            ("fuse disk", lambda: rate(folder / disk)),
+            ("vhost", lambda: doors.sectors(path.with_name("disk.sock"), os.stat(folder / disk).st_size)),
+        ]
+        for name, read in ways:
+            cold(run.large)
+            run.add(f"doors {name}", read())
+        watch.look()
+        before = watch.anon
+        with doors.connected(port, 1000):
+            watch.look()
+            run.add("doors idle", watch.anon - before)
 
 
 # In this order in every round, so that what drifts on the machine touches all alike.

@@ -24,6 +24,8 @@ class Row:
 
 
 def ms(seconds):
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
@@ -196,8 +198,14 @@ def doors(f):
         peers = ", ".join(f"{server} over FUSE {f[f'doors {server} {size}'] / memory:.2f}" for server in ("qemu-nbd", "qemu-storage-daemon"))
         beside = f"{mine:.0f} a second; {peers}"
         yield Row("D2", f"{name} by NBD, warm, 16 at a time, of nbdkit's memory", **least(mine / memory, wanted), beside=beside)
-    row = least(f["doors read"] / f["doors fuse"], 1.3)
-    yield Row("D3", "initrd.img by NBD, cold, of the FUSE mount", **row, beside=f"{f['doors read']:.0f} MB/s")
+    beside = f"{f['doors vhost']:.0f} MB/s; by NBD {f['doors read'] / f['doors fuse']:.2f}"
+    row = least(f["doors vhost"] / f["doors fuse disk"], 1.3)
+    yield Row("D3", "a disk by vhost-user-blk, cold, of the FUSE mount", **row, beside=beside)
+    row = most_time(f["doors vhost warm"], 20e-6)
+    yield Row("D4", "4 KiB by vhost-user-blk, beyond decoding", **row)
+    row = least(f["doors http"] / f["doors fuse"], 0.9)
+    yield Row("D5", "initrd.img by HTTP, cold, of the FUSE mount", **row, beside=f"{f['doors http']:.0f} MB/s")
+    yield Row("D5", "memory of 1,000 idle connections", **most(f["doors idle"] / 1e6, 20, "{:.1f} MB"))
 
 
 def far(f):
