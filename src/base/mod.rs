@@ -13,6 +13,7 @@ mod platform;
 mod printable;
 mod units;
 mod url;
+mod workers;
 mod xattrs;
 
 pub use attempt::Attempt;
@@ -28,4 +29,5 @@ pub use platform::{ParsePlatformError, Platform};
 pub use printable::{printable, printable_line, steers};
 pub use units::{GIB, KIB, MIB, SECTOR, align_up, in_memory, parse_size, shown_size};
 pub use url::{is_url, shown_url, url_file_name};
+pub use workers::{Workers, processors};
 pub use xattrs::{Xattr, Xattrs};

@@ -7,9 +7,9 @@
 mod gzip;
 
 use std::io::{self, Write};
-use std::num::NonZero;
 
 use self::gzip::Gzip;
+use crate::base::processors;
 
 /// How content is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) enum Compressor<W: Write> {
 impl<W: Write> Compressor<W> {
     /// A writer of `size` bytes.
     pub(super) fn new(compression: Compression, size: u64, output: W) -> io::Result<Self> {
-        Self::with_workers(compression, size, output, std::thread::available_parallelism().map_or(1, NonZero::get))
+        Self::with_workers(compression, size, output, processors())
     }
 
     fn with_workers(compression: Compression, size: u64, output: W, workers: usize) -> io::Result<Self> {
