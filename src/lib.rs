@@ -40,7 +40,7 @@
 //! | 8 | `vm` | paths → command lines of QEMU and other monitors, and running them | processes |
 //! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
 //! | 6 | `rootfs` | spec + images → kernel, cmdline, root tree with its runtime configs | – |
-//! | 6 | `format` | tree or artifacts → extent maps | – |
+//! | 6 | `format` | tree or artifacts → extent maps; tree → compressed roots, written in order | – |
 //! | 6 | `boot` | our boot loaders and the fields patched into them | – |
 //! | 5 | `tree` | layers in order → one tree, whiteouts applied | – |
 //! | 4 | `layer` | blob → layer index (table of contents, resume points); the diff as a random-access source | via `blob` |

@@ -29,6 +29,11 @@ impl Contents {
         Self { tree, files, unit }
     }
 
+    /// All files, in the order of their content.
+    pub fn files(&self) -> &[InodeId] {
+        &self.files
+    }
+
     /// The files of one page.
     pub fn page(&self, page: usize) -> &[InodeId] {
         &self.files[page * PAGE..self.files.len().min((page + 1) * PAGE)]

@@ -4,6 +4,7 @@
 //! - A layout is a function of names, sizes and metadata alone: no clock, no environment, no hash order.
 //! - Measuring and emitting run the same code over two sinks, so offsets and bytes cannot disagree.
 
+mod codec;
 mod contents;
 mod cpio;
 mod eif;
@@ -22,6 +23,7 @@ mod limits;
 mod mbr;
 mod order;
 mod ova;
+mod packing;
 mod pe;
 mod qcow2;
 mod squashfs;
@@ -35,6 +37,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
+pub use codec::Codec;
 pub use cpio::{behind_microcode, cpio, cpio_holds};
 pub use eif::Eif;
 pub use erofs::erofs;
@@ -48,8 +51,9 @@ pub use hybrid_disk::HybridDisk;
 pub use iso9660::{Iso, IsoOptions, IsoParts, iso9660};
 pub use mbr::{BOOT_CODE, MbrEntry, mbr, protective_mbr};
 pub use ova::Ova;
+pub use packing::{PackError, Packed, Packing};
 pub use qcow2::qcow2;
-pub use squashfs::squashfs;
+pub use squashfs::{pack_squashfs, squashfs};
 pub use tar::{Member, tar};
 pub use uki::{Section, uki};
 pub use vhd::{dynamic_vhd, fixed_vhd};

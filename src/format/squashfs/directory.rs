@@ -7,7 +7,7 @@ use zerocopy::little_endian::{I16, U16, U32};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::inode::{Inodes, basic_type, number};
-use super::metadata::{block_start, offset_in_block};
+use super::metadata::{Starts, block_of, offset_in_block};
 use crate::extent::Sink;
 use crate::format::limits::count_of;
 use crate::tree::{InodeId, Tree};
@@ -48,7 +48,7 @@ pub(super) fn runs(tree: &Tree, inodes: &Inodes, directory: InodeId, runs: &mut 
     let mut children = tree.children(directory).map(|(_, id)| id).enumerate().peekable();
     while let Some((first, head)) = children.next() {
         let belongs = |at: usize, id: InodeId| {
-            let same_block = block_start(inodes.offset(id)) == block_start(inodes.offset(head));
+            let same_block = block_of(inodes.offset(id)) == block_of(inodes.offset(head));
             same_block && at - first < LONGEST_RUN && i16::try_from(distance(head, id)).is_ok()
         };
         let mut len = 1;
@@ -69,13 +69,13 @@ impl HeaderRun {
         self.directory
     }
 
-    /// Adds the header and its names.
-    pub fn emit(&self, tree: &Tree, inodes: &Inodes, sink: &mut dyn Sink) {
+    /// Adds the header and its names; the blocks of all inodes start as `starts` says.
+    pub fn emit(&self, tree: &Tree, inodes: &Inodes, starts: &Starts, sink: &mut dyn Sink) {
         let mut head = None;
         for (name, id) in tree.children_from(self.directory, self.first as usize).take(self.len as usize) {
             let place = inodes.offset(id);
             let head = *head.get_or_insert_with(|| {
-                let block = u32::try_from(block_start(place)).expect("larger tables are refused");
+                let block = u32::try_from(starts.block(place)).expect("larger tables are refused");
                 let (count, start_block, inode_number) = ((self.len - 1).into(), block.into(), number(id).into());
                 sink.bytes(DirHeader { count, start_block, inode_number }.as_bytes());
                 id

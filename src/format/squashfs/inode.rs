@@ -8,23 +8,15 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::metadata::{block_start, offset_in_block};
+use super::data::{Data, Place};
+use super::metadata::{Starts, offset_in_block};
 use super::owner::Owners;
-use super::superblock::DATA_BLOCK;
 use super::xattr::{NONE, Xattrs};
 use crate::base::FileKind;
 use crate::extent::{Label, Places, Sink};
-use crate::format::Error;
 use crate::format::limits::{count_of, ids, linux_device};
-use crate::format::table::table;
+use crate::format::{Codec, Error};
 use crate::tree::{InodeId, Tree};
-
-/// Stands for no fragment.
-const NO_FRAGMENT: u32 = u32::MAX;
-/// In a block's length: stored as it is.
-const STORED: u32 = 1 << 24;
-/// Blocks of a file whose list is made at once: 4 KiB of it.
-const LONG_LIST: usize = 1024;
 
 /// `squashfs_base_inode`, which begins them all.
 #[derive(Immutable, IntoBytes)]
@@ -74,18 +66,6 @@ pub(super) struct Listing {
     pub size: u64,
 }
 
-/// The first byte of a file's content.
-#[derive(Clone, Copy)]
-pub(super) struct Content(pub InodeId);
-
-impl Label for Content {
-    type Number = u64;
-
-    fn slot(self) -> (usize, usize) {
-        (0, self.0.index())
-    }
-}
-
 /// An inode in the stream of all inodes, which has less than 4 GiB.
 #[derive(Clone, Copy)]
 pub(super) struct Stored(pub InodeId);
@@ -102,7 +82,7 @@ impl Label for Stored {
 pub(super) struct Inodes {
     pub owners: Owners,
     pub xattrs: Xattrs,
-    pub contents: Places<Content>,
+    pub data: Data,
     pub places: Places<Stored>,
     /// The directories, ascending, and their listings.
     pub directories: Vec<InodeId>,
@@ -110,12 +90,12 @@ pub(super) struct Inodes {
 }
 
 impl Inodes {
-    pub fn new(tree: &Tree) -> Result<Self, Error> {
+    pub fn new(tree: &Tree, data: Data, codec: Option<Codec>) -> Result<Self, Error> {
         let directories: Vec<InodeId> = ids(tree).filter(|id| tree.inode(*id).is_directory()).collect();
         Ok(Self {
             owners: Owners::of(tree)?,
-            xattrs: Xattrs::of(tree),
-            contents: Places::default(),
+            xattrs: Xattrs::of(tree, codec),
+            data,
             places: Places::default(),
             listings: vec![Listing::default(); directories.len()],
             directories,
@@ -132,8 +112,8 @@ impl Inodes {
         self.directories.binary_search(&id).expect("the table has every directory of the tree")
     }
 
-    /// Adds an inode.
-    pub fn emit(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
+    /// Adds an inode; a directory's says where its listing is, in blocks that start as `listings` says.
+    pub fn emit(&self, tree: &Tree, id: InodeId, listings: &Starts, sink: &mut dyn Sink) {
         let xattrs = self.xattrs.number(id);
         let kind = tree.inode(id).metadata.kind;
         let is_extended = xattrs != NONE || matches!(kind, FileKind::File | FileKind::Directory);
@@ -141,7 +121,7 @@ impl Inodes {
         let nlink = tree.inode(id).nlink.to_le_bytes();
         match kind {
             FileKind::File => self.emit_file(tree, id, sink),
-            FileKind::Directory => self.emit_directory(tree, id, sink),
+            FileKind::Directory => self.emit_directory(tree, id, listings, sink),
             FileKind::Symlink => {
                 let target = tree.link_target(id);
                 let len = u32::try_from(target.len()).expect("longer targets are refused");
@@ -172,20 +152,21 @@ impl Inodes {
 
     fn emit_file(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
         let inode = tree.inode(id);
+        let Place { start, sparse, fragment, offset } = self.data.place(id);
         let file = LregInode {
-            start_block: self.contents.get(Content(id)).into(),
+            start_block: start.into(),
             file_size: inode.size.into(),
-            sparse: 0.into(),
+            sparse: sparse.into(),
             nlink: inode.nlink.into(),
-            fragment: NO_FRAGMENT.into(),
-            offset: 0.into(),
+            fragment: fragment.into(),
+            offset: offset.into(),
             xattr: self.xattrs.number(id).into(),
         };
         sink.bytes(file.as_bytes());
-        emit_block_list(inode.size, sink);
+        self.data.emit_lengths(tree, id, sink);
     }
 
-    fn emit_directory(&self, tree: &Tree, id: InodeId, sink: &mut dyn Sink) {
+    fn emit_directory(&self, tree: &Tree, id: InodeId, listings: &Starts, sink: &mut dyn Sink) {
         let Listing { offset, size } = self.listings[self.directory(id)];
         // The root's parent does not exist: its number is the first that no inode has.
         let none = count_of(tree.inode_count() + 1);
@@ -194,7 +175,7 @@ impl Inodes {
             nlink: tree.inode(id).nlink.into(),
             // Counts "." and ".." as three bytes that are not there.
             file_size: small(size + 3).into(),
-            start_block: small(block_start(offset)).into(),
+            start_block: small(listings.block(offset)).into(),
             parent_inode: if id == InodeId::ROOT { none } else { number(tree.parent(id)) }.into(),
             // No index.
             i_count: 0.into(),
@@ -202,19 +183,6 @@ impl Inodes {
             xattr: self.xattrs.number(id).into(),
         };
         sink.bytes(directory.as_bytes());
-    }
-}
-
-/// Adds the lengths of a file's blocks. A long list is made where it is read, so a file of any size takes no memory.
-fn emit_block_list(size: u64, sink: &mut dyn Sink) {
-    let blocks = size.div_ceil(DATA_BLOCK);
-    let length = move |block: u64| {
-        let len = (size - block * DATA_BLOCK).min(DATA_BLOCK);
-        (STORED | u32::try_from(len).expect("a block is small")).to_le_bytes()
-    };
-    match usize::try_from(blocks) {
-        Ok(count) if count <= LONG_LIST => sink.made(count * 4, &|| (0..blocks).flat_map(length).collect()),
-        _ => sink.whole(&table(blocks, length)),
     }
 }
 
@@ -239,29 +207,4 @@ pub(super) const fn basic_type(kind: FileKind) -> u16 {
 /// A time as squashfs holds it: from 1970 to 2106.
 pub(super) fn seconds(mtime: i64) -> u32 {
     u32::try_from(mtime.max(0)).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::extent::{ExtentMap, MapBuilder, Source as _};
-
-    fn listed(size: u64) -> ExtentMap {
-        let mut map = MapBuilder::default();
-        emit_block_list(size, &mut map);
-        map.finish()
-    }
-
-    #[test]
-    fn a_long_list_of_blocks_is_not_kept_and_reads_as_a_short_one() {
-        let (short, long) = (listed(1024 * DATA_BLOCK), listed(1024 * DATA_BLOCK + 5));
-        assert_eq!((short.inline_size(), long.inline_size()), (4096, 0));
-        let (mut all, mut same, mut last) = ([0; 4096], [0; 4096], [0; 4]);
-        short.read_at(&mut all, 0).unwrap();
-        long.read_at(&mut same, 0).unwrap();
-        long.read_at(&mut last, 4096).unwrap();
-        assert!(all == same && all.chunks(4).all(|length| length == [0, 0, 2, 1]));
-        assert_eq!((last, long.size()), ([5, 0, 0, 1], 4100));
-        assert_eq!((listed(1 << 46).size(), listed(1 << 46).inline_size()), (1 << 31, 0));
-    }
 }

@@ -5,6 +5,7 @@
 
 use crate::base::in_memory;
 use crate::extent::{ReadError, SharedSource, Sink, Source};
+use crate::format::Codec;
 
 /// Bytes of a stream in one block.
 const BLOCK: u64 = 8192;
@@ -16,9 +17,32 @@ const STORED: u16 = 0x8000;
 /// A stream of structures as metadata blocks.
 pub(super) struct MetadataBlocks(pub SharedSource);
 
-/// Where the block with this offset of the stream starts, in bytes from the first block.
-pub(super) const fn block_start(offset: u64) -> u64 {
-    offset / BLOCK * (BLOCK + HEAD)
+/// Where the blocks of a stream start, in bytes from the first of them.
+pub(super) enum Starts {
+    /// None is compressed, so that is arithmetic.
+    Stored,
+    /// As far as the stream is written.
+    Packed(Vec<u32>),
+}
+
+impl Starts {
+    /// The start of the block with this offset of the stream.
+    pub fn block(&self, offset: u64) -> u64 {
+        match self {
+            Self::Stored => block_of(offset) * (BLOCK + HEAD),
+            Self::Packed(starts) => starts[in_memory(block_of(offset))].into(),
+        }
+    }
+
+    /// A structure's address: its block's start, and its offset within the block in the low 16 bits.
+    pub fn reference(&self, offset: u64) -> u64 {
+        self.block(offset) << 16 | u64::from(offset_in_block(offset))
+    }
+}
+
+/// The number of the block with this offset of the stream.
+pub(super) const fn block_of(offset: u64) -> u64 {
+    offset / BLOCK
 }
 
 /// An offset of the stream within its block.
@@ -26,18 +50,88 @@ pub(super) fn offset_in_block(offset: u64) -> u16 {
     u16::try_from(offset % BLOCK).expect("a block is shorter than 64 KiB")
 }
 
-/// A structure's address: its block's start, and its offset within the block in the low 16 bits.
-pub(super) fn reference(offset: u64) -> u64 {
-    block_start(offset) << 16 | u64::from(offset_in_block(offset))
+/// A stream that is compressed while it is written. What is compressed stays in memory.
+pub(super) struct PackedBlocks {
+    codec: Codec,
+    /// The block that is being filled.
+    block: Vec<u8>,
+    position: u64,
+    pub starts: Starts,
+    pub bytes: Vec<u8>,
+}
+
+impl PackedBlocks {
+    pub fn new(codec: Codec) -> Self {
+        let block = Vec::with_capacity(in_memory(BLOCK));
+        Self { codec, block, position: 0, starts: Starts::Packed(vec![0]), bytes: Vec::new() }
+    }
+
+    /// Ends the last block.
+    pub fn finish(mut self) -> Self {
+        if !self.block.is_empty() {
+            self.end_block();
+        }
+        self
+    }
+
+    fn end_block(&mut self) {
+        self.bytes.extend(stored(&self.block, Some(self.codec)));
+        self.block.clear();
+        if let Starts::Packed(starts) = &mut self.starts {
+            starts.push(u32::try_from(self.bytes.len()).expect("larger tables are refused"));
+        }
+    }
+}
+
+impl Sink for PackedBlocks {
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn bytes(&mut self, mut bytes: &[u8]) {
+        self.position += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let (head, rest) = bytes.split_at(bytes.len().min(in_memory(BLOCK) - self.block.len()));
+            self.block.extend_from_slice(head);
+            bytes = rest;
+            if self.block.len() as u64 == BLOCK {
+                self.end_block();
+            }
+        }
+    }
+
+    fn zeros(&mut self, mut len: u64) {
+        const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+        while len > 0 {
+            let part = len.min(BLOCK);
+            self.bytes(&ZEROS[..in_memory(part)]);
+            len -= part;
+        }
+    }
+
+    fn extent(&mut self, _: &SharedSource, _: u64, _: u64) {
+        panic!("nothing but bytes is in compressed tables");
+    }
+}
+
+/// A block as it is stored: its length, and the block itself, compressed where that makes it smaller.
+fn stored(block: &[u8], codec: Option<Codec>) -> Vec<u8> {
+    let packed = codec.and_then(|codec| codec.pack(block));
+    match &packed {
+        Some(packed) => {
+            let len = u16::try_from(packed.len()).expect("a block is shorter than 32 KiB");
+            [&len.to_le_bytes(), packed.as_slice()].concat()
+        }
+        None => [&head_of(block.len() as u64), block].concat(),
+    }
 }
 
 /// Adds a short stream as blocks; gives the list of their places, as it is stored.
-pub(super) fn emit_blocks(stream: &[u8], sink: &mut dyn Sink) -> Vec<u8> {
+pub(super) fn emit_blocks(stream: &[u8], codec: Option<Codec>, sink: &mut dyn Sink) -> Vec<u8> {
     let mut places = Vec::new();
     for block in stream.chunks(in_memory(BLOCK)) {
         places.extend(sink.position().to_le_bytes());
-        sink.bytes(&head_of(block.len() as u64));
-        sink.bytes(block);
+        sink.bytes(&stored(block, codec));
     }
     places
 }
@@ -97,7 +191,7 @@ mod tests {
         let mut whole = vec![0; 20_006];
         blocks.read_at(&mut whole, 0).unwrap();
         let mut expected = MapBuilder::default();
-        assert_eq!(emit_blocks(&stream, &mut expected), [0_u64, 8194, 16_388].map(u64::to_le_bytes).concat());
+        assert_eq!(emit_blocks(&stream, None, &mut expected), [0_u64, 8194, 16_388].map(u64::to_le_bytes).concat());
         let expected = expected.finish();
         let mut other = vec![0; 20_006];
         expected.read_at(&mut other, 0).unwrap();
@@ -115,8 +209,30 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_arithmetic() {
-        assert_eq!(reference(8191), 8191);
-        assert_eq!(reference(8192 * 3 + 5), (8194 * 3) << 16 | 5);
+    fn an_address_is_arithmetic_until_blocks_are_compressed() {
+        assert_eq!(Starts::Stored.reference(8191), 8191);
+        assert_eq!(Starts::Stored.reference(8192 * 3 + 5), (8194 * 3) << 16 | 5);
+        assert_eq!(Starts::Packed(vec![0, 70, 99]).reference(8192 * 2 + 5), 99 << 16 | 5);
+    }
+
+    #[test]
+    fn a_compressed_stream_is_cut_where_a_stored_one_is() {
+        let mut blocks = PackedBlocks::new(Codec::Zstd(15));
+        blocks.bytes(&[b'x'; 8000]);
+        blocks.zeros(16_000);
+        blocks.bytes(b"end");
+        assert_eq!(blocks.position(), 24_003);
+        let blocks = blocks.finish();
+        let mut at = 0;
+        let mut stream = Vec::new();
+        for block in 0..3 {
+            assert_eq!(blocks.starts.block(block * 8192), at as u64);
+            let len = usize::from(u16::from_le_bytes([blocks.bytes[at], blocks.bytes[at + 1]]));
+            assert!(len < 100);
+            stream.extend(zstd::bulk::decompress(&blocks.bytes[at + 2..at + 2 + len], 8192).unwrap());
+            at += 2 + len;
+        }
+        assert!(at == blocks.bytes.len() && stream.len() == 24_003);
+        assert!(stream[..8000] == [b'x'; 8000] && stream[8000..24_000] == [0; 16_000] && stream.ends_with(b"end"));
     }
 }

@@ -1,8 +1,9 @@
-//! A squashfs file system of a tree, nothing in it compressed: a root file system that every kernel of LinuxKit reads.
+//! A squashfs file system of a tree: a root file system that every kernel of LinuxKit reads. Nothing in it is compressed
+//! where it is laid out; what is written can be.
 //!
 //! ```text
-//! 0            96         inode table        directory table     id table   xattr tables
-//! superblock   contents   metadata blocks    metadata blocks     …          …
+//! 0            96         inode table        directory table     fragment table   id table   xattr tables
+//! superblock   contents   metadata blocks    metadata blocks     if compressed    …          …
 //! ```
 //!
 //! # Invariants
@@ -12,12 +13,15 @@
 //! # Format
 //! Squashfs 4.0: the kernel's `fs/squashfs/squashfs_fs.h`. All numbers are little-endian.
 
+mod data;
 mod directory;
 mod inode;
 mod layout;
 mod metadata;
 mod owner;
+mod pack;
 mod superblock;
 mod xattr;
 
 pub use layout::squashfs;
+pub use pack::pack_squashfs;

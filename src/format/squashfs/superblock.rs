@@ -7,6 +7,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::extent::{Label, Placing, Sink as _};
+use crate::format::Codec;
 
 /// Bytes of content that a reader fetches at once: mksquashfs' default. Smaller ones make tables long, larger ones make
 /// a page fault read more.
@@ -45,7 +46,7 @@ const _: () = assert!(SIZE == 96);
 const NO_TABLE: u64 = u64::MAX;
 
 /// Nothing is compressed, and no file shares a block with another.
-const FLAGS: u16 = UNCOMPRESSED_INODES | UNCOMPRESSED_DATA | UNCOMPRESSED_FRAGMENTS | NO_FRAGMENTS | UNCOMPRESSED_IDS;
+const PLAIN: u16 = UNCOMPRESSED_INODES | UNCOMPRESSED_DATA | UNCOMPRESSED_FRAGMENTS | NO_FRAGMENTS | UNCOMPRESSED_IDS;
 const UNCOMPRESSED_INODES: u16 = 0x001;
 const UNCOMPRESSED_DATA: u16 = 0x002;
 const UNCOMPRESSED_FRAGMENTS: u16 = 0x008;
@@ -59,6 +60,7 @@ const UNCOMPRESSED_IDS: u16 = 0x800;
 pub(super) enum Part {
     InodeTable,
     DirectoryTable,
+    FragmentTable,
     IdTable,
     XattrTable,
     End,
@@ -80,20 +82,26 @@ pub(super) struct Superblock {
     /// Reference of the root's inode.
     pub root: u64,
     pub has_xattrs: bool,
+    /// How many fragments there are.
+    pub fragments: u32,
+    /// How blocks are compressed.
+    pub codec: Option<Codec>,
 }
 
 impl Superblock {
     /// Adds the superblock.
     pub fn emit(&self, sink: &mut Placing<'_, Part>) {
-        let flags = FLAGS | if self.has_xattrs { UNCOMPRESSED_XATTRS } else { NO_XATTRS };
+        let flags = if self.codec.is_some() { 0 } else { PLAIN };
+        let xattrs = if self.codec.is_some() { 0 } else { UNCOMPRESSED_XATTRS };
+        let flags = flags | if self.has_xattrs { xattrs } else { NO_XATTRS };
+        let flags = flags | if self.fragments > 0 { 0 } else { NO_FRAGMENTS };
         let superblock = SuperBlock {
             s_magic: *b"hsqs",
             inodes: self.inodes.into(),
             mkfs_time: self.mtime.into(),
             block_size: u32::try_from(DATA_BLOCK).expect("a block is small").into(),
-            fragments: 0.into(),
-            // Nothing uses it, but a kernel must have been built with it: all have zlib.
-            compression: 1.into(),
+            fragments: self.fragments.into(),
+            compression: number(self.codec).into(),
             block_log: u16::try_from(DATA_BLOCK.trailing_zeros()).expect("a logarithm is small").into(),
             flags: flags.into(),
             no_ids: self.owners.into(),
@@ -105,9 +113,19 @@ impl Superblock {
             xattr_id_table_start: if self.has_xattrs { sink.place(Part::XattrTable) } else { NO_TABLE }.into(),
             inode_table_start: sink.place(Part::InodeTable).into(),
             directory_table_start: sink.place(Part::DirectoryTable).into(),
-            fragment_table_start: NO_TABLE.into(),
+            fragment_table_start: if self.fragments > 0 { sink.place(Part::FragmentTable) } else { NO_TABLE }.into(),
             lookup_table_start: NO_TABLE.into(),
         };
         sink.bytes(superblock.as_bytes());
+    }
+}
+
+/// The number of an algorithm. Where nothing is compressed nothing uses it, but a kernel must have been built with it: all
+/// have zlib.
+const fn number(codec: Option<Codec>) -> u16 {
+    match codec {
+        None | Some(Codec::Gzip(_)) => 1,
+        Some(Codec::Xz(_)) => 4,
+        Some(Codec::Zstd(_)) => 6,
     }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
-use super::metadata::{MetadataBlocks, emit_blocks, reference};
+use super::metadata::{MetadataBlocks, PackedBlocks, Starts, emit_blocks};
 use super::superblock::Part;
 use crate::base::Xattr;
 use crate::extent::{Bytes, Placing, SharedSource, Sink as _};
+use crate::format::Codec;
 use crate::format::limits::{count_of, ids};
 use crate::tree::{InodeId, Tree};
 
@@ -55,8 +56,9 @@ const _: () = assert!(size_of::<XattrId>() == 16 && size_of::<XattrIdTable>() ==
 pub(super) struct Xattrs {
     /// Number of each inode's set; empty when no inode has any.
     numbers: Vec<u32>,
-    /// All pairs, as metadata blocks.
+    /// All pairs, as metadata blocks, and where these start.
     pairs: SharedSource,
+    starts: Starts,
     /// Of each set where it starts among the pairs, how many it has, and their bytes.
     sets: Vec<Set>,
 }
@@ -69,7 +71,7 @@ struct Set {
 
 impl Xattrs {
     /// The sets of a tree whose attributes Linux can hold.
-    pub fn of(tree: &Tree) -> Self {
+    pub fn of(tree: &Tree, codec: Option<Codec>) -> Self {
         let mut numbers = if tree.has_xattrs() { vec![NONE; tree.inode_count()] } else { Vec::new() };
         let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
         let (mut stream, mut sets) = (Vec::new(), Vec::new());
@@ -87,8 +89,8 @@ impl Xattrs {
                 number
             });
         }
-        let stream: SharedSource = Arc::new(Bytes(stream.into_boxed_slice()));
-        Self { numbers, pairs: Arc::new(MetadataBlocks(stream)), sets }
+        let (pairs, starts) = blocks_of(stream, codec);
+        Self { numbers, pairs, starts, sets }
     }
 
     /// The number of an inode's set, or [`NONE`].
@@ -101,19 +103,34 @@ impl Xattrs {
     }
 
     /// Adds the pairs and the table.
-    pub fn emit(&self, sink: &mut Placing<'_, Part>) {
+    pub fn emit(&self, codec: Option<Codec>, sink: &mut Placing<'_, Part>) {
         let pairs = sink.position();
         sink.whole(&self.pairs);
-        let id =
-            |set: &Set| XattrId { xattr: reference(set.offset).into(), count: set.count.into(), size: set.size.into() };
+        let id = |set: &Set| XattrId {
+            xattr: self.starts.reference(set.offset).into(),
+            count: set.count.into(),
+            size: set.size.into(),
+        };
         let ids: Vec<XattrId> = self.sets.iter().map(id).collect();
         let head =
             XattrIdTable { xattr_table_start: pairs.into(), xattr_ids: count_of(ids.len()).into(), unused: 0.into() };
-        let blocks = emit_blocks(ids.as_bytes(), sink);
+        let blocks = emit_blocks(ids.as_bytes(), codec, sink);
         sink.note(Part::XattrTable);
         sink.bytes(head.as_bytes());
         sink.bytes(&blocks);
     }
+}
+
+/// A stream as metadata blocks, and where they start.
+fn blocks_of(stream: Vec<u8>, codec: Option<Codec>) -> (SharedSource, Starts) {
+    let Some(codec) = codec else {
+        let stream: SharedSource = Arc::new(Bytes(stream.into_boxed_slice()));
+        return (Arc::new(MetadataBlocks(stream)), Starts::Stored);
+    };
+    let mut blocks = PackedBlocks::new(codec);
+    blocks.bytes(&stream);
+    let PackedBlocks { bytes, starts, .. } = blocks.finish();
+    (Arc::new(Bytes(bytes.into_boxed_slice())), starts)
 }
 
 fn encode_pairs(xattrs: &[Xattr]) -> (Vec<u8>, u32) {

@@ -6,6 +6,7 @@ mod guest;
 mod image;
 mod iso9660;
 mod mount;
+mod packed;
 mod squashfs;
 
 use crate::common;

@@ -1,0 +1,103 @@
+//! How the blocks of a compressed root are compressed, each by itself, so that a kernel reads any of them alone.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use liblzma::stream::{Action, Check, Filters, LzmaOptions, Stream};
+
+/// The largest block that is compressed by itself, in bytes: that of a squashfs.
+const LARGEST_BLOCK: u32 = 128 << 10;
+
+/// An algorithm with its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// zlib, at a level from 1 to 9.
+    Gzip(u32),
+    /// xz, at a level from 1 to 9.
+    Xz(u32),
+    /// Zstandard, at a level from 1 to 19.
+    Zstd(i32),
+}
+
+impl Codec {
+    /// Reads the name of an algorithm, or one with a level, such as `zstd:19`. The levels without one are those of
+    /// mksquashfs.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
+        let level = |default, most| match level {
+            None => Some(default),
+            Some(digits) => digits.parse().ok().filter(|level| (1..=most).contains(level)),
+        };
+        match name {
+            "gzip" => level(9, 9).map(Self::Gzip),
+            "xz" => level(6, 9).map(Self::Xz),
+            "zstd" => level(15, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// A block compressed; `None` where that makes it no smaller. A library that fails, which only a lack of memory makes
+    /// it do, leaves the block as it is.
+    pub(super) fn pack(self, block: &[u8]) -> Option<Vec<u8>> {
+        let packed = match self {
+            Self::Gzip(level) => deflated(block, level),
+            Self::Xz(level) => xz(block, level),
+            // A new context for each block: what one has compressed before can change what it finds.
+            Self::Zstd(level) => zstd::bulk::compress(block, level).ok(),
+        };
+        packed.filter(|packed| packed.len() < block.len())
+    }
+}
+
+/// A block as a zlib stream, if that is shorter.
+fn deflated(block: &[u8], level: u32) -> Option<Vec<u8>> {
+    let mut output = Vec::with_capacity(block.len());
+    let mut deflate = Compress::new(Compression::new(level), true);
+    let status = deflate.compress_vec(block, &mut output, FlushCompress::Finish).ok()?;
+    (status == Status::StreamEnd).then_some(output)
+}
+
+/// A block as an xz stream, if that is shorter. Kernels hold as much of what they have decoded as a block is long, and know
+/// no other checksum.
+fn xz(block: &[u8], level: u32) -> Option<Vec<u8>> {
+    let mut output = Vec::with_capacity(block.len());
+    let mut options = LzmaOptions::new_preset(level).ok()?;
+    options.dict_size(LARGEST_BLOCK);
+    let mut filters = Filters::new();
+    filters.lzma2(&options);
+    let mut stream = Stream::new_stream_encoder(&filters, Check::Crc32).ok()?;
+    let status = stream.process_vec(block, &mut output, Action::Finish).ok()?;
+    (status == liblzma::stream::Status::StreamEnd).then_some(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_the_level_of_mksquashfs_unless_it_says_another() {
+        let rows = [
+            ("gzip", Some(Codec::Gzip(9))),
+            ("gzip:1", Some(Codec::Gzip(1))),
+            ("gzip:10", None),
+            ("xz", Some(Codec::Xz(6))),
+            ("zstd", Some(Codec::Zstd(15))),
+            ("zstd:19", Some(Codec::Zstd(19))),
+            ("zstd:0", None),
+            ("zstd:", None),
+            ("brotli", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Codec::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_gets_no_smaller_stays_as_it_is() {
+        let noise: Vec<u8> =
+            (0..1000_u32).flat_map(|n| blake3::hash(&n.to_le_bytes()).as_bytes()[..8].to_vec()).collect();
+        for codec in ["gzip", "xz", "zstd"].map(|name| Codec::parse(name).unwrap()) {
+            assert_eq!((codec.pack(&noise), codec.pack(b"a"), codec.pack(b"")), (None, None, None));
+            assert!(codec.pack(&[b'x'; 10_000]).unwrap().len() < 200);
+        }
+    }
+}

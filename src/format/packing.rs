@@ -1,0 +1,172 @@
+//! What all compressed roots are written with: blocks compressed beside each other, and files that are the same.
+//!
+//! ```text
+//! files ──blocks──▶ threads: compress ──in their order──▶ output
+//!   └── read once, in the order they lie in the layers     places and sizes ──▶ tables, behind the content
+//! ```
+//!
+//! # Invariants
+//! - The bytes do not depend on the number of threads.
+//! - A window of blocks is in memory, and a few numbers for each block and each file.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use super::contents::Contents;
+use super::{Codec, Error};
+use crate::base::{MIB, Workers, in_memory};
+use crate::extent::{ReadError, Source};
+use crate::tree::{Content, InodeId, Tree};
+
+/// Where a compressed root goes, and who hears of it.
+pub struct Packing<'a> {
+    /// How it is compressed.
+    pub codec: Codec,
+    /// Threads that compress.
+    pub threads: usize,
+    /// Takes the image in order; its first bytes are zeros, for they are known last.
+    pub output: &'a mut dyn Write,
+    /// Is told how many more bytes of content have been read; `Break` ends the work.
+    pub passed: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
+}
+
+impl Packing<'_> {
+    /// Tells that more content has been read.
+    pub(super) fn pass(&mut self, bytes: u64) -> Result<(), PackError> {
+        if (self.passed)(bytes).is_break() { Err(PackError::Ended) } else { Ok(()) }
+    }
+}
+
+/// A compressed root that is written but for its first bytes.
+pub struct Packed {
+    /// What belongs at the beginning, in the place of the zeros there.
+    pub head: Vec<u8>,
+    /// Size of the image in bytes.
+    pub size: u64,
+}
+
+/// Why a compressed root is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The format cannot hold it.
+    #[error(transparent)]
+    Format(#[from] Error),
+    /// Content cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The output takes no more.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+    /// Whoever hears of the progress ended it.
+    #[error("interrupted")]
+    Ended,
+}
+
+/// A block as it is stored.
+pub(super) struct Pressed {
+    pub bytes: Vec<u8>,
+    /// Whether it is not compressed, since that would make it no smaller.
+    pub is_stored: bool,
+}
+
+/// Blocks that are being compressed, each with a note that comes back with it; notes without a block keep their place.
+pub(super) struct Press<T> {
+    workers: Workers<Vec<u8>, Pressed>,
+    notes: VecDeque<(T, bool)>,
+}
+
+impl<T> Press<T> {
+    pub fn start(codec: Codec, threads: usize) -> io::Result<Self> {
+        let press = move |block: Vec<u8>| match codec.pack(&block) {
+            Some(bytes) => Pressed { bytes, is_stored: false },
+            None => Pressed { bytes: block, is_stored: true },
+        };
+        Ok(Self { workers: Workers::start("press", threads, press)?, notes: VecDeque::new() })
+    }
+
+    /// Whether something must be taken before another block can be given.
+    pub fn is_full(&self) -> bool {
+        self.workers.are_full()
+    }
+
+    pub fn give(&mut self, note: T, block: Vec<u8>) -> io::Result<()> {
+        self.notes.push_back((note, true));
+        self.workers.give(block)
+    }
+
+    pub fn note(&mut self, note: T) {
+        self.notes.push_back((note, false));
+    }
+
+    /// The oldest note, with its block when it has one; waits for that.
+    pub fn take(&mut self) -> io::Result<Option<(T, Option<Pressed>)>> {
+        let Some((note, has_block)) = self.notes.pop_front() else { return Ok(None) };
+        let pressed = if has_block { self.workers.take()? } else { None };
+        Ok(Some((note, pressed)))
+    }
+}
+
+/// Finds files whose content another one has already.
+pub(super) struct Twins {
+    /// Sizes that several files have, ascending. The content of any other has no twin.
+    sizes: Vec<u64>,
+    known: HashMap<blake3::Hash, InodeId>,
+}
+
+impl Twins {
+    pub fn among(tree: &Tree, contents: &Contents) -> Self {
+        let mut all: Vec<u64> = contents.files().iter().map(|id| tree.inode(*id).size).collect();
+        all.sort_unstable();
+        let mut sizes: Vec<u64> = all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        sizes.dedup();
+        Self { sizes, known: HashMap::new() }
+    }
+
+    /// The first file with the content of this one, if that is another. Content that may have a twin is read for it, unless
+    /// `bytes` are all of it.
+    pub fn of(&mut self, id: InodeId, content: &Content, bytes: Option<&[u8]>) -> Result<Option<InodeId>, ReadError> {
+        if self.sizes.binary_search(&content.size).is_err() {
+            return Ok(None);
+        }
+        let hash = bytes.map_or_else(|| hash_of(content), |bytes| Ok(blake3::hash(bytes)))?;
+        let first = *self.known.entry(hash).or_insert(id);
+        Ok((first != id).then_some(first))
+    }
+}
+
+fn hash_of(content: &Content) -> Result<blake3::Hash, ReadError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut at = 0;
+    while at < content.size {
+        let bytes = read(content, at, MIB)?;
+        hasher.update(&bytes);
+        at += bytes.len() as u64;
+    }
+    Ok(hasher.finalize())
+}
+
+/// At most `len` bytes of a content from `at`.
+pub(super) fn read(content: &Content, at: u64, len: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = vec![0; in_memory(len.min(content.size - at))];
+    content.source.read_at(&mut bytes, content.offset + at)?;
+    Ok(bytes)
+}
+
+/// Where a content may hold anything but zeros again, at or after `at`; its size where it holds none.
+pub(super) fn data_from(content: &Content, at: u64) -> u64 {
+    let run = content.source.data_from(content.offset + at);
+    run.map_or(content.size, |run| run.start.saturating_sub(content.offset).clamp(at, content.size))
+}
+
+/// Writes `source` from `at` on, a mebibyte at a time.
+pub(super) fn write_from(source: &dyn Source, at: u64, output: &mut dyn Write) -> Result<(), PackError> {
+    let (mut chunk, mut at) = (Vec::new(), at);
+    while at < source.size() {
+        chunk.resize(in_memory((source.size() - at).min(MIB)), 0);
+        source.read_at(&mut chunk, at)?;
+        output.write_all(&chunk)?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
+}
