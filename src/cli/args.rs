@@ -328,8 +328,9 @@ pub struct Build {
     /// Permissions of the files, in octal [default: what the umask leaves of 0666]
     #[arg(long, value_name = "MODE")]
     pub artifact_mode: Option<String>,
-    /// Compress what is written of FORMAT, or of all formats: gzip or zstd, with a level such as zstd:19; for the initrd of
-    /// kernel+initrd, and for raw disks and ISOs, whose names then end in .gz or .zst (repeatable) [default: leave it as it is]
+    /// Compress what is written of FORMAT, or of all formats, with a level such as zstd:19: the initrd of kernel+initrd with
+    /// gzip or zstd; raw disks and ISOs, whose names then end in .gz, .xz or .zst, and the blocks of kernel+squashfs, with
+    /// gzip, xz or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
     /// Compress initrds that are files of their own with gzip, as linuxkit does, unless --compress says how

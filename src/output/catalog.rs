@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::enclave;
 use super::media::Media;
 use super::root_disk::root_initrd;
-use super::{Artifact, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, Product, RootFs};
+use super::{
+    Artifact, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, PackedRoot, Product, RootFs,
+};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
-use crate::format::{self, Member, Ova};
+use crate::format::{self, Codec, Member, Ova};
 use crate::tree::{Tree, TreeBuilder};
 
 /// What a spec comes to: the parts every artifact is laid out from.
@@ -112,6 +114,11 @@ impl Catalog {
             Product::Disk | Product::CloudDisk | Product::BootIso => Some(0),
             _ => None,
         }
+    }
+
+    /// An artifact that is a root alone, compressed while it is written; `None` of any other.
+    pub fn packed(&self, artifact: &Artifact, codec: Codec) -> Option<PackedRoot> {
+        artifact.product().and_then(RootFs::of).map(|_| PackedRoot::new(self.system().tree.clone(), codec))
     }
 
     /// Whether a BIOS can start the kernel.

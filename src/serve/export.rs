@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::compress::{Compression, Compressor};
+use super::packed::{no_stream, write_root};
 use super::staged::{Staged, directory};
 use super::{Artifact, Error};
 use crate::base::{KIB, MIB};
-use crate::extent::Source;
+use crate::extent::{ReadError, Source};
+use crate::format::PackError;
+use crate::output::PackedRoot;
 
 /// Bytes written at once: one request of what is below, and all the memory an export takes.
 const CHUNK: u64 = MIB;
@@ -37,16 +40,25 @@ pub struct Export<'a> {
     pub artifact: &'a Artifact,
     /// Where to.
     pub path: PathBuf,
-    /// How it is compressed, and the first byte that is; as it is without one.
-    pub compression: Option<(Compression, u64)>,
+    /// How it is compressed; as it is without.
+    pub coding: Option<Coding<'a>>,
     /// Permissions of the file, whatever the umask; readable and writable as far as the umask lets without them.
     pub mode: Option<u16>,
+}
+
+/// How an artifact is compressed.
+#[derive(Clone, Copy)]
+pub enum Coding<'a> {
+    /// As one stream that begins at this byte.
+    Stream(Compression, u64),
+    /// As this root, which is written in the place of the artifact.
+    Root(&'a PackedRoot),
 }
 
 impl<'a> Export<'a> {
     /// An artifact as it is.
     pub fn plain(artifact: &'a Artifact, path: impl Into<PathBuf>) -> Self {
-        Self { artifact, path: path.into(), compression: None, mode: None }
+        Self { artifact, path: path.into(), coding: None, mode: None }
     }
 }
 
@@ -63,16 +75,20 @@ pub type Step<'a> = dyn FnMut(Exported<'_>) -> ControlFlow<()> + 'a;
 pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, Error> {
     let mut staged: Vec<(Staged, &Path, u64)> = Vec::new();
     let mut sizes = Vec::with_capacity(exports.len());
-    for Export { artifact, path, compression, mode } in exports {
+    for Export { artifact, path, coding, mode } in exports {
         let source = opened(artifact)?;
         let failed = |error| failure(error, path, source.size());
         let mut copy = Copy { name: artifact.name(), source: &**source, buf: Vec::new(), step };
         let size = match open(path, *mode).map_err(|error| failed(Failure::Write(error)))? {
-            Output::Stream(file) => copy.stream(*compression, &file).map_err(failed)?,
+            Output::Stream(file) => match coding {
+                Some(Coding::Root(root)) => copy.root(root, &file).map_err(failed)?,
+                _ => copy.stream(*coding, &file).map_err(failed)?,
+            },
             Output::Staged(file) => {
-                let size = match compression {
+                let size = match coding {
                     None => copy.sparse(file.file()).map_err(failed)?,
-                    Some(_) => copy.stream(*compression, file.file()).map_err(failed)?,
+                    Some(Coding::Root(root)) => copy.root(root, file.file()).map_err(failed)?,
+                    Some(Coding::Stream(..)) => copy.stream(*coding, file.file()).map_err(failed)?,
                 };
                 staged.push((file, path, size));
                 size
@@ -128,12 +144,12 @@ pub fn export_to_stdout(export: &Export<'_>, step: &mut Step<'_>) -> Result<(), 
 pub fn export_to(export: &Export<'_>, output: impl Write, step: &mut Step<'_>) -> Result<u64, Error> {
     let source = opened(export.artifact)?;
     let mut copy = Copy { name: export.artifact.name(), source: &**source, buf: Vec::new(), step };
-    copy.stream(export.compression, output).map_err(|error| failure(error, &export.path, source.size()))
+    copy.stream(export.coding, output).map_err(|error| failure(error, &export.path, source.size()))
 }
 
 /// What can fail between a source and a file.
 enum Failure {
-    Read(String, crate::extent::ReadError),
+    Read(String, ReadError),
     Write(io::Error),
     Ended,
 }
@@ -197,17 +213,41 @@ impl Copy<'_, '_> {
     }
 
     /// Writes every byte of a source in order, compressed from where that begins.
-    fn stream(&mut self, compression: Option<(Compression, u64)>, output: impl Write) -> Result<u64, Failure> {
+    fn stream(&mut self, coding: Option<Coding<'_>>, output: impl Write) -> Result<u64, Failure> {
         let size = self.source.size();
         let mut output = Counted { output, count: 0 };
-        let Some((compression, from)) = compression else {
-            self.pass(0..size, &mut output)?;
-            return Ok(output.count);
+        let (compression, from) = match coding {
+            None => {
+                self.pass(0..size, &mut output)?;
+                return Ok(output.count);
+            }
+            Some(Coding::Stream(compression, from)) => (compression, from),
+            Some(Coding::Root(_)) => return Err(Failure::Write(no_stream())),
         };
         self.pass(0..from, &mut output)?;
         let mut compressor = Compressor::new(compression, size - from, output).map_err(Failure::Write)?;
         self.pass(from..size, &mut compressor)?;
         Ok(compressor.finish().map_err(Failure::Write)?.count)
+    }
+
+    /// Writes a compressed root in the place of the source.
+    fn root(&mut self, root: &PackedRoot, file: &File) -> Result<u64, Failure> {
+        let (mut done, mut told) = (0, Ok(()));
+        let mut passed = |bytes| {
+            done += bytes;
+            told = self.tell(done);
+            if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let written = write_root(root, file, &mut passed);
+        told?;
+        written.map_err(|error| match error {
+            PackError::Read(error) => Failure::Read(self.name.to_owned(), error),
+            PackError::Format(error) => {
+                Failure::Read(self.name.to_owned(), ReadError::wrap("it cannot be laid out", error))
+            }
+            PackError::Write(error) => Failure::Write(error),
+            PackError::Ended => Failure::Ended,
+        })
     }
 
     fn pass(&mut self, range: Range<u64>, output: &mut impl Write) -> Result<(), Failure> {
@@ -280,7 +320,7 @@ mod tests {
 
     use super::*;
     use crate::base::{ErrorKind, Fault as _};
-    use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
+    use crate::extent::{Bytes, MapBuilder, SharedSource, Sink as _};
 
     fn artifact(name: &str, bytes: &[u8]) -> Artifact {
         Artifact::ready(name, Arc::new(Bytes(bytes.into())))
@@ -343,8 +383,8 @@ mod tests {
         let path = dir.path().join("initrd.img");
         let bytes = [&b"code"[..], &[b'x'; 3_000_000]].concat();
         let artifact = artifact("initrd.img", &bytes);
-        let compression = Some((Compression::Gzip(6), 4));
-        let export = Export { artifact: &artifact, path: path.clone(), compression, mode: None };
+        let coding = Some(Coding::Stream(Compression::Gzip(6), 4));
+        let export = Export { artifact: &artifact, path: path.clone(), coding, mode: None };
         let sizes = super::export(&[export], &mut go_on).unwrap();
         let written = fs::read(&path).unwrap();
         assert_eq!((sizes, &written[..6]), (vec![written.len() as u64], &b"code\x1f\x8b"[..]));

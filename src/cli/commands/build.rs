@@ -1,20 +1,23 @@
 //! `lkit build`: artifacts as files under LinuxKit's names.
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use crate::base::{ErrorKind, Hasher, printable_line};
-use crate::cli::compression::Compressions;
+use crate::cli::compression::{Compressed, Compressions};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
 use crate::cli::{args, specs};
-use crate::output::{Artifact, Catalog, Format, Product};
-use crate::serve::{Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout};
+use crate::output::{Artifact, Catalog, Format, PackedRoot, Product};
+use crate::serve::{
+    Coding, Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout,
+};
 use crate::spec::{Located, MetadataFormat, Parsed, Spec};
 use crate::system;
 
@@ -22,12 +25,23 @@ use crate::system;
 struct Output {
     artifact: Artifact,
     name: String,
-    compression: Option<(Compression, u64)>,
+    coding: Option<Coded>,
+}
+
+/// How an artifact is compressed.
+enum Coded {
+    /// As one stream that begins at this byte.
+    Stream(Compression, u64),
+    Root(PackedRoot),
 }
 
 impl Output {
     fn to(&self, path: PathBuf, mode: Option<u16>) -> Export<'_> {
-        Export { artifact: &self.artifact, path, compression: self.compression, mode }
+        let coding = self.coding.as_ref().map(|coded| match coded {
+            Coded::Stream(compression, from) => Coding::Stream(*compression, *from),
+            Coded::Root(root) => Coding::Root(root),
+        });
+        Export { artifact: &self.artifact, path, coding, mode }
     }
 }
 
@@ -103,6 +117,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
         (true, None) => formats_of(&parsed)?,
     };
     compressions.check(&formats)?;
+    check_files(&compressions, &formats, digest, output.as_deref())?;
     check_enclave(&settings, &formats)?;
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
@@ -136,6 +151,25 @@ fn warn_of_idle(args: &args::Build, loudness: Loudness) {
 fn written_line(written: &[(PathBuf, u64)]) -> String {
     let files: Vec<_> = written.iter().map(|(path, size)| format!("`{}` ({size} bytes)", path.display())).collect();
     format!("wrote {}", files.join(", "))
+}
+
+/// Refuses to stream a compressed root: its first bytes are known last.
+fn check_files(
+    compressions: &Compressions,
+    formats: &[&Format],
+    digest: bool,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let Some(format) = formats.iter().find(|format| compressions.needs_file(format)) else { return Ok(()) };
+    let is_pipe = |path: &Path| path.metadata().is_ok_and(|found| found.file_type().is_fifo());
+    let name = match output {
+        _ if digest => "--digest",
+        Some(path) if path == Path::new("-") || is_pipe(path) => "-o",
+        _ => return Ok(()),
+    };
+    let message =
+        format!("`{name}` cannot stream `{}` with `--compress`: its first bytes are written last", format.name);
+    Err(Failure::usage(message).hint("write it to a file with `--dir` or `-o FILE`"))
 }
 
 /// Refuses options of images for enclaves where none is written.
@@ -184,8 +218,8 @@ fn outputs(catalog: &Catalog, formats: &[&Format], compressions: &Compressions) 
             let name = format!("{}{}", artifact.name(), file.map_or("", |file| compressions.suffix(format, file)));
             match outputs.iter().find(|other| other.name == name) {
                 None => {
-                    let compression = compressions.of(format).zip(catalog.compressible_from(&artifact));
-                    outputs.push(Output { artifact, name, compression });
+                    let coding = coded(catalog, &artifact, file.and_then(|file| compressions.of(format, file.product)));
+                    outputs.push(Output { artifact, name, coding });
                 }
                 Some(other) if other.artifact.product() == artifact.product() => {}
                 Some(_) => {
@@ -197,6 +231,16 @@ fn outputs(catalog: &Catalog, formats: &[&Format], compressions: &Compressions) 
     }
     outputs.iter().try_for_each(|output| output.artifact.open().map(drop))?;
     Ok(outputs)
+}
+
+/// How an artifact is compressed, where it can be.
+fn coded(catalog: &Catalog, artifact: &Artifact, compressed: Option<Compressed>) -> Option<Coded> {
+    match compressed? {
+        Compressed::Stream(compression) => {
+            catalog.compressible_from(artifact).map(|from| Coded::Stream(compression, from))
+        }
+        Compressed::Root(codec) => catalog.packed(artifact, codec).map(Coded::Root),
+    }
 }
 
 fn write(outputs: &[Output], target: &Target<'_>, progress: &Progress) -> Result<Vec<(PathBuf, u64)>, Failure> {

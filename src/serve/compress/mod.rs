@@ -8,20 +8,29 @@ mod gzip;
 
 use std::io::{self, Write};
 
+use liblzma::stream::{Check, Filters, LzmaOptions, MtStreamBuilder, Stream};
+
 use self::gzip::Gzip;
 use crate::base::processors;
+
+/// How far back a reference reaches in xz, and how much is compressed together, in bytes: a thread takes some 60 MB
+/// with them, and three times as much with those of the xz tool.
+const XZ_WINDOW: u32 = 4 << 20;
+const XZ_BLOCK: u64 = 8 << 20;
 
 /// How content is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Gzip, at a level from 1 to 9.
     Gzip(u32),
+    /// xz, at a level from 1 to 9.
+    Xz(u32),
     /// Zstandard, at a level from 1 to 19: above it takes windows for which a booting machine may lack the memory.
     Zstd(i32),
 }
 
 impl Compression {
-    /// Reads `gzip`, `zstd`, or one of them with a level, such as `zstd:19`.
+    /// Reads `gzip`, `xz`, `zstd`, or one of them with a level, such as `zstd:19`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
         // The levels of the tools that people know.
@@ -31,6 +40,7 @@ impl Compression {
         };
         match name {
             "gzip" => level(6, 9).map(Self::Gzip),
+            "xz" => level(6, 9).map(Self::Xz),
             "zstd" => level(3, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
             _ => None,
         }
@@ -40,6 +50,7 @@ impl Compression {
 /// A writer that compresses what it is given. Without [`finish`](Self::finish) the stream has no end.
 pub(super) enum Compressor<W: Write> {
     Gzip(Box<Gzip<W>>),
+    Xz(liblzma::write::XzEncoder<W>),
     Zstd(zstd::Encoder<'static, W>),
 }
 
@@ -52,6 +63,7 @@ impl<W: Write> Compressor<W> {
     fn with_workers(compression: Compression, size: u64, output: W, workers: usize) -> io::Result<Self> {
         match compression {
             Compression::Gzip(level) => Ok(Self::Gzip(Box::new(Gzip::new(output, level, workers)?))),
+            Compression::Xz(level) => Ok(Self::Xz(liblzma::write::XzEncoder::new_stream(output, xz(level, workers)?))),
             Compression::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(output, level)?;
                 encoder.include_checksum(true)?;
@@ -66,6 +78,7 @@ impl<W: Write> Compressor<W> {
     pub(super) fn finish(self) -> io::Result<W> {
         match self {
             Self::Gzip(gzip) => gzip.finish(),
+            Self::Xz(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }
     }
@@ -75,6 +88,7 @@ impl<W: Write> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Gzip(gzip) => gzip.write(bytes),
+            Self::Xz(encoder) => encoder.write(bytes),
             Self::Zstd(encoder) => encoder.write(bytes),
         }
     }
@@ -85,6 +99,16 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
+/// An xz stream of blocks that are compressed beside each other.
+fn xz(level: u32, workers: usize) -> io::Result<Stream> {
+    let mut options = LzmaOptions::new_preset(level)?;
+    options.dict_size(XZ_WINDOW);
+    let mut filters = Filters::new();
+    filters.lzma2(&options);
+    let threads = u32::try_from(workers).unwrap_or(u32::MAX);
+    Ok(MtStreamBuilder::new().threads(threads).block_size(XZ_BLOCK).filters(filters).check(Check::Crc64).encoder()?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -92,11 +116,12 @@ mod tests {
     use super::*;
 
     const BOTH: [Compression; 2] = [Compression::Gzip(6), Compression::Zstd(3)];
-    const LEVELS: [Compression; 6] = [
+    const LEVELS: [Compression; 7] = [
         Compression::Gzip(1),
         Compression::Gzip(3),
         Compression::Gzip(6),
         Compression::Gzip(9),
+        Compression::Xz(1),
         Compression::Zstd(3),
         Compression::Zstd(12),
     ];
@@ -124,6 +149,7 @@ mod tests {
         match compression {
             // One member: what follows it would be left.
             Compression::Gzip(_) => flate2::bufread::GzDecoder::new(bytes).read_to_end(&mut content).unwrap(),
+            Compression::Xz(_) => liblzma::bufread::XzDecoder::new(bytes).read_to_end(&mut content).unwrap(),
             Compression::Zstd(_) => {
                 zstd::Decoder::with_buffer(bytes).unwrap().single_frame().read_to_end(&mut content).unwrap()
             }
@@ -161,20 +187,21 @@ mod tests {
         let rows = [
             ("gzip", Some(Compression::Gzip(6))),
             ("gzip:9", Some(Compression::Gzip(9))),
+            ("xz", Some(Compression::Xz(6))),
             ("zstd", Some(Compression::Zstd(3))),
             ("zstd:19", Some(Compression::Zstd(19))),
         ];
         for (text, compression) in rows {
             assert_eq!(Compression::parse(text), compression);
         }
-        for text in ["", "xz", "gzip:0", "gzip:10", "zstd:20", "zstd:", "zstd:-1", "Gzip"] {
+        for text in ["", "lz4", "xz:0", "gzip:0", "gzip:10", "zstd:20", "zstd:", "zstd:-1", "Gzip"] {
             assert_eq!(Compression::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_full_disk_is_told() {
-        for compression in BOTH {
+        for compression in BOTH.into_iter().chain([Compression::Xz(1)]) {
             let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
             let written = Compressor::new(compression, 3 << 20, full).and_then(|mut compressor| {
                 compressor.write_all(&content(3 << 20))?;
