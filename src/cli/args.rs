@@ -330,7 +330,7 @@ pub struct Build {
     pub artifact_mode: Option<String>,
     /// Compress what is written of FORMAT, or of all formats, with a level such as zstd:19: the initrd of kernel+initrd with
     /// gzip or zstd; raw disks and ISOs, whose names then end in .gz, .xz or .zst, and the blocks of kernel+squashfs, with
-    /// gzip, xz or zstd (repeatable) [default: leave it as it is]
+    /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
     /// Compress initrds that are files of their own with gzip, as linuxkit does, unless --compress says how

@@ -34,7 +34,7 @@ impl Compressions {
         for text in texts {
             let (format, algorithm) = text.split_once('=').map_or((None, text.as_str()), |(f, a)| (Some(f), a));
             if Compression::parse(algorithm).is_none() && Codec::parse(algorithm).is_none() {
-                let hint = "use `gzip`, `xz` or `zstd`, with a level such as `gzip:9` or `xz:9` (1 to 9) or `zstd:19` (1 to 19)";
+                let hint = "use `gzip`, `lz4`, `xz` or `zstd`, with a level such as `xz:9` (1 to 9; of `lz4` to 12, of `zstd` to 19)";
                 return Err(Failure::usage(format!("--compress: `{text}` is no compression")).hint(hint));
             }
             let is_second = match format.map(Format::named).transpose()? {

@@ -2,6 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use liblzma::stream::{Action, Check, Filters, LzmaOptions, Stream};
+use lz4::block::{CompressionMode, compress};
 
 /// The largest block that is compressed by itself, in bytes: that of a squashfs.
 const LARGEST_BLOCK: u32 = 128 << 10;
@@ -11,6 +12,8 @@ const LARGEST_BLOCK: u32 = 128 << 10;
 pub enum Codec {
     /// zlib, at a level from 1 to 9.
     Gzip(u32),
+    /// LZ4, at a level from 1 to 12.
+    Lz4(i32),
     /// xz, at a level from 1 to 9.
     Xz(u32),
     /// Zstandard, at a level from 1 to 19.
@@ -19,7 +22,7 @@ pub enum Codec {
 
 impl Codec {
     /// Reads the name of an algorithm, or one with a level, such as `zstd:19`. The levels without one are those of
-    /// mksquashfs.
+    /// mksquashfs and of `mkfs.erofs -zlz4hc`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
         let level = |default, most| match level {
@@ -28,22 +31,34 @@ impl Codec {
         };
         match name {
             "gzip" => level(9, 9).map(Self::Gzip),
+            "lz4" => level(9, 12).and_then(|level| i32::try_from(level).ok()).map(Self::Lz4),
             "xz" => level(6, 9).map(Self::Xz),
             "zstd" => level(15, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
             _ => None,
         }
     }
 
-    /// A block compressed; `None` where that makes it no smaller. A library that fails, which only a lack of memory makes
+    /// The name of the algorithm.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip(_) => "gzip",
+            Self::Lz4(_) => "lz4",
+            Self::Xz(_) => "xz",
+            Self::Zstd(_) => "zstd",
+        }
+    }
+
+    /// A block compressed; `None` where that saves no `unit` of bytes. A library that fails, which only a lack of memory makes
     /// it do, leaves the block as it is.
-    pub(super) fn pack(self, block: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn pack(self, block: &[u8], unit: usize) -> Option<Vec<u8>> {
         let packed = match self {
             Self::Gzip(level) => deflated(block, level),
+            Self::Lz4(level) => compress(block, Some(CompressionMode::HIGHCOMPRESSION(level)), false).ok(),
             Self::Xz(level) => xz(block, level),
             // A new context for each block: what one has compressed before can change what it finds.
             Self::Zstd(level) => zstd::bulk::compress(block, level).ok(),
         };
-        packed.filter(|packed| packed.len() < block.len())
+        packed.filter(|packed| packed.len().div_ceil(unit) < block.len().div_ceil(unit))
     }
 }
 
@@ -79,6 +94,9 @@ mod tests {
             ("gzip:1", Some(Codec::Gzip(1))),
             ("gzip:10", None),
             ("xz", Some(Codec::Xz(6))),
+            ("lz4", Some(Codec::Lz4(9))),
+            ("lz4:12", Some(Codec::Lz4(12))),
+            ("lz4:13", None),
             ("zstd", Some(Codec::Zstd(15))),
             ("zstd:19", Some(Codec::Zstd(19))),
             ("zstd:0", None),
@@ -92,12 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_gets_no_smaller_stays_as_it_is() {
+    fn a_block_that_saves_nothing_stays_as_it_is() {
         let noise: Vec<u8> =
             (0..1000_u32).flat_map(|n| blake3::hash(&n.to_le_bytes()).as_bytes()[..8].to_vec()).collect();
-        for codec in ["gzip", "xz", "zstd"].map(|name| Codec::parse(name).unwrap()) {
-            assert_eq!((codec.pack(&noise), codec.pack(b"a"), codec.pack(b"")), (None, None, None));
-            assert!(codec.pack(&[b'x'; 10_000]).unwrap().len() < 200);
+        for codec in ["gzip", "lz4", "xz", "zstd"].map(|name| Codec::parse(name).unwrap()) {
+            assert_eq!((codec.pack(&noise, 1), codec.pack(b"a", 1), codec.pack(b"", 1)), (None, None, None));
+            assert!(codec.pack(&[b'x'; 10_000], 1).unwrap().len() < 200);
+            assert!(codec.pack(&[b'x'; 4097], 4096).is_some() && codec.pack(&[b'x'; 4096], 4096).is_none());
         }
     }
 }

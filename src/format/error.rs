@@ -73,6 +73,14 @@ pub enum Error {
         /// Least size in bytes.
         needed: u64,
     },
+    /// The format is not compressed this way.
+    #[error("{format} is not compressed with {codec}")]
+    NotPacked {
+        /// The format, with its article.
+        format: &'static str,
+        /// The algorithm.
+        codec: &'static str,
+    },
     /// More of something than the format can count.
     #[error("{format} cannot hold more than {limit} {what}")]
     TooMany {
@@ -114,6 +122,7 @@ impl Fault for Error {
             | Self::ImageTooLarge { .. }
             | Self::ImageTooSmall { .. }
             | Self::TooMany { .. }
+            | Self::NotPacked { .. }
             | Self::Unheld { .. }
             | Self::NameTaken { .. } => ErrorKind::Unsupported,
         }
@@ -128,6 +137,7 @@ impl Fault for Error {
             Self::StubMalformed
             | Self::ImageTooLarge { .. }
             | Self::TooMany { .. }
+            | Self::NotPacked { .. }
             | Self::Unheld { .. }
             | Self::NameTaken { .. } => None,
         }

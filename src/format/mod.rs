@@ -40,7 +40,7 @@ mod vmdk;
 pub use codec::Codec;
 pub use cpio::{behind_microcode, cpio, cpio_holds};
 pub use eif::Eif;
-pub use erofs::erofs;
+pub use erofs::{erofs, pack_erofs};
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
 pub use gcp::gcp;

@@ -77,8 +77,9 @@ pub(super) struct Press<T> {
 }
 
 impl<T> Press<T> {
-    pub fn start(codec: Codec, threads: usize) -> io::Result<Self> {
-        let press = move |block: Vec<u8>| match codec.pack(&block) {
+    /// Starts the threads. A block stays as it is where compressing it saves no `unit` of bytes.
+    pub fn start(codec: Codec, threads: usize, unit: usize) -> io::Result<Self> {
+        let press = move |block: Vec<u8>| match codec.pack(&block, unit) {
             Some(bytes) => Pressed { bytes, is_stored: false },
             None => Pressed { bytes: block, is_stored: true },
         };

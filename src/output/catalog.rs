@@ -118,7 +118,8 @@ impl Catalog {
 
     /// An artifact that is a root alone, compressed while it is written; `None` of any other.
     pub fn packed(&self, artifact: &Artifact, codec: Codec) -> Option<PackedRoot> {
-        artifact.product().and_then(RootFs::of).map(|_| PackedRoot::new(self.system().tree.clone(), codec))
+        let root = artifact.product().and_then(RootFs::of)?;
+        Some(PackedRoot::new(self.system().tree.clone(), root, codec))
     }
 
     /// Whether a BIOS can start the kernel.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::directory::Nid;
 use super::inode::{FirstBlock, Inodes};
-use super::superblock::{INODES_BLOCK, first_block};
+use super::superblock::{Algorithm, Superblock, first_block};
 use super::{BLOCK, NAME, xattr};
 use crate::base::{FileKind, Metadata};
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, Places, SharedSource, Sink};
@@ -16,6 +16,8 @@ use crate::tree::{InodeId, Tree};
 /// Inodes laid out together.
 const PAGE: usize = 64;
 
+/// The block that inode numbers count from, where contents stand behind the inodes.
+const INODES_BLOCK: u32 = 1;
 /// Blocks have numbers of 32 bits.
 const LARGEST: u64 = u32::MAX as u64 * BLOCK;
 const ROOM: Room = Room { format: NAME, file: LARGEST, image: LARGEST };
@@ -26,22 +28,22 @@ const ROOM: Room = Room { format: NAME, file: LARGEST, image: LARGEST };
 /// When link targets, attributes or device numbers are larger than Linux allows, when an inode has more than 256 KiB of
 /// attributes, or when the image leaves 16 TiB.
 pub fn erofs(tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    check_inodes(&tree, NAME)?;
-    check_attributes(&tree)?;
-    ROOM.check(&tree)?;
+    check(&tree)?;
     let contents = Contents::new(tree.clone(), BLOCK, |_| true);
-    let mut inodes = Inodes::of(&tree);
-    inodes.nids = place_inodes(&tree, &inodes)?;
-    let blocks = own_blocks(&tree, &inodes);
-    inodes.blocks = place_blocks(&tree, &inodes, &blocks, &contents)?;
-    let total = u32::try_from(inodes.blocks.end() / BLOCK).map_err(|_| too_large())?;
+    let inodes = Inodes::of(&tree);
+    let nodes = Nodes::place(tree, inodes, INODES_BLOCK, Some(&contents))?;
     let mut map = MapBuilder::default();
-    map.bytes(&first_block(tree.inode_count() as u64, total, Metadata::GENERATED_MTIME));
-    let placement = Arc::new(Placement { tree, inodes });
-    map.whole(&(Arc::new(PagedMap::new(InodePages(placement.clone()))) as SharedSource));
-    map.whole(&(Arc::new(PagedMap::new(OwnBlocks { placement, blocks })) as SharedSource));
+    map.bytes(&first_block(&nodes.superblock(None)));
+    nodes.emit(&mut map);
     map.whole(&(Arc::new(PagedMap::new(contents)) as SharedSource));
     Ok(map.share())
+}
+
+/// Refuses a tree that no EROFS can hold.
+pub(super) fn check(tree: &Tree) -> Result<(), Error> {
+    check_inodes(tree, NAME)?;
+    check_attributes(tree)?;
+    ROOM.check(tree)
 }
 
 fn check_attributes(tree: &Tree) -> Result<(), Error> {
@@ -49,6 +51,46 @@ fn check_attributes(tree: &Tree) -> Result<(), Error> {
     match ids(tree).find(too_large) {
         Some(id) => Err(Error::Unheld { path: path_of(tree, id), what: "extended attributes", format: NAME }),
         None => Ok(()),
+    }
+}
+
+/// Inodes, listings and long link targets, in their places.
+pub(super) struct Nodes {
+    placement: Arc<Placement>,
+    own: Vec<OwnBlock>,
+    inodes_block: u32,
+    /// Blocks of the image.
+    blocks: u32,
+}
+
+impl Nodes {
+    /// Places inodes from a block on, then listings and targets, then contents unless they stand before.
+    pub fn place(
+        tree: Arc<Tree>,
+        mut inodes: Inodes,
+        inodes_block: u32,
+        contents: Option<&Contents>,
+    ) -> Result<Self, Error> {
+        inodes.nids = place_inodes(&tree, &inodes)?;
+        let own = own_blocks(&tree, &inodes);
+        let start = u64::from(inodes_block) * BLOCK + inodes.nids.end();
+        inodes.blocks = place_blocks(&tree, &inodes, &own, (start, contents))?;
+        let blocks = u32::try_from(inodes.blocks.end() / BLOCK).map_err(|_| too_large())?;
+        Ok(Self { placement: Arc::new(Placement { tree, inodes }), own, inodes_block, blocks })
+    }
+
+    /// What the superblock tells.
+    pub fn superblock(&self, algorithm: Option<Algorithm>) -> Superblock {
+        let (inodes, mtime) = (self.placement.tree.inode_count() as u64, Metadata::GENERATED_MTIME);
+        Superblock { inodes, blocks: self.blocks, inodes_block: self.inodes_block, mtime, algorithm }
+    }
+
+    /// Adds all of them.
+    pub fn emit(self, sink: &mut dyn Sink) {
+        sink.whole(&(Arc::new(PagedMap::new(InodePages(self.placement.clone()))) as SharedSource));
+        sink.whole(
+            &(Arc::new(PagedMap::new(OwnBlocks { placement: self.placement, blocks: self.own })) as SharedSource),
+        );
     }
 }
 
@@ -88,9 +130,9 @@ fn place_blocks(
     tree: &Tree,
     inodes: &Inodes,
     own: &[OwnBlock],
-    contents: &Contents,
+    (start, contents): (u64, Option<&Contents>),
 ) -> Result<Places<FirstBlock>, Error> {
-    let blocks = Places::measure(u64::from(INODES_BLOCK) * BLOCK + inodes.nids.end(), |sink| {
+    let blocks = Places::measure(start, |sink| {
         sink.reserve(0, tree.inode_count());
         for OwnBlock { id, block } in own {
             if *block == 0 {
@@ -98,7 +140,7 @@ fn place_blocks(
             }
             inodes.emit_block(tree, *id, *block as usize, sink);
         }
-        for id in (0..contents.pages()).flat_map(|page| contents.page(page)) {
+        for (contents, id) in contents.iter().flat_map(|contents| contents.files().iter().map(|id| (*contents, id))) {
             sink.note(FirstBlock(*id));
             contents.emit_file(*id, sink);
         }

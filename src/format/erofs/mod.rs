@@ -1,4 +1,5 @@
-//! An EROFS file system of a tree, nothing in it compressed: every file is one run of blocks.
+//! An EROFS file system of a tree. Nothing in it is compressed where it is laid out, and every file is one run of blocks;
+//! what is written can be compressed.
 //!
 //! ```text
 //! 0       1024         block 1                                       block of its own for each
@@ -15,10 +16,13 @@
 mod directory;
 mod inode;
 mod layout;
+mod pack;
+mod packed;
 mod superblock;
 mod xattr;
 
 pub use layout::erofs;
+pub use pack::pack_erofs;
 
 /// A block in bytes: the page of every kernel that may mount the image.
 const BLOCK: u64 = 4096;

@@ -15,7 +15,7 @@ use crate::format::{Codec, Error};
 use crate::tree::{InodeId, Tree};
 
 /// A squashfs, in messages.
-const NAME: &str = "a squashfs";
+pub(super) const NAME: &str = "a squashfs";
 /// Inodes laid out together.
 const PAGE: usize = 64;
 /// What an image is padded to, so that it can be a loop device.

@@ -116,7 +116,7 @@ impl Sink for PackedBlocks {
 
 /// A block as it is stored: its length, and the block itself, compressed where that makes it smaller.
 fn stored(block: &[u8], codec: Option<Codec>) -> Vec<u8> {
-    let packed = codec.and_then(|codec| codec.pack(block));
+    let packed = codec.and_then(|codec| codec.pack(block, 1));
     match &packed {
         Some(packed) => {
             let len = u16::try_from(packed.len()).expect("a block is shorter than 32 KiB");

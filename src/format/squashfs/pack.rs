@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use super::data::{Data, PackedFiles, STORED};
-use super::layout::{Image, Placement, check};
+use super::layout::{Image, NAME, Placement, check};
 use super::metadata::PackedBlocks;
-use super::superblock::{DATA_BLOCK, SIZE};
+use super::superblock::{DATA_BLOCK, SIZE, number};
 use crate::base::in_memory;
 use crate::extent::{Bytes, Zeros};
 use crate::format::contents::Contents;
 use crate::format::packing::{Press, Pressed, Twins, data_from, read, write_from};
-use crate::format::{PackError, Packed, Packing};
+use crate::format::{Error, PackError, Packed, Packing};
 use crate::tree::{Content, InodeId, Tree};
 
 /// Writes a tree as a compressed squashfs.
@@ -22,6 +22,9 @@ use crate::tree::{Content, InodeId, Tree};
 /// # Errors
 /// When [`squashfs`](super::squashfs) cannot lay it out, content cannot be read, or the output takes no more.
 pub fn pack_squashfs(tree: Arc<Tree>, mut packing: Packing<'_>) -> Result<Packed, PackError> {
+    if number(Some(packing.codec)).is_none() {
+        return Err(Error::NotPacked { format: NAME, codec: packing.codec.name() }.into());
+    }
     check(&tree)?;
     packing.output.write_all(&[0; SIZE])?;
     let contents = Contents::new(tree.clone(), 1, |_| true);
@@ -82,7 +85,7 @@ struct Writer<'a, 'b> {
 
 impl<'a, 'b> Writer<'a, 'b> {
     fn start(packing: &'a mut Packing<'b>, inodes: usize) -> Result<Self, PackError> {
-        let press = Press::start(packing.codec, packing.threads)?;
+        let press = Press::start(packing.codec, packing.threads, 1)?;
         let (files, position) = (PackedFiles::new(inodes), SIZE as u64);
         Ok(Self { packing, press, files, rest: Vec::new(), fragment: 0, position })
     }

@@ -101,7 +101,7 @@ impl Superblock {
             mkfs_time: self.mtime.into(),
             block_size: u32::try_from(DATA_BLOCK).expect("a block is small").into(),
             fragments: self.fragments.into(),
-            compression: number(self.codec).into(),
+            compression: number(self.codec).expect("others are refused").into(),
             block_log: u16::try_from(DATA_BLOCK.trailing_zeros()).expect("a logarithm is small").into(),
             flags: flags.into(),
             no_ids: self.owners.into(),
@@ -120,12 +120,13 @@ impl Superblock {
     }
 }
 
-/// The number of an algorithm. Where nothing is compressed nothing uses it, but a kernel must have been built with it: all
+/// The number of an algorithm; LZ4 would need options behind the superblock. Where nothing is compressed nothing uses it, but a kernel must have been built with it: all
 /// have zlib.
-const fn number(codec: Option<Codec>) -> u16 {
+pub(super) const fn number(codec: Option<Codec>) -> Option<u16> {
     match codec {
-        None | Some(Codec::Gzip(_)) => 1,
-        Some(Codec::Xz(_)) => 4,
-        Some(Codec::Zstd(_)) => 6,
+        None | Some(Codec::Gzip(_)) => Some(1),
+        Some(Codec::Lz4(_)) => None,
+        Some(Codec::Xz(_)) => Some(4),
+        Some(Codec::Zstd(_)) => Some(6),
     }
 }

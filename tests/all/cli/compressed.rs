@@ -116,7 +116,12 @@ fn what_cannot_be_compressed_is_refused() {
     for compression in ["bzip2", "gzip:10", "xz:0", "zstd:20", "zstd:x", ""] {
         let said = system.bad(&format!("build --compress={compression} a.yml"), 2);
         let message = format!("--compress: `{compression}` is no compression");
-        assert_says(&said, &[&message, "hint: use `gzip`, `xz` or `zstd`"]);
+        assert_says(&said, &[&message, "hint: use `gzip`, `lz4`, `xz` or `zstd`"]);
+    }
+    for (format, codec, instead) in [("squashfs", "lz4", "`gzip`, `xz`"), ("erofs", "gzip", "`lz4`")] {
+        let said = system.bad(&format!("build -f kernel+{format} --compress {codec} a.yml"), 2);
+        let message = format!("`kernel+{format}` cannot be compressed with `{codec}`");
+        assert_says(&said, &[&message, &format!("hint: use {instead} or `zstd`")]);
     }
     let said = system.bad("build --compress xz a.yml", 2);
     assert_says(&said, &["`kernel+initrd` cannot be compressed with `xz`", "hint: use `gzip` or `zstd`"]);
