@@ -333,9 +333,9 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
-    /// Compress initrds that are files of their own with gzip, as linuxkit does, unless --compress says how
+    /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how
     #[arg(long, hide = true)]
-    pub gzip_initrd: bool,
+    pub as_linuxkit: bool,
     #[command(flatten)]
     pub eif: EifApplication,
     #[command(flatten)]

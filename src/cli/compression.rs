@@ -11,8 +11,8 @@ pub struct Compressions {
     /// Of every format that has none of its own.
     general: Option<String>,
     named: Vec<(&'static Format, String)>,
-    /// Of initrds that have none at all.
-    initrds: Option<Compression>,
+    /// Whether what linuxkit compresses with gzip is, where nothing else is said.
+    as_linuxkit: bool,
 }
 
 /// How a file is compressed.
@@ -52,9 +52,9 @@ impl Compressions {
         Ok(all)
     }
 
-    /// The same with gzip for initrds of which nothing else is said, where that is wanted.
-    pub fn with_gzip_initrds(self, wanted: bool) -> Self {
-        Self { initrds: Compression::parse("gzip").filter(|_| wanted), ..self }
+    /// The same with gzip for initrds and squashfs of which nothing else is said, where that is wanted.
+    pub fn with_those_of_linuxkit(self, as_linuxkit: bool) -> Self {
+        Self { as_linuxkit, ..self }
     }
 
     /// Looks whether each is for what these formats write: an initrd of its own, a raw disk, an ISO, or a root.
@@ -87,8 +87,8 @@ impl Compressions {
 
     /// How a file of a format is compressed; `None` where it stays as it is.
     pub fn of(&self, format: &Format, product: Product) -> Option<Compressed> {
-        let initrds = self.initrds.filter(|_| product == Product::Initrd).map(Compressed::Stream);
-        self.asked(format).and_then(|text| compressed(product, text)).or(initrds)
+        let is_gzip = self.as_linuxkit && matches!(product, Product::Initrd | Product::Squashfs);
+        self.asked(format).or(is_gzip.then_some("gzip")).and_then(|text| compressed(product, text))
     }
 
     /// Whether files of a format can be written out of order alone, since they are compressed roots.

@@ -98,7 +98,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     warn_of_idle(&args, loudness);
     let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, artifact_mode, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
-    let compressions = Compressions::parse(&compress)?.with_gzip_initrds(args.gzip_initrd);
+    let compressions = Compressions::parse(&compress)?.with_those_of_linuxkit(args.as_linuxkit);
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
     if dry_run {
         let parsed = system::parse(&specs::inputs(&specs), &Progress::new(loudness))?;

@@ -64,7 +64,7 @@ impl Line<'_> {
         self.options.push(option(name, Some(value.as_ref())));
     }
 
-    /// Files of linuxkit's names, an SBOM, and an initrd that is compressed, since the next tool may unzip it.
+    /// Files of linuxkit's names, an SBOM, an initrd that is compressed, since the next tool may unzip it, and so a squashfs.
     fn complete_build(&mut self) {
         let (mut dir, mut name) = (self.dir.take().map(PathBuf::from), self.name.take());
         if let Some(path) = name.clone().map(PathBuf::from)
@@ -88,7 +88,7 @@ impl Line<'_> {
         if !self.has_any(&["sbom", "no-sbom"]) {
             self.options.push(option("sbom", None));
         }
-        self.options.push(option("gzip-initrd", None));
+        self.options.push(option("as-linuxkit", None));
     }
 
     /// The files that are meant by a prefix, and the directory that keeps what a machine keeps.

@@ -51,17 +51,17 @@ fn a_program_called_linuxkit_takes_its_command_line() {
 #[test]
 fn flags_have_one_dash_or_two_and_stand_before_and_behind_the_command() {
     all_come_to(&[
-        ("build a.yml", "lkit build --sbom --gzip-initrd ~ -- a.yml"),
-        ("build -format tar a.yml", "lkit build --format=tar --sbom --gzip-initrd ~ -- a.yml"),
-        ("build --format=tar,iso-bios a.yml", "lkit build --format=tar,iso-bios --sbom --gzip-initrd ~ -- a.yml"),
-        ("build a.yml -ftar", "lkit build --format=tar --sbom --gzip-initrd ~ -- a.yml"),
-        ("build -pull=true -docker=false -o - a.yml", "lkit build --pull --output=- --sbom --gzip-initrd ~ -- a.yml"),
-        ("build --o x a.yml b.yml", "lkit build --output=x --sbom --gzip-initrd ~ -- a.yml b.yml"),
-        ("--cache /c build a.yml", "lkit build --sbom --gzip-initrd --cache=/c -- a.yml"),
-        ("build -cache=/c a.yml", "lkit build --sbom --gzip-initrd --cache=/c -- a.yml"),
-        ("--cert-file x build a.yml", "lkit build --sbom --gzip-initrd ~ --ca=x -- a.yml"),
+        ("build a.yml", "lkit build --sbom --as-linuxkit ~ -- a.yml"),
+        ("build -format tar a.yml", "lkit build --format=tar --sbom --as-linuxkit ~ -- a.yml"),
+        ("build --format=tar,iso-bios a.yml", "lkit build --format=tar,iso-bios --sbom --as-linuxkit ~ -- a.yml"),
+        ("build a.yml -ftar", "lkit build --format=tar --sbom --as-linuxkit ~ -- a.yml"),
+        ("build -pull=true -docker=false -o - a.yml", "lkit build --pull --output=- --sbom --as-linuxkit ~ -- a.yml"),
+        ("build --o x a.yml b.yml", "lkit build --output=x --sbom --as-linuxkit ~ -- a.yml b.yml"),
+        ("--cache /c build a.yml", "lkit build --sbom --as-linuxkit --cache=/c -- a.yml"),
+        ("build -cache=/c a.yml", "lkit build --sbom --as-linuxkit --cache=/c -- a.yml"),
+        ("--cert-file x build a.yml", "lkit build --sbom --as-linuxkit ~ --ca=x -- a.yml"),
         ("--cert-file x cache ls", "lkit cache ls ~"),
-        ("build --offline --layout l -- -a.yml", "lkit build --offline --layout=l --sbom --gzip-initrd ~ -- -a.yml"),
+        ("build --offline --layout l -- -a.yml", "lkit build --offline --layout=l --sbom --as-linuxkit ~ -- -a.yml"),
         ("inspect --largest a.yml", "lkit inspect --largest ~ -- a.yml"),
         ("umount /m", "lkit umount -- /m"),
     ]);
@@ -70,16 +70,16 @@ fn flags_have_one_dash_or_two_and_stand_before_and_behind_the_command() {
 #[test]
 fn verbosity_is_a_number_or_was_none() {
     all_come_to(&[
-        ("-v 2 build a", "lkit build --sbom --gzip-initrd -v ~ -- a"),
-        ("build -v 3 a", "lkit build --sbom --gzip-initrd -vv ~ -- a"),
-        ("build --verbose=2 a", "lkit build --sbom --gzip-initrd -v ~ -- a"),
-        ("-v2 build a", "lkit build --sbom --gzip-initrd -v ~ -- a"),
-        ("-v build a", "lkit build --sbom --gzip-initrd -v ~ -- a"),
-        ("-vv build a", "lkit build --sbom --gzip-initrd -vv ~ -- a"),
-        ("-v=false build a", "lkit build --sbom --gzip-initrd ~ -- a"),
-        ("-v 1 build a", "lkit build --sbom --gzip-initrd ~ -- a"),
-        ("--verbose 0 build a", "lkit build --sbom --gzip-initrd -q ~ -- a"),
-        ("-q build a", "lkit build --quiet --sbom --gzip-initrd ~ -- a"),
+        ("-v 2 build a", "lkit build --sbom --as-linuxkit -v ~ -- a"),
+        ("build -v 3 a", "lkit build --sbom --as-linuxkit -vv ~ -- a"),
+        ("build --verbose=2 a", "lkit build --sbom --as-linuxkit -v ~ -- a"),
+        ("-v2 build a", "lkit build --sbom --as-linuxkit -v ~ -- a"),
+        ("-v build a", "lkit build --sbom --as-linuxkit -v ~ -- a"),
+        ("-vv build a", "lkit build --sbom --as-linuxkit -vv ~ -- a"),
+        ("-v=false build a", "lkit build --sbom --as-linuxkit ~ -- a"),
+        ("-v 1 build a", "lkit build --sbom --as-linuxkit ~ -- a"),
+        ("--verbose 0 build a", "lkit build --sbom --as-linuxkit -q ~ -- a"),
+        ("-q build a", "lkit build --quiet --sbom --as-linuxkit ~ -- a"),
     ]);
     let said = line("-v=much build a").unwrap_err();
     assert_eq!(said, "error: `-v=much` is no number\n\nhint: write 0 (quiet), 1 (the usual), 2 or 3\n");
@@ -88,14 +88,14 @@ fn verbosity_is_a_number_or_was_none() {
 #[test]
 fn files_are_called_what_linuxkit_calls_them() {
     all_come_to(&[
-        ("build -", "lkit build --name=moby --sbom --gzip-initrd ~ -- -"),
-        ("build -o x -", "lkit build --output=x --sbom --gzip-initrd ~ -- -"),
-        ("build --name n --dir d a", "lkit build --dir=d --name=n --sbom --gzip-initrd ~ -- a"),
-        ("build -name out/n a", "lkit build --dir=out --name=n --sbom --gzip-initrd ~ -- a"),
-        ("build -dir d -name out/n a", "lkit build --dir=d/out --name=n --sbom --gzip-initrd ~ -- a"),
-        ("build -name /out/n a", "lkit build --dir=/out --name=n --sbom --gzip-initrd ~ -- a"),
-        ("build -size 2 a", "lkit build --size=2G --sbom --gzip-initrd ~ -- a"),
-        ("build -size 512M a", "lkit build --size=512M --sbom --gzip-initrd ~ -- a"),
+        ("build -", "lkit build --name=moby --sbom --as-linuxkit ~ -- -"),
+        ("build -o x -", "lkit build --output=x --sbom --as-linuxkit ~ -- -"),
+        ("build --name n --dir d a", "lkit build --dir=d --name=n --sbom --as-linuxkit ~ -- a"),
+        ("build -name out/n a", "lkit build --dir=out --name=n --sbom --as-linuxkit ~ -- a"),
+        ("build -dir d -name out/n a", "lkit build --dir=d/out --name=n --sbom --as-linuxkit ~ -- a"),
+        ("build -name /out/n a", "lkit build --dir=/out --name=n --sbom --as-linuxkit ~ -- a"),
+        ("build -size 2 a", "lkit build --size=2G --sbom --as-linuxkit ~ -- a"),
+        ("build -size 512M a", "lkit build --size=512M --sbom --as-linuxkit ~ -- a"),
     ]);
 }
 
@@ -144,11 +144,11 @@ fn the_environment_comes_after_flags() {
         ..environment()
     };
     let rows = [
-        ("build a", "lkit build --sbom --gzip-initrd --cache=/e --mirror=*=http://b --mirror=docker.io=http://a -- a"),
+        ("build a", "lkit build --sbom --as-linuxkit --cache=/e --mirror=*=http://b --mirror=docker.io=http://a -- a"),
         ("--mirror http://c cache ls", "lkit cache ls --cache=/e"),
         (
             "--mirror http://c --cache /f build a",
-            "lkit build --sbom --gzip-initrd --cache=/f --mirror=*=http://c --mirror=*=http://b --mirror=docker.io=http://a -- a",
+            "lkit build --sbom --as-linuxkit --cache=/f --mirror=*=http://c --mirror=*=http://b --mirror=docker.io=http://a -- a",
         ),
     ];
     for (typed, meant) in rows {
@@ -162,7 +162,7 @@ fn the_environment_comes_after_flags() {
 fn nothing_is_ignored_in_silence() {
     let configured = Environment { config: Some("c.yml".into()), ..environment() };
     let (words, warnings) = come_to("build -disable-content-trust a", &configured).unwrap();
-    assert_eq!(words, "lkit build --sbom --gzip-initrd --cache=/h/.linuxkit/cache -- a");
+    assert_eq!(words, "lkit build --sbom --as-linuxkit --cache=/h/.linuxkit/cache -- a");
     let expected = [
         "`-disable-content-trust` has no effect: digests tell images apart here, and nobody is asked for signatures of tags",
         "`LINUXKIT_CONFIG` has no effect: nothing that linuxkit's configuration says is used",
