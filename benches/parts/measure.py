@@ -18,6 +18,7 @@ import far as farther
 import lkit
 import machine
 import peers
+import roots as compressed
 import vhost
 from machine import drop_caches, now, rate
 
@@ -202,6 +203,19 @@ def edit(run):
         run.add("edit streamed", now() - start)
         run.add("edit written", len(files() - before))
     run.add("edit size", size)
+
+
+def roots(run):
+    """A compressed squashfs of 900 MB, against mksquashfs (goal O2)."""
+    with compressed.unpacked("large-gzip") as (files, work):
+        run.add("root mksquashfs", compressed.mksquashfs(files, work / "peer.img"))
+        run.add("root peer size", (work / "peer.img").stat().st_size)
+        for blob in (run.large.blob, *data.SMALL_LAYOUT.glob("blobs/sha256/*")):
+            machine.read_through(blob)
+        image, seconds, watch = compressed.build("large-gzip", work, "--compress", compressed.CODEC)
+        run.add("root seconds", seconds)
+        run.add("root size", image.stat().st_size)
+        run.peak("root memory", watch)
 
 
 def from_nothing(run):
@@ -486,7 +500,7 @@ def block_devices(run):
 
 
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far, roots]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

@@ -71,6 +71,7 @@ def rows(f):
         ("P gzip", decoding), ("read root", reading), ("mount small", mounting), ("nothing to initrd", first_time),
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
         ("remount changed", remount), ("edit streamed", edit), ("doors read", doors), ("far image", far), ("far boot", far_boot),
+        ("root size", roots),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -237,3 +238,12 @@ def far_boot(f):
     yield Row("F2", "time to prompt at 3 MB/s with a read list, of that from local blobs", **row, beside=beside)
     beside = f"without a list {f['far boot alone ranges']:.0f}"
     yield Row("F4", "ranges to the prompt with a read list", **most(f["far boot list ranges"], 20, "{:.0f}"), beside=beside)
+
+
+def roots(f):
+    beside = f"{f['root seconds']:.1f} s, out of gzip, against {f['root mksquashfs']:.1f} s, out of unpacked files in memory"
+    row = least(f["root mksquashfs"] / f["root seconds"], 1.0)
+    yield Row("O2", "squashfs in zstd of the large image, times as fast as mksquashfs", **row, beside=beside)
+    beside = f"{mb(f['root size'])} against {mb(f['root peer size'])}"
+    yield Row("O2", "its size, of mksquashfs'", **most(f["root size"] / f["root peer size"], 1.03, "{:.3f}"), beside=beside)
+    yield Row("O2", "peak anonymous memory meanwhile", **most(f.top("root memory") / 1e6, 150, "{:.0f} MB"))
