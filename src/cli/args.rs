@@ -18,7 +18,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::deferred::Deferred;
 pub use self::devices::Devices;
-pub use self::enclave::{EifApplication, EifSignature, Measure};
+pub use self::enclave::{EifApplication, EifImages, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
 pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
 pub use self::sbom::{Sbom, SbomFormat};
@@ -265,6 +265,9 @@ pub struct Mount {
         "sbom", "no_sbom", "sbom_format", "sbom_output", "sbom_current_time",
     ])]
     pub image: Option<String>,
+    /// Show an image for an enclave, NAME.eif, with --image as its application: this image has its kernel, init and nsm.ko
+    #[arg(long, value_name = "REFERENCE", requires = "image")]
+    pub kernel_image: Option<String>,
     /// Serve in the foreground until interrupted
     #[arg(short, long)]
     pub foreground: bool,
@@ -314,7 +317,7 @@ pub struct Stats {
 #[derive(Debug, Group)]
 pub struct Build {
     /// Specs (files, `-`, or URLs; merged in order)
-    #[arg(required = true, value_name = "SPEC")]
+    #[arg(required_unless_present = "kernel_image", value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
     /// Format to write (repeatable) [default: the spec's `outputs`, else kernel+initrd; with -o: tar]
     #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
@@ -338,6 +341,8 @@ pub struct Build {
     pub as_linuxkit: bool,
     #[command(flatten)]
     pub eif: EifApplication,
+    #[command(flatten)]
+    pub images: EifImages,
     #[command(flatten)]
     pub signature: EifSignature,
     /// Fetch what this read list names before it is read, of layers that are not here [default: nothing]

@@ -1,16 +1,17 @@
-//! The options of images for AWS Nitro Enclaves: a second spec, a key and its certificate.
+//! The options of images for AWS Nitro Enclaves: a second spec, images in the place of specs, a key and its certificate.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args;
 use super::report::Failure;
 use super::settings::Settings;
-use crate::base::Fault as _;
+use super::{args, specs};
+use crate::base::{ErrorKind, Fault as _};
 use crate::blob::open_regular;
+use crate::oci::{ParseReferenceError, Reference};
 use crate::output::{Signer, SignerError, SigningCertificate};
-use crate::system::Input;
+use crate::system::{Application, Input, kernel_image_spec};
 
 /// Largest file of a key or certificate in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -18,8 +19,37 @@ const LARGEST: u64 = 64 << 10;
 impl args::EifApplication {
     /// Has settings follow the option.
     pub fn apply(&self, settings: &mut Settings) {
-        settings.options.application = self.eif_application.as_ref().map(Input::named);
+        settings.options.application = self.eif_application.as_ref().map(|spec| Application::Spec(Input::named(spec)));
     }
+}
+
+impl args::EifImages {
+    /// Has settings follow the options; the specs of these names, or what stands in their place.
+    ///
+    /// # Errors
+    /// When a text is no image reference.
+    pub fn apply(&self, specs: &[PathBuf], settings: &mut Settings) -> Result<Vec<Input>, Failure> {
+        if let Some(image) = &self.image {
+            let image = reference("--image", image)?;
+            if self.kernel_image.is_some() && settings.options.name.is_none() {
+                settings.options.name = image.repository().rsplit('/').next().map(str::to_owned);
+            }
+            settings.options.application = Some(Application::Image(Box::new(image)));
+        }
+        let Some(kernel) = &self.kernel_image else { return Ok(specs::inputs(specs)) };
+        settings.options.kernel_image = true;
+        Ok(vec![kernel_image_spec(&reference("--kernel-image", kernel)?)])
+    }
+}
+
+/// The image that an option names.
+///
+/// # Errors
+/// When the text is no reference.
+pub fn reference(option: &str, text: &str) -> Result<Reference, Failure> {
+    text.parse().map_err(|error: ParseReferenceError| {
+        Failure::caused(ErrorKind::Usage, format!("{option}: `{text}` is no image reference"), &error)
+    })
 }
 
 impl args::EifSignature {

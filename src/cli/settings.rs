@@ -64,6 +64,7 @@ impl Settings {
             bill: bill::options(sources.sbom)?,
             root: None,
             application: None,
+            kernel_image: false,
             signer: None,
         };
         options.loaders.check(&origins.platform)?;

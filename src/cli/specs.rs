@@ -18,8 +18,15 @@ pub fn inputs(names: &[PathBuf]) -> Vec<Input> {
 /// # Errors
 /// What is wrong with specs, images or layers.
 pub fn load(names: &[PathBuf], settings: &Settings, progress: &Progress) -> Result<System, Failure> {
-    let inputs = inputs(names);
-    load_parsed(system::parse(&inputs, progress)?, &inputs, settings, progress)
+    load_inputs(&inputs(names), settings, progress)
+}
+
+/// The system of these specs, wherever they are.
+///
+/// # Errors
+/// What is wrong with specs, images or layers.
+pub fn load_inputs(inputs: &[Input], settings: &Settings, progress: &Progress) -> Result<System, Failure> {
+    load_parsed(system::parse(inputs, progress)?, inputs, settings, progress)
 }
 
 /// The same of specs that have been read.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::bill::{BillOptions, Laid};
 use super::boot::Boot;
+use super::enclave::{self, Command, Part};
 use super::images::Images;
 use super::supply::{SourceImage, Supply};
 use super::user::Ids;
@@ -31,8 +32,8 @@ pub struct Assembly {
 pub struct Options {
     /// The kernel is decompressed.
     pub decompress_kernel: bool,
-    /// Directory in which all of the root is laid out; by default it is the root.
-    pub below: Option<&'static str>,
+    /// What the spec comes to.
+    pub part: Part,
     /// The root gets a bill of materials.
     pub bill: Option<BillOptions>,
 }
@@ -60,6 +61,7 @@ pub fn assemble(
         problems: Vec::new(),
         warnings: Vec::new(),
     };
+    let command = command(&work)?;
     work.add_kernel()?;
     work.add_init()?;
     work.add_volumes()?;
@@ -70,19 +72,21 @@ pub fn assemble(
     }
     work.add_bill()?;
     let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
-    let tree = match work.options.below {
-        Some(prefix) => below(prefix, work.root)?,
-        None => work.root,
+    let tree = match work.options.part {
+        Part::Root | Part::Bootstrap => work.root,
+        Part::Application | Part::ApplicationOfImage => {
+            let placed = enclave::application(work.root, command.as_ref());
+            placed.map_err(tree_error("the application", Place::default()))?
+        }
     };
     Ok(Assembly { kernel, cmdline, ucode, tree: tree.finish(), warnings: work.warnings })
 }
 
-/// A root as the directory `prefix` of another one.
-fn below(prefix: &str, root: TreeBuilder) -> Result<TreeBuilder, Error> {
-    let mut tree = TreeBuilder::new();
-    let grafted = tree.graft(prefix.as_bytes(), root);
-    grafted.map_err(tree_error(format!("`{prefix}`"), Place::default()))?;
-    Ok(tree)
+/// What is started in the application of an image, where the spec comes to one.
+fn command(work: &Work<'_>) -> Result<Option<Command>, Error> {
+    let image = work.spec.init.first().filter(|_| work.options.part == Part::ApplicationOfImage);
+    let config = image.and_then(|image| Some((image, work.images.config(image)?)));
+    config.map(|(image, config)| Command::of(image, config)).transpose()
 }
 
 /// A root in the making.

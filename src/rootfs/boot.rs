@@ -65,7 +65,11 @@ fn source(content: &Content, path: &'static str) -> Result<SharedSource, Error> 
     content.source().map_err(|source| Error::Read { path, source })
 }
 
-fn cmdline(content: &Content) -> Result<Vec<u8>, Error> {
+/// The text of a command line.
+///
+/// # Errors
+/// When it is too long, or cannot be read.
+pub(super) fn cmdline(content: &Content) -> Result<Vec<u8>, Error> {
     let len = usize::try_from(content.size).ok().filter(|_| content.size <= LONGEST_CMDLINE);
     let mut text = vec![0; len.ok_or(Error::LongCmdline(content.size))?];
     let read = content.source.read_at(&mut text, content.offset);

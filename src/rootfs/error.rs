@@ -144,6 +144,16 @@ pub enum Error {
         /// Why.
         source: Cause,
     },
+    /// What an image starts cannot be started in an enclave.
+    #[error("image `{reference}` cannot be the application of an enclave: {reason}")]
+    Command {
+        /// The reference as the spec has it.
+        reference: String,
+        /// Why.
+        reason: &'static str,
+        /// Where the spec names it.
+        place: Place,
+    },
     /// A file of `boot/` that becomes an artifact is none.
     #[error("`{0}` of the root is not a file")]
     NotAFile(&'static str),
@@ -170,6 +180,7 @@ impl Error {
             | Self::KernelFile { place, .. }
             | Self::Decompress { place, .. }
             | Self::Inside { place, .. }
+            | Self::Command { place, .. }
             | Self::Bill { place, .. }
             | Self::HostFile { place, .. }
             | Self::Tree { place, .. } => *place,
@@ -185,7 +196,7 @@ impl Fault for Error {
             Self::Values { .. } | Self::Label { .. } | Self::KernelFile { .. } | Self::HostFile { .. } => {
                 ErrorKind::Spec
             }
-            Self::NotAFile(_) | Self::LongCmdline(_) => ErrorKind::Spec,
+            Self::NotAFile(_) | Self::LongCmdline(_) | Self::Command { .. } => ErrorKind::Spec,
             Self::Tree { source: tree::Error::TooLarge, .. } | Self::Decompress { .. } => ErrorKind::Unsupported,
             Self::Tree { .. } => ErrorKind::Spec,
             Self::Image { source, .. } | Self::Inside { source, .. } | Self::Bill { source, .. } => source.kind(),
@@ -198,6 +209,14 @@ impl Fault for Error {
             Self::Values { problems } => problems.first().and_then(|p| p.hint.clone()),
             Self::Image { source, .. } | Self::Inside { source, .. } => source.hint(),
             Self::KernelFile { key: "tar", .. } => Some("write `tar: none` when the kernel has no modules".to_owned()),
+            Self::KernelFile { key: "init", .. } => Some(
+                "the image has to have `bzImage` (or `Image`, or `kernel`) and `init`, may have `cmdline` and `nsm.ko`, all in \
+                 `/`, `/boot` or `/usr/share/nitro_enclaves/blobs`"
+                    .to_owned(),
+            ),
+            Self::Command { .. } => {
+                Some("give it a command with `CMD` in its Dockerfile, or make a spec for `--eif-application`".to_owned())
+            }
             Self::KernelFile { key, .. } => Some(format!("name the file with `{key}`")),
             Self::HostFile { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Some("write `optional: true` when the file may be missing".to_owned())

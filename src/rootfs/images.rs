@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::supply::SourceImage;
+use crate::oci::ImageConfig;
 use crate::spec::{Located, Spec, VolumeFormat};
 
 /// The references of all images whose files are laid out, each once; the place in this list is an image's number.
@@ -59,6 +60,11 @@ impl<'a> Images<'a> {
     pub fn take(&mut self, reference: &Located<String>) -> Arc<SourceImage> {
         let number = self.number(reference);
         self.handles[number].pop().expect("there was a handle for each use")
+    }
+
+    /// The config of an image, as long as a use of it is to come.
+    pub fn config(&self, reference: &Located<String>) -> Option<&ImageConfig> {
+        self.handles[self.number(reference)].last().map(|image| &image.config)
     }
 
     /// The number of an image whose files are laid out.

@@ -2,6 +2,7 @@
 
 use super::assemble::{Work, tree_error};
 use super::boot::{self, CMDLINE, KERNEL, UCODE};
+use super::enclave::Part;
 use super::overlay::lay_over;
 use super::supply::SourceImage;
 use super::{Cause, Error};
@@ -16,6 +17,9 @@ impl Work<'_> {
         let Some(kernel) = self.spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty()) else {
             return Ok(());
         };
+        if self.options.part == Part::Bootstrap {
+            return self.add_bootstrap(kernel);
+        }
         let image = self.images.take(&kernel.image);
         self.note_laid(&kernel.image, "", &image.tree);
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");

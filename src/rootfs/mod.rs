@@ -20,6 +20,7 @@ mod boot;
 mod bundle;
 mod config;
 mod devices;
+mod enclave;
 mod error;
 mod files;
 mod filter;
@@ -46,6 +47,7 @@ mod volumes;
 
 pub use assemble::{Assembly, Options, assemble};
 pub use bill::BillOptions;
+pub use enclave::Part;
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, file_stamp, host_path};
 pub use images::{references, stored_references};

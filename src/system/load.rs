@@ -9,13 +9,13 @@ use super::names::Names;
 use super::package::find_package;
 use super::stock::{Stock, with_daemon};
 use super::supply::Supplies;
-use super::{Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
+use super::{Application, Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
 use crate::base::{Digest, Event, Monitor};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
 use crate::oci::{Image, Reference, expanded};
 use crate::output::{self, Catalog, Enclave, Gunzip};
-use crate::rootfs::{self, Assembly, SourceImage};
+use crate::rootfs::{self, Assembly, Part, SourceImage};
 use crate::spec::{self, FileContent, MetadataFormat, Parsed};
 use crate::tree::Tree;
 
@@ -77,24 +77,55 @@ pub fn load_parsed(
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
-    let origins = &asking_daemon(&parsed, inputs, origins, monitor)?;
-    load_from(&Stock::new(origins, monitor)?, parsed, inputs, (origins, options), monitor)
+    let specs = Specs::new(parsed, inputs, (origins, options), monitor)?;
+    let origins = &asking_daemon(&specs, origins, monitor)?;
+    load_from(&Stock::new(origins, monitor)?, specs, (origins, options), monitor)
+}
+
+/// The specs of a system.
+pub(super) struct Specs<'a> {
+    parsed: Parsed,
+    inputs: &'a [Input],
+    /// That of the application in an image for an enclave.
+    application: Option<(Input, Parsed)>,
+}
+
+impl<'a> Specs<'a> {
+    /// These specs that have been read, and that of the application, which is read now.
+    ///
+    /// # Errors
+    /// When one is not valid, or names files that it may not.
+    pub fn new(
+        parsed: Parsed,
+        inputs: &'a [Input],
+        (origins, options): (&Origins, &Options),
+        monitor: &dyn Monitor,
+    ) -> Result<Self, Error> {
+        check_local_sources(&parsed, inputs, origins.local_sources)?;
+        let read = |application: &Application| read_application(application.input(), origins, monitor);
+        let application = options.application.as_ref().map(read).transpose()?;
+        Ok(Self { parsed, inputs, application })
+    }
+
+    /// Each of them with the inputs that it was read from.
+    fn each(&self) -> impl Iterator<Item = (&Parsed, &[Input])> {
+        let application = self.application.iter().map(|(input, parsed)| (parsed, std::slice::from_ref(input)));
+        std::iter::once((&self.parsed, self.inputs)).chain(application)
+    }
 }
 
 /// These origins with the images in front that the docker daemon has, where it is to be asked first.
-fn asking_daemon(
-    parsed: &Parsed,
-    inputs: &[Input],
-    origins: &Origins,
-    monitor: &dyn Monitor,
-) -> Result<Origins, Error> {
+fn asking_daemon(specs: &Specs<'_>, origins: &Origins, monitor: &dyn Monitor) -> Result<Origins, Error> {
     if !origins.docker_first {
         return Ok(origins.clone());
     }
-    check_local_sources(parsed, inputs, origins.local_sources)?;
-    let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
-    let names = Names::new(parsed, origins, lock.as_ref())?;
-    Ok(with_daemon(origins, names.laid_out.iter().chain(&names.stored), monitor)?)
+    let mut asked = Vec::new();
+    for (parsed, inputs) in specs.each() {
+        let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
+        let names = Names::new(parsed, origins, lock.as_ref())?;
+        asked.extend(names.laid_out.into_iter().chain(names.stored));
+    }
+    Ok(with_daemon(origins, asked.iter(), monitor)?)
 }
 
 /// The same with what an earlier load of the same origins has found and opened.
@@ -103,26 +134,21 @@ fn asking_daemon(
 /// What is wrong with their references, images or layers.
 pub(super) fn load_from(
     stock: &Stock,
-    parsed: Parsed,
-    inputs: &[Input],
+    Specs { parsed, inputs, application }: Specs<'_>,
     (origins, options): (&Origins, &Options),
     monitor: &dyn Monitor,
 ) -> Result<System, Error> {
-    check_local_sources(&parsed, inputs, origins.local_sources)?;
-    let application =
-        options.application.as_ref().map(|input| read_application(input, origins, monitor)).transpose()?;
     let images = Images::over(stock, origins, monitor);
     let from = Context { images: &images, origins, monitor };
     let wanted = rootfs::Options {
         decompress_kernel: options.decompress_kernel,
         bill: options.bill.clone(),
-        ..rootfs::Options::default()
+        part: if options.kernel_image { Part::Bootstrap } else { Part::Root },
     };
     let Root { assembly, images: mut used, mut stored, seed } = root(&parsed, inputs, &from, wanted)?;
     let mut enclave = Enclave { signer: options.signer.clone(), ..Enclave::default() };
-    if let Some((input, parsed)) = application {
-        // Below the directory that AWS's `init` changes to.
-        let wanted = rootfs::Options { below: Some("rootfs"), ..rootfs::Options::default() };
+    if let Some(((input, parsed), application)) = application.zip(options.application.as_ref()) {
+        let wanted = rootfs::Options { part: application.part(), ..rootfs::Options::default() };
         let root = root(&parsed, &[input], &from, wanted)?;
         enclave.application = Some(Arc::new(root.assembly.tree));
         enclave.seed = Some(root.seed);
@@ -172,11 +198,11 @@ fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::O
 }
 
 /// Reads and checks the spec of the application in an image for an enclave.
-fn read_application(input: &Input, origins: &Origins, monitor: &dyn Monitor) -> Result<(Input, Parsed), Error> {
-    let inputs = std::slice::from_ref(input);
+fn read_application(input: Input, origins: &Origins, monitor: &dyn Monitor) -> Result<(Input, Parsed), Error> {
+    let inputs = std::slice::from_ref(&input);
     let parsed = parse(inputs, monitor)?;
     check_local_sources(&parsed, inputs, origins.local_sources)?;
-    Ok((input.clone(), parsed))
+    Ok((input, parsed))
 }
 
 /// One image with its files, as they are in a container, apart from what a runtime mounts over them.

@@ -16,6 +16,7 @@
 mod archive;
 mod asked;
 mod difference;
+mod enclave;
 mod error;
 mod foreign;
 mod forget;
@@ -47,6 +48,7 @@ mod watch;
 pub use archive::{Archived, Packed, archive};
 pub use asked::Asked;
 pub use difference::{Changed, ChangedArtifact, Differences, Side, differences, lock_differences};
+pub use enclave::{Application, kernel_image_spec};
 pub use error::Error;
 pub use foreign::Soci;
 pub use forget::forget;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Loaders};
+use super::{Application, Loaders};
 use crate::output::{RootFs, Signer};
 use crate::rootfs::BillOptions;
 
@@ -23,9 +23,11 @@ pub struct Options {
     pub loaders: Loaders,
     /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.
     pub root: Option<RootFs>,
-    /// Spec of the application in an image for an enclave: its root is the second ramdisk, below `rootfs/`; by default
-    /// there is one ramdisk.
-    pub application: Option<Input>,
+    /// The application in an image for an enclave, its second ramdisk; by default there is one ramdisk.
+    pub application: Option<Application>,
+    /// The spec is that of [`kernel_image_spec`](super::kernel_image_spec): the first ramdisk of an enclave is what an image
+    /// has for AWS's `init`.
+    pub kernel_image: bool,
     /// Who signs the image for an enclave; by default nobody.
     pub signer: Option<Arc<Signer>>,
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::images::{Images, RESOLVERS, side_by_side};
-use super::load::{load_from, parse};
+use super::load::{Specs, load_from, parse};
 use super::stock::Stock;
 use super::touched::{Stamps, Touched, stamps};
 use super::{Error, Input, Options, Origins, System, lock_file};
@@ -132,7 +132,9 @@ impl Watch {
         self.files.retain(|path, _| all.contains(path));
         self.files.extend(stamps(&new));
         self.stock.begin();
-        let system = load_from(&self.stock, parsed, &self.inputs, (&self.origins, &self.options), monitor)?;
+        let from = (&self.origins, &self.options);
+        let specs = Specs::new(parsed, &self.inputs, from, monitor)?;
+        let system = load_from(&self.stock, specs, from, monitor)?;
         self.stock.end();
         let of_sources = self.files.iter().filter(|(path, _)| sources.contains(*path));
         let made_of = (system.catalog.system().seed, of_sources.map(|(path, stamp)| (path.clone(), *stamp)).collect());

@@ -14,6 +14,17 @@ pub struct EifApplication {
     pub eif_application: Option<PathBuf>,
 }
 
+/// Images that an image for an enclave is made of, in the place of specs.
+#[derive(Debug, Default, Group)]
+pub struct EifImages {
+    /// Image of an enclave's application, in the place of --eif-application: its files, and what it starts
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "eif_application")]
+    pub image: Option<String>,
+    /// Image that has an enclave's kernel and first ramdisk, in the place of specs: bzImage, cmdline, init, nsm.ko
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "specs")]
+    pub kernel_image: Option<String>,
+}
+
 /// Who signs an image for an enclave.
 #[derive(Debug, Default, Group)]
 pub struct EifSignature {
@@ -28,10 +39,12 @@ pub struct EifSignature {
 #[derive(Debug, Group)]
 pub struct Measure {
     /// Specs (files, `-`, or URLs; merged in order)
-    #[arg(required = true, value_name = "SPEC")]
+    #[arg(required_unless_present = "kernel_image", value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
     #[command(flatten)]
     pub eif: EifApplication,
+    #[command(flatten)]
+    pub images: EifImages,
     /// Tell PCR8, too, of an image that is signed with the key of this certificate, a PEM file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub eif_certificate: Option<PathBuf>,

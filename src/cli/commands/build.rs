@@ -100,19 +100,20 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
     let compressions = Compressions::parse(&compress)?.with_those_of_linuxkit(args.as_linuxkit);
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
+    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?.with_docker(args.docker)?;
+    args.eif.apply(&mut settings);
+    let inputs = args.images.apply(&specs, &mut settings)?;
     if dry_run {
-        let parsed = system::parse(&specs::inputs(&specs), &Progress::new(loudness))?;
+        let parsed = system::parse(&inputs, &Progress::new(loudness))?;
         report::print(&system::resolved_text(&parsed, MetadataFormat::Yaml))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?.with_docker(args.docker)?;
-    args.eif.apply(&mut settings);
     args.signature.apply(&mut settings)?;
     let progress = Progress::new(loudness);
-    let inputs = specs::inputs(&specs);
     let parsed = system::parse(&inputs, &progress)?;
     let formats = match (named.is_empty(), &output) {
         (false, _) => named,
+        _ if settings.options.kernel_image => vec![Format::named("eif")?],
         (true, Some(_)) => vec![Format::named("tar")?],
         (true, None) => formats_of(&parsed)?,
     };
@@ -175,9 +176,9 @@ fn check_files(
 /// Refuses options of images for enclaves where none is written.
 fn check_enclave(settings: &Settings, formats: &[&Format]) -> Result<(), Failure> {
     let options = &settings.options;
-    let asked = options.application.is_some() || options.signer.is_some();
+    let asked = options.application.is_some() || options.kernel_image || options.signer.is_some();
     if asked && formats.iter().all(|format| format.files.iter().all(|file| file.product != Product::Eif)) {
-        let message = "`--eif-application`, `--eif-key` and `--eif-certificate` are for the format `eif`";
+        let message = "`--image`, `--kernel-image`, `--eif-application`, `--eif-key` and `--eif-certificate` are for the format `eif`";
         return Err(Failure::usage(message).hint("add `-f eif`, or leave them out"));
     }
     Ok(())

@@ -17,8 +17,9 @@ pub fn run(args: args::Measure, loudness: Loudness) -> Result<ExitCode, Failure>
     let certificate = args.eif_certificate.as_deref().map(certificate_of).transpose()?;
     let mut settings = Settings::new(args.sources)?;
     args.eif.apply(&mut settings);
+    let inputs = args.images.apply(&args.specs, &mut settings)?;
     let progress = Progress::new(loudness);
-    let loaded = specs::load(&args.specs, &settings, &progress)?;
+    let loaded = specs::load_inputs(&inputs, &settings, &progress)?;
     let measured = loaded.catalog.measurements()?;
     let mut registers = vec![("PCR0", measured.image), ("PCR1", measured.bootstrap), ("PCR2", measured.application)];
     registers.extend(certificate.map(|certificate| ("PCR8", certificate.pcr())));

@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::base::ErrorKind;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::watching::Watched;
-use crate::cli::{args, server, specs};
-use crate::oci::ParseReferenceError;
+use crate::cli::{args, enclave, server, specs};
 use crate::serve::background::Ready;
 use crate::serve::{Files, Interrupts, MountOptions, Status, check_mount, mount, prepare, sweep};
 use crate::system::{self, System};
@@ -33,9 +31,13 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
-    let (files, watched) = match &image {
-        Some(image) => (files_of_image(image, &settings, &progress)?, None),
-        None => {
+    let (files, watched) = match (&image, args.kernel_image) {
+        (Some(image), None) => (files_of_image(image, &settings, &progress)?, None),
+        (Some(_), kernel_image) => {
+            let inputs = args::EifImages { image: image.clone(), kernel_image }.apply(&names, &mut settings)?;
+            (files_of(&specs::load_inputs(&inputs, &settings, &progress)?, None), None)
+        }
+        (None, _) => {
             let (system, watched) = args.watching.load(&names, &settings, &progress, args.log.is_some())?;
             (files_of(&system, watched.as_ref().map(Watched::status)), watched)
         }
@@ -82,10 +84,7 @@ fn files_of(system: &System, status: Option<Status>) -> Files {
 
 /// The files of one image as they are in a container, apart from what a runtime mounts over them.
 fn files_of_image(text: &str, settings: &Settings, progress: &Progress) -> Result<Files, Failure> {
-    let reference = text.parse().map_err(|error: ParseReferenceError| {
-        Failure::caused(ErrorKind::Usage, format!("--image: `{text}` is no image reference"), &error)
-    })?;
-    let loaded = system::load_image(&reference, &settings.origins, progress);
+    let loaded = system::load_image(&enclave::reference("--image", text)?, &settings.origins, progress);
     progress.clear();
     let (image, tree) = loaded?;
     Ok(Files::of_image(Arc::new(tree), image.digest()))

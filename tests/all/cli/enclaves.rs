@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use lkit::base::Digest;
 use serde_json::{Value, json};
 
-use super::system::{System, assert_says};
+use super::system::{System, assert_says, image, image_that_runs, noise, tar};
 use crate::common::{have, run};
 
 /// What the judge finds in an image.
@@ -156,4 +157,100 @@ fn fuse_a_mounted_image_of_two_specs_is_the_one_that_is_written_and_changes_noth
     // What else is in the mount has nothing of the second spec.
     system.good("build -f raw-efi a.yml");
     assert_eq!(run("cmp", [&system.path("a-efi.img"), &mounted.path("a-efi.img")]), "");
+}
+
+/// A system with an image as `--kernel-image` takes it, and one of an application.
+fn of_images() -> System {
+    let mut system = System::new();
+    let kernel = tar(&[
+        ("bzImage", &super::system::kernel()),
+        ("cmdline", b"reboot=k panic=30\n"),
+        ("init", b"INIT"),
+        ("nsm.ko", b"NSM"),
+    ]);
+    let descriptor = image(&system.layout, &[&kernel]);
+    system.layout.name("docker.io/test/enclave:1", &descriptor);
+    let files = tar(&[("app/run", &noise(70_000))]);
+    let layers = [(files.clone(), Digest::of(&files))];
+    let process = json!({"Entrypoint": ["/app/run"], "Cmd": ["-v"], "Env": ["A=b"]});
+    for (name, process) in [("docker.io/test/app:1", process), ("docker.io/test/idle:1", json!({}))] {
+        let descriptor = image_that_runs(&system.layout, &process, &layers);
+        system.layout.name(name, &descriptor);
+    }
+    system
+}
+
+#[test]
+fn oracle_an_image_is_made_of_two_images_alone_as_nitro_cli_lays_it_out() {
+    if !have(&["python3", "sha256sum", "cpio"]) {
+        return;
+    }
+    let system = of_images();
+    let images = "--image test/app:1 --kernel-image test/enclave:1";
+    system.good(&format!("build {images}"));
+    let found = judged(&system, "app.eif");
+    assert_eq!((&found["kinds"], &found["metadata"]["ImageName"]), (&json!([1, 2, 5, 3, 3]), &json!("app")));
+    assert_eq!(found["registers"], measured(&system, images));
+    system.good("build -f kernel+initrd,eif --name parts --kernel-image test/enclave:1");
+    for (at, name) in [(0, "parts-kernel"), (1, "parts-cmdline"), (3, "parts-initrd.img")] {
+        assert_eq!(found["digests"][at], sha256(&system, name), "{name}");
+    }
+    assert_eq!(fs::read(system.path("parts-cmdline")).unwrap(), b"reboot=k panic=30");
+    let dir = system.path("unpacked");
+    fs::create_dir(&dir).unwrap();
+    let unpack = |archive: &str| {
+        let unpack = format!("cd '{}' && cpio -idm --quiet < '{}'", dir.display(), system.path(archive).display());
+        run("sh", ["-c", &unpack]);
+    };
+    unpack("parts-initrd.img");
+    unpack("last");
+    let text = |name: &str| String::from_utf8(fs::read(dir.join(name)).unwrap()).unwrap();
+    assert_eq!(["init", "nsm.ko", "cmd", "env"].map(text), ["INIT", "NSM", "/app/run\n-v\n", "A=b\n"]);
+    assert_eq!(fs::read(dir.join("rootfs/app/run")).unwrap(), noise(70_000));
+    assert!(["dev", "run", "sys", "var", "proc", "tmp"].iter().all(|name| dir.join("rootfs").join(name).is_dir()));
+    // The application alone may be an image; kernel and first ramdisk are those of the spec then.
+    let mixed = measured(&system, "--image test/app:1 a.yml");
+    assert_eq!(mixed["PCR2"], found["registers"]["PCR2"]);
+    assert_eq!(mixed["PCR1"], measured(&system, "a.yml")["PCR1"]);
+}
+
+#[test]
+fn fuse_a_mounted_image_of_two_images_is_the_one_that_is_written() {
+    if !super::system::can_mount() {
+        return;
+    }
+    let system = of_images();
+    let images = "--image test/app:1 --kernel-image test/enclave:1";
+    system.good(&format!("mount {images} mnt"));
+    let mounted = super::system::Mounted(system.mount_point());
+    system.good(&format!("build {images}"));
+    assert_eq!(run("cmp", [&system.path("app.eif"), &mounted.path("app.eif")]), "");
+    assert_eq!(mounted.read("rootfs/init"), b"INIT");
+}
+
+#[test]
+fn images_that_cannot_be_an_enclave_are_refused_by_name() {
+    let system = of_images();
+    let said = system.bad("build --image test/app:1 --kernel-image test/init:1", 3);
+    assert_says(
+        &said,
+        &["image `docker.io/test/init:1` has no file `init`", "--kernel-image:1:17", "hint: the image has to have"],
+    );
+    let said = system.bad("measure --image test/idle:1 --kernel-image test/enclave:1", 3);
+    let reason = "image `docker.io/test/idle:1` cannot be the application of an enclave: it has neither an entrypoint";
+    assert_says(&said, &[reason, "--image:1:8", "hint: give it a command with `CMD`"]);
+    let said = system.bad("build -f eif --image A --kernel-image test/enclave:1", 2);
+    assert_says(&said, &["--image: `A` is no image reference"]);
+    let said = system.bad("build --image test/app:1 a.yml", 2);
+    assert_says(&said, &["`--image`, `--kernel-image`", "are for the format `eif`"]);
+    assert_says(&system.bad("build -f eif --image test/gone:1 a.yml", 4), &["docker.io/test/gone:1"]);
+    for line in [
+        "build -f eif --image test/app:1",
+        "build -f eif --image test/app:1 --kernel-image test/enclave:1 a.yml",
+        "build -f eif --image test/app:1 --eif-application a.yml a.yml",
+        "mount --kernel-image test/enclave:1 mnt",
+        "mount --image test/app:1 --kernel-image test/enclave:1 a.yml mnt",
+    ] {
+        system.bad(line, 2);
+    }
 }

@@ -245,9 +245,18 @@ pub fn image(layout: &LayoutMaker, tars: &[&[u8]]) -> serde_json::Value {
 
 /// An image for this machine, of layer blobs and the diff ids its config claims.
 pub fn image_of(layout: &LayoutMaker, layers: &[(Vec<u8>, Digest)]) -> serde_json::Value {
+    image_that_runs(layout, &json!({"Cmd": ["sh"]}), layers)
+}
+
+/// The same with what runs in it.
+pub fn image_that_runs(
+    layout: &LayoutMaker,
+    process: &serde_json::Value,
+    layers: &[(Vec<u8>, Digest)],
+) -> serde_json::Value {
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let diff_ids: Vec<String> = layers.iter().map(|(_, id)| id.to_string()).collect();
-    let config = json!({"architecture": arch, "os": "linux", "config": {"Cmd": ["sh"]},
+    let config = json!({"architecture": arch, "os": "linux", "config": process,
                         "rootfs": {"type": "layers", "diff_ids": diff_ids}});
     let config = layout.described("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
     let blob = |(bytes, _): &(Vec<u8>, Digest)| layout.described("application/vnd.oci.image.layer.v1.tar+gzip", bytes);

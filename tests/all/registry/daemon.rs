@@ -141,6 +141,17 @@ fn the_daemon_is_asked_first_for_every_tag_and_what_it_lacks_comes_from_elsewher
     assert!(output.status.success(), "{}", stderr(&output));
     let tar = fs::read(dir.path().join("x.tar")).unwrap();
     assert!(tar.windows(5).any(|part| part == b"local"));
+    // So is it for the images of an enclave's application.
+    fs::write(dir.path().join("k.yml"), "kernel:\n  image: other:1\n").unwrap();
+    for application in [["--eif-application", "s.yml"], ["--image", "nginx"]] {
+        daemon.asked();
+        stderr(&build(&daemon.socket, &["-f", "eif", application[0], application[1], "k.yml"]));
+        let asked = daemon.asked();
+        assert!(
+            asked.contains(&"/images/docker.io/library/nginx:latest/json".to_owned()),
+            "{application:?}: {asked:?}"
+        );
+    }
     // A daemon that is not there has nothing, and that is told.
     let said = stderr(&build(&dir.path().join("none.sock"), &["s.yml"]));
     assert!(said.contains("warning: cannot get `docker.io/library/nginx:latest` from the docker daemon"), "{said}");
