@@ -2,10 +2,10 @@
 //!
 //! # Format
 //! `nbd+unix:///PATH`, `nbd://HOST[:PORT]`, `http://HOST[:PORT]`, `tftp://HOST[:PORT]`; an IPv6 address stands in brackets.
-//! Port 0 stands for one that is free.
+//! Port 0 stands for one that is free, and the host `*` for every address of this machine.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -68,6 +68,10 @@ impl Address {
     pub fn sockets(&self) -> std::io::Result<Vec<SocketAddr>> {
         match &self.place {
             Place::Unix(_) => Ok(Vec::new()),
+            // One socket for both families, where there are both.
+            Place::Host(host, port) if host == "*" => {
+                Ok(vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()])
+            }
             Place::Host(host, port) => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
         }
     }
@@ -141,7 +145,7 @@ fn port_of(protocol: Protocol, text: &str) -> Result<(Protocol, Place), &'static
     if host.is_empty() {
         return Err("it names no host");
     }
-    let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
+    let is_address = host.parse::<Ipv6Addr>().is_ok();
     if text.starts_with('[') != is_address || host.contains(['/', '@', '?', '#', ' ']) {
         return Err("its host is none");
     }
@@ -167,6 +171,7 @@ mod tests {
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("http://host", "http://host:80"),
             ("tftp://0.0.0.0", "tftp://0.0.0.0:69"),
+            ("http://*:8080", "http://*:8080"),
         ];
         for (text, shown) in rows {
             let address: Address = text.parse().unwrap();

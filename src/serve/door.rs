@@ -56,6 +56,7 @@ enum Listener {
         file: SocketFile,
     },
     Http(TcpListener),
+    Directory(TcpListener, http::Directory),
     Tftp(UdpSocket),
 }
 
@@ -100,6 +101,23 @@ impl Door {
         }
     }
 
+    /// Listens at an address for clients that get the files of a directory by HTTP.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); when the directory cannot be read, or the address is not one of HTTP.
+    pub fn directory(address: &Address, directory: &Path, rules: &DoorRules) -> Result<Self, Error> {
+        let served = http::Directory::open(directory.to_owned());
+        let served = served.map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
+        if address.protocol != Protocol::Http {
+            return Err(Error::OnlyHttp(address.to_string()));
+        }
+        let Self { url, listener } = Self::open(address, rules)?;
+        match listener {
+            Listener::Http(socket) => Ok(Self { url, listener: Listener::Directory(socket, served) }),
+            _ => Err(Error::OnlyHttp(url)),
+        }
+    }
+
     /// Listens on a socket for monitors that take an artifact as a disk of their machine, by vhost-user.
     ///
     /// # Errors
@@ -127,7 +145,7 @@ impl Door {
     /// Looks whether what it is to serve is there.
     fn check(&self, exports: &Exports) -> Result<(), Error> {
         match &self.listener {
-            Listener::Nbd { .. } | Listener::Http(_) | Listener::Tftp(_) => Ok(()),
+            Listener::Nbd { .. } | Listener::Http(_) | Listener::Directory(..) | Listener::Tftp(_) => Ok(()),
             #[cfg(target_os = "linux")]
             Listener::VhostUser { artifact, .. } => vhost::check(exports, artifact),
         }
@@ -156,11 +174,8 @@ impl Listener {
                 let _file = file;
                 nbd::serve(&socket, exports, &nbd::Rules { security, limits }, stop)
             }
-            Self::Http(socket) => {
-                let limits = http::Limits::default();
-                let limits = http::Limits { connections: most(limits.connections), ..limits };
-                http::serve(socket, exports, &http::Rules { tls: rules.tls, limits }, stop)
-            }
+            Self::Http(socket) => http::serve(socket, exports, &http_rules(rules), stop),
+            Self::Directory(socket, directory) => http::serve_directory(socket, directory, &http_rules(rules), stop),
             #[cfg(target_os = "linux")]
             Self::VhostUser { socket, artifact, file } => {
                 let _file = file;
@@ -172,6 +187,12 @@ impl Listener {
             }
         }
     }
+}
+
+fn http_rules(rules: DoorRules) -> http::Rules {
+    let limits = http::Limits::default();
+    let connections = rules.connections.map_or(limits.connections, NonZero::get);
+    http::Rules { tls: rules.tls, limits: http::Limits { connections, ..limits } }
 }
 
 /// Whether nobody but this machine reaches it.
@@ -186,7 +207,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves `exports` at all of these doors.
+    /// Serves `exports` at all of these doors that have nothing else to serve.
     ///
     /// # Errors
     /// When a thread cannot be started.

@@ -84,7 +84,7 @@ pub enum Error {
     NotASocket(PathBuf),
     /// Others could read what only this user may.
     #[error(
-        "`{0}` can be reached from other machines, and nothing would keep anybody there from reading the artifacts"
+        "`{0}` can be reached from other machines, and nothing would keep anybody there from reading what is served"
     )]
     Exposed(String),
     /// A certificate, a key or an authority is none.
@@ -95,6 +95,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A directory cannot be served.
+    #[error("cannot serve the directory `{}`", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Files of a directory are served by HTTP alone.
+    #[error("no directory is served at `{0}`")]
+    OnlyHttp(String),
     /// What is to be served is no artifact of the spec.
     #[error("there is no artifact `{name}`")]
     NoArtifact {
@@ -153,10 +164,11 @@ impl Fault for Error {
             | Self::Server { .. }
             | Self::NotASocket(_)
             | Self::Certificate { .. }
+            | Self::Directory { .. }
             | Self::Write { .. } => ErrorKind::Io,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => ErrorKind::Busy,
             Self::Listen { .. } => ErrorKind::Io,
-            Self::NoArtifact { .. } => ErrorKind::Usage,
+            Self::NoArtifact { .. } | Self::OnlyHttp(_) => ErrorKind::Usage,
             Self::AllowOther => ErrorKind::Denied,
             Self::Exposed(_) => ErrorKind::Usage,
             Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } | Self::SocketBusy(_) => {
@@ -185,14 +197,18 @@ impl Fault for Error {
             Self::SocketBusy(_) => Some("end that server, or choose another path".to_owned()),
             Self::NotASocket(_) => Some("choose a path where nothing is; a socket is made there".to_owned()),
             Self::Exposed(_) => Some(EXPOSED_HINT.to_owned()),
+            Self::OnlyHttp(_) => Some("listen on `http://HOST:PORT`".to_owned()),
             Self::Certificate { .. } => Some("certificates and keys are files in PEM".to_owned()),
             Self::NoArtifact { nearest: Some(name), .. } => Some(format!("is `{name}` meant?")),
             Self::NoArtifact { nearest: None, .. } => Some("`lkit inspect` lists the artifacts of a spec".to_owned()),
             Self::Read { source, .. } => source.hint(),
             Self::Write { path, size, source } => write_hint(path, *size, source),
-            Self::Mount { .. } | Self::NotMounted(_) | Self::Session(_) | Self::Server { .. } | Self::Interrupted => {
-                None
-            }
+            Self::Mount { .. }
+            | Self::NotMounted(_)
+            | Self::Session(_)
+            | Self::Server { .. }
+            | Self::Directory { .. }
+            | Self::Interrupted => None,
         }
     }
 }

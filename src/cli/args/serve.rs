@@ -8,11 +8,44 @@ use clap::{Args as Group, ValueHint};
 
 use super::{Reads, RootFs, Sources, Watching};
 
+/// What says how specs are served. Those that the environment may say, too, change nothing for a directory.
+const OF_SPECS: [&str; 26] = [
+    "specs",
+    "vhost_user",
+    "root",
+    "watch",
+    "watch_interval",
+    "reads",
+    "record",
+    "arch",
+    "layout",
+    "store",
+    "offline",
+    "pull",
+    "mirror",
+    "trust_indexes",
+    "locked",
+    "allow_local_sources",
+    "name",
+    "decompress_kernel",
+    "size",
+    "data_size",
+    "loader",
+    "sbom",
+    "no_sbom",
+    "sbom_format",
+    "sbom_output",
+    "sbom_current_time",
+];
+
 #[derive(Debug, Group)]
 pub struct Serve {
     /// Specs (files, `-`, or URLs; merged in order)
-    #[arg(required = true, value_name = "SPEC")]
+    #[arg(required_unless_present = "directory", value_name = "SPEC")]
     pub specs: Vec<PathBuf>,
+    /// Serve the files of a directory by HTTP, in the place of specs
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = OF_SPECS)]
+    pub directory: Option<PathBuf>,
     /// Listen here (repeatable): nbd+unix:///PATH for this user, nbd://HOST:PORT, http://HOST:PORT or tftp://HOST:PORT; port
     /// 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", required_unless_present = "vhost_user")]

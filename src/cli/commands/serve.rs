@@ -1,10 +1,11 @@
-//! `lkit serve`: the artifacts of a system at addresses, without a file system.
+//! `lkit serve`: the artifacts of a system at addresses, without a file system, or the files of a directory.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::base::Digest;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
@@ -25,6 +26,20 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     let addresses = addresses(&args.listen)?;
     let rules = rules(&args)?;
     let progress = Progress::new(loudness);
+    if let Some(directory) = &args.directory {
+        let door = |address| Door::directory(address, directory, &rules);
+        let doors = addresses.iter().map(door).collect::<Result<Vec<_>, _>>()?;
+        let (urls, interrupts) = (urls(&doors), Interrupts::catch()?);
+        let nothing = Exports::new(Generation::new(Vec::new(), Digest::of(b"")));
+        let serving = Serving::start(doors, &nothing, &rules)?;
+        tell(&progress, &directory.display().to_string(), &urls, (ready, args.log.as_deref()))?;
+        serving.wait(interrupts);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(directory) = args.specs.iter().find(|spec| spec.is_dir()) {
+        let message = format!("`{}` is a directory, and no spec", directory.display());
+        return Err(Failure::usage(message).hint("`--directory DIR` serves the files of one"));
+    }
     let mut settings = Settings::new(args.sources)?.with_root(args.root);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be served need not be there.
@@ -32,7 +47,7 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     for disk in &args.vhost_user {
         doors.push(vhost_user(disk)?);
     }
-    let urls: Vec<String> = doors.iter().map(|door| format!("`{}`", door.url())).collect();
+    let urls = urls(&doors);
     let (system, watched) = args.watching.load(&args.specs, &settings, &progress, args.log.is_some())?;
     // Before, a signal just ends us: the next server takes over the socket that is left.
     let interrupts = Interrupts::catch()?;
@@ -43,12 +58,7 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
     if let Some(watched) = watched {
         watched.follow(move |system| exports.replace(Generation::of(&system.catalog).with_root(root.clone())))?;
     }
-    let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
-    progress.ready(&format!("`{name}` is served at {}; {end} ends it", urls.join(", ")));
-    if let Some(ready) = ready {
-        ready.announce(args.log.as_deref())?;
-    }
-    server::tell_supervisor();
+    tell(&progress, &name, &urls, (ready, args.log.as_deref()))?;
     serving.wait(interrupts);
     recording.finish()?;
     Ok(ExitCode::SUCCESS)
@@ -59,6 +69,27 @@ fn remote_root(root: RootFs, name: &str, doors: &[Door]) -> Option<RemoteRoot> {
     let server = doors.iter().find_map(|door| door.url().strip_prefix("nbd://")?.parse().ok())?;
     let [disk, initrd] = [root.disk_suffix(), root.initrd_suffix()].map(|suffix| format!("{name}{suffix}"));
     Some(RemoteRoot { disk, initrd, server })
+}
+
+/// Where clients find all of it.
+fn urls(doors: &[Door]) -> String {
+    doors.iter().map(|door| format!("`{}`", door.url())).collect::<Vec<_>>().join(", ")
+}
+
+/// Tells that it is served, and leaves the terminal if it is served in the background.
+fn tell(
+    progress: &Progress,
+    what: &str,
+    urls: &str,
+    (ready, log): (Option<Ready>, Option<&Path>),
+) -> Result<(), Failure> {
+    let end = if ready.is_some() { format!("`kill {}`", std::process::id()) } else { "Ctrl-C".to_owned() };
+    progress.ready(&format!("`{what}` is served at {urls}; {end} ends it"));
+    if let Some(ready) = ready {
+        ready.announce(log)?;
+    }
+    server::tell_supervisor();
+    Ok(())
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {

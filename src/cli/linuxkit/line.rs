@@ -35,6 +35,7 @@ pub struct Line<'a> {
     pub(super) certificates: Vec<OsString>,
     pub(super) dir: Option<OsString>,
     pub(super) name: Option<OsString>,
+    pub(super) port: Option<OsString>,
     /// What the names of files to start from end in.
     pub(super) suffix: Option<&'static str>,
     /// Whether only the place counts that a machine is to run at.
@@ -62,6 +63,7 @@ impl<'a> Line<'a> {
             certificates: Vec::new(),
             dir: None,
             name: None,
+            port: None,
             suffix: None,
             is_elsewhere: false,
         };
@@ -175,6 +177,7 @@ impl<'a> Line<'a> {
             Written::Certificates => self.certificates.push(value),
             Written::Dir => self.dir = Some(value),
             Written::Name => self.name = Some(value),
+            Written::Port => self.port = Some(value),
             Written::Suffix(suffix) => self.suffix = Some(suffix),
             Written::Size => self.options.push(option("size", Some(&in_gib(value)))),
             Written::Network if value == "default" || value.is_empty() => {}
@@ -289,7 +292,7 @@ fn is_on(given: Given<'_>) -> Result<bool, Failure> {
 }
 
 /// A refusal of what lkit does not do.
-pub(super) fn not_done(what: &str, reason: &str, hint: &str) -> Failure {
+fn not_done(what: &str, reason: &str, hint: &str) -> Failure {
     Failure::usage(format!("`{what}` is not done: {reason}")).hint(hint)
 }
 

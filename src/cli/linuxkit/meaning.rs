@@ -4,8 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::line::{Line, argument, not_done};
-use super::table::NO_SERVER;
+use super::line::{Line, argument};
 use super::word::option;
 use super::{Meant, VERSION, help};
 use crate::base::is_url;
@@ -14,6 +13,8 @@ use crate::vm::Monitor;
 
 /// What files are called whose spec came from standard input.
 const UNNAMED: &str = "moby";
+/// Where a directory is served unless the line says where.
+const PORT: &str = ":8080";
 
 impl Line<'_> {
     /// What it means.
@@ -29,8 +30,8 @@ impl Line<'_> {
             return self.version();
         }
         match command.as_str() {
-            // lkit's own command of this name serves specs.
-            "serve" if self.words.is_empty() => return Err(not_done("linuxkit serve", NO_SERVER.0, NO_SERVER.1)),
+            // lkit's own command of this name serves specs where it is told.
+            "serve" if self.port.is_some() || !(self.has_any(&["listen", "vhost-user"])) => self.complete_serve(),
             "build" => self.complete_build(),
             "run" => self.complete_run(),
             "cache clean" if !self.has_any(&["all", "layout"]) => self.options.push(option("all", None)),
@@ -91,6 +92,26 @@ impl Line<'_> {
         self.options.push(option("as-linuxkit", None));
     }
 
+    /// A directory for every machine that reaches this one, each question told, as linuxkit serves it.
+    fn complete_serve(&mut self) {
+        if self.words.is_empty() && !self.has_any(&["directory"]) {
+            self.push("directory", ".");
+        }
+        let port = self.port.take().map_or_else(|| PORT.to_owned(), |port| port.to_string_lossy().into_owned());
+        let (host, number) = port.rsplit_once(':').unwrap_or(("", &port));
+        self.push("listen", format!("http://{}:{number}", if host.is_empty() { "*" } else { host }));
+        if !["127.0.0.1", "[::1]", "localhost"].contains(&host) && !self.has_any(&["insecure-listen", "tls-cert"]) {
+            self.options.push(option("insecure-listen", None));
+            self.warnings.push(format!(
+                "every machine that reaches port {number} of this one can read the directory, as with linuxkit; \
+                 `--port 127.0.0.1:{number}` serves this one alone"
+            ));
+        }
+        if self.verbosity.is_none() && !self.has_any(&["quiet"]) {
+            self.verbosity = Some(2);
+        }
+    }
+
     /// The files that are meant by a prefix, and the directory that keeps what a machine keeps.
     fn complete_run(&mut self) {
         if self.is_elsewhere {
@@ -122,15 +143,17 @@ impl Line<'_> {
             Some(3..) => self.options.push("-vv".into()),
             _ => {}
         }
+        let serves_directory = self.command() == "serve" && self.has_any(&["directory"]);
         if self.takes("cache")
+            && !serves_directory
             && let Some(cache) = self.cache_dir()
         {
             self.push("cache", cache);
         }
-        if self.takes("mirror") {
+        if self.takes("mirror") && !serves_directory {
             self.push_mirrors();
         }
-        if self.takes("ca") {
+        if self.takes("ca") && !serves_directory {
             std::mem::take(&mut self.certificates).into_iter().for_each(|file| self.push("ca", file));
         }
         if self.environment.config.is_some() {

@@ -31,6 +31,8 @@ pub enum Written {
     Suffix(&'static str),
     /// The directory that files go to.
     Dir,
+    /// Where HTTP is served: `HOST:PORT`, or `:PORT` for every address.
+    Port,
     /// `default`, or a network.
     Network,
     /// Accelerators in the order in which they are tried, such as `kvm:tcg`.
@@ -71,9 +73,6 @@ const UNSIGNED: &str = "digests tell images apart here, and nobody is asked for 
 const NO_OVERRIDE: &str = "a tag is always pushed as it is in the cache, and blobs that are there are not sent again";
 const NOT_PUBLISHED: (&str, &str) =
     ("no registry is asked what it has when images are removed", "name the images to remove: `cache rm IMAGE…`");
-/// Why `serve` is refused, and what to do.
-pub const NO_SERVER: (&str, &str) =
-    ("no directory is served over HTTP", "serve it with any web server, such as `python3 -m http.server 8080`");
 
 /// Flags that lkit's command does not have, or means in another way. The first that fits counts.
 pub const FLAGS: &[Flag] = &[
@@ -98,8 +97,7 @@ pub const FLAGS: &[Flag] = &[
             "push each with `cache push --platform ARCH --remote-name IMAGE-ARCH IMAGE`",
         ),
     ),
-    valued("serve", "port", Becomes::Refused(NO_SERVER.0, NO_SERVER.1)),
-    valued("serve", "directory", Becomes::Refused(NO_SERVER.0, NO_SERVER.1)),
+    valued("serve", "port", Becomes::Written(Written::Port)),
     switch("run", "kernel", Becomes::Written(Written::Suffix("-initrd.img"))),
     switch("run", "squashfs", Becomes::Written(Written::Suffix("-squashfs.img"))),
     valued("run", "networking", Becomes::Written(Written::Network)),

@@ -68,6 +68,25 @@ fn flags_have_one_dash_or_two_and_stand_before_and_behind_the_command() {
 }
 
 #[test]
+fn a_directory_is_served_where_linuxkit_serves_it() {
+    all_come_to(&[
+        ("serve", "lkit serve --directory=. --listen=http://*:8080 --insecure-listen -v"),
+        (
+            "serve -directory out -port :9000 -v 1",
+            "lkit serve --directory=out --listen=http://*:9000 --insecure-listen",
+        ),
+        ("serve -port 127.0.0.1:80", "lkit serve --directory=. --listen=http://127.0.0.1:80 -v"),
+        ("serve -q -port 8080", "lkit serve --quiet --directory=. --listen=http://*:8080 --insecure-listen"),
+        ("serve --listen http://[::1]:1 a", "lkit serve --listen=http://[::1]:1 ~ -- a"),
+    ]);
+    let (_, warnings) = come_to("serve", &environment()).unwrap();
+    let told = "every machine that reaches port 8080 of this one can read the directory, as with linuxkit; \
+                `--port 127.0.0.1:8080` serves this one alone";
+    assert_eq!(warnings, [told]);
+    assert_eq!(come_to("serve -port localhost:80", &environment()).unwrap().1, [""; 0]);
+}
+
+#[test]
 fn verbosity_is_a_number_or_was_none() {
     all_come_to(&[
         ("-v 2 build a", "lkit build --sbom --as-linuxkit -v ~ -- a"),
@@ -183,11 +202,6 @@ fn what_is_not_done_is_told_with_what_to_do() {
             "cache clean --published-only",
             "`--published-only` is not done: no registry is asked what it has when images are removed",
             "name the images to remove: `cache rm IMAGE…`",
-        ),
-        (
-            "serve -port :8080 -directory out",
-            "`-port` is not done: no directory is served over HTTP",
-            "serve it with any web server, such as `python3 -m http.server 8080`",
         ),
         ("build -formt tar a", "`-formt` is no option of `linuxkit build` or lkit", "did you mean `--format`?"),
         ("buidl a", "`linuxkit buidl` is no command of linuxkit or lkit", "did you mean `build`?"),

@@ -27,34 +27,45 @@ pub(super) struct Shop {
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 /// A page runs nothing and loads nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-impl Shop {
-    /// The answer to a question. It may block.
-    pub(super) fn answer(&self, head: &Parts) -> Response<Body> {
-        let mut response = self.respond(head);
-        if head.method == Method::HEAD {
-            *response.body_mut() = Body::text("");
-        }
-        response
+/// What is shown at the paths of a server. All of it may block.
+pub(super) trait Shelf: Send + Sync + 'static {
+    /// What stands at the path of a question, which begins behind its first slash; `base` is the URL of the server as the
+    /// client wrote it, without a scheme: `HOST/`, or nothing.
+    fn show(&self, head: &Parts, path: &str, base: &str) -> Response<Body>;
+}
+
+/// The answer to a question. It may block.
+pub(super) fn answer(shelf: &dyn Shelf, head: &Parts) -> Response<Body> {
+    let mut response = respond(shelf, head);
+    if head.method == Method::HEAD {
+        *response.body_mut() = Body::text("");
     }
+    response
+}
 
-    fn respond(&self, head: &Parts) -> Response<Body> {
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            let mut refused = complaint(StatusCode::METHOD_NOT_ALLOWED, "files can be read here, and nothing else");
-            set(&mut refused, ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refused;
-        }
-        let Ok(host) = host(head) else {
-            return complaint(StatusCode::BAD_REQUEST, "the request names no host, or one that is none");
-        };
-        let base = host.map_or_else(String::new, |host| format!("{}://{host}/", self.scheme));
+fn respond(shelf: &dyn Shelf, head: &Parts) -> Response<Body> {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        let mut refused = complaint(StatusCode::METHOD_NOT_ALLOWED, "files can be read here, and nothing else");
+        set(&mut refused, ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let Ok(host) = host(head) else {
+        return complaint(StatusCode::BAD_REQUEST, "the request names no host, or one that is none");
+    };
+    let Some(path) = head.uri.path().strip_prefix('/') else {
+        return complaint(StatusCode::BAD_REQUEST, "the path of a request begins with `/`");
+    };
+    shelf.show(head, path, &host.map_or_else(String::new, |host| format!("{host}/")))
+}
+
+impl Shelf for Shop {
+    fn show(&self, head: &Parts, path: &str, base: &str) -> Response<Body> {
+        let base = if base.is_empty() { String::new() } else { format!("{}://{base}", self.scheme) };
         let generation = self.exports.now();
-        let Some(path) = head.uri.path().strip_prefix('/') else {
-            return complaint(StatusCode::BAD_REQUEST, "the path of a request begins with `/`");
-        };
         let name = percent_decode_str(path).decode_utf8_lossy();
         if let Some(artifact) = generation.get(&name) {
             return artifact::answer(self, head, &generation, artifact);

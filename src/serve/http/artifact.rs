@@ -2,23 +2,23 @@
 //! it.
 //!
 //! # Format
-//! RFC 9110: section 8.8.3 (ETag), 13 (conditions), 14 (ranges). There is no `Last-Modified`: all that lkit makes bears one
-//! date, so a client that compares dates would keep what a spec was before a change.
+//! RFC 9110: section 8.8.3 (ETag), 12.5.3 (encodings). There is no `Last-Modified`: all that lkit makes bears one date, so a
+//! client that compares dates would keep what a spec was before a change.
 
 use std::ops::Range;
 
 use hyper::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, TRANSFER_ENCODING, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue,
+    RANGE, TRANSFER_ENCODING, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode, Version};
+use hyper::{Response, Version};
 
 use super::accepted::Encoding;
-use super::answer::{Shop, complaint, failure, set, values};
+use super::answer::{Shop, failure, set, values};
 use super::body::{Body, Plain};
+use super::conditions::{Validators, visible};
 use super::encoded::Encoded;
-use super::range::Wanted;
 use crate::base::Digest;
 use crate::extent::{ReadError, SharedSource};
 use crate::output::{Artifact, Product};
@@ -44,34 +44,13 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn answer(&self) -> Response<Body> {
         let encoding = self.encoding();
-        let etag = self.etag(encoding);
-        if !self.matches(IF_MATCH, &etag, true) {
-            return complaint(StatusCode::PRECONDITION_FAILED, "the file is another one now");
-        }
-        if self.matches(IF_NONE_MATCH, &etag, false) {
-            let mut response = self.described(encoding);
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        let size = self.source.size();
-        match self.wanted(&etag) {
-            Wanted::Nothing => {
-                let mut response = complaint(StatusCode::RANGE_NOT_SATISFIABLE, "the file has fewer bytes");
-                set(&mut response, CONTENT_RANGE, visible(format!("bytes */{size}")));
-                response
-            }
-            Wanted::Part(range) => {
-                let span = visible(format!("bytes {}-{}/{size}", range.start, range.end - 1));
-                let mut response = self.plain(range);
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(&mut response, CONTENT_RANGE, span);
-                response
-            }
-            Wanted::Whole => match encoding {
-                None => self.plain(0..size),
-                Some(encoding) => self.encoded(encoding).unwrap_or_else(|error| failure(&error)),
-            },
-        }
+        let (size, validators) = (self.source.size(), Validators { etag: self.etag(encoding), modified: None });
+        let sent = |range| match (range, encoding) {
+            (Some(range), _) => self.plain(range),
+            (None, None) => self.plain(0..size),
+            (None, Some(encoding)) => self.encoded(encoding).unwrap_or_else(|error| failure(&error)),
+        };
+        validators.answer(self.head, size, || self.described(encoding), sent)
     }
 
     /// How the answer is encoded: only what is sent whole, and in pieces whose end a client can see.
@@ -92,29 +71,6 @@ impl Shown<'_> {
         let encoding = encoding.map_or("", Encoding::name);
         let digest = Digest::of(format!("{seed}\n{}\n{encoding}\n{}", source.size(), artifact.name()).as_bytes());
         format!("\"{}\"", &digest.hex()[..32])
-    }
-
-    /// Whether a condition's header names the tag; `missing` where there is no such header.
-    fn matches(&self, condition: hyper::header::HeaderName, etag: &str, missing: bool) -> bool {
-        if !self.head.headers.contains_key(&condition) {
-            return missing;
-        }
-        let weak = condition == IF_NONE_MATCH;
-        let tags = values(self.head, condition);
-        let strong = |tag: &str| if weak { tag.strip_prefix("W/").unwrap_or(tag) == etag } else { tag == etag };
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || strong(tag))
-    }
-
-    /// The bytes that are wanted. The part of another file than the client has is not.
-    fn wanted(&self, etag: &str) -> Wanted {
-        let mut ranges = self.head.headers.get_all(RANGE).iter();
-        let condition = self.head.headers.get(IF_RANGE);
-        match (ranges.next().map(HeaderValue::to_str), ranges.next()) {
-            (Some(Ok(range)), None) if condition.is_none_or(|tag| tag == etag) => {
-                Wanted::parse(range, self.source.size())
-            }
-            _ => Wanted::Whole,
-        }
     }
 
     /// An answer without a body that says what the file is.
@@ -157,10 +113,6 @@ impl Shown<'_> {
         set(&mut response, TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         Ok(response)
     }
-}
-
-fn visible(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("digits, letters and signs are visible ASCII")
 }
 
 /// The media type of a product. The types of what UEFI's HTTP boot starts are those that EDK II knows

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 
 use super::Rules;
-use super::answer::{Shop, complaint};
+use super::answer::{self, Shelf, complaint};
 use super::body::Body;
 use super::patient::Patient;
 
@@ -26,7 +26,7 @@ const HEADERS: usize = 64;
 /// Serves connections, each as long as its client asks.
 #[derive(Clone)]
 pub(super) struct Greeter {
-    pub shop: Arc<Shop>,
+    pub shelf: Arc<dyn Shelf>,
     pub rules: Rules,
 }
 
@@ -49,8 +49,8 @@ impl Greeter {
     }
 
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
-        let shop = self.shop;
-        let service = service_fn(move |request| answer(shop.clone(), request));
+        let shelf = self.shelf;
+        let service = service_fn(move |request| answer(shelf.clone(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.rules.limits.silence)
@@ -66,9 +66,9 @@ impl Greeter {
 }
 
 /// The answer to a question, made on a thread that may block.
-async fn answer(shop: Arc<Shop>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(shelf: Arc<dyn Shelf>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (head, _) = request.into_parts();
-    let answered = spawn_blocking(move || shop.answer(&head)).await;
+    let answered = spawn_blocking(move || answer::answer(&*shelf, &head)).await;
     Ok(answered.unwrap_or_else(|error| {
         tracing::error!("an answer broke: {error}");
         complaint(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke; the server's log says how")

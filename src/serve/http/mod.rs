@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! clients ── connection ── answer ──┬─ artifact ── body ── encoded? ── Source::read_at, on threads of its own
-//!            limits, TLS   paths    ├─ page, listing
-//!                                   └─ ipxe
+//!            limits, TLS   paths    ├─ page, listing, ipxe
+//!                                   └─ directory ── body ── a file below it
 //! ```
 //!
 //! # Invariants
@@ -16,8 +16,12 @@
 mod accepted;
 mod answer;
 mod artifact;
+mod below;
 mod body;
+mod conditions;
 mod connection;
+mod content;
+mod directory;
 mod encoded;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -34,8 +38,9 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
-use self::answer::Shop;
+use self::answer::{Shelf, Shop};
 use self::connection::Greeter;
+pub use self::directory::Directory;
 use super::Exports;
 use super::stop::Stop;
 
@@ -77,15 +82,27 @@ impl Default for Limits {
 /// # Errors
 /// When the system has no room for its threads, or cannot listen.
 pub fn serve(listener: TcpListener, exports: &Exports, rules: &Rules, stop: &Stop) -> io::Result<()> {
+    let scheme = if rules.tls.is_some() { "https" } else { "http" };
+    let shop = Shop { exports: exports.clone(), room: Default::default(), encoders: Default::default(), scheme };
+    serve_shelf(listener, Arc::new(shop), rules, stop)
+}
+
+/// Serves the files of a directory until it is told to stop.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_directory(listener: TcpListener, directory: Directory, rules: &Rules, stop: &Stop) -> io::Result<()> {
+    serve_shelf(listener, Arc::new(directory), rules, stop)
+}
+
+fn serve_shelf(listener: TcpListener, shelf: Arc<dyn Shelf>, rules: &Rules, stop: &Stop) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(MOVERS)
         .max_blocking_threads(READERS)
         .thread_name("http")
         .enable_all()
         .build()?;
-    let scheme = if rules.tls.is_some() { "https" } else { "http" };
-    let shop = Shop { exports: exports.clone(), room: Default::default(), encoders: Default::default(), scheme };
-    let greeter = Greeter { shop: Arc::new(shop), rules: rules.clone() };
+    let greeter = Greeter { shelf, rules: rules.clone() };
     listener.set_nonblocking(true)?;
     let listener = {
         let _entered = runtime.enter();

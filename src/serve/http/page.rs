@@ -6,7 +6,7 @@ use super::listing::{Listing, Row};
 use crate::base::{printable, printable_line, shown_size};
 use crate::output::PLAIN_NAMES;
 
-const HEAD: &str = "<!DOCTYPE html>
+pub(super) const HEAD: &str = "<!DOCTYPE html>
 <html lang=\"en\">
 <head>
 <meta charset=\"utf-8\">
@@ -23,7 +23,7 @@ pre { background: #f4f4f4; overflow-x: auto; padding: .5em 1em }
 ";
 
 /// What stays as it is in a path (RFC 3986, section 2.3).
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The page; `base` is the URL of the server as the client wrote it, which ends in `/`.
 pub(super) fn page(listing: &Listing, base: &str) -> String {
@@ -86,7 +86,7 @@ fn link(name: &str) -> String {
 }
 
 /// A text as HTML has it, also within quotes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut html, c| {
         match c {
             '&' => html.push_str("&amp;"),

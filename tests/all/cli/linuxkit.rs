@@ -1,6 +1,7 @@
 //! The program under the name `linuxkit`: command lines in the shape that public Makefiles and CI scripts have.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -38,6 +39,7 @@ impl Linked {
         shell.env("PATH", path.unwrap()).env("HOME", self.system.path("home")).env("LINUXKIT_QEMU_ACCEL", "tcg");
         shell.env("ARCH", std::env::consts::ARCH).env("MIRROR", self.mirror.as_deref().unwrap_or_default());
         shell.env("REGISTRY", self.mirror.as_deref().unwrap_or_default().trim_start_matches("http://"));
+        shell.env("PORT", free_port().to_string());
         for variable in
             ["LKIT_CACHE", "LINUXKIT_CACHE", "LINUXKIT_MIRROR", "LINUXKIT_CONFIG", "XDG_CACHE_HOME", "DOCKER_HOST"]
         {
@@ -63,6 +65,11 @@ impl Linked {
     fn path(&self, name: &str) -> PathBuf {
         self.system.path(name)
     }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What comes of a line.
@@ -174,7 +181,10 @@ const LINES: &[(Comes, &str)] = &[
     (Says, "linuxkit push aws -bucket b -timeout 1200 a.raw"),
     (Says, "linuxkit push gcp -project p -bucket b -img-name n a.img.tar.gz"),
     (Says, "linuxkit push vcenter -datastore d a.iso"),
-    (Says, "linuxkit serve -directory build -port :8080"),
+    (
+        Runs,
+        "linuxkit serve -directory build -port :$PORT & curl -fsS --retry 99 --retry-delay 1 --retry-connrefused http://localhost:$PORT/node-kernel > /dev/null; kill $!",
+    ),
     (Runs, "linuxkit metadata create m.iso '{}'"),
     (Runs, "linuxkit pkg show-tag package"),
     (Runs, "linuxkit pkg show-tag -canonical -org o package"),
@@ -217,8 +227,8 @@ fn s1_nearly_all_lines_of_scripts_run_unchanged_and_the_rest_says_one_sentence()
         }
     }
     let count = |wanted: Comes| LINES.iter().filter(|(comes, _)| *comes == wanted).count();
-    // What is missing to 95 in 100 are clouds, and directories over HTTP.
-    assert!(LINES.len() >= 60 && count(Runs) * 100 >= 93 * LINES.len(), "{}", count(Runs));
+    // What is missing to 95 in 100 are clouds.
+    assert!(LINES.len() >= 60 && count(Runs) * 100 >= 94 * LINES.len(), "{}", count(Runs));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Doors without a file system: artifacts as their clients get them.
 
+mod directory;
 mod http;
 mod http_hostile;
 mod nbd;

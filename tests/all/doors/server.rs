@@ -1,7 +1,8 @@
 //! Servers in this process, and what they serve.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -104,11 +105,23 @@ impl Server {
     }
 
     pub fn with(generation: Generation, rules: Rules) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, exports) = (listener.local_addr().unwrap(), Exports::new(generation));
-        let (stopper, stop) = Stop::pair().unwrap();
+        let exports = Exports::new(generation);
         let served = exports.clone();
-        let thread = std::thread::spawn(move || http::serve(listener, &served, &rules, &stop).unwrap());
+        Self::start(exports, move |listener, stop| http::serve(listener, &served, &rules, stop))
+    }
+
+    /// The files of a directory.
+    pub fn directory(root: &Path) -> Self {
+        let directory = http::Directory::open(root.to_owned()).unwrap();
+        let nothing = Exports::new(Generation::new(Vec::new(), Digest::of(b"")));
+        Self::start(nothing, move |listener, stop| http::serve_directory(listener, directory, &Rules::default(), stop))
+    }
+
+    fn start(exports: Exports, serve: impl FnOnce(TcpListener, &Stop) -> io::Result<()> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stopper, stop) = Stop::pair().unwrap();
+        let thread = std::thread::spawn(move || serve(listener, &stop).unwrap());
         Self { address, exports, stopper: Some(stopper), thread: Some(thread) }
     }
 
