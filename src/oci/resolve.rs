@@ -55,11 +55,11 @@ pub struct Options {
 /// Finds images. Shared between threads: several references are resolved at once by as many callers. A copy is the same.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    store: Arc<Store>,
+pub(super) struct Inner {
+    pub(super) store: Arc<Store>,
     options: Options,
     registry: Registry,
     /// What the layouts name, in their order; they are read once, since nobody changes them under us.

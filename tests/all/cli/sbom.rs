@@ -82,6 +82,30 @@ fn a_bill_tells_what_attestations_and_databases_say() {
 }
 
 #[test]
+fn an_attestation_in_an_index_within_an_index_speaks_for_its_image() {
+    let mut shop = shop(statement().as_bytes());
+    let index: Value = serde_json::from_slice(&fs::read(shop.layout.dir.join("index.json")).unwrap()).unwrap();
+    let attested = &index["manifests"].as_array().unwrap()[0];
+    let inner = json!({"mediaType": attested["mediaType"], "digest": attested["digest"], "size": attested["size"]});
+    // Of another platform, and not here.
+    let absent = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "size": 3,
+                        "digest": lkit::base::Digest::of(b"absent").to_string()});
+    let other = shop.layout.index(&[]);
+    let outer = shop.layout.index(&[other, shop.layout.index(std::slice::from_ref(&inner)), absent]);
+    shop.layout.name("q.io/attested:latest", &outer);
+    shop.write("x.yml", "init: [q.io/attested]");
+    assert_eq!(texts(&bill(&shop, "--sbom", "sbom.spdx.json"), "packages", "name"), ["x"]);
+    let many: Vec<Value> = (0..64)
+        .map(|number| shop.layout.index(&[json!({"mediaType": "x", "size": number, "digest": inner["digest"]})]))
+        .collect();
+    let crowd = shop.layout.index(&[vec![inner], many].concat());
+    shop.layout.name("q.io/attested:latest", &crowd);
+    let said = shop.bad("build --sbom -f tar -o - x.yml", 1);
+    assert_says(&said, &["cannot make the SBOM of image `q.io/attested`", "has over 64 image indexes inside it"]);
+    shop.good("build -f tar -o out.tar x.yml");
+}
+
+#[test]
 fn a_bill_is_written_in_the_format_and_place_that_are_asked_for() {
     let shop = shop(statement().as_bytes());
     let bill = bill(&shop, "--sbom-format cyclonedx --sbom-output /usr/share/bill.json", "usr/share/bill.json");
