@@ -6,7 +6,6 @@ mod boots;
 mod catalog;
 mod cli;
 mod common;
-mod dependencies;
 mod deviations;
 mod disks;
 mod doors;
