@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::PackageError;
 use super::source::{HEAD, Naming, Package};
+use crate::base::in_line;
 
 /// What begins a value that names packages.
 const SPECIAL: &str = "@lkt:";
@@ -81,8 +82,9 @@ fn go_version(git: &super::git::Git) -> Result<String, String> {
 fn add(pairs: &mut Pairs, line: &str, file: &Path) -> Result<(), String> {
     let (name, value) = line.split_once('=').ok_or_else(|| format!("`{line}` is no build argument `NAME=VALUE`"))?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let tagged =
-        |directory: &Path| Package::open(directory, &Naming::default()).map_err(|error| format!("`{line}`: {error}"));
+    let tagged = |directory: &Path| {
+        Package::open(directory, &Naming::default()).map_err(|error| format!("`{line}`: {}", in_line(&error)))
+    };
     let Some(special) = value.strip_prefix(SPECIAL) else {
         pairs.insert(name.trim().to_owned(), value.trim().to_owned());
         return Ok(());

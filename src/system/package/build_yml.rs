@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::PackageError;
 use crate::spec::parse_label;
 
 /// Largest description in bytes.
@@ -67,20 +68,20 @@ impl BuildYml {
     /// Reads a description.
     ///
     /// # Errors
-    /// A message that says what is wrong with it.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    /// When it cannot be read, or what is wrong with it.
+    pub fn read(path: &Path) -> Result<Self, PackageError> {
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
-        read.map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        read.map_err(|source| PackageError::Read { path: path.to_owned(), source })?;
         let invalid = |reason: String| format!("`{}` is not valid: {reason}", path.display());
         if text.len() as u64 > LARGEST {
-            return Err(invalid(format!("it has over {LARGEST} bytes")));
+            return Err(invalid(format!("it has over {LARGEST} bytes")).into());
         }
         let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
         let description: Self =
             serde_saphyr::from_str(&text).map_err(|error| invalid(first_line(error.to_string())))?;
         if description.image.is_empty() {
-            return Err(format!("`{}` has no `image`", path.display()));
+            return Err(format!("`{}` has no `image`", path.display()).into());
         }
         if let Some(config) = &description.config {
             parse_label(&config.to_string()).map_err(|error| invalid(format!("`config`: {error}")))?;

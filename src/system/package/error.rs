@@ -1,5 +1,7 @@
 //! Why a package cannot be named or built.
 
+use std::path::PathBuf;
+
 use crate::base::{ErrorKind, Fault};
 use crate::oci::{self, Reference};
 use crate::system::Error;
@@ -10,6 +12,14 @@ pub enum PackageError {
     /// The directory is no package, or says what cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// Its directory or its description cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// Its files are not those of a commit.
     #[error("`{0}` is not pushed: its directory differs from the last commit")]
     Dirty(String),
@@ -54,12 +64,18 @@ pub enum PackageError {
     System(#[from] Error),
 }
 
+impl From<String> for PackageError {
+    fn from(message: String) -> Self {
+        Self::Invalid(message)
+    }
+}
+
 impl Fault for PackageError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(_) => ErrorKind::Spec,
             Self::Dirty(_) | Self::NotHead(_) => ErrorKind::Usage,
-            Self::NoBuilder | Self::Run { .. } | Self::Temporary(_) => ErrorKind::Io,
+            Self::Read { .. } | Self::NoBuilder | Self::Run { .. } | Self::Temporary(_) => ErrorKind::Io,
             Self::NotAsked { source, .. } => source.kind(),
             Self::NothingThere(_) => ErrorKind::ImageNotFound,
             Self::Other { .. } => ErrorKind::Corrupt,
@@ -69,6 +85,7 @@ impl Fault for PackageError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Read { .. } => Some("name a directory that has a `build.yml`".to_owned()),
             Self::Dirty(_) => Some("commit the changes first".to_owned()),
             Self::NotHead(_) => Some("check that commit out, and leave `--hash-commit` away".to_owned()),
             Self::NoBuilder => {

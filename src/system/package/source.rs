@@ -13,6 +13,7 @@ use sha1::Digest as _;
 use super::PackageError;
 use super::build_yml::BuildYml;
 use super::git::Git;
+use crate::base::in_line;
 use crate::oci::expanded;
 use crate::system::Input;
 
@@ -75,10 +76,6 @@ impl Package {
     /// # Errors
     /// When there is none, or git does not know it.
     pub fn open(directory: &Path, naming: &Naming) -> Result<Self, PackageError> {
-        Self::find(directory, naming).map_err(PackageError::Invalid)
-    }
-
-    fn find(directory: &Path, naming: &Naming) -> Result<Self, String> {
         let directory = canonical(directory)?;
         let build_yml = directory.join(&naming.build_yml);
         let mut description = BuildYml::read(&build_yml)?;
@@ -87,10 +84,10 @@ impl Package {
         }
         let hashed = naming.hash_path.as_deref().map_or_else(|| Ok(directory.clone()), canonical)?;
         if !directory.starts_with(&hashed) {
-            return Err(format!("`{}` is not in `{}`", directory.display(), hashed.display()));
+            return Err(format!("`{}` is not in `{}`", directory.display(), hashed.display()).into());
         }
         let sources = description.extra_sources.iter().map(|source| extra_source(&directory, source));
-        let extra_sources = sources.collect::<Result<Vec<_>, String>>()?;
+        let extra_sources = sources.collect::<Result<Vec<_>, PackageError>>()?;
         let git = Git::at(&directory)?;
         let mut others = String::new();
         for (path, _) in &extra_sources {
@@ -166,17 +163,18 @@ pub(in crate::system) fn find_package(inputs: &[Input], spec: &str, directory: &
     let spec = inputs.iter().find(|input| input.name() == spec).and_then(Input::path);
     let spec = spec.ok_or("packages are only looked up for specs in files")?;
     let path = spec.parent().unwrap_or(Path::new("")).join(directory);
-    Ok(Package::find(&path, &Naming::default())?.canonical())
+    let package = Package::open(&path, &Naming::default()).map_err(|error| in_line(&error))?;
+    Ok(package.canonical())
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, String> {
-    fs::canonicalize(path).map_err(|error| format!("cannot open `{}`: {error}", path.display()))
+fn canonical(path: &Path) -> Result<PathBuf, PackageError> {
+    fs::canonicalize(path).map_err(|source| PackageError::Read { path: path.to_owned(), source })
 }
 
 /// A directory or file that is written `FROM:TO`.
-fn extra_source(package: &Path, source: &str) -> Result<(PathBuf, PathBuf), String> {
+fn extra_source(package: &Path, source: &str) -> Result<(PathBuf, PathBuf), PackageError> {
     let Some((from, to)) = source.split_once(':').filter(|(_, to)| !to.contains(':')) else {
-        return Err(format!("`{source}` is no extra source; it is written `FROM:TO`"));
+        return Err(format!("`{source}` is no extra source; it is written `FROM:TO`").into());
     };
     let to: PathBuf = Path::new(to).components().filter(|part| matches!(part, Component::Normal(_))).collect();
     Ok((canonical(&package.join(from))?, to))
@@ -278,7 +276,10 @@ mod tests {
         let scratch = Scratch::new("naming");
         scratch.write("pkg/x/build.yml", "image: init\ntag: 'v1-{{.Hash}}'\n");
         let naming = Naming::default;
-        let tagged = |naming: Naming| Package::find(&scratch.0.join("pkg/x"), &naming).map(|package| package.tagged());
+        let tagged = |naming: Naming| {
+            let package = Package::open(&scratch.0.join("pkg/x"), &naming);
+            package.map(|package| package.tagged()).map_err(|error| error.to_string())
+        };
         assert_eq!(tagged(naming()), Ok("linuxkit/init:v1-".to_owned()));
         scratch.git(&["init", "-q"]);
         scratch.git(&["add", "."]);
@@ -322,7 +323,7 @@ mod tests {
     fn what_is_no_package_is_told() {
         let scratch = Scratch::new("none");
         let told = |directory| scratch.find(directory).unwrap_err().replace(&scratch.0.display().to_string(), "");
-        assert_eq!(told("nope"), "cannot open `/nope`: No such file or directory (os error 2)");
+        assert_eq!(told("nope"), "cannot read `/nope`: No such file or directory (os error 2)");
         assert_eq!(told("pkg/x"), "cannot read `/pkg/x/build.yml`: No such file or directory (os error 2)");
         scratch.write("pkg/x/build.yml", "org: o\nbogus: 1\n");
         assert!(told("pkg/x").starts_with("`/pkg/x/build.yml` is not valid: "), "{}", told("pkg/x"));

@@ -153,8 +153,12 @@ fn packages_are_called_by_their_trees() {
     }
     let developed = shop.command("pkg show-tag --dev pkg/hello").env("USER", "me").output().unwrap();
     assert_eq!(stdout("dev", &developed), "me/hello:dev\n");
-    let told = shop.bad("pkg show-tag pkg", 3);
-    assert_says(&told, &["cannot read `", "pkg/build.yml`"]);
+    for (dir, missing) in [("pkg", "pkg/build.yml`"), ("gone", "`gone`")] {
+        let told = shop.bad(&format!("pkg show-tag {dir}"), 1);
+        let rest =
+            "\n  cause: No such file or directory (os error 2)\n\nhint: name a directory that has a `build.yml`\n";
+        assert!(told.starts_with("error: cannot read `") && told.ends_with(&format!("{missing}{rest}")), "{told}");
+    }
 }
 
 #[test]
