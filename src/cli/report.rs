@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use super::colour::for_standard_error;
 use crate::base::{ErrorKind, Fault, printable_line};
@@ -87,6 +88,17 @@ impl Failure {
     /// What the operating system says.
     pub fn io(message: impl Into<String>, cause: &std::io::Error) -> Self {
         Self::caused(ErrorKind::Io, message, cause)
+    }
+
+    /// What the operating system says of a file that is to be written; a directory that is missing is named with its mend.
+    pub fn writing(file: &Path, cause: &std::io::Error) -> Self {
+        let failure = Self::io(format!("cannot write `{}`", file.display()), cause);
+        match (cause.kind(), file.parent()) {
+            (io::ErrorKind::NotFound, Some(dir)) => {
+                failure.hint(format!("make the directory with `mkdir -p {}`", dir.display()))
+            }
+            _ => failure,
+        }
     }
 
     /// What a library says that has no kinds.

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Run(Deferred(args)) => run::run(*args, loudness),
         Command::Pkg(Deferred(args)) => pkg::run(args, loudness),
         Command::Metadata(Deferred(args)) => metadata::run(args),
-        Command::Test(Deferred(args)) => test::run(args),
+        Command::Test(Deferred(args)) => test::run(args, loudness),
         Command::Doctor(Deferred(args)) => doctor::run(args),
         Command::Version => manual::version(),
         Command::Completions { shell } => manual::completions(shell),

@@ -7,16 +7,23 @@ use std::time::Duration;
 
 use crate::base::{ErrorKind, printable_line};
 use crate::cli::args;
+use crate::cli::log::Loudness;
 use crate::cli::report::{self, Failure};
 use crate::cli::rtf::{
     Ended, Group, Labels, Node, Outcome, Results, Runner, Surroundings, Test, TestResult, Wanted, host_labels,
 };
 
+/// What is said where nothing is run, so that a misspelt name is not taken for a success.
+const NONE: &str = "no test is run: none has a name that begins with PATTERN and labels that fit this machine";
+
 /// Runs tests, or lists them. The exit code is 1 when one failed.
-pub fn run(args: args::Test) -> Result<ExitCode, Failure> {
+pub fn run(args: args::Test, loudness: Loudness) -> Result<ExitCode, Failure> {
     let host = host_labels().and(&Labels::parse(&args.label.join(",")));
     let top = Group::top(&args.dir)?;
     let wanted = Wanted { host: host.clone(), pattern: args.pattern };
+    if loudness > Loudness::Quiet && !wanted.has_any(&top) {
+        report::warn(NONE);
+    }
     if args.list {
         list(&top, &wanted)?;
         return Ok(ExitCode::SUCCESS);
@@ -29,6 +36,8 @@ pub fn run(args: args::Test) -> Result<ExitCode, Failure> {
         limit: args.timeout.map(Duration::from_secs),
     };
     let runner = Runner::new(surroundings)?;
+    // Now, so that a file that cannot be written costs no run.
+    args.junit.as_deref().map_or(Ok(()), |file| write(file, ""))?;
     let mut run = Run { runner, wanted: &wanted, top: &top, results: Results::default(), prints: !args.json };
     let ended = run.group(&top);
     if let Some(file) = args.junit {
@@ -43,7 +52,7 @@ pub fn run(args: args::Test) -> Result<ExitCode, Failure> {
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(file, text).map_err(|error| Failure::io(format!("cannot write `{}`", file.display()), &error))
+    fs::write(file, text).map_err(|error| Failure::writing(file, &error))
 }
 
 /// Prints the names of tests with their labels and summaries.

@@ -9,6 +9,9 @@ use crate::cli::report::Failure;
 /// Levels of groups; more is a mistake.
 const DEEPEST: usize = 64;
 
+/// What to name in the place of what has no tests.
+const HINT: &str = "name a directory that has folders with `test.sh` in it";
+
 /// A group of tests and groups.
 #[derive(Debug)]
 pub struct Group {
@@ -64,13 +67,30 @@ impl Wanted {
 }
 
 impl Group {
+    /// Whether there is any test.
+    pub fn has_tests(&self) -> bool {
+        let has = |node: &Node| match node {
+            Node::Group(group) => group.has_tests(),
+            Node::Test(_) => true,
+        };
+        self.children.iter().any(has)
+    }
+
     /// The tests below `dir`.
     ///
     /// # Errors
-    /// When a folder or script cannot be read.
+    /// When there are none, or a folder or script cannot be read.
     pub fn top(dir: &Path) -> Result<Self, Failure> {
-        let cannot = |error| Failure::io(format!("cannot open `{}`", dir.display()), &error);
-        Self::at(&fs::canonicalize(dir).map_err(cannot)?, None, DEEPEST)
+        let cannot = |error| Failure::io(format!("cannot open `{}`", dir.display()), &error).hint(HINT);
+        let top = fs::canonicalize(dir).map_err(cannot)?;
+        if !top.is_dir() {
+            return Err(Failure::usage(format!("`{}` is no directory of tests", dir.display())).hint(HINT));
+        }
+        let top = Self::at(&top, None, DEEPEST)?;
+        match top.has_tests() {
+            true => Ok(top),
+            false => Err(Failure::usage(format!("`{}` has no tests", dir.display())).hint(HINT)),
+        }
     }
 
     fn at(dir: &Path, name: Option<String>, levels: usize) -> Result<Self, Failure> {

@@ -107,6 +107,41 @@ fn names_and_labels_choose_tests() {
 }
 
 #[test]
+fn what_has_no_tests_is_refused_and_a_name_that_no_test_has_is_told() {
+    let project = Project::of(CASES);
+    fs::create_dir(project.path("empty")).unwrap();
+    let told = |dir: &str| {
+        let mut command = lkit(&project.path("cache"));
+        let output = command.current_dir(project.0.path()).args(["test", dir]).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let hint = "\n\nhint: name a directory that has folders with `test.sh` in it\n";
+    assert_eq!(told("empty"), (Some(2), format!("error: `empty` has no tests{hint}")));
+    let script = "cases/020_late/test.sh";
+    assert_eq!(told(script), (Some(2), format!("error: `{script}` is no directory of tests{hint}")));
+    let missing = "error: cannot open `gone`\n  cause: No such file or directory (os error 2)";
+    assert_eq!(told("gone"), (Some(1), format!("{missing}{hint}")));
+    let output = project.run(&["lk.gruop"]);
+    assert_eq!((output.status.code(), printed(&output).len()), (Some(0), 8));
+    assert_eq!(
+        stderr(&output),
+        "warning: no test is run: none has a name that begins with PATTERN and labels that fit this machine\n"
+    );
+}
+
+#[test]
+fn a_file_of_results_that_cannot_be_written_is_told_before_a_test_is_run() {
+    let project = Project::of(CASES);
+    let output = project.run(&["--junit", "gone/junit.xml"]);
+    assert_eq!((output.status.code(), printed(&output).len()), (Some(1), 0));
+    assert_says(
+        &stderr(&output),
+        &["error: cannot write `gone/junit.xml`", "hint: make the directory with `mkdir -p gone`"],
+    );
+    assert!(!project.path("order").exists());
+}
+
+#[test]
 fn results_are_json_and_junit() {
     let project = Project::of(CASES);
     let output = project.run(&["--json", "--junit", "junit.xml", "-r", "logs"]);
