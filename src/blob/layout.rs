@@ -40,9 +40,14 @@ impl Layout {
     /// # Errors
     /// When it is missing or no layout.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if let Opened::File(file, _) = regular::open(path)? {
-            let archive = Archive::open(file).map_err(|reason| Error::NotALayout { path: path.to_owned(), reason })?;
-            return Ok(Self { archive: Some(archive), ..Self::at(path) });
+        let no_layout = |reason| Error::NotALayout { path: path.to_owned(), reason };
+        match regular::open(path)? {
+            Opened::File(file, _) => {
+                let archive = Archive::open(file).map_err(no_layout)?;
+                return Ok(Self { archive: Some(archive), ..Self::at(path) });
+            }
+            Opened::Missing => return Err(no_layout("it is missing".to_owned())),
+            Opened::Other(_) => {}
         }
         match check_mark(path) {
             Ok(()) => Ok(Self::at(path)),

@@ -1,7 +1,9 @@
 //! Progress on standard error: bars on a terminal while layers or files are passed over; elsewhere nothing, unless `-v`
 //! asks for a line for each finished layer.
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -13,14 +15,16 @@ use crate::serve::Exported;
 /// Draws what the library reports.
 pub struct Progress {
     loudness: Loudness,
-    /// Whether somebody watches, and wants to.
+    /// Whether standard error is a terminal, and `-q` is not given.
     is_watched: bool,
     /// The layers under way; hidden until the first one starts.
     bar: ProgressBar,
     /// The file that is written; hidden until the first one begins.
     file: ProgressBar,
     /// Bytes reported so far of each layer under way.
-    done: std::sync::Mutex<Vec<(Digest, u64)>>,
+    done: Mutex<Vec<(Digest, u64)>>,
+    /// Warnings that were printed.
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Progress {
@@ -29,7 +33,7 @@ impl Progress {
         let is_watched = loudness >= Loudness::Normal && std::io::stderr().is_terminal();
         let [bar, file] = [hidden_bar(), hidden_bar()];
         bar.set_message("layers");
-        Self { loudness, is_watched, bar, file, done: std::sync::Mutex::default() }
+        Self { loudness, is_watched, bar, file, done: Mutex::default(), warned: Mutex::default() }
     }
 
     /// The same without bars, for what goes on while others watch something else.
@@ -90,7 +94,7 @@ impl Progress {
     }
 
     fn advance(&self, digest: Digest, now: u64) {
-        let mut layers = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut layers = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         match layers.iter_mut().find(|(layer, _)| *layer == digest) {
             Some((_, before)) => {
                 self.bar.inc(now.saturating_sub(*before));
@@ -99,6 +103,22 @@ impl Progress {
             None => {
                 self.bar.inc(now);
                 layers.push((digest, now));
+            }
+        }
+    }
+}
+
+/// Warnings that are remembered, at most; those after them may be printed again.
+const MOST_WARNINGS: usize = 1000;
+
+impl Progress {
+    /// Prints a warning, once: what is wrong with a mirror is so for every image.
+    fn warn(&self, text: String) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned.contains(&text) {
+            self.bar.suspend(|| report::warn(&text));
+            if warned.len() < MOST_WARNINGS {
+                warned.insert(text);
             }
         }
     }
@@ -125,7 +145,7 @@ impl Monitor for Progress {
             Event::LayerProgress { digest, done } | Event::BlobProgress { digest, done } => self.advance(digest, done),
             Event::LayerFinished { digest } => self.line(Loudness::Verbose, &format!("indexed layer {digest}")),
             Event::BlobFinished { digest } => self.line(Loudness::Verbose, &format!("copied blob {digest}")),
-            Event::Warning(text) if self.loudness >= Loudness::Normal => self.bar.suspend(|| report::warn(&text)),
+            Event::Warning(text) if self.loudness >= Loudness::Normal => self.warn(text),
             Event::SpecWarning { message, excerpt } if self.loudness >= Loudness::Normal => {
                 self.bar.suspend(|| report::warn_at(&message, &excerpt));
             }

@@ -67,7 +67,7 @@ pub use soci::{
     Converted, LayerZtoc, SOCI_CONFIG, SOCI_V1, SOCI_V2, SociIndex, named_index, with_named_index, with_soci_indexes,
     ztocs_of,
 };
-pub use transport::{Timeouts, provide_tls};
+pub use transport::{Timeouts, failed_exchange, provide_tls};
 pub use trust::Trust;
 pub use write::Pushed;
 

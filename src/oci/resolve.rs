@@ -17,7 +17,7 @@ use super::{
     Credentials, Descriptor, Error, Image, ImageConfig, Mirror, Problem, PushError, Pusher, Reference, Registry,
     RegistryError, Timeouts, Trust,
 };
-use crate::base::{Digest, Ending, Event, Fault, Monitor, Platform, Silent};
+use crate::base::{Digest, Ending, Event, Fault, Monitor, Platform, Silent, in_line};
 use crate::blob::{self, Cause, Fetch, Named, Store};
 
 /// Image indexes inside image indexes, at most.
@@ -517,7 +517,10 @@ impl Origin {
             match ask(&mirror.endpoint) {
                 // That a mirror does not have everything is what the registry is asked for.
                 Err(RegistryError::NotFound { .. }) => {}
-                Err(error) => monitor.event(Event::Warning(format!("mirror of `{registry}` is passed over: {error}"))),
+                Err(error) => {
+                    let warning = format!("mirror of `{registry}` is passed over: {}", in_line(&error));
+                    monitor.event(Event::Warning(warning));
+                }
                 answer => return answer,
             }
         }

@@ -375,6 +375,20 @@ impl From<reqwest::Error> for Setback {
     }
 }
 
+/// Why an exchange with a server failed, in a line without its URL.
+pub fn failed_exchange(error: reqwest::Error) -> String {
+    match Setback::from(error) {
+        Setback::PlainHttp => "the server does not speak https, but plain http as it seems".to_owned(),
+        Setback::Broken { source, .. } => source.to_string(),
+        Setback::Status(complaint) => complaint.status.to_string(),
+        Setback::Untrusted(reason)
+        | Setback::Uncertified(reason)
+        | Setback::Denied(reason)
+        | Setback::Unusable(reason)
+        | Setback::Wrong(reason) => reason,
+    }
+}
+
 /// What it means that TLS failed.
 fn of_tls(flaw: &rustls::Error, is_connecting: bool) -> Setback {
     use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};

@@ -191,6 +191,7 @@ impl Fault for Error {
             Self::Mount { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("an ordinary user mounts only on a directory of his own".to_owned())
             }
+            Self::NotMounted(_) => Some("`findmnt -t fuse.lkit` lists the mounts of lkit".to_owned()),
             Self::NotOurs { path, .. } => Some(format!("end it with `umount {}`", path.display())),
             Self::Unmount { .. } => Some("only root and the user who mounted it can unmount it".to_owned()),
             Self::Listen { address, source } => listen_hint(address, source),
@@ -204,7 +205,6 @@ impl Fault for Error {
             Self::Read { source, .. } => source.hint(),
             Self::Write { path, size, source } => write_hint(path, *size, source),
             Self::Mount { .. }
-            | Self::NotMounted(_)
             | Self::Session(_)
             | Self::Server { .. }
             | Self::Directory { .. }
@@ -221,8 +221,8 @@ fn listen_hint(address: &str, source: &io::Error) -> Option<String> {
         _ if address.contains("+unix:") => Some("choose a path in a directory that you may write to".to_owned()),
         io::ErrorKind::AddrInUse => Some("end what listens there, or let port 0 choose one that is free".to_owned()),
         io::ErrorKind::PermissionDenied => Some("ports below 1024 are for root; choose a higher one".to_owned()),
-        io::ErrorKind::AddrNotAvailable => Some("the address is to be one of this machine's".to_owned()),
-        _ => None,
+        // Another machine's address, or a name that nobody knows.
+        _ => Some("use an address of this machine, such as `127.0.0.1`".to_owned()),
     }
 }
 

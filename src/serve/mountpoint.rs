@@ -92,7 +92,10 @@ pub fn clear_dead(dir: &Path) -> Result<PathBuf, Error> {
 /// # Errors
 /// When nothing of ours is mounted there, or the system refuses.
 pub fn unmount(dir: &Path) -> Result<(), Error> {
-    let path = full(dir)?;
+    let path = full(dir).map_err(|error| match error {
+        Error::MountPointMissing(dir) => Error::NotMounted(dir),
+        error => error,
+    })?;
     match occupant(&path)? {
         Occupant::Ours => {}
         Occupant::Nothing => return Err(Error::NotMounted(dir.to_owned())),
@@ -296,5 +299,6 @@ mod tests {
         assert!(matches!(prepare(&file), Err(Error::MountPointNotADirectory(_))));
         assert!(matches!(prepare(dir.path()), Err(Error::MountPointNotEmpty(_))));
         assert!(matches!(unmount(dir.path()), Err(Error::NotMounted(_))));
+        assert!(matches!(unmount(&dir.path().join("no")), Err(Error::NotMounted(_))));
     }
 }

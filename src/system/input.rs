@@ -105,13 +105,17 @@ fn too_large(name: &str) -> Error {
 }
 
 fn download(url: &str, name: &str) -> Result<Vec<u8>, Error> {
-    let cannot = |error: reqwest::Error| Problem::FetchSpec { name: name.to_owned(), source: error.without_url() };
+    let failed = |status, why: String| Problem::FetchSpec { name: name.to_owned(), status, source: why.into() };
+    let cannot = |error: reqwest::Error| failed(None, crate::oci::failed_exchange(error));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::Client)?;
     crate::oci::provide_tls();
     runtime.block_on(async {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(cannot)?;
-        let response = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
-        let mut response = response.map_err(cannot)?;
+        let mut response = client.get(url).send().await.map_err(cannot)?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(failed(Some(status), format!("the server answered {status}")).into());
+        }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(cannot)? {
             text.extend_from_slice(&chunk);

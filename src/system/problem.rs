@@ -1,5 +1,6 @@
 //! What can be wrong on the way from specs to a system.
 
+use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
@@ -34,8 +35,10 @@ pub enum Problem {
     FetchSpec {
         /// What messages call the spec: its URL without secrets.
         name: String,
+        /// What it answered, where it did.
+        status: Option<reqwest::StatusCode>,
         /// Why, without the URL.
-        source: reqwest::Error,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The network client cannot start.
     #[error("cannot start the network client")]
@@ -384,7 +387,7 @@ impl Fault for Problem {
             Self::ReadSpec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "name a LinuxKit YAML file, `-` for standard input, or a URL"
             }
-            Self::FetchSpec { source, .. } => match source.status() {
+            Self::FetchSpec { status, .. } => match status {
                 Some(status) if status.is_client_error() => "check the address of the spec",
                 Some(_) => "try again later: the server has a problem of its own",
                 None => "check the address of the spec, and the network",

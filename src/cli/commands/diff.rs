@@ -16,7 +16,7 @@ use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::cli::{args, exit_code, specs};
 use crate::extent::{Compared, Likeness};
-use crate::system::{self, Changed, ChangedArtifact, Differences, Side};
+use crate::system::{self, Changed, ChangedArtifact, Differences, Input, Side};
 use crate::tree::{Aspect, Difference, InodeId, Tree};
 
 /// Exit code where something differs, or may differ.
@@ -92,11 +92,16 @@ fn sides(args: args::Diff, loudness: Loudness) -> Result<[Side; 2], Failure> {
     let progress = Progress::new(loudness);
     let directory = |path: &Path| path.is_dir().then(|| Side::shown(path)).transpose();
     let mut sides = [directory(&args.before)?, directory(&args.after)?];
-    for (place, path) in [(0, args.before), (1, args.after)] {
-        if sides[place].is_none() {
+    let inputs = [args.before, args.after].map(Input::named);
+    // Both specs are read before anything is fetched for one of them.
+    let parse = |place: usize| system::parse(&inputs[place..=place], &progress);
+    let parsed = [0, 1].map(|place| if sides[place].is_none() { parse(place).map(Some) } else { Ok(None) });
+    for (place, parsed) in parsed.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().enumerate() {
+        if let Some(parsed) = parsed {
             let other = sides[1 - place].as_ref().map(|side| side.name.clone()).filter(|name| !name.is_empty());
             settings.options.name = settings.options.name.or(other);
-            sides[place] = Some(Side::of(&specs::load(&[path], &settings, &progress)?));
+            let system = specs::load_parsed(parsed, &inputs[place..=place], &settings, &progress)?;
+            sides[place] = Some(Side::of(&system));
         }
     }
     Ok(sides.map(|side| side.expect("each side was a directory, or was loaded")))

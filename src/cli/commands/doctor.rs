@@ -189,7 +189,8 @@ fn login() -> Finding {
     match credentials().user("docker.io") {
         Ok(Some(user)) => Finding::good("login", format!("docker.io is asked as `{user}`")),
         Ok(None) => {
-            Finding::lacking("login", "docker.io is asked as anybody, and gives fewer images an hour", "`docker login`")
+            let found = "there is no login for docker.io, which then allows fewer pulls an hour";
+            Finding::lacking("login", found, "log in with `docker login`")
         }
         Err(complaint) => Finding::lacking("login", complaint, "log in again with `docker login`"),
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use self::aside::Aside;
-use crate::base::{Digest, ErrorKind};
+use crate::base::{Digest, ErrorKind, nearest};
 use crate::cli::boot_disk::Way;
 use crate::cli::bootable::{Bootable, Wish};
 use crate::cli::log::Loudness;
@@ -110,7 +110,15 @@ fn check_options(args: &args::Run, monitor: Monitor) -> Result<(), Failure> {
 /// When it names a place that lkit runs no machines in.
 fn monitor(what: &mut Vec<PathBuf>) -> Result<Monitor, Failure> {
     elsewhere::check(what)?;
-    let named = what.first().and_then(|first| first.to_str()).and_then(Monitor::named);
+    let first = what.first().and_then(|first| first.to_str()).unwrap_or_default();
+    let named = Monitor::named(first);
+    if named.is_none() && what.len() > 1 && !Path::new(first).exists() {
+        let names = Monitor::ALL.into_iter().map(Monitor::name).chain(elsewhere::names());
+        if let Some(like) = nearest(first, names) {
+            let failure = Failure::usage(format!("`{first}` is neither a monitor nor a file"));
+            return Err(failure.hint(format!("did you mean `{like}`?")));
+        }
+    }
     if named.is_some() && what.len() > 1 {
         what.remove(0);
     }

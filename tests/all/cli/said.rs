@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::system::{SPEC, System};
+use super::system::{SPEC, System, assert_says};
 use crate::common::registry::free_port;
 use crate::common::{have, install, lkit, skip_unless, stderr};
 
@@ -40,6 +40,25 @@ const TABLE: &[(&str, i32, &str)] = &[
         3,
         "error: `iso-bois` is no output format\n  --> c.yml:5:13\n   |\n 5 |   - format: iso-bois\n   |             \
          ^^^^^^^^\n\nhint: did you mean `iso-bios`?\n",
+    ),
+    ("run quemu b.yml", 2, "error: `quemu` is neither a monitor nor a file\n\nhint: did you mean `qemu`?\n"),
+    (
+        "diff b.yml no.yml",
+        2,
+        "error: cannot read spec `no.yml`\n  cause: No such file or directory (os error 2)\n\nhint: name a LinuxKit YAML \
+         file, `-` for standard input, or a URL\n",
+    ),
+    (
+        "inspect --layout no b.yml",
+        1,
+        "error: `no` is not an OCI image layout: it is missing\n\nhint: name the folder that holds `oci-layout`, \
+         `index.json` and `blobs`, or what `docker save` writes\n",
+    ),
+    (
+        "serve --insecure-listen --listen http://192.0.2.1:8080 b.yml",
+        1,
+        "error: cannot listen on `http://192.0.2.1:8080`\n  cause: Cannot assign requested address (os error 99)\n\nhint: \
+         use an address of this machine, such as `127.0.0.1`\n",
     ),
     ("build --locked b.yml", 4, "error: there is no lock `b.lock`\n\nhint: make it with `lkit lock`\n"),
     (
@@ -181,6 +200,22 @@ fn each_mistake_is_told_to_the_letter_before_anything_is_fetched() {
 }
 
 #[test]
+fn a_mirror_that_fails_is_told_once_with_its_cause() {
+    let system = System::new();
+    let [registry, mirror] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    system.write("m.yml", format!("init: ['{registry}/a', '{registry}/b', '{registry}/c']\n"));
+    let line = ["inspect", "m.yml", "--mirror", &format!("{registry}=http://{mirror}")];
+    let output = lkit(&system.cache()).current_dir(system.dir.path()).args(line).output().unwrap();
+    let said = stderr(&output);
+    let warning = format!(
+        "warning: mirror of `{registry}` is passed over: cannot reach registry `{mirror}`: Connection refused (os error \
+         111)\n"
+    );
+    assert_eq!((output.status.code(), said.matches(&warning).count()), (Some(4), 1), "{said}");
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+}
+
+#[test]
 fn options_of_linuxkit_that_change_nothing_are_named() {
     let system = System::new();
     let line = "build -f tar -o x --input-tar t a.yml";
@@ -213,11 +248,33 @@ fn a_spec_url_that_is_not_there_has_one_exit_code_whoever_says_so() {
         let _ = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
         std::io::Write::write_all(&mut stream, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
+    let told = |line: &str, cause: &str| {
+        let url = line.strip_prefix("build ").unwrap();
+        format!("error: cannot fetch spec `{url}`\n  cause: {cause}\n\nhint: check the address of the spec")
+    };
     let said = system.bad(&missing, 4);
     server.join().unwrap();
-    assert!(said.contains("404 Not Found") && said.ends_with("hint: check the address of the spec\n"), "{said}");
+    assert_eq!(said, told(&missing, "the server answered 404 Not Found") + "\n");
     let said = system.bad(&refused, 4);
-    assert!(said.ends_with("hint: check the address of the spec, and the network\n"), "{said}");
+    assert_eq!(said, told(&refused, "Connection refused (os error 111)") + ", and the network\n");
+}
+
+#[test]
+fn a_spec_url_that_asks_a_plain_server_for_tls_is_told_so() {
+    let system = System::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let line = format!("build https://{}/a.yml", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        // Until the client has gone: what it still sends must not cut the answer off.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let said = system.bad(&line, 4);
+    server.join().unwrap();
+    assert_says(&said, &["  cause: the server does not speak https, but plain http as it seems\n"]);
+    assert_eq!(said.matches("cause: ").count(), 1, "{said}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn what_cannot_be_listened_on_is_refused_before_anything_is_fetched() {
         (format!("--listen nbd://127.0.0.1:{port}"), 1, "let port 0 choose one that is free"),
         ("--listen nbd://0.0.0.0:0".to_owned(), 2, "can be reached from other machines"),
         ("--listen nbd://[::]:0".to_owned(), 2, "--insecure-listen"),
-        ("--listen nbd://192.0.2.1:0 --insecure-listen".to_owned(), 1, "one of this machine's"),
+        ("--listen nbd://192.0.2.1:0 --insecure-listen".to_owned(), 1, "an address of this machine"),
         (format!("{UNIX}{}", file.display()), 1, "is no socket"),
         (format!("{UNIX}{}/none/x", dir.path().display()), 1, "choose a path in a directory"),
         ("--listen ftp://127.0.0.1".to_owned(), 2, "its protocol is not served"),

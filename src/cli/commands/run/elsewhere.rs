@@ -21,6 +21,11 @@ const PLACES: [Place; 11] = [
     ("vmware", "vmdk", "make a machine with `NAME.vmdk` as its disk"),
 ];
 
+/// The names of these places.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PLACES.iter().map(|(name, ..)| *name)
+}
+
 /// Fails when the first word names a place that lkit runs no machines in, and no file.
 ///
 /// # Errors
