@@ -64,7 +64,17 @@ fn version_completions_and_manual_pages_come_from_the_command_line_itself() {
         assert_says(&lkit(&["completions", shell]), &["umount", "decompress-kernel"]);
     }
     lkit(&["man", "mnt"]);
-    for page in ["lkit.1", "lkit-mount.1", "lkit-cache-clean.1"] {
-        assert_says(&fs::read_to_string(system.mount_point().join(page)).unwrap(), &[".TH "]);
+    for page in ["lkit", "lkit-mount", "lkit-cache-clean"] {
+        let text = fs::read_to_string(system.mount_point().join(format!("{page}.1"))).unwrap();
+        assert_says(&text, &[&format!(".TH {page} 1  \"lkit {}\"", env!("CARGO_PKG_VERSION"))]);
     }
+}
+
+#[test]
+fn manual_pages_need_a_directory() {
+    let system = System::new();
+    let output = crate::common::lkit(&system.cache()).args(["man", "/no/man1"]).output().unwrap();
+    let said = "error: cannot write manual pages to `/no/man1`\n  cause: No such file or directory (os error 2)\n\nhint: make \
+                the directory with `mkdir -p /no/man1`\n";
+    assert_eq!((output.status.code(), crate::common::stderr(&output).as_str()), (Some(1), said));
 }
