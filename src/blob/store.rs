@@ -94,7 +94,7 @@ impl Store {
         Self { keep, ..self }
     }
 
-    /// The same store, with a cache of at most so many bytes, as far as what is in use allows.
+    /// The same store, with a cache of at most `limit` bytes, as far as what is in use allows.
     #[must_use]
     pub fn limited(self, limit: Option<u64>) -> Self {
         Self { limit, ..self }

@@ -10,7 +10,7 @@ use crate::sbom::Format;
 /// The bill that is asked for, if one is.
 ///
 /// # Errors
-/// When its path is none in the root.
+/// When its path cannot be one in the root.
 pub fn options(args: Sbom) -> Result<Option<BillOptions>, Failure> {
     let Sbom { sbom, no_sbom, sbom_format, sbom_output, sbom_current_time } = args;
     let is_wanted = sbom || sbom_format.is_some() || sbom_output.is_some() || sbom_current_time;

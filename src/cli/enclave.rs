@@ -17,7 +17,7 @@ use crate::system::{Application, Input, kernel_image_spec};
 const LARGEST: u64 = 64 << 10;
 
 impl args::EifApplication {
-    /// Has settings follow the option.
+    /// Puts the option into settings.
     pub fn apply(&self, settings: &mut Settings) {
         settings.options.application = self.eif_application.as_ref().map(|spec| Application::Spec(Input::named(spec)));
     }
@@ -53,7 +53,7 @@ pub fn reference(option: &str, text: &str) -> Result<Reference, Failure> {
 }
 
 impl args::EifSignature {
-    /// Has settings follow the options.
+    /// Puts the options into settings.
     ///
     /// # Errors
     /// When a file cannot be read, is not what it should be, or the two do not belong together.

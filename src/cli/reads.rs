@@ -14,10 +14,10 @@ use crate::system::{Prefetch, read_list, write_read_list};
 pub struct Recording(Option<(PathBuf, Arc<Recorder>)>);
 
 impl args::Reads {
-    /// Has settings follow these options; without a list what is known by itself is fetched.
+    /// Puts these options into settings. Without `--reads` the list in the lock counts, or one published with an index.
     ///
     /// # Errors
-    /// When the list is none, or there is no place for the record.
+    /// When the file is not a read list, or the record cannot be written where it is to go.
     pub fn apply(&self, settings: &mut Settings) -> Result<Recording, Failure> {
         settings.origins.prefetch = match &self.reads {
             Some(path) => Prefetch::Listed(read_list(path)?),

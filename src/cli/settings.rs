@@ -1,4 +1,4 @@
-//! Arguments as they are meant: defaults filled in, texts parsed, contradictions told.
+//! Arguments as they are meant: defaults filled in, texts parsed, contradictions refused.
 
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ impl Settings {
     /// The same with a read list from a file.
     ///
     /// # Errors
-    /// When the file is none.
+    /// When the file is not a read list.
     pub fn with_reads(mut self, reads: Option<&Path>) -> Result<Self, Failure> {
         if let Some(path) = reads {
             self.origins.prefetch = Prefetch::Listed(read_list(path)?);
@@ -203,7 +203,7 @@ fn disk_size(option: &str, text: &str) -> Result<u64, Failure> {
 /// Permissions in octal: `0444`, `444` or `0o444`.
 ///
 /// # Errors
-/// When a text is none, or asks for more than permissions, such as a set-user-ID bit.
+/// When the text is not a mode, or asks for more than permissions, such as a set-user-ID bit.
 pub fn artifact_mode(text: &str) -> Result<u16, Failure> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let is_octal = (1..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));

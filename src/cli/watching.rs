@@ -20,7 +20,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest one, a year.
 const LONGEST: u64 = 365 * 24 * 3600;
 
-/// Specs that are followed, and what is told of them.
+/// Specs that are followed, and the status that is reported of them.
 pub struct Watched {
     watch: Watch,
     status: Status,
@@ -83,7 +83,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 impl Watched {
-    /// What is told of the system that is served.
+    /// The status of the system that is served.
     pub fn status(&self) -> Status {
         self.status.clone()
     }

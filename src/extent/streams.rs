@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Most readers that are told apart at a time. Each read looks through all of them, which takes far less than the read.
 const STREAMS: usize = 64;
-/// A read may start so many bytes before or behind the end of the one before: small files lie between tar headers, and
+/// A read may start this many bytes before or behind the end of the one before: small files lie between tar headers, and
 /// a kernel that reads ahead asks for several ranges at once.
 const SLACK: u64 = 1 << 20;
 /// Bytes that must have been read in order before anything is done ahead. Most files are shorter, so reading one

@@ -126,7 +126,7 @@ struct NewcHeader {
     rdev: (u32, u32),
 }
 
-/// Bytes of a header with a name of so many bytes.
+/// Bytes of a header with a name of `name` bytes.
 const fn header_len(name: usize) -> usize {
     FIELDS_LEN + name + 1
 }

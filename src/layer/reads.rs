@@ -153,7 +153,7 @@ pub(super) fn joined(ranges: &[Range<u64>], gap: u64) -> Vec<Range<u64>> {
     joined
 }
 
-/// Takes note of what is read to be decoded, in so much memory as two lists take at most.
+/// Takes note of what is read to be decoded, in as much memory as two lists take at most.
 #[derive(Debug, Default)]
 pub struct Recorder(Mutex<ReadList>);
 

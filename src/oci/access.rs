@@ -1,4 +1,4 @@
-//! How a registry is let know who asks: a challenge is answered with a password, or with a token that another server
+//! How lkit proves to a registry who it is: a challenge is answered with a password, or with a token that another server
 //! gives.
 //!
 //! # Format

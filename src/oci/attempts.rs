@@ -44,15 +44,15 @@ enum Retry {
     After(Duration),
 }
 
-/// Who is asked, as far as messages tell of him.
+/// Who is asked, as far as messages say.
 pub(super) struct Asked<'a> {
     /// The server.
     pub server: &'a str,
     /// Why there are no credentials, where there might be.
     pub complaint: Option<&'a str>,
-    /// What he says, in one line, without what must not be told.
+    /// What it says, in one line, without what must not be told.
     pub told: &'a dyn Fn(&str) -> String,
-    /// Has all others who ask him wait for some time, too.
+    /// Has all others who ask it wait for some time, too.
     pub stall: &'a dyn Fn(Duration),
 }
 

@@ -82,7 +82,7 @@ impl Subject {
         let tag = fallback_tag(&self.digest);
         let mut is_noted = self.add(repository, &tag).await?;
         for _ in 1..ROUNDS {
-            // Somebody may have put there what he read before.
+            // Somebody else may have put there what they read before.
             if is_noted && self.is_noted(repository, &tag).await? {
                 return Ok(());
             }

@@ -353,7 +353,7 @@ impl Repository {
                     grant.access
                 }))
             }
-            // Somebody with a password says so before he is asked: what is hidden from others may seem not to exist.
+            // A password is sent before the registry asks for it: what is hidden from others may seem not to exist.
             (None, None) if self.login != Login::Anonymous => self.introduced().await,
             (None, None) => Ok(Access::Anybody),
         }

@@ -30,7 +30,7 @@ pub enum RegistryError {
         /// What is wrong with its certificate.
         reason: String,
     },
-    /// It wants to know who asks by a certificate.
+    /// It wants a certificate of its client.
     #[error("registry `{registry}` wants a certificate of its client: {reason}")]
     Uncertified {
         /// Host and port.
@@ -62,7 +62,7 @@ pub enum RegistryError {
         /// Its answer, in one line.
         answer: String,
     },
-    /// It wants to know who asks, or does not allow it.
+    /// It wants a login, or does not allow what is asked for.
     #[error("registry `{registry}` refused access: {answer}")]
     Denied {
         /// Host and port.

@@ -82,7 +82,7 @@ impl Catalog {
         &self.0.system
     }
 
-    /// The artifacts a system of these parts has, which a mount names beside `rootfs/`: the three plain names, then every
+    /// The artifacts a system of these parts has, which a mount shows next to `rootfs/`: the three plain names, then every
     /// format's.
     pub fn mounted(&self) -> Vec<Artifact> {
         let plain = PLAIN_NAMES.map(str::to_owned).into_iter();
@@ -235,7 +235,7 @@ impl Inner {
         members
     }
 
-    /// Microcode stands beside the initrd here, not in front of it.
+    /// Microcode is a file next to the initrd here, not in front of it.
     fn kernel_initrd_tar(&self) -> Result<SharedSource, Obstacle> {
         let archive = self.product(Product::Archive)?;
         let [kernel, cmdline, microcode] = self.parts();

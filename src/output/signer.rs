@@ -62,7 +62,7 @@ impl SigningCertificate {
     /// The first certificate of a PEM file.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the file has no certificate.
     pub fn new(pem: &[u8]) -> Result<Self, SignerError> {
         let block = block(pem, &["CERTIFICATE"]).ok_or(SignerError::Certificate)?;
         let (_, document) = Document::from_pem(block).map_err(|_| SignerError::Certificate)?;
@@ -89,7 +89,7 @@ pub struct Signer {
 }
 
 impl fmt::Debug for Signer {
-    /// Tells nothing of the key.
+    /// Shows nothing of the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signer")
     }
@@ -99,7 +99,7 @@ impl Signer {
     /// Takes a private key from a PEM file (SEC1 or PKCS#8), and the certificate for it.
     ///
     /// # Errors
-    /// When the key is none on P-384, or the certificate is for another one.
+    /// When the key is not one on P-384, or the certificate is for another one.
     pub fn new(key: &[u8], certificate: SigningCertificate) -> Result<Self, SignerError> {
         let block = block(key, &["EC PRIVATE KEY", "PRIVATE KEY"]).ok_or(SignerError::Key)?;
         let key = SecretKey::from_pem(block).map_err(|_| SignerError::Key)?;

@@ -4,7 +4,7 @@
 use crate::base::{FileKind, Metadata};
 use crate::tree::{self, InodeId, Node, TreeBuilder};
 
-/// Most directories of the root that give way to links of one image; far more than any root has beside each other.
+/// Most directories of the root that give way to links of one image; far more than any root has.
 const MOST_MOVED: usize = 64;
 /// The directory that is no part of the root in the end: a link in its place could lead anywhere.
 const BOOT: &[u8] = b"boot";

@@ -44,7 +44,7 @@ impl Protocol {
 
 /// Where clients come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Entrance {
     /// A unix socket, by its absolute path.
     Unix(PathBuf),
     /// A port of a host: a name, or an IP address without brackets.
@@ -57,7 +57,7 @@ pub struct Address {
     /// What is spoken there.
     pub protocol: Protocol,
     /// Where it is.
-    pub place: Place,
+    pub entrance: Entrance,
 }
 
 impl Address {
@@ -66,13 +66,13 @@ impl Address {
     /// # Errors
     /// When the host is not known.
     pub fn sockets(&self) -> std::io::Result<Vec<SocketAddr>> {
-        match &self.place {
-            Place::Unix(_) => Ok(Vec::new()),
+        match &self.entrance {
+            Entrance::Unix(_) => Ok(Vec::new()),
             // One socket for both families, where there are both.
-            Place::Host(host, port) if host == "*" => {
+            Entrance::Host(host, port) if host == "*" => {
                 Ok(vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()])
             }
-            Place::Host(host, port) => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
+            Entrance::Host(host, port) => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
         }
     }
 }
@@ -80,10 +80,10 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.protocol.scheme();
-        match &self.place {
-            Place::Unix(path) => write!(f, "{scheme}+unix://{}", path.display()),
-            Place::Host(host, port) if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}"),
-            Place::Host(host, port) => write!(f, "{scheme}://{host}:{port}"),
+        match &self.entrance {
+            Entrance::Unix(path) => write!(f, "{scheme}+unix://{}", path.display()),
+            Entrance::Host(host, port) if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}"),
+            Entrance::Host(host, port) => write!(f, "{scheme}://{host}:{port}"),
         }
     }
 }
@@ -112,19 +112,19 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
         let parsed = match text.split_once("://") {
-            Some(("nbd+unix", path)) => socket(path).map(|place| (Protocol::Nbd, place)),
+            Some(("nbd+unix", path)) => socket(path).map(|entrance| (Protocol::Nbd, entrance)),
             Some(("nbd", host)) => port_of(Protocol::Nbd, host),
             Some(("http", host)) => port_of(Protocol::Http, host),
             Some(("tftp", host)) => port_of(Protocol::Tftp, host),
             Some(_) => Err("its protocol is not served"),
             None => Err("it names no protocol"),
         };
-        let (protocol, place) = parsed.map_err(|why| ParseAddressError { text: text.to_owned(), why })?;
-        Ok(Self { protocol, place })
+        let (protocol, entrance) = parsed.map_err(|why| ParseAddressError { text: text.to_owned(), why })?;
+        Ok(Self { protocol, entrance })
     }
 }
 
-fn socket(path: &str) -> Result<Place, &'static str> {
+fn socket(path: &str) -> Result<Entrance, &'static str> {
     match path {
         _ if !path.starts_with('/') => Err("the path of a socket begins with `/`"),
         _ if path.ends_with('/') => Err("a directory is no socket"),
@@ -132,11 +132,11 @@ fn socket(path: &str) -> Result<Place, &'static str> {
         _ if path.contains(['?', '%', '#', '\0']) => {
             Err("the path has a character that addresses of clients cannot have")
         }
-        _ => Ok(Place::Unix(path.into())),
+        _ => Ok(Entrance::Unix(path.into())),
     }
 }
 
-fn port_of(protocol: Protocol, text: &str) -> Result<(Protocol, Place), &'static str> {
+fn port_of(protocol: Protocol, text: &str) -> Result<(Protocol, Entrance), &'static str> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, rest) = match text.strip_prefix('[') {
         Some(text) => text.split_once(']').ok_or("a bracket is not closed")?,
@@ -154,7 +154,7 @@ fn port_of(protocol: Protocol, text: &str) -> Result<(Protocol, Place), &'static
         None if rest.is_empty() => protocol.port(),
         _ => return Err("its port is none"),
     };
-    Ok((protocol, Place::Host(host.to_owned(), port)))
+    Ok((protocol, Entrance::Host(host.to_owned(), port)))
 }
 
 #[cfg(test)]

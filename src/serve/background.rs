@@ -31,7 +31,7 @@ pub enum Side {
 pub enum Started {
     /// It serves, and goes on without us.
     Ready,
-    /// It has told why not; this is its exit code, 128 and the number of the signal if one killed it.
+    /// It has said why not; this is its exit code, 128 and the number of the signal if one killed it.
     Failed(u8),
 }
 

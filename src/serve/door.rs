@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 use rustls::ServerConfig;
 
-use super::address::{Address, Place, Protocol};
+use super::address::{Address, Entrance, Protocol};
 use super::nbd::{self, Security};
 use super::stop::{Stop, Stopper};
 use super::unix_socket::{self, SocketFile};
@@ -72,15 +72,15 @@ impl Door {
         if !is_secret && !rules.insecure && !sockets.iter().all(|socket| is_loopback(socket.ip())) {
             return Err(Error::Exposed(shown));
         }
-        match (address.protocol, &address.place) {
-            (Protocol::Nbd, Place::Unix(path)) => {
+        match (address.protocol, &address.entrance) {
+            (Protocol::Nbd, Entrance::Unix(path)) => {
                 let (socket, file) = unix_socket::open(path)?;
                 let security = rules.tls.clone().map_or(Security::Plain, Security::TlsIfAsked);
                 let url = format!("nbd+unix:///?socket={}", path.display());
                 let listener = Listener::Nbd { socket: socket.into(), security, file: Some(file) };
                 Ok(Self { url, listener })
             }
-            (Protocol::Nbd, Place::Host(..)) => {
+            (Protocol::Nbd, Entrance::Host(..)) => {
                 let socket = TcpListener::bind(&sockets[..]).map_err(Error::listen(&shown))?;
                 let (scheme, security) =
                     rules.tls.clone().map_or(("nbd", Security::Plain), |tls| ("nbds", Security::Tls(tls)));
@@ -121,7 +121,7 @@ impl Door {
     /// Listens on a socket for monitors that take an artifact as a disk of their machine, by vhost-user.
     ///
     /// # Errors
-    /// When a server lives there, the system refuses, or is none of Linux.
+    /// When a server lives there, the system refuses, or is not Linux.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn vhost_user(path: &Path, artifact: &str) -> Result<Self, Error> {
         let url = format!("vhost-user+unix:{}", path.display());

@@ -87,7 +87,7 @@ pub enum Error {
         "`{0}` can be reached from other machines, and nothing would keep anybody there from reading what is served"
     )]
     Exposed(String),
-    /// A certificate, a key or an authority is none.
+    /// A file for TLS cannot be read, or is not a certificate or key.
     #[error("cannot use `{}` for TLS", path.display())]
     Certificate {
         /// The file.

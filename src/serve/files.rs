@@ -332,7 +332,7 @@ impl Files {
     /// Target of a symbolic link.
     ///
     /// # Errors
-    /// When the inode is none.
+    /// When the inode is not a symbolic link.
     pub fn link_target(&self, inode: u64) -> Result<&[u8], FileError> {
         match self.node(inode)? {
             Target::Tree(tree, id) if tree.inode(id).metadata.kind == FileKind::Symlink => Ok(tree.link_target(id)),

@@ -58,7 +58,7 @@ mod vhost;
 #[doc(hidden)]
 pub use vhost::fuzz;
 
-pub use address::{Address, ParseAddressError, Place, Protocol};
+pub use address::{Address, Entrance, ParseAddressError, Protocol};
 pub use compress::Compression;
 pub use door::{Door, DoorRules, Serving};
 pub use error::Error;

@@ -51,7 +51,7 @@ enum Force {
 /// # Errors
 /// When it is missing, no directory, not empty, or shows a system already.
 pub fn prepare(dir: &Path) -> Result<PathBuf, Error> {
-    // To look into what is mounted on first use is to use it: whoever mounts it then would wait for himself.
+    // A look into what is mounted on first use mounts it: systemd would start lkit, and lkit wait for itself.
     let path = full(dir)?;
     if occupant(&path)? == Occupant::Other(AUTOMOUNT.to_owned()) {
         return Ok(path);
@@ -87,7 +87,7 @@ pub fn clear_dead(dir: &Path) -> Result<PathBuf, Error> {
     clear_dead(dir)
 }
 
-/// Ends the mount on `dir`, dead or alive. Who still has a file of it open keeps that file until he closes it.
+/// Ends the mount on `dir`, dead or alive. A program that has a file of it open keeps that file until it closes it.
 ///
 /// # Errors
 /// When nothing of ours is mounted there, or the system refuses.

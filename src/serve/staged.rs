@@ -53,7 +53,7 @@ impl Staged {
         &self.file
     }
 
-    /// Gives it a hidden name beside its target, so that what is left to do is a rename.
+    /// Gives it a hidden name next to its target, so that what is left to do is a rename.
     ///
     /// # Errors
     /// When no name can be made.
@@ -106,7 +106,7 @@ fn unnamed(_: &Path, _: u32) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Calls `make` with hidden names beside `target` until one is free.
+/// Calls `make` with hidden names next to `target` until one is free.
 fn hidden<T>(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);

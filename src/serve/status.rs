@@ -1,4 +1,4 @@
-//! What is served now, told to those who change it: which generation, since when, and what is wrong with the next one.
+//! What is served now, reported to those who change it: which generation, since when, and what is wrong with the next one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// Is told when the server is to end. A copy is told, too.
+/// Learns when the server is to end. So does a copy.
 #[derive(Clone)]
 pub struct Stop(Arc<OwnedFd>);
 

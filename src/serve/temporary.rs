@@ -56,7 +56,7 @@ impl TemporaryMountPoint {
         &self.point
     }
 
-    /// Full path of a socket beside the mount point, which goes when this goes.
+    /// Full path of a socket next to the mount point, which goes when this goes.
     pub fn socket(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

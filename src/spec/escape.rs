@@ -55,7 +55,7 @@ fn escape(text: &str) -> (usize, Option<String>) {
     (2 + digits, wrong)
 }
 
-/// The number that so many hexadecimal digits make.
+/// The number that `digits` hexadecimal digits make.
 fn hexadecimal(text: &str, digits: usize) -> Option<u32> {
     let text = text.get(..digits).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
     u32::from_str_radix(text, 16).ok()

@@ -80,7 +80,7 @@ impl Cut {
     }
 }
 
-/// Bytes of the first characters that are no wider than so many cells.
+/// Bytes of the first characters that are no wider than `cells` cells.
 fn fitting(chars: impl Iterator<Item = char>, cells: usize) -> usize {
     let mut left = cells;
     let fit = chars.map_while(|c| {

@@ -66,7 +66,7 @@ pub(super) fn not_in_cache(store: &Store, name: &str) -> Problem {
     }
 }
 
-/// The name of which some part is like that of another name.
+/// The one of `names` whose part, such as the path, is most like that of `name`.
 fn like(name: &str, names: &[String], part: fn(&str) -> &str) -> Option<String> {
     let nearest = nearest(part(name), names.iter().map(|name| part(name)))?;
     names.iter().find(|name| part(name) == nearest).cloned()

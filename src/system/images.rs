@@ -37,7 +37,7 @@ pub(super) struct Images<'a> {
     ztocs: Mutex<Ztocs>,
     /// Whose published indexes are used.
     pub trusted_indexes: &'a [IndexPlace],
-    /// Hears what happens.
+    /// What happens is reported to it.
     pub monitor: &'a dyn Monitor,
     /// What is fetched before it is read.
     pub prefetch: &'a Prefetch,
@@ -62,7 +62,7 @@ impl<'a> Images<'a> {
         Ok(Self::over(&Stock::new(origins, monitor)?, origins, monitor))
     }
 
-    /// The same of what is at hand.
+    /// The same over a stock that is there already.
     pub fn over(stock: &Stock, origins: &'a Origins, monitor: &'a dyn Monitor) -> Self {
         let Stock { layers, resolver, store, .. } = stock.clone();
         let stock = stock.clone();

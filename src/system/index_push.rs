@@ -49,7 +49,7 @@ impl fmt::Display for IndexTarget {
     }
 }
 
-/// Makes the indexes of images that have none here, and puts them beside the images in their registries, or into another
+/// Makes the indexes of images that have none here, and puts them next to the images in their registries, or into another
 /// target; with `soci` in SOCI's format, which only a registry takes.
 ///
 /// # Errors

@@ -242,7 +242,7 @@ pub(super) fn resolve(
     Names::new(&parsed, origins, lock.as_ref())?.resolve(images)
 }
 
-/// Records what every reference of the specs means now in the lock beside the last of them. What the lock records for other
+/// Records what every reference of the specs means now in the lock next to the last of them. What the lock records for other
 /// platforms stays.
 ///
 /// # Errors
@@ -273,7 +273,7 @@ pub fn resolved_text(parsed: &Parsed, format: MetadataFormat) -> String {
     parsed.spec.to_text(format, &expanded)
 }
 
-/// The lock beside the specs.
+/// The lock next to the specs.
 pub(super) fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
     let path = lock_file::path_of(inputs)?;
     LockFile::read(&path)?.ok_or(Problem::NoLock(path))

@@ -1,4 +1,4 @@
-//! The lock beside a spec: which digest every reference meant, for each platform.
+//! The lock next to a spec: which digest every reference meant, for each platform.
 //!
 //! # Format
 //! JSON, sorted, one line a reference, so that differences read well:
@@ -101,7 +101,7 @@ impl Default for LockFile {
     }
 }
 
-/// Where the lock of specs is: beside the last one, `.lock` in place of its extension.
+/// Where the lock of specs is: next to the last one, `.lock` in place of its extension.
 pub(super) fn path_of(inputs: &[Input]) -> Result<PathBuf, Problem> {
     let last = inputs.last().and_then(Input::path).ok_or(Problem::NoPlaceForLock)?;
     Ok(last.with_extension("lock"))

@@ -38,7 +38,7 @@ pub struct Origins {
     pub prefetch: Prefetch,
     /// Takes note of what is decoded; by default nobody does.
     pub recorder: Option<Arc<Recorder>>,
-    /// Whom TLS trusts beside the system's authorities; by default nobody.
+    /// Whom TLS trusts in addition to the system's authorities; by default nobody.
     pub trust: Trust,
     /// Images are only taken by the digests that the lock of the specs records; by default without a lock.
     pub locked: bool,

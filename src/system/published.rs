@@ -1,4 +1,4 @@
-//! Layer indexes that are shared: found beside images, and taken for layers that have none here.
+//! Layer indexes that are shared: found next to images, and taken for layers that have none here.
 //!
 //! # Invariants
 //! - An index that nobody here has verified is used only when it is named by the digest of its blobs in a lock, was pulled

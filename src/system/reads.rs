@@ -14,7 +14,7 @@ use crate::oci::{Descriptor, Image, Reference};
 /// Reads a read list.
 ///
 /// # Errors
-/// When it cannot be read or is none.
+/// When it cannot be read or is not a read list.
 pub fn read_list(path: &Path) -> Result<ReadList, Error> {
     let mut text = Vec::new();
     let read = open_regular(path).and_then(|file| file.take(ReadList::LARGEST + 1).read_to_end(&mut text));

@@ -40,13 +40,13 @@ pub struct Watch {
     interval: Option<Duration>,
     stock: Stock,
     touched: Touched,
-    /// The files that a change of matters, as they were when they were looked at last.
+    /// The files whose changes matter, as they were when they were looked at last.
     files: Stamps,
     /// What the system that was loaded last is made of: seed, and files of this machine.
     loaded: (Digest, Stamps),
     has_failed: bool,
     asked: Instant,
-    /// What was told of tags that cannot be asked for; told once.
+    /// Warnings about tags that cannot be asked for, each reported once.
     told: BTreeSet<String>,
 }
 

@@ -223,7 +223,7 @@ impl TreeBuilder {
         Ok(())
     }
 
-    /// Makes room for so many further names and inodes at once.
+    /// Makes room for this many further names and inodes at once.
     pub(super) fn reserve(&mut self, names: usize) {
         self.inodes.reserve(names);
         self.parents.reserve(names);

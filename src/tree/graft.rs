@@ -20,7 +20,7 @@ impl TreeBuilder {
     /// When a parent of `prefix` is a file, or the tree grows beyond what it can hold.
     pub fn graft(&mut self, prefix: &[u8], image: Self) -> Result<(), Error> {
         let top = self.directory(prefix)?;
-        // The smaller is copied into the larger, so many grafts take no longer than a few.
+        // The smaller is copied into the larger, so a thousand grafts take no longer than a few.
         if top != InodeId::ROOT && self.names.is_empty(top) && image.names.len() > self.names.len() {
             return self.surround(top, image);
         }

@@ -76,7 +76,7 @@ impl Names {
         self.all.len()
     }
 
-    /// Makes room for so many further names and inodes at once.
+    /// Makes room for this many further names and inodes at once.
     pub fn reserve(&mut self, count: usize) {
         self.all.reserve(count);
         self.first.reserve(count);

@@ -36,7 +36,7 @@ pub enum Error {
     /// Signals cannot be caught.
     #[error("cannot catch signals")]
     Signals(#[source] io::Error),
-    /// The monitor ended with an error of its own, which it has told.
+    /// The monitor ended with an error of its own, which it has printed.
     #[error("`{}` ended with {status}", program.display())]
     Ended {
         /// The program.

@@ -52,7 +52,7 @@ pub enum Ability {
     Metadata,
     /// Hand it over on a CD, and not on a disk.
     Cds,
-    /// Share directories, by a server beside it.
+    /// Share directories, by a server of their own.
     Shares,
     /// Share directories by itself.
     OwnShares,
@@ -221,7 +221,7 @@ impl Monitor {
     }
 }
 
-/// What a machine needs of a monitor; a table of the network comes last, as it may not have been asked for by name.
+/// What a machine needs of a monitor. The network comes last: it may be the default, so other needs are complained of first.
 fn needs(machine: &Machine) -> [(bool, Ability); 15] {
     use Ability::*;
     let Machine { boot, firmware, disks, network, cds, devices, usb, window, .. } = machine;

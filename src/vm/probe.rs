@@ -1,11 +1,11 @@
-//! Whether KVM runs guests here: a machine of one page that adds two numbers, tells the sum, and halts.
+//! Whether KVM runs guests here: a machine of one page that adds two numbers, writes the sum to a port, and halts.
 //!
 //! # Format
 //! `Documentation/virt/kvm/api.rst` of Linux. The processor starts in real mode.
 
 use std::io;
 
-/// Runs the guest and looks at what it told. Where KVM is broken this may never return: run it in a process that can be
+/// Runs the guest and checks the sum. Where KVM is broken this may never return: run it in a process that can be
 /// given up.
 ///
 /// # Errors
@@ -15,7 +15,7 @@ pub fn run_guest() -> io::Result<()> {
     use kvm_bindings::kvm_userspace_memory_region;
     use kvm_ioctls::{Error, Kvm, VcpuExit};
 
-    /// Where the guest's memory begins, and the port that it tells the sum on.
+    /// Where the guest's memory begins, and the port that it writes the sum to.
     const MEMORY: u64 = 0x1000;
     const PORT: u16 = 0x3f8;
     /// `mov al, 2; add al, 3; mov dx, 0x3f8; out dx, al; hlt`

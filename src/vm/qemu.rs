@@ -91,7 +91,7 @@ fn cpu(options: &Qemu) -> &'static str {
     }
 }
 
-/// The display, and what is beside it: the console stays on the terminal.
+/// The display, keyboard and pointer; the console stays on the terminal.
 fn screen(line: &mut CommandLine, machine: &Machine, architecture: &str) {
     match (machine.window, architecture) {
         (false, _) => line.options(["-display", "none"]),

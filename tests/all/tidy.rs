@@ -209,3 +209,29 @@ fn no_test_is_ignored() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Phrases that make a comment a riddle: each stands for a thing that has a plainer name.
+const RIDDLES: [&str; 8] =
+    [" so many ", " so much ", " who asks", " beside each other", " is dear", " he ", " his ", " him "];
+/// Names of the prelude, which stand for one thing everywhere.
+const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "Drop", "From", "Into", "Option", "Result", "Send", "String"];
+
+#[test]
+fn comments_and_names_are_plain() {
+    let mut wrong = Vec::new();
+    for path in ["src", "tests", "examples", "benches"].into_iter().flat_map(rust_files) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let comment = line.split_once("//").map_or(String::new(), |(_, comment)| format!("{comment} "));
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            let is_riddle = RIDDLES.iter().any(|riddle| comment.contains(riddle));
+            let shadows = words
+                .windows(2)
+                .any(|pair| ["struct", "enum", "trait", "type"].contains(&pair[0]) && PRELUDE.contains(&pair[1]));
+            if is_riddle || (shadows && comment.is_empty() && !path.ends_with("tests/all/tidy.rs")) {
+                wrong.push(format!("{}:{}: {}", shown(&path), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -187,7 +187,7 @@ fn check_enclave(settings: &Settings, formats: &[&Format]) -> Result<(), Failure
 /// Tells when a format that is named after BIOS starts by UEFI alone.
 fn warn_of_bios(catalog: &Catalog, formats: &[&Format]) {
     for format in formats.iter().filter(|format| format.name.ends_with("-bios")) {
-        // What cannot be laid out at all is told by its own error.
+        // A kernel that is missing or cannot be read is an error of its own later.
         if let Ok(false) = catalog.starts_by_bios() {
             report::warn(&format!("`{}` starts by UEFI only, since no BIOS can start this kernel", format.name));
         }

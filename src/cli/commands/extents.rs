@@ -14,7 +14,7 @@ use crate::output::Catalog;
 /// Runs that are printed as text; of a large initrd there are hundreds of thousands.
 const MOST_LINES: u64 = 1000;
 
-/// Prints the runs of the artifact of this name, as text no more than a screenful of screens, as JSON all of them.
+/// Prints the runs of the artifact of this name: as text the first [`MOST_LINES`] of them, as JSON all.
 ///
 /// # Errors
 /// When there is no such artifact, or it cannot be laid out.

@@ -76,7 +76,7 @@ fn place(from: Option<String>) -> Result<IndexPlace, Failure> {
 /// A repository that an option names.
 ///
 /// # Errors
-/// When the text is none.
+/// When the text is not a repository.
 pub fn repository(option: &str, text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{option}: `{text}` is no image reference: {error}")))
 }

@@ -11,7 +11,7 @@ use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::oci::Reference;
 use crate::serve::Interrupts;
-use crate::system::package::{BuildOptions, Builder, Naming, Outcome, Package, Presence, Scan};
+use crate::system::package::{BuildOptions, BuildOutcome, Builder, Naming, Package, Presence, Scan};
 use crate::system::{self, Asked, Origins, package};
 
 /// Names, builds or pushes packages.
@@ -205,18 +205,18 @@ impl Work<'_> {
         let options = self.options(builder);
         let outcome = package::build(package, reference, platforms, (&options, &self.origins.cache), &self.progress)?;
         match outcome {
-            Outcome::Kept => {
+            BuildOutcome::Kept => {
                 say(self.loudness, &format!("`{reference}` is in the cache"));
                 Ok(None)
             }
-            Outcome::Planned(commands) => {
+            BuildOutcome::Planned(commands) => {
                 for words in commands {
                     let words: Vec<String> = words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
                     report::print(&format!("{}\n", words.join(" ")))?;
                 }
                 Ok(None)
             }
-            Outcome::Failed { platform, status } => {
+            BuildOutcome::Failed { platform, status } => {
                 let message = format!("`{}` failed to build `{reference}` for {platform}: {status}", builder.program());
                 Failure::new(ErrorKind::Io, message).print();
                 Ok(Some(code_of(status)))

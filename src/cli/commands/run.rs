@@ -39,7 +39,7 @@ const CONFIG: &str = "firecracker.json";
 /// The console of a machine in the background.
 const CONSOLE: &str = "console.log";
 
-/// What is run, what it needs beside it, and whether it is slow.
+/// What is run, what else it needs, and whether it is slow.
 struct Prepared {
     line: CommandLine,
     /// What the monitor reads from the file `CONFIG`, if it does.
@@ -372,12 +372,12 @@ impl Wanted {
         }
     }
 
-    /// Whether there is anything beside the machine.
+    /// Whether the machine needs any file or socket in addition to what it starts from.
     fn needs_aside(&self) -> bool {
         self.metadata.is_some() || !self.args.devices.virtiofs.is_empty() || self.monitor == Monitor::Firecracker
     }
 
-    /// Where printed commands put what is beside the machine.
+    /// Where printed commands put these files and sockets.
     fn printed(&self) -> Aside {
         Aside::Printed(self.args.state.as_deref().map_or_else(|| ".".into(), local))
     }
@@ -389,7 +389,7 @@ impl Wanted {
         lines.join("\n") + "\n"
     }
 
-    /// What the machine finds beside it.
+    /// The files that the machine needs in addition to what it starts from.
     fn files(&self, prepared: &Prepared) -> Vec<aside::File> {
         let metadata = self.metadata.iter().map(|iso| (DATA, iso.clone()));
         let config =

@@ -10,7 +10,7 @@ use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::report::{self, Failure};
 use crate::cli::rtf::{
-    Ended, Group, Labels, Node, Outcome, Results, Runner, Surroundings, Test, TestResult, Wanted, host_labels,
+    Ended, Group, Labels, Member, Outcome, Results, Runner, Surroundings, Test, TestResult, Wanted, host_labels,
 };
 
 /// What is said where nothing is run, so that a misspelt name is not taken for a success.
@@ -38,7 +38,7 @@ pub fn run(args: args::Test, loudness: Loudness) -> Result<ExitCode, Failure> {
     let runner = Runner::new(surroundings)?;
     // Now, so that a file that cannot be written costs no run.
     args.junit.as_deref().map_or(Ok(()), |file| write(file, ""))?;
-    let mut run = Run { runner, wanted: &wanted, top: &top, results: Results::default(), prints: !args.json };
+    let mut run = TestRun { runner, wanted: &wanted, top: &top, results: Results::default(), prints: !args.json };
     let ended = run.group(&top);
     if let Some(file) = args.junit {
         write(&file, &run.results.junit())?;
@@ -59,8 +59,8 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 fn list(group: &Group, wanted: &Wanted) -> Result<(), Failure> {
     for node in &group.children {
         match node {
-            Node::Group(group) => list(group, wanted)?,
-            Node::Test(test) => {
+            Member::Group(group) => list(group, wanted)?,
+            Member::Test(test) => {
                 let Test { name, labels, header, .. } = test;
                 let skipped = if wanted.has(test) { "" } else { " (skipped)" };
                 let line = format!("{name}{skipped} [{}] {}", labels.joined(", "), header.summary);
@@ -72,7 +72,7 @@ fn list(group: &Group, wanted: &Wanted) -> Result<(), Failure> {
 }
 
 /// A run of tests.
-struct Run<'a> {
+struct TestRun<'a> {
     runner: Runner,
     wanted: &'a Wanted,
     /// All tests, with the folder of the scripts that stand around each.
@@ -82,7 +82,7 @@ struct Run<'a> {
     prints: bool,
 }
 
-impl Run<'_> {
+impl TestRun<'_> {
     /// Runs a group between `init` and `deinit` of its script, if any of its tests is run.
     fn group(&mut self, group: &Group) -> Result<(), Failure> {
         let script = group.script.as_deref().filter(|_| self.wanted.has_any(group));
@@ -91,8 +91,8 @@ impl Run<'_> {
         }
         for node in &group.children {
             match node {
-                Node::Group(group) => self.group(group)?,
-                Node::Test(test) => self.test(test)?,
+                Member::Group(group) => self.group(group)?,
+                Member::Test(test) => self.test(test)?,
             }
         }
         self.around(group, script, "deinit").map(drop)
@@ -117,8 +117,8 @@ impl Run<'_> {
     fn cancel(&mut self, group: &Group) -> Result<(), Failure> {
         for node in &group.children {
             match node {
-                Node::Group(group) => self.cancel(group)?,
-                Node::Test(test) => {
+                Member::Group(group) => self.cancel(group)?,
+                Member::Test(test) => {
                     let is_run = self.wanted.has(test);
                     let outcome = if is_run { Outcome::Cancelled } else { Outcome::Skipped };
                     self.untested(test, outcome, if is_run { "its group could not be made ready" } else { "" })?;

@@ -38,7 +38,7 @@ pub struct Line<'a> {
     pub(super) port: Option<OsString>,
     /// What the names of files to start from end in.
     pub(super) suffix: Option<&'static str>,
-    /// Whether only the place counts that a machine is to run at.
+    /// Whether it starts a machine at a place that lkit does not serve: then nothing else of the line matters.
     pub(super) is_elsewhere: bool,
 }
 

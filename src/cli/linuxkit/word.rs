@@ -1,4 +1,4 @@
-//! A word of a command line: a flag with one dash or two, perhaps with its value, or what is none.
+//! A word of a command line: a flag with one dash or two, perhaps with its value, or something else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,7 +26,7 @@ pub struct Given<'a> {
 }
 
 impl<'a> Word<'a> {
-    /// What `word` is; a name that is no text is none.
+    /// What `word` is. A flag whose name is not UTF-8 counts as a plain word.
     pub fn of(word: &'a OsStr) -> Self {
         let bytes = word.as_bytes();
         let Some(rest) = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty()) else { return Self::Plain(word) };

@@ -14,4 +14,4 @@ mod tree;
 pub use self::header::{Labels, host_labels};
 pub use self::results::{Outcome, Results, TestResult};
 pub use self::script::{Ended, Runner, Surroundings};
-pub use self::tree::{Group, Node, Test, Wanted};
+pub use self::tree::{Group, Member, Test, Wanted};

@@ -25,17 +25,17 @@ const CANCELLED: i32 = 253;
 pub enum Ended {
     /// With 0.
     Passed,
-    /// With what says so.
+    /// With [`CANCELLED`].
     Cancelled,
     /// With another code, or by a signal.
     Failed(Option<i32>),
-    /// Not in its time.
+    /// It took longer than the limit.
     TimedOut,
-    /// By a signal to us.
+    /// A signal to lkit ended it.
     Interrupted,
 }
 
-/// What scripts are told.
+/// What scripts find in their environment, and how they are run.
 #[derive(Debug)]
 pub struct Surroundings {
     /// The folder of all tests.
@@ -45,7 +45,7 @@ pub struct Surroundings {
     pub labels: Labels,
     /// Whether the shell prints every command.
     pub traces: bool,
-    /// How long a script may take; as long as it likes when nothing is said.
+    /// How long a script may take; by default as long as it likes.
     pub limit: Option<Duration>,
 }
 

@@ -20,7 +20,7 @@ pub struct Group {
     /// `group.sh`, when there is one.
     pub script: Option<PathBuf>,
     pub labels: Labels,
-    pub children: Vec<Node>,
+    pub children: Vec<Member>,
 }
 
 /// A test.
@@ -36,7 +36,7 @@ pub struct Test {
 
 /// A part of a group.
 #[derive(Debug)]
-pub enum Node {
+pub enum Member {
     Group(Group),
     Test(Test),
 }
@@ -58,9 +58,9 @@ impl Wanted {
 
     /// Whether any test below a group is run.
     pub fn has_any(&self, group: &Group) -> bool {
-        let has = |node: &Node| match node {
-            Node::Group(group) => self.has_any(group),
-            Node::Test(test) => self.has(test),
+        let has = |node: &Member| match node {
+            Member::Group(group) => self.has_any(group),
+            Member::Test(test) => self.has(test),
         };
         group.labels.fit(&self.host) && group.children.iter().any(has)
     }
@@ -69,9 +69,9 @@ impl Wanted {
 impl Group {
     /// Whether there is any test.
     pub fn has_tests(&self) -> bool {
-        let has = |node: &Node| match node {
-            Node::Group(group) => group.has_tests(),
-            Node::Test(_) => true,
+        let has = |node: &Member| match node {
+            Member::Group(group) => group.has_tests(),
+            Member::Test(_) => true,
         };
         self.children.iter().any(has)
     }
@@ -106,13 +106,13 @@ impl Group {
         for (name, dir) in folders(dir)? {
             let name = if group.name.is_empty() { name } else { format!("{}.{name}", group.name) };
             if dir.join("group.sh").is_file() || !folders(&dir)?.is_empty() {
-                group.children.push(Node::Group(Self::at(&dir, Some(name.clone()), levels - 1)?));
+                group.children.push(Member::Group(Self::at(&dir, Some(name.clone()), levels - 1)?));
             }
             let script = dir.join("test.sh");
             if script.is_file() {
                 let header = Header::of_file(&script)?;
                 let labels = header.labels.clone().and(&group.labels);
-                group.children.push(Node::Test(Test { name, dir, script, header, labels }));
+                group.children.push(Member::Test(Test { name, dir, script, header, labels }));
             }
         }
         Ok(group)
@@ -167,8 +167,8 @@ mod tests {
         write("003_early/000_a/test.sh", "# LABELS: !osx\n");
         write("_lib/000_no/test.sh", "");
         let top = Group::top(dir.path()).unwrap();
-        let [Node::Group(early), Node::Test(late)] = &top.children[..] else { panic!("{top:?}") };
-        let [Node::Test(a)] = &early.children[..] else { panic!("{early:?}") };
+        let [Member::Group(early), Member::Test(late)] = &top.children[..] else { panic!("{top:?}") };
+        let [Member::Test(a)] = &early.children[..] else { panic!("{early:?}") };
         assert_eq!((a.name.as_str(), late.name.as_str()), ("top.early.a", "top.late"));
         assert_eq!((a.labels.joined(","), late.labels.joined(",")), ("!osx,slow".to_owned(), "linux".to_owned()));
         let wanted = |host: &str, pattern: &str| Wanted { host: Labels::parse(host), pattern: pattern.to_owned() };

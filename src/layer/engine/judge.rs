@@ -40,7 +40,7 @@ impl Numbers {
 /// How a stream ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Whole, with so many bytes of input.
+    /// Whole, with this many bytes of input.
     Whole(usize),
     /// Before its end.
     Cut,

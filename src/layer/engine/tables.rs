@@ -279,7 +279,7 @@ fn build_subtables(
     Ok(())
 }
 
-/// Bits of the codes behind a prefix whose first code has `len` bits, when so many of each length are not seen yet.
+/// Bits of the codes behind a prefix whose first code has `len` bits, when `unseen` codes of each length are to come.
 fn subtable_width(root: usize, len: usize, longest: usize, unseen: &[u16; LONGEST + 1]) -> usize {
     let mut width = len - root;
     let mut space = 1_i32 << width;

@@ -156,7 +156,7 @@ fn places_outside_of_a_block_are_refused() {
     assert_eq!(start(0, &[7], 0), Ok(()));
 }
 
-/// All that comes out of a gzip file that is read so many bytes at a time, and where members begin.
+/// All that comes out of a gzip file that is read `chunk` bytes at a time, and where members begin.
 fn gunzip(file: &[u8], chunk: usize) -> Result<(Vec<u8>, Vec<u64>), Problem> {
     let mut decoder = Decoder::new(Codec::Gzip, BlobOffset(0), Checks::Made);
     let (mut out, mut members) = (Vec::new(), Vec::new());

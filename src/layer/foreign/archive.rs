@@ -57,7 +57,7 @@ enum State {
     Header,
     /// Behind a block of zeros.
     LastHeader,
-    /// An extended header of so many bytes.
+    /// An extended header of this many bytes.
     Extension {
         kind: u8,
         len: usize,
@@ -71,7 +71,7 @@ enum State {
 }
 
 impl Archive {
-    /// Before a tar, which is stored as so many bytes.
+    /// Before a tar, which is stored as this many bytes.
     pub(super) fn new(blob_size: u64) -> Self {
         Self {
             at: 0,

@@ -65,7 +65,7 @@ impl Places {
     }
 }
 
-/// Most bytes that so many can decode to: a code of deflate has a bit at least and gives 258 bytes at most, two of them in
+/// Most bytes that `stored` bytes can decode to: a code of deflate has a bit at least and gives 258 bytes at most, two of them in
 /// one; a block of zstd has four bytes, and 128 KiB at most.
 fn most_of(codec: Codec, stored: u64) -> u64 {
     match codec {

@@ -28,13 +28,13 @@ const STRETCH: usize = 256 << 10;
 const STRETCH_MAX: usize = PIECE_MAX - 1024;
 /// Stretch and span where nothing is compressed: starting anywhere costs nothing.
 const PLAIN: usize = 128 << 10;
-/// Inflating takes as long for a byte of blob as for so many bytes of diff; usual layers have a quarter as many, and cost
+/// Inflating takes as long for a byte of blob as for this many bytes of diff; usual layers have a quarter as many, and cost
 /// as much a byte of diff as [`USUAL_COST`] says.
 const BLOB_COST: u64 = 12;
 const USUAL_COST: u64 = 4;
 /// Bytes of blob behind a span at least, unless it gets too long.
 const SPAN_BLOB: u64 = 64 << 10;
-/// A span may be so many times the wanted size before compressibility no longer counts.
+/// A span may be this many times the wanted size before compressibility no longer counts.
 const SPAN_STRETCH: u64 = 8;
 /// Steps without a byte read or written after which a decoder is stuck: a frame may end without either, once.
 const IDLE: u32 = 3;

@@ -1,4 +1,4 @@
-//! One gzip member whose blocks are compressed beside each other.
+//! One gzip member whose blocks are compressed in parallel.
 //!
 //! ```text
 //! writer ──blocks──▶ workers: deflate, each block with the 32 KiB before it as dictionary, up to a byte boundary
@@ -42,7 +42,7 @@ struct Job {
 }
 
 impl<W: Write> Gzip<W> {
-    /// A member at `level`, made by so many threads.
+    /// A member at `level`, made by `workers` threads.
     pub(super) fn new(mut output: W, level: u32, workers: usize) -> io::Result<Self> {
         output.write_all(&HEADER)?;
         let workers = Workers::start("gzip", workers, move |job| deflated(level, &job))?;

@@ -1,7 +1,7 @@
-//! Gives a sequential reader more than he asks for.
+//! Gives a sequential reader more than it asks for.
 //!
 //! The kernel reads 128 KiB ahead, and only root may let it read more: everybody else waits for an answer every
-//! 128 KiB. What already stands in the kernel's cache when he is answered, he need not ask for.
+//! 128 KiB. What already stands in the kernel's cache when it is answered, it need not ask for.
 //!
 //! # Invariants
 //! Storing a page waits for reads of that page that are under way. So at most one thread stores at a time, and the
@@ -65,7 +65,7 @@ impl Ahead {
         let start = read.offset + u64::from(read.size);
         for at in (start..start + behind).step_by(STEP) {
             let wanted = usize::try_from(start + behind - at).map_or(STEP, |left| left.min(STEP));
-            // What is wrong behind the answer is told to who asks for it; so is the end of the file.
+            // An error behind the answer is left to the read that asks for those bytes, and so is the end of the file.
             let Ok(found @ 1..) = files.read(read.inode, at, &mut step[..wanted]) else { break };
             if let Err(error) = kernel.store(INodeNo(read.inode), at, &step[..found]) {
                 tracing::debug!("cannot store what follows a read: {error}");

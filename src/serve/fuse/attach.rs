@@ -31,7 +31,7 @@ const NAME: &str = "lkit";
 /// # Errors
 /// When the system or the helper refuses.
 pub(super) fn attach(point: &Path, allow_other: bool, no_exec: bool) -> io::Result<OwnedFd> {
-    // Permissions are for others only: they would lock an ordinary user out of the files of root in his own mount.
+    // Permissions are for others only: they would lock an ordinary user out of the files of root in their own mount.
     let others = if allow_other { ",default_permissions,allow_other" } else { "" };
     match directly(point, others, no_exec) {
         Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => match mountpoint::helper() {

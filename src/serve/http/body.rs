@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::base::{KIB, in_line, in_memory};
 use crate::extent::{ReadError, SharedSource};
 
-/// Bytes of a piece: some milliseconds of a fast network, so that reading and sending go on beside each other.
+/// Bytes of a piece: some milliseconds of a fast network, so that reading and sending overlap.
 const LARGE: u64 = 256 * KIB;
 /// Bytes of a piece when all large ones are taken.
 const SMALL: u64 = 16 * KIB;

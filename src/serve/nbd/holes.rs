@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::extent::Source;
 
-/// Shorter holes are told as data, in bytes: a client would spend more on them than on the zeros.
+/// Shorter holes are reported as data, in bytes: a client would spend more on them than on the zeros.
 const SHORTEST: u64 = 4096;
 /// Runs that are looked at for one answer, at most: each takes a part of a layout.
 const STEPS: usize = 1024;
@@ -47,7 +47,7 @@ impl<'a> Runs<'a> {
 impl Iterator for Runs<'_> {
     type Item = Run;
 
-    /// The next run. What takes too many steps to look at is told as data.
+    /// The next run. What takes too many steps to look at is reported as data.
     fn next(&mut self) -> Option<Run> {
         let Range { start, end } = self.range;
         if start >= end {

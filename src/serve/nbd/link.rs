@@ -226,7 +226,7 @@ impl<'a> Receiver<'a> {
         self.start < self.end
     }
 
-    /// Whether so many bytes were received and not taken.
+    /// Whether `len` bytes were received and not taken.
     pub(super) const fn has(&self, len: usize) -> bool {
         self.end - self.start >= len
     }

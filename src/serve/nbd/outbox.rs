@@ -18,7 +18,7 @@ pub(super) struct Outbox<'a> {
 }
 
 impl<'a> Outbox<'a> {
-    /// For replies that read at most so many bytes.
+    /// For replies that read at most `longest` bytes.
     pub(super) fn new(link: &'a Link, longest: usize) -> Self {
         Self { link, bytes: vec![0; FULL + HEADER + longest].into(), len: 0 }
     }

@@ -24,7 +24,7 @@ use crate::extent::ReadError;
 
 /// Bytes that are read and sent at a time: enough that sending them costs little more than copying.
 const PIECE: usize = 256 << 10;
-/// Requests of a connection that may take their time at once, beside one that does not.
+/// Requests of a connection that may take their time at once, in addition to one that does not.
 const WORKERS: usize = 4;
 /// Requests that wait for a worker; while there are more, nothing is received.
 const WAITING: usize = 16;
@@ -246,7 +246,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// A long read as one message. An error amid it cannot be told, and ends the connection.
+    /// A long read as one message. An error amid it cannot be reported, and ends the connection.
     fn stream(&self, request: &Request, range: Range<u64>, buf: &mut [u8]) -> io::Result<()> {
         let mut sender: Option<Sender<'_>> = None;
         for at in range.clone().step_by(PIECE) {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! # Invariants
-//! - Nobody is sent more than a few packets before he has answered one: the address of a request may be forged.
+//! - No client is sent more than a few packets before it has answered one: the address of a request may be forged.
 //! - Transfers are bounded in number, and one whose client is silent ends.
 //!
 //! # Format
@@ -132,7 +132,7 @@ fn connected(route: &Route) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// What has this name: an artifact, or the script for iPXE, whose files stand beside it.
+/// What has this name: an artifact, or the script for iPXE, whose files stand next to it.
 fn found(request: &Request, exports: &Exports) -> Result<SharedSource, Refusal> {
     let generation = exports.now();
     let name = request.name.trim_start_matches('/');

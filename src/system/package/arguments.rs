@@ -1,4 +1,4 @@
-//! What a builder is told of a package: build arguments and labels, as linuxkit gives them.
+//! What a builder gets to know of a package: build arguments and labels, as linuxkit gives them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ pub(super) type Pairs = BTreeMap<String, String>;
 /// The build arguments of a package; those of `files`, one `NAME=VALUE` a line, go before its own.
 ///
 /// # Errors
-/// When a line is none, or names a package that is none.
+/// When a line is not `NAME=VALUE`, or names a directory that is not a package.
 pub(super) fn build_args(package: &Package, files: &[PathBuf]) -> Result<Pairs, PackageError> {
     collect(package, files).map_err(PackageError::Invalid)
 }

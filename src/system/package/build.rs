@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::PackageError;
 use super::arguments::{build_args, labels};
-use super::builder::{Builder, Plan, Scan, is_inside};
+use super::builder::{BuildPlan, Builder, Scan, is_inside};
 use super::keep::{Built, keep};
 use super::source::{HEAD, Package};
 use crate::base::{ErrorKind, Fault as _, Monitor, Platform};
@@ -33,13 +33,13 @@ pub struct BuildOptions {
     pub progress: Option<String>,
     /// Agents and keys of SSH, in the builder's words.
     pub ssh: Vec<String>,
-    /// The commands are only told.
+    /// The commands are printed and not run.
     pub dry_run: bool,
 }
 
 /// What a build came to.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BuildOutcome {
     /// The image is in the cache.
     Kept,
     /// The commands that would have been run.
@@ -107,7 +107,7 @@ pub fn build(
     platforms: &[Platform],
     (options, cache): (&BuildOptions, &Path),
     monitor: &dyn Monitor,
-) -> Result<Outcome, PackageError> {
+) -> Result<BuildOutcome, PackageError> {
     let dockerfile = options.dockerfile.as_deref().unwrap_or(&package.description.dockerfile);
     check(package, dockerfile)?;
     let temporary = tempfile::tempdir().map_err(PackageError::Temporary)?;
@@ -116,7 +116,7 @@ pub fn build(
     let (mut built, mut planned) = (Vec::new(), Vec::new());
     for platform in platforms {
         let archive = temporary.path().join(format!("{}.tar", platform.to_string().replace('/', "-")));
-        let plan = Plan {
+        let plan = BuildPlan {
             platform: &platform.to_string(),
             context: &context,
             dockerfile,
@@ -138,15 +138,15 @@ pub fn build(
         }
         let status = run(program, &arguments)?;
         if !status.success() {
-            return Ok(Outcome::Failed { platform: platform.clone(), status });
+            return Ok(BuildOutcome::Failed { platform: platform.clone(), status });
         }
         built.push(Built { platform: platform.clone(), archive });
     }
     if options.dry_run {
-        return Ok(Outcome::Planned(planned));
+        return Ok(BuildOutcome::Planned(planned));
     }
     keep(reference, &built, cache, monitor)?;
-    Ok(Outcome::Kept)
+    Ok(BuildOutcome::Kept)
 }
 
 /// Refuses what cannot be built before anything is.

@@ -1,4 +1,4 @@
-//! `build.yml`, the description of a package beside its Dockerfile.
+//! `build.yml`, the description of a package, next to its Dockerfile.
 
 use std::fs::File;
 use std::io::Read as _;

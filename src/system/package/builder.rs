@@ -35,7 +35,7 @@ pub enum Scan {
 }
 
 /// One build.
-pub(super) struct Plan<'a> {
+pub(super) struct BuildPlan<'a> {
     /// Such as `linux/amd64`.
     pub platform: &'a str,
     /// The directory that is built.
@@ -99,7 +99,7 @@ impl Builder {
     ///
     /// # Errors
     /// When the builder cannot do what is asked for.
-    pub(super) fn arguments(self, plan: &Plan<'_>) -> Result<Vec<OsString>, PackageError> {
+    pub(super) fn arguments(self, plan: &BuildPlan<'_>) -> Result<Vec<OsString>, PackageError> {
         match self {
             Self::Buildctl => Ok(buildctl(plan)),
             Self::Docker => Ok(docker(plan)),
@@ -142,7 +142,7 @@ fn with_path(name: &str, path: &Path) -> OsString {
     text
 }
 
-fn buildctl(plan: &Plan<'_>) -> Vec<OsString> {
+fn buildctl(plan: &BuildPlan<'_>) -> Vec<OsString> {
     let mut line = Line::default();
     line.word("build");
     line.option("--frontend", "dockerfile.v0");
@@ -168,7 +168,7 @@ fn buildctl(plan: &Plan<'_>) -> Vec<OsString> {
     line.0
 }
 
-fn docker(plan: &Plan<'_>) -> Vec<OsString> {
+fn docker(plan: &BuildPlan<'_>) -> Vec<OsString> {
     let mut line = Line::default();
     ["buildx", "build"].into_iter().for_each(|word| line.word(word));
     common(&mut line, plan);
@@ -183,7 +183,7 @@ fn docker(plan: &Plan<'_>) -> Vec<OsString> {
     line.0
 }
 
-fn buildah(plan: &Plan<'_>) -> Result<Vec<OsString>, PackageError> {
+fn buildah(plan: &BuildPlan<'_>) -> Result<Vec<OsString>, PackageError> {
     if let Scan::By(image) = plan.scan {
         let message =
             format!("`buildah` cannot scan with `{image}`; build with BuildKit, or with `--sbom-scanner false`");
@@ -203,7 +203,7 @@ fn buildah(plan: &Plan<'_>) -> Result<Vec<OsString>, PackageError> {
 }
 
 /// What docker and buildah call the same.
-fn common(line: &mut Line, plan: &Plan<'_>) {
+fn common(line: &mut Line, plan: &BuildPlan<'_>) {
     line.option("--platform", plan.platform);
     line.option("--file", plan.context.join(plan.dockerfile));
     line.option("--network", if plan.network { "default" } else { "none" });

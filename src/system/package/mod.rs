@@ -17,7 +17,7 @@ mod keep;
 mod push;
 mod source;
 
-pub use build::{BuildOptions, Outcome, Presence, build, check_push, presence};
+pub use build::{BuildOptions, BuildOutcome, Presence, build, check_push, presence};
 pub use builder::{Builder, Scan};
 pub use error::PackageError;
 pub use push::{Index, push_index, push_platforms, release};

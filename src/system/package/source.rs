@@ -17,7 +17,7 @@ use crate::base::in_line;
 use crate::oci::expanded;
 use crate::system::Input;
 
-/// What of a package's name is not as its directory says.
+/// What options say of a package's name, in the place of what its directory says.
 #[derive(Clone, Debug)]
 pub struct Naming {
     /// File name of its description.

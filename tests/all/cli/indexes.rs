@@ -86,7 +86,7 @@ impl Fleet {
         self.dir.path().join(name)
     }
 
-    /// Bytes of the registry's blobs that were asked for since so many questions, and how many questions that were.
+    /// Bytes of the registry's blobs that were asked for since this many questions, and how many questions that were.
     pub fn blobs_asked(&self, since: usize) -> (usize, usize) {
         let asked = self.shelf.server.asked("/blobs/");
         let held = self.shelf.held();

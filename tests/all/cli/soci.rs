@@ -12,7 +12,7 @@ use crate::common::stderr;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// How often layers of several spans were fetched whole since so many questions.
+/// How often layers of several spans were fetched whole since this many questions.
 fn wholes(fleet: &Fleet, since: usize) -> usize {
     let asked = fleet.shelf.server.asked("/blobs/").split_off(since);
     let held = fleet.shelf.held();

@@ -12,9 +12,9 @@ use crate::common::properties::cases;
 #[derive(Clone, Debug)]
 enum Packing {
     Plain,
-    /// Members of so many bytes, at a level.
+    /// Members of this many bytes, at a level.
     Gzip(usize, u32),
-    /// Frames of so many bytes, at a level.
+    /// Frames of this many bytes, at a level.
     Zstd(usize, i32),
 }
 

@@ -31,7 +31,7 @@ impl Registry {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
-    /// Waits until so many ranges were asked for.
+    /// Waits until this many ranges were asked for.
     fn wait_for(&self, count: usize) {
         let end = Instant::now() + Duration::from_secs(60);
         while self.asked.lock().unwrap().len() < count {

@@ -109,7 +109,7 @@ fn the_fallback_tag_keeps_what_others_put_there() {
     assert_eq!((media_type.as_str(), String::from_utf8_lossy(bytes).as_ref()), (INDEX, expected.to_string().as_str()));
 }
 
-/// A registry where somebody else puts his own list in the place of ours after each of the first `times`.
+/// A registry where somebody else puts another list in the place of ours after each of the first `times`.
 fn contested(times: usize, subject: Digest) -> Shelf {
     let tag = format!("sha256-{}", subject.hex());
     Shelf::meddled(Lists::Not, move |request, before, held: &mut Held| {

@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// What stands at a path: a directory, a file of so many bytes, or a symbolic link to a target.
+/// What stands at a path: a directory, a file of this many bytes, or a symbolic link to a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Directory,

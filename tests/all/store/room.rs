@@ -8,7 +8,7 @@ use lkit::blob::Store;
 
 const SIZE: u64 = 1000;
 
-/// A cache with blobs that were used so many days ago.
+/// A cache with blobs that were used this many days ago.
 fn cache(dir: &std::path::Path, days: &[u64]) -> Vec<Digest> {
     let store = Store::open(dir, &[]).unwrap();
     let blob = |days: &u64| {

@@ -1,5 +1,5 @@
-//! Files that a machine needs beside what it starts from: the CD with its metadata, what its monitor is to read, and the
-//! sockets of its shares.
+//! Files that a machine needs in addition to what it starts from: the CD with its metadata, what its monitor is to read,
+//! and the sockets of its shares.
 //!
 //! # Invariants
 //! - The files are shown in a mount of their own for as long as the machine runs; none is written.
@@ -18,7 +18,7 @@ pub type File = (&'static str, SharedSource);
 pub enum Aside {
     /// Where whoever types the printed commands makes them.
     Printed(PathBuf),
-    /// In a mount; sockets, which a mount cannot hold, beside it.
+    /// In a mount; sockets, which a mount cannot hold, next to it.
     Mounted(TemporaryMountPoint),
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::cli::report::Failure;
 
 /// A place, the format it takes, and what is done with the file.
-type Place = (&'static str, &'static str, &'static str);
+type Provider = (&'static str, &'static str, &'static str);
 
-const PLACES: [Place; 11] = [
+const PLACES: [Provider; 11] = [
     ("aws", "aws", "import `NAME.raw` with `aws ec2 import-snapshot`, and register an image of the snapshot"),
     ("azure", "vhd", "upload `NAME.vhd` as a page blob, and make an image of it with `az image create`"),
     ("equinixmetal", "kernel+initrd", "serve `NAME-kernel` and `NAME-initrd.img` over HTTP, and start them by iPXE"),

@@ -43,7 +43,7 @@ fn words(command: &str, options: &[OsString], specs: &[PathBuf]) -> Vec<OsString
     ["lkit", command].map(OsString::from).into_iter().chain(options.iter().cloned()).chain(specs).collect()
 }
 
-/// The commands that make what a machine needs beside it, and start the servers of its shares.
+/// The commands that make what else a machine needs, and start the servers of its shares.
 pub fn made(aside: &Aside, wanted: &Wanted, prepared: &Prepared) -> Vec<String> {
     let mut lines = Vec::new();
     if wanted.metadata.is_some() {
