@@ -1,13 +1,11 @@
 //! Layer indexes on their way to others: into a registry, or into an OCI layout.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::foreign::Soci;
 use super::images::Images;
 use super::published::{Subjects, each_once, name_in_layout, problem};
-use super::{Error, Options, Origins, load};
+use super::{Error, IndexTarget, Options, Origins, load};
 use crate::base::{Digest, Hasher, Monitor};
 use crate::blob::{Descriptor, Layout};
 use crate::extent::{Bytes, SharedSource, read_through};
@@ -16,15 +14,6 @@ use crate::oci::{
     empty_config,
 };
 use crate::rootfs::Cause;
-
-/// Where indexes are put.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IndexTarget {
-    /// A repository.
-    Repository(Box<Reference>),
-    /// An OCI layout, which is a folder.
-    Layout(PathBuf),
-}
 
 /// An index that was put somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +26,6 @@ pub struct IndexPushed {
     pub digest: Digest,
     /// Bytes of summaries and parts.
     pub bytes: u64,
-}
-
-/// Writes `REGISTRY/REPOSITORY` or `oci:PATH`.
-impl fmt::Display for IndexTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Repository(repository) => write!(f, "{}/{}", repository.registry(), repository.repository()),
-            Self::Layout(path) => write!(f, "oci:{}", path.display()),
-        }
-    }
 }
 
 /// Makes the indexes of images that have none here, and puts them next to the images in their registries, or into another

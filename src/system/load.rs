@@ -9,8 +9,10 @@ use super::names::Names;
 use super::package::find_package;
 use super::stock::{Stock, with_daemon};
 use super::supply::Supplies;
-use super::{Application, Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input};
-use crate::base::{Digest, Event, Monitor};
+use super::{
+    Application, Asked, Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input,
+};
+use crate::base::{Digest, Event, Monitor, Platform};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
 use crate::oci::{Image, Reference, expanded};
@@ -242,6 +244,34 @@ pub(super) fn resolve(
     Names::new(&parsed, origins, lock.as_ref())?.resolve(images)
 }
 
+impl Asked {
+    /// The images that specs name, for these platforms, or for those that a volume holds its image for. Where several
+    /// specs are given they merge in order.
+    ///
+    /// # Errors
+    /// When a spec cannot be read or is not valid, or a lock that is asked for does not record a name.
+    pub fn of_specs(
+        inputs: &[Input],
+        platforms: &[Platform],
+        origins: &Origins,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Self>, Error> {
+        let parsed = parse(inputs, monitor)?;
+        let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
+        let names = Names::new(&parsed, origins, lock.as_ref())?;
+        let laid_out =
+            names.laid_out.iter().map(|name| Self { reference: name.asked(), platforms: platforms.to_vec() });
+        let stored = names.stored.iter().map(|name| {
+            let volumes = parsed.spec.volumes.iter();
+            let mut of_image =
+                volumes.filter(|volume| volume.image.as_ref().is_some_and(|image| image.value == name.written.value));
+            let platforms = of_image.next().map(|volume| volume.platforms.clone()).unwrap_or_default();
+            Self { reference: name.asked(), platforms }
+        });
+        Ok(laid_out.chain(stored).collect())
+    }
+}
+
 /// Records what every reference of the specs means now in the lock next to the last of them. What the lock records for other
 /// platforms stays.
 ///
@@ -274,7 +304,7 @@ pub fn resolved_text(parsed: &Parsed, format: MetadataFormat) -> String {
 }
 
 /// The lock next to the specs.
-pub(super) fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
+fn read_lock(inputs: &[Input]) -> Result<LockFile, Problem> {
     let path = lock_file::path_of(inputs)?;
     LockFile::read(&path)?.ok_or(Problem::NoLock(path))
 }
