@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use uuid::Uuid;
+
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
@@ -58,9 +60,9 @@ impl Digest {
     }
 
     /// A UUID of the free form (RFC 9562, section 5.8) that derives from it.
-    pub fn uuid(&self) -> String {
-        let hex = self.hex();
-        format!("{}-{}-8{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+    pub fn uuid(&self) -> Uuid {
+        let (first, _) = self.0.split_first_chunk().expect("a digest has 32 bytes");
+        uuid::Builder::from_custom_bytes(*first).into_uuid()
     }
 
     /// The digest of `bytes`.
@@ -70,7 +72,7 @@ impl Digest {
 
     /// The 64 hex digits, which name the blob in a layout's `blobs/sha256` directory.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 }
 
@@ -95,24 +97,12 @@ impl FromStr for Digest {
         if algorithm != "sha256" {
             return Err(ParseDigestError::Algorithm(algorithm.to_owned()));
         }
-        let digits = hex.as_bytes();
-        if digits.len() != 64 {
-            return Err(malformed());
-        }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0]).zip(nibble(pair[1])).map(|(hi, lo)| hi << 4 | lo).ok_or_else(malformed)?;
+        // Upper-case digits are refused: the specification's grammar has lower-case only.
+        match base16ct::lower::decode(hex, &mut bytes) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Self(bytes)),
+            _ => Err(malformed()),
         }
-        Ok(Self(bytes))
-    }
-}
-
-/// Upper-case digits are refused: the specification's grammar has lower-case only.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 
@@ -129,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_uuid_of_a_digest_has_its_version() {
-        assert_eq!(Digest::of(b"").uuid(), "e3b0c442-98fc-8c14-8afb-f4c8996fb924");
+        assert_eq!(Digest::of(b"").uuid().to_string(), "e3b0c442-98fc-8c14-9afb-f4c8996fb924");
     }
 
     #[test]

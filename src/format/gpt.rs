@@ -18,12 +18,12 @@ use super::{Error, Guid};
 use crate::base::SECTOR;
 
 /// Partition type of an EFI system partition.
-pub const EFI_SYSTEM: Guid = Guid(0xC12A7328_F81F_11D2_BA4B_00A0C93EC93B);
+pub const EFI_SYSTEM: Guid = Guid::from_u128(0xC12A7328_F81F_11D2_BA4B_00A0C93EC93B);
 /// Partition type of a BIOS boot partition, which keeps other tools off the second stage of a BIOS loader.
-pub const BIOS_BOOT: Guid = Guid(0x21686148_6449_6E6F_744E_656564454649);
+pub const BIOS_BOOT: Guid = Guid::from_u128(0x21686148_6449_6E6F_744E_656564454649);
 
 /// Partition type of Linux file systems.
-pub const LINUX_DATA: Guid = Guid(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
+pub const LINUX_DATA: Guid = Guid::from_u128(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
 
 /// Number of entries; the specification asks for at least 16 KiB of them.
 const ENTRIES: u32 = 128;
@@ -132,8 +132,8 @@ impl Gpt {
     fn entries(&self) -> [Entry; ENTRIES as usize] {
         let mut entries: [Entry; ENTRIES as usize] = FromZeros::new_zeroed();
         for (partition, entry) in self.partitions.iter().zip(&mut entries) {
-            entry.partition_type_guid = partition.kind.to_mixed_endian();
-            entry.unique_partition_guid = partition.guid.to_mixed_endian();
+            entry.partition_type_guid = partition.kind.to_bytes_le();
+            entry.unique_partition_guid = partition.guid.to_bytes_le();
             entry.starting_lba = partition.sectors.start.into();
             entry.ending_lba = (partition.sectors.end - 1).into();
             for (unit, slot) in partition.name.encode_utf16().zip(&mut entry.partition_name) {
@@ -153,7 +153,7 @@ impl Gpt {
             alternate_lba: other.into(),
             first_usable_lba: Self::FRONT.into(),
             last_usable_lba: (self.sectors - Self::BACK - 1).into(),
-            disk_guid: self.guid.to_mixed_endian(),
+            disk_guid: self.guid.to_bytes_le(),
             partition_entry_lba: array.into(),
             number_of_partition_entries: ENTRIES.into(),
             size_of_partition_entry: (size_of::<Entry>() as u32).into(),
@@ -170,12 +170,12 @@ mod tests {
     use super::*;
 
     fn partition(sectors: Range<u64>) -> Partition {
-        Partition { kind: EFI_SYSTEM, guid: Guid(7), sectors, name: "EFI System" }
+        Partition { kind: EFI_SYSTEM, guid: Guid::from_u128(7), sectors, name: "EFI System" }
     }
 
     #[test]
     fn both_copies_name_each_other() {
-        let gpt = Gpt::new(4096, Guid(1), vec![partition(2048..4000)]).unwrap();
+        let gpt = Gpt::new(4096, Guid::from_u128(1), vec![partition(2048..4000)]).unwrap();
         let (primary, backup) = (gpt.primary(), gpt.backup());
         assert_eq!((primary.len(), backup.len()), (33 * 512, 33 * 512));
         assert_eq!(primary[512..], backup[..32 * 512]);
@@ -188,13 +188,16 @@ mod tests {
     #[test]
     fn partitions_outside_or_over_each_other_are_refused() {
         for sectors in [33..40, 100..100, 4000..4064, 4090..4100] {
-            assert!(Gpt::new(4096, Guid(1), vec![partition(sectors)]).is_err());
+            assert!(Gpt::new(4096, Guid::from_u128(1), vec![partition(sectors)]).is_err());
         }
-        let overlap = Gpt::new(4096, Guid(1), vec![partition(64..200), partition(199..300)]).unwrap_err();
+        let overlap = Gpt::new(4096, Guid::from_u128(1), vec![partition(64..200), partition(199..300)]).unwrap_err();
         assert_eq!(
             overlap.to_string(),
             "partition `EFI System` (sectors 199..300) does not fit the free sectors 200..4063"
         );
-        assert!(Gpt::new(67, Guid(1), Vec::new()).is_err() && Gpt::new(68, Guid(1), Vec::new()).is_ok());
+        assert!(
+            Gpt::new(67, Guid::from_u128(1), Vec::new()).is_err()
+                && Gpt::new(68, Guid::from_u128(1), Vec::new()).is_ok()
+        );
     }
 }

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::limits::LARGEST_IMAGE;
-use super::{BIOS_BOOT, EFI_SYSTEM, Error, Gpt, Guid, LINUX_DATA, Partition, protective_mbr};
+use super::{BIOS_BOOT, EFI_SYSTEM, Error, Gpt, LINUX_DATA, Partition, derived_guid, derived_id, protective_mbr};
 use crate::base::{Digest, MIB, SECTOR, align_up};
 use crate::extent::{MapBuilder, SharedSource, Sink};
 
@@ -50,7 +50,7 @@ impl HybridDisk<'_> {
         let size = align_up(needed.max(self.size), MIB);
         let gpt = self.partition_table(size / SECTOR)?;
         let mut disk = MapBuilder::default();
-        let signature = Guid::derive(&self.seed, "disk signature").short();
+        let signature = derived_id(&self.seed, "disk signature");
         disk.bytes(&protective_mbr(self.boot_code, signature, size / SECTOR));
         disk.bytes(&gpt.primary());
         disk.pad_to(Self::STAGE2 * SECTOR);
@@ -85,7 +85,7 @@ impl HybridDisk<'_> {
     }
 
     fn partition_table(&self, sectors: u64) -> Result<Gpt, Error> {
-        let partition = |name, kind, sectors| Partition { name, kind, guid: Guid::derive(&self.seed, name), sectors };
+        let partition = |name, kind, sectors| Partition { name, kind, guid: derived_guid(&self.seed, name), sectors };
         let mut partitions = Vec::new();
         if !self.stage2.is_empty() {
             let len = (self.stage2.len() as u64).div_ceil(SECTOR);
@@ -96,7 +96,7 @@ impl HybridDisk<'_> {
         if self.data > 0 {
             partitions.push(partition(Self::DATA, LINUX_DATA, self.data_start()..sectors - MIB / SECTOR));
         }
-        Gpt::new(sectors, Guid::derive(&self.seed, "disk"), partitions)
+        Gpt::new(sectors, derived_guid(&self.seed, "disk"), partitions)
     }
 }
 

@@ -45,7 +45,7 @@ pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
 pub use gcp::gcp;
 pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, LINUX_DATA, Partition};
-pub use guid::Guid;
+pub use guid::{Guid, derived_guid, derived_id};
 pub use gzip_stored::gzip_stored;
 pub use hybrid_disk::HybridDisk;
 pub use iso9660::{Iso, IsoOptions, IsoParts, iso9660};

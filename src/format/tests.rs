@@ -48,7 +48,7 @@ fn digest(artifact: &SharedSource) -> String {
         }
         at = run.end;
     }
-    Digest::of(&all).as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Digest::of(&all).as_bytes()[..16])
 }
 
 fn bytes(len: usize) -> SharedSource {

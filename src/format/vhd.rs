@@ -16,7 +16,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 use super::field::byte_sum;
 use super::table::table;
 use super::used::Used;
-use super::{Error, Guid};
+use super::{Error, derived_guid};
 use crate::base::{Digest, GIB, MIB, SECTOR, align_up, in_memory};
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
 
@@ -174,7 +174,7 @@ fn footer(size: u64, kind: Kind, seed: &Digest) -> Footer {
         current_size: size.into(),
         disk_geometry: geometry(size / SECTOR),
         disk_type: (kind as u32).into(),
-        unique_id: Guid::derive(seed, "vhd").to_big_endian(),
+        unique_id: derived_guid(seed, "vhd").into_bytes(),
         ..FromZeros::new_zeroed()
     };
     footer.checksum = (!byte_sum(footer.as_bytes())).into();

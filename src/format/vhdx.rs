@@ -13,7 +13,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::table::table;
 use super::used::Used;
-use super::{Error, Guid};
+use super::{Error, Guid, derived_guid};
 use crate::base::{Digest, GIB, KIB, MIB, align_up};
 use crate::extent::{Label, Places, Placing, SharedSource, Sink};
 
@@ -92,8 +92,8 @@ const _: () = assert!(size_of::<Header>() as u64 == 4 * KIB);
 const _: () = assert!(size_of::<RegionTable>() as u64 == 64 * KIB && size_of::<RegionTableEntry>() == 32);
 const _: () = assert!(size_of::<MetadataTable>() as u64 == 64 * KIB && size_of::<MetadataTableEntry>() == 32);
 
-const REGION_BAT: Guid = Guid(0x2DC27766_F623_4200_9D64_115E9BFD4A08);
-const REGION_METADATA: Guid = Guid(0x8B7CA206_4790_4B9A_B8FE_575F050F886E);
+const REGION_BAT: Guid = Guid::from_u128(0x2DC27766_F623_4200_9D64_115E9BFD4A08);
+const REGION_METADATA: Guid = Guid::from_u128(0x8B7CA206_4790_4B9A_B8FE_575F050F886E);
 
 /// Lays out `disk` as VHDX, in whole MiB.
 ///
@@ -104,7 +104,7 @@ pub fn vhdx(disk: &SharedSource, seed: &Digest) -> Result<SharedSource, Error> {
     if size > MAX_DISK {
         return Err(Error::DiskTooLarge { size, format: "a VHDX disk", limit: MAX_DISK });
     }
-    let vhdx = Vhdx { disk, size, used: Used::of(&**disk, BLOCK), guid: Guid::derive(seed, "vhdx") };
+    let vhdx = Vhdx { disk, size, used: Used::of(&**disk, BLOCK), guid: derived_guid(seed, "vhdx") };
     Ok(Places::measure(0, |sink| vhdx.emit(sink)).lay_out(|sink| vhdx.emit(sink)))
 }
 
@@ -167,8 +167,8 @@ impl Vhdx<'_> {
         let mut header = Header {
             signature: *b"head",
             sequence_number: sequence.into(),
-            file_write_guid: self.guid.to_mixed_endian(),
-            data_write_guid: self.guid.to_mixed_endian(),
+            file_write_guid: self.guid.to_bytes_le(),
+            data_write_guid: self.guid.to_bytes_le(),
             log_guid: [0; 16], // nothing to replay
             version: 1.into(),
             log_length: small(MIB).into(),
@@ -183,21 +183,21 @@ impl Vhdx<'_> {
     fn metadata(&self) -> Vec<u8> {
         let items: [(Guid, u32, &[u8]); 5] = [
             // File parameters, required: block size, no parent.
-            (Guid(0xCAA16737_FA36_4D43_B3B6_33F0AA44E76B), 4, &BLOCK.to_le_bytes()),
+            (Guid::from_u128(0xCAA16737_FA36_4D43_B3B6_33F0AA44E76B), 4, &BLOCK.to_le_bytes()),
             // Virtual disk size; flags: of the disk, required.
-            (Guid(0x2FA54224_CD1B_4876_B211_5DBED83BF4B8), 6, &self.size.to_le_bytes()),
+            (Guid::from_u128(0x2FA54224_CD1B_4876_B211_5DBED83BF4B8), 6, &self.size.to_le_bytes()),
             // Virtual disk id.
-            (Guid(0xBECA12AB_B2E6_4523_93EF_C309E000C746), 6, &self.guid.to_mixed_endian()),
+            (Guid::from_u128(0xBECA12AB_B2E6_4523_93EF_C309E000C746), 6, &self.guid.to_bytes_le()),
             // Logical and physical sector size.
-            (Guid(0x8141BF1D_A96F_4709_BA47_F233A8FAAB5F), 6, &small(LOGICAL_SECTOR).to_le_bytes()),
-            (Guid(0xCDA348C7_445D_4471_9CC9_E9885251C556), 6, &4096_u32.to_le_bytes()),
+            (Guid::from_u128(0x8141BF1D_A96F_4709_BA47_F233A8FAAB5F), 6, &small(LOGICAL_SECTOR).to_le_bytes()),
+            (Guid::from_u128(0xCDA348C7_445D_4471_9CC9_E9885251C556), 6, &4096_u32.to_le_bytes()),
         ];
         let mut values = Vec::new();
         let entries = items.map(|(item, flags, value)| {
             let offset = small((size_of::<MetadataTable>() + values.len()) as u64);
             values.extend_from_slice(value);
             MetadataTableEntry {
-                item_id: item.to_mixed_endian(),
+                item_id: item.to_bytes_le(),
                 offset: offset.into(),
                 length: small(value.len() as u64).into(),
                 flags: flags.into(),
@@ -213,7 +213,7 @@ impl Vhdx<'_> {
 /// Where the block allocation table and the metadata are.
 fn regions(sink: &Placing<'_, Part>) -> RegionTable {
     let region = |guid: Guid, offset: u64, len| RegionTableEntry {
-        guid: guid.to_mixed_endian(),
+        guid: guid.to_bytes_le(),
         file_offset: offset.into(),
         length: small(len).into(),
         required: 1.into(),
@@ -264,7 +264,7 @@ mod tests {
         let disk: SharedSource = Arc::new(Zeros(0));
         let entries = |blocks: u64| {
             let used = Used::of(&*disk, BLOCK);
-            Vhdx { disk: &disk, size: blocks * BLOCK, used, guid: Guid(1) }.bat_entries()
+            Vhdx { disk: &disk, size: blocks * BLOCK, used, guid: Guid::from_u128(1) }.bat_entries()
         };
         assert_eq!([1, 4096, 4097, 8192, 8193].map(entries), [1, 4096, 4098, 8193, 8195]);
     }

@@ -16,7 +16,7 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::table::table;
 use super::used::{Used, emit_range};
-use super::{Error, Guid};
+use super::{Error, derived_id};
 use crate::base::{Digest, GIB, KIB, SECTOR, align_up, in_memory};
 use crate::extent::{
     MapBuilder, Origin, PagedLayout, PagedMap, ReadError, SharedSource, Sink, Source, Traced, Visit, trace_as,
@@ -104,7 +104,7 @@ pub fn vmdk(disk: &SharedSource, name: &str, seed: &Digest) -> Result<SharedSour
     let places = Grains { disk: disk.clone(), grains: grains.grains.clone(), tables: grains.tables.clone() };
     let mut map = MapBuilder::default();
     map.bytes(header(size, u64::MAX).as_bytes()); // the real offset of the directory stands in the footer
-    map.bytes(descriptor(size, name, Guid::derive(seed, "vmdk").short()).as_bytes());
+    map.bytes(descriptor(size, name, derived_id(seed, "vmdk")).as_bytes());
     map.pad_to(OVERHEAD * SECTOR);
     map.whole(&(Arc::new(PagedMap::new(grains)) as SharedSource));
     map.bytes(marker(Marker::Directory, (tables * 4).div_ceil(SECTOR)).as_bytes());

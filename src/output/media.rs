@@ -16,8 +16,8 @@ use crate::boot::{
 };
 use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _};
 use crate::format::{
-    EFI_SYSTEM, Fat, FatFile, FatKind, FatOptions, Gpt, Guid, HybridDisk, Iso, IsoOptions, IsoParts, Partition,
-    Section, fat, protective_mbr, uki,
+    EFI_SYSTEM, Fat, FatFile, FatKind, FatOptions, Gpt, HybridDisk, Iso, IsoOptions, IsoParts, Partition, Section,
+    derived_guid, derived_id, fat, protective_mbr, uki,
 };
 use crate::tree::{Content, Node, TreeBuilder};
 
@@ -101,7 +101,7 @@ impl<'a> Media<'a> {
             (code, image) = self.bios_parts(&esp, start, offset)?;
             parts.bios_image = Some(image);
         }
-        let signature = Guid::derive(&self.seed, "disk signature").short();
+        let signature = derived_id(&self.seed, "disk signature");
         let mbr = protective_mbr(&code, signature, sectors);
         parts.system_area = Some(bytes(&[&mbr[..], &table.primary()].concat()));
         Ok(iso.finish(parts))
@@ -151,7 +151,7 @@ impl<'a> Media<'a> {
             kind: Some(FatKind::Fat32),
             // A field of 32 bits that nothing we start reads; beyond it firmware looks at the partition table.
             hidden_sectors: u32::try_from(first_sector).unwrap_or(u32::MAX),
-            volume_id: Guid::derive(&self.seed, "volume").short(),
+            volume_id: derived_id(&self.seed, "volume"),
             ..FatOptions::default()
         };
         Ok(fat(&files, &options)?)
@@ -184,7 +184,7 @@ impl<'a> Media<'a> {
     }
 
     fn partition_table(&self, sectors: u64, esp: std::ops::Range<u64>) -> Result<Gpt, Obstacle> {
-        let guid = |role| Guid::derive(&self.seed, role);
+        let guid = |role| derived_guid(&self.seed, role);
         let partition = Partition { kind: EFI_SYSTEM, guid: guid("EFI System"), sectors: esp, name: "EFI System" };
         Ok(Gpt::new(sectors, guid("disk"), vec![partition])?)
     }

@@ -142,7 +142,7 @@ impl Bill {
             }
             Format::CycloneDx => format!(",\n\"components\":[\n{}\n]", self.sections[0]),
         };
-        let uuid = Digest::of(format!("{}{lists}", self.created).as_bytes()).uuid();
+        let uuid = Digest::of(format!("{}{lists}", self.created).as_bytes()).uuid().to_string();
         let head = match self.format {
             Format::Spdx => spdx::head(&uuid, self.created),
             Format::CycloneDx => cyclonedx::head(&uuid, self.created),

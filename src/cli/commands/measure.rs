@@ -28,17 +28,13 @@ pub fn run(args: args::Measure, loudness: Loudness) -> Result<ExitCode, Failure>
 }
 
 fn text(registers: &[(&str, Pcr)]) -> String {
-    registers.iter().map(|(name, value)| format!("{name} {}\n", hex(value))).collect()
+    registers.iter().map(|(name, value)| format!("{name} {}\n", base16ct::lower::encode_string(value))).collect()
 }
 
 fn json(registers: &[(&str, Pcr)]) -> String {
     let mut measurements = json!({"HashAlgorithm": "Sha384 { ... }"});
     for (name, value) in registers {
-        measurements[*name] = hex(value).into();
+        measurements[*name] = base16ct::lower::encode_string(value).into();
     }
     format!("{:#}\n", json!({"Measurements": measurements}))
-}
-
-fn hex(value: &Pcr) -> String {
-    value.iter().map(|byte| format!("{byte:02x}")).collect()
 }

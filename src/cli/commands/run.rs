@@ -446,7 +446,7 @@ impl Wanted {
         let args = &self.args;
         let program = args.hyperkit.clone().or_else(|| args.devices.program.clone());
         let what = args.what.iter().map(|path| path.as_os_str().as_encoded_bytes());
-        let uuid = Digest::of(&what.collect::<Vec<_>>().join(&b'\n')).uuid();
+        let uuid = Digest::of(&what.collect::<Vec<_>>().join(&b'\n')).uuid().to_string();
         let program = program.unwrap_or_else(|| Monitor::HyperKit.name().into());
         Ok(hyperkit(machine, &HyperKit { program, uuid, state: args.state.clone() })?)
     }

@@ -1,7 +1,6 @@
 //! Names, paths and types as `inspect` and `diff` print them.
 
 use std::fmt::Display;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -16,11 +15,7 @@ pub fn shown(name: &dyn Display) -> String {
 pub fn path_json(path: &[u8]) -> Map<String, Value> {
     let mut row = Map::from_iter([("path".to_owned(), String::from_utf8_lossy(path).into())]);
     if std::str::from_utf8(path).is_err() {
-        let hex = path.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        row.insert("pathHex".to_owned(), hex.into());
+        row.insert("pathHex".to_owned(), base16ct::lower::encode_string(path).into());
     }
     row
 }

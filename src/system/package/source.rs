@@ -4,7 +4,6 @@
 //! What `linuxkit pkg show-tag DIR` prints (LinuxKit's `docs/packages.md`): `ORG/IMAGE` of the package's `build.yml`,
 //! and as tag the git tree hash of its directory at `HEAD`, with a mark when its files differ from that.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -184,7 +183,7 @@ fn extra_source(package: &Path, source: &str) -> Result<(PathBuf, PathBuf), Pack
 fn hash_of(git: &Git, (path, commit): (&Path, &str), others: &str, is_dirty: bool) -> Result<String, String> {
     let mut hash = git.tree_hash(path, commit)?;
     if !others.is_empty() {
-        hash = hex(&sha1::Sha1::digest(hash + others));
+        hash = base16ct::lower::encode_string(&sha1::Sha1::digest(hash + others));
     }
     if is_dirty {
         hash += &format!("-dirty-{}", &git.content_hash()?[..7]);
@@ -206,14 +205,6 @@ fn tag_of(template: &str, hash: &str) -> Result<String, String> {
         tag += rest;
     }
     Ok(if tag.is_empty() { "latest".to_owned() } else { tag })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -316,7 +307,10 @@ mod tests {
         scratch.git(&["add", "."]);
         scratch.git(&["commit", "-qm", "one"]);
         let trees = scratch.git(&["rev-parse", "HEAD:pkg/x"]) + &scratch.git(&["rev-parse", "HEAD^{tree}"]);
-        assert_eq!(scratch.find("pkg/x"), Ok(format!("localhost:5000/a:{}", hex(&sha1::Sha1::digest(trees)))));
+        assert_eq!(
+            scratch.find("pkg/x"),
+            Ok(format!("localhost:5000/a:{}", base16ct::lower::encode_string(&sha1::Sha1::digest(trees))))
+        );
     }
 
     #[test]
