@@ -17,6 +17,9 @@ pub enum Error {
     /// The BIOS loader does not know this kind of kernel.
     #[error("the kernel is no bzImage of boot protocol 2.10 or later, so a BIOS cannot start it")]
     NotForBios,
+    /// U-Boot starts one kind of arm64 kernel.
+    #[error("the kernel is no `Image` for arm64, so U-Boot cannot start it")]
+    NotForUBoot,
     /// The command line is longer than a kernel takes.
     #[error("the command line has {len} bytes, more than the {limit} that a kernel takes")]
     CommandLineTooLong {
@@ -50,6 +53,9 @@ impl Fault for Error {
             Self::NoStub => Some("leave out `--loader`, or use a kernel with CONFIG_EFI_STUB".into()),
             Self::NoIsolinux(_) => Some("take it from the packages `isolinux` and `syslinux-common`".into()),
             Self::NotForBios => Some("boot by UEFI, or boot `kernel` and `initrd.img` directly".into()),
+            Self::NotForUBoot => {
+                Some("use an `Image` or `Image.gz` (no EFI zboot), or a disk, which U-Boot starts by UEFI".into())
+            }
             Self::CommandLineTooLong { .. } => Some("shorten `kernel.cmdline`".into()),
             Self::BeyondBios { .. } => Some("boot by UEFI, or make the initrd smaller".into()),
         }

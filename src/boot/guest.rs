@@ -49,9 +49,9 @@ mod tests {
         let efi = |machine| KernelKind::Efi { machine, memory: 0 };
         let rows = [(KernelKind::BzImage, 62), (efi(Machine::X64), 62), (efi(Machine::Arm64), 183)];
         for (kind, machine) in rows {
-            let program = root_init(&Kernel { kind, bios: false }).unwrap();
+            let program = root_init(&Kernel { kind, bios: false, image: false }).unwrap();
             assert_eq!((&program[..4], program[18], program[19]), (&b"\x7fELF"[..], machine, 0));
         }
-        assert_eq!(root_init(&Kernel { kind: KernelKind::Unknown, bios: false }), Err(Error::NotForEfi));
+        assert_eq!(root_init(&Kernel { kind: KernelKind::Unknown, bios: false, image: false }), Err(Error::NotForEfi));
     }
 }

@@ -13,6 +13,8 @@ pub struct Kernel {
     pub kind: KernelKind,
     /// Whether a BIOS loader can start it: a bzImage of boot protocol 2.10 (Linux 2.6.31) or later.
     pub bios: bool,
+    /// Whether U-Boot can start it: an uncompressed `Image` for arm64.
+    pub image: bool,
 }
 
 /// The sorts of kernel files.
@@ -49,6 +51,9 @@ const BIOS_PROTOCOL: u16 = 0x20a;
 const DIRECT_PROTOCOL: u16 = 0x20c;
 const XLF_KERNEL_64: u16 = 1;
 
+/// "ARM\x64", the magic number of an `Image`, and its place.
+const IMAGE_MAGIC: (usize, &[u8]) = (56, b"ARM\x64");
+
 impl Kernel {
     /// Bytes to look at; a shorter file is looked at whole.
     pub const HEAD: usize = 4096;
@@ -66,7 +71,8 @@ impl Kernel {
         } else {
             KernelKind::Unknown
         };
-        Self { kind, bios: protocol.is_some_and(|version| version >= BIOS_PROTOCOL) }
+        let bios = protocol.is_some_and(|version| version >= BIOS_PROTOCOL);
+        Self { kind, bios, image: head.get(IMAGE_MAGIC.0..).is_some_and(|rest| rest.starts_with(IMAGE_MAGIC.1)) }
     }
 }
 
@@ -124,6 +130,12 @@ pub(super) mod tests {
         head
     }
 
+    fn arm64_image() -> Vec<u8> {
+        let mut head = with_stub(vec![0; 4096], 0xaa64);
+        put(&mut head, 56, b"ARM\x64");
+        head
+    }
+
     #[test]
     fn each_sort_of_kernel_is_known_by_its_head() {
         let efi = |machine| KernelKind::Efi { machine, memory: 0x0123_4000 };
@@ -133,12 +145,13 @@ pub(super) mod tests {
             (bz_image(0x20f, 0), KernelKind::Unknown, true),
             (bz_image(0x209, 1), KernelKind::Unknown, false),
             (with_stub(vec![0; 4096], 0xaa64), efi(Machine::Arm64), false),
+            (arm64_image(), efi(Machine::Arm64), false),
             (with_stub(vec![0; 4096], 0x5064), KernelKind::Unknown, false),
             (vec![0x1f, 0x8b, 8, 0], KernelKind::Gzip, false),
             (Vec::new(), KernelKind::Unknown, false),
         ];
         for (head, kind, bios) in rows {
-            assert_eq!(Kernel::inspect(&head), Kernel { kind, bios });
+            assert_eq!(Kernel::inspect(&head), Kernel { kind, bios, image: head == arm64_image() });
         }
     }
 

@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+mod boards;
 mod deferred;
 mod devices;
 mod enclave;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use self::boards::Boards;
 pub use self::deferred::Deferred;
 pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifImages, EifSignature, Measure};
@@ -204,6 +206,8 @@ pub struct Sources {
     #[arg(long, value_name = "LOADER")]
     pub loader: Vec<String>,
     #[command(flatten)]
+    pub boards: Boards,
+    #[command(flatten)]
     pub sbom: Sbom,
 }
 
@@ -211,12 +215,14 @@ impl Sources {
     /// These options as they are typed.
     pub fn words(&self) -> Vec<OsString> {
         let Self { arch, layout, cache, store, offline, pull, mirror, locked, allow_local_sources, .. } = self;
-        let Self { name, decompress_kernel, size, data_size, loader, trust_indexes, cache_limit, ca, sbom, .. } = self;
+        let Self {
+            name, decompress_kernel, size, data_size, loader, boards, trust_indexes, cache_limit, ca, sbom, ..
+        } = self;
         let format = sbom.sbom_format.and_then(|format| format.to_possible_value());
         let texts = |values: &[String]| values.iter().map(OsString::from).collect();
         let paths = |values: &[PathBuf]| values.iter().map(OsString::from).collect();
         let kept = store.to_possible_value().filter(|_| *store != Kept::default());
-        let values: [(&str, Vec<OsString>); 14] = [
+        let values: [(&str, Vec<OsString>); 16] = [
             ("arch", texts(arch.as_slice())),
             ("layout", paths(layout)),
             ("cache", paths(cache.as_slice())),
@@ -229,6 +235,8 @@ impl Sources {
             ("size", texts(size.as_slice())),
             ("data-size", texts(data_size.as_slice())),
             ("loader", texts(loader)),
+            ("dtb", texts(&boards.dtb)),
+            ("firmware", texts(&boards.firmware)),
             ("sbom-format", format.iter().map(|format| format.get_name().into()).collect()),
             ("sbom-output", texts(sbom.sbom_output.as_slice())),
         ];

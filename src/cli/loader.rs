@@ -13,8 +13,8 @@ pub fn parse(texts: &[String]) -> Result<Loaders, Failure> {
     for text in texts {
         match text.split_once('=') {
             None if text == "lkit" => loaders = Loaders::default(),
-            Some(("systemd-boot", from)) if !from.is_empty() => loaders.systemd_boot = Some(origin(from)?),
-            Some(("isolinux", from)) if !from.is_empty() => loaders.isolinux = Some(origin(from)?),
+            Some(("systemd-boot", from)) if !from.is_empty() => loaders.systemd_boot = Some(origin("--loader", from)?),
+            Some(("isolinux", from)) if !from.is_empty() => loaders.isolinux = Some(origin("--loader", from)?),
             _ => {
                 let hint = "use `lkit`, `systemd-boot=FROM` or `isolinux=FROM`; FROM is a directory or an image";
                 return Err(Failure::usage(format!("--loader: `{text}` is no boot loader")).hint(hint));
@@ -24,12 +24,16 @@ pub fn parse(texts: &[String]) -> Result<Loaders, Failure> {
     Ok(loaders)
 }
 
-fn origin(from: &str) -> Result<LoaderOrigin, Failure> {
+/// A directory or an image that an option names.
+///
+/// # Errors
+/// When the text is neither.
+pub fn origin(option: &str, from: &str) -> Result<LoaderOrigin, Failure> {
     if from.starts_with(['/', '.']) {
         return Ok(LoaderOrigin::Directory(from.into()));
     }
     from.parse().map(|reference| LoaderOrigin::Image(Box::new(reference))).map_err(|error| {
-        Failure::caused(ErrorKind::Usage, format!("--loader: `{from}` is no image reference"), &error)
+        Failure::caused(ErrorKind::Usage, format!("{option}: `{from}` is no image reference"), &error)
             .hint("let the name of a directory begin with `/` or `./`")
     })
 }

@@ -65,6 +65,13 @@ impl Settings {
             root: None,
             application: None,
             kernel_image: false,
+            device_trees: sources.boards.dtb,
+            firmware: sources
+                .boards
+                .firmware
+                .iter()
+                .map(|from| loader::origin("--firmware", from))
+                .collect::<Result<_, _>>()?,
             signer: None,
         };
         options.loaders.check(&origins.platform)?;

@@ -10,18 +10,16 @@
 //! AWS's crate `aws-nitro-enclaves-image-format` 0.8, `src/defs`, version 4. Numbers are big-endian.
 
 use std::mem::offset_of;
-use std::ops::Range;
 use std::sync::Arc;
 
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::Error;
+use super::computed::Computed;
 use super::limits::LARGEST_IMAGE;
-use crate::base::{Attempt, GIB, in_memory};
-use crate::extent::{
-    Bytes, MapBuilder, Origin, ReadError, SharedSource, Sink, Source, Traced, Visit, read_through, trace_as,
-};
+use crate::base::{GIB, in_memory};
+use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink, Source, read_through};
 
 /// Sections that the header has room for.
 const MOST_SECTIONS: usize = 32;
@@ -116,9 +114,11 @@ impl Eif {
         covered.bytes(&header.as_bytes()[..in_memory(CHECKSUM)]);
         covered.whole(&body.share());
         let covered = covered.share();
+        let all = covered.clone();
+        let checksum: SharedSource = Arc::new(Computed::new(HEADER - CHECKSUM, move || checksum(&*all)));
         let mut image = MapBuilder::default();
         image.extent(&covered, 0, CHECKSUM);
-        image.whole(&(Arc::new(Checksum { covered: covered.clone(), made: Attempt::default() }) as SharedSource));
+        image.whole(&checksum);
         image.extent(&covered, CHECKSUM, covered.size() - CHECKSUM);
         Ok(image.share())
     }
@@ -151,31 +151,11 @@ fn section_header(kind: Section, size: u64) -> SectionHeader {
     SectionHeader { section_type: (kind as u16).into(), flags: 0.into(), section_size: size.into() }
 }
 
-/// The CRC-32 of all that is covered, computed when it is first read.
-struct Checksum {
-    covered: SharedSource,
-    made: Attempt<[u8; 4], ReadError>,
-}
-
-impl Source for Checksum {
-    fn size(&self) -> u64 {
-        4
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        let made = self.made.get_or_make(|| checksum(&*self.covered), |_| false)?;
-        Bytes(made.as_slice().into()).read_at(buf, offset)
-    }
-
-    fn trace(&self, range: Range<u64>, visit: &mut Visit<'_>) -> Traced {
-        trace_as(Origin::Checksum, &range, visit)
-    }
-}
-
-fn checksum(covered: &dyn Source) -> Result<[u8; 4], ReadError> {
+/// The CRC-32 of all that is covered.
+fn checksum(covered: &dyn Source) -> Result<Vec<u8>, ReadError> {
     let mut hasher = crc32fast::Hasher::new();
     read_through(covered, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finalize().to_be_bytes())
+    Ok(hasher.finalize().to_be_bytes().to_vec())
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@
 //! - Measuring and emitting run the same code over two sinks, so offsets and bytes cannot disagree.
 
 mod codec;
+mod computed;
 mod contents;
 mod cpio;
 mod eif;
 mod erofs;
 mod error;
 mod fat;
+mod fdt;
 mod field;
+mod fit;
 mod gcp;
 mod gpt;
 mod guid;
@@ -31,6 +34,7 @@ mod table;
 mod tar;
 #[cfg(test)]
 mod tests;
+mod uimage;
 mod uki;
 mod used;
 mod vhd;
@@ -43,6 +47,7 @@ pub use eif::Eif;
 pub use erofs::{erofs, pack_erofs};
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};
+pub use fit::Fit;
 pub use gcp::gcp;
 pub use gpt::{BIOS_BOOT, EFI_SYSTEM, Gpt, LINUX_DATA, Partition};
 pub use guid::{Guid, derived_guid, derived_id};
@@ -55,6 +60,7 @@ pub use packing::{PackError, Packed, Packing};
 pub use qcow2::qcow2;
 pub use squashfs::{pack_squashfs, squashfs};
 pub use tar::{Member, tar};
+pub use uimage::{LegacyKind, legacy_image};
 pub use uki::{Section, uki};
 pub use vhd::{dynamic_vhd, fixed_vhd};
 pub use vhdx::vhdx;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::enclave;
 use super::media::Media;
 use super::root_disk::root_initrd;
 use super::{
-    Artifact, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, PackedRoot, Product, RootFs,
+    Artifact, Board, Enclave, Error, Format, FormatFile, Measurements, Obstacle, PLAIN_NAMES, PackedRoot, Product,
+    RootFs,
 };
+use super::{board, enclave, rpi3};
 use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Codec, Member, Ova};
@@ -33,6 +34,8 @@ pub struct System {
     pub root: Option<RootFs>,
     /// What an image for an enclave holds that the other artifacts do not.
     pub enclave: Enclave,
+    /// What artifacts for boards hold that the other ones do not; `None` where the system is not for arm64.
+    pub board: Option<Board>,
     /// Size of disks in bytes; 0 for as small as they can be.
     pub disk_size: u64,
     /// Least size of a partition for data on disks, in bytes; 0 for none.
@@ -100,7 +103,7 @@ impl Catalog {
         let wanted = format.files.iter().filter(|file| !file.optional || self.0.has(file.product));
         let artifact = |file: &FormatFile| match self.0.has(file.product) {
             true => Ok(self.artifact(self.name_of(file), file.product)),
-            false => Err(Error::Missing { artifact: self.name_of(file), part: "a kernel" }),
+            false => Err(Error::Missing { artifact: self.name_of(file), part: self.0.lacks() }),
         };
         wanted.map(artifact).collect()
     }
@@ -164,8 +167,16 @@ impl Inner {
             Product::RootIso | Product::Squashfs | Product::Erofs => true,
             Product::SquashfsInitrd => self.system.kernel.is_some() && self.system.root == Some(RootFs::Squashfs),
             Product::ErofsInitrd => self.system.kernel.is_some() && self.system.root == Some(RootFs::Erofs),
+            Product::Fit | Product::BootScript | Product::Rpi3Tar | Product::Rpi3Disk => {
+                self.system.kernel.is_some() && self.system.board.is_some()
+            }
             _ => self.system.kernel.is_some(),
         }
+    }
+
+    /// What a product that is not there cannot do without.
+    fn lacks(&self) -> &'static str {
+        if self.system.kernel.is_none() { "a kernel" } else { "a kernel for arm64" }
     }
 
     /// A product, made at most once; what could not be read is tried again.
@@ -204,8 +215,16 @@ impl Inner {
                 Ova { name, vmdk, disk_size, uefi: !media()?.starts_by_bios() }.layout()?
             }
             Product::Vhdx => format::vhdx(&disk()?, seed)?,
+            Product::Fit => board::fit(&self.name, &self.system, self.board()?, self.product(Product::Initrd)?)?,
+            Product::BootScript => board::boot_script(&self.name, &self.system, self.board()?)?,
+            Product::Rpi3Tar => rpi3::tar(&self.system, self.board()?, &self.product(Product::Initrd)?)?,
+            Product::Rpi3Disk => rpi3::disk(&self.system, self.board()?, &self.product(Product::Initrd)?)?,
             Product::Eif => enclave::image(&self.name, &self.system, self.product(Product::Initrd)?)?,
         })
+    }
+
+    fn board(&self) -> Result<&Board, Obstacle> {
+        self.system.board.as_ref().ok_or(Obstacle::Missing("kernel for arm64"))
     }
 
     fn cmdline(&self) -> Option<SharedSource> {

@@ -12,12 +12,6 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A format of LinuxKit that lkit does not make.
-    #[error("output format `{name}` is not made by lkit")]
-    FormatNotMade {
-        /// The name.
-        name: String,
-    },
     /// The artifact needs a part that the spec does not have.
     #[error("`{artifact}` needs {part}, which the spec does not have")]
     Missing {
@@ -31,14 +25,15 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownFormat { .. } | Self::FormatNotMade { .. } => ErrorKind::Usage,
+            Self::UnknownFormat { .. } => ErrorKind::Usage,
             Self::Missing { .. } => ErrorKind::Unsupported,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownFormat { name } | Self::FormatNotMade { name } => Some(known_formats(name)),
+            Self::UnknownFormat { name } => Some(known_formats(name)),
+            Self::Missing { part: "a kernel for arm64", .. } => Some("pass `--arch arm64`".to_owned()),
             Self::Missing { .. } => Some("add a `kernel` section to the spec".to_owned()),
         }
     }

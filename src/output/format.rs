@@ -1,5 +1,6 @@
 //! LinuxKit's format names, the files each of them writes, and how a machine starts from them.
 
+use super::board::FIT_SUFFIX;
 use super::{Error, Product, RootFs};
 
 /// What the name of a kernel ends in, next to whatever starts by it.
@@ -117,18 +118,19 @@ const FORMATS: &[Format] = &[
     Format { name: "ova", files: &[file(".ova", Product::Ova)] },
     Format { name: "efi", files: &[file(".efi", Product::UnifiedImage).starts(Start::Program).uefi()] },
     Format { name: "eif", files: &[file(".eif", Product::Eif)] },
+    Format { name: "fit", files: &[file(FIT_SUFFIX, Product::Fit), file("-boot.scr", Product::BootScript)] },
+    Format { name: "rpi3", files: &[file(".tar", Product::Rpi3Tar)] },
+    Format { name: "rpi3-img", files: &[file("-rpi3.img", Product::Rpi3Disk)] },
     Format { name: "kernel+squashfs", files: &[KERNEL, SQUASHFS, CMDLINE] },
     Format { name: "kernel+erofs", files: &[KERNEL, EROFS, CMDLINE] },
     Format { name: "kernel+iso", files: &[KERNEL, file(".iso", Product::RootIso).starts(Start::Root), CMDLINE] },
 ];
 
-/// Formats that LinuxKit has and lkit does not make.
-const NOT_MADE: &[&str] = &["rpi3"];
-
 /// Files that the mount shows and no format of LinuxKit has, or not under this name, since two formats share one.
 const MOUNT_FILES: &[FormatFile] = &[
     file("-root.iso", Product::RootIso).starts(Start::Root),
     file("-dynamic.vhd", Product::DynamicVhd).starts(VHD),
+    file("-rpi3.tar", Product::Rpi3Tar),
     file(RootFs::Squashfs.initrd_suffix(), Product::SquashfsInitrd),
     file(RootFs::Erofs.initrd_suffix(), Product::ErofsInitrd),
 ];
@@ -142,17 +144,10 @@ impl Format {
     /// The format of this name.
     ///
     /// # Errors
-    /// When there is none, or lkit does not make it.
+    /// When there is none.
     pub fn named(name: &str) -> Result<&'static Self, Error> {
         let found = FORMATS.iter().find(|format| format.name == name);
-        found.ok_or_else(|| {
-            let name = name.to_owned();
-            if NOT_MADE.contains(&name.as_str()) {
-                Error::FormatNotMade { name }
-            } else {
-                Error::UnknownFormat { name }
-            }
-        })
+        found.ok_or_else(|| Error::UnknownFormat { name: name.to_owned() })
     }
 
     /// Files of all formats, each suffix once, as the mount shows them.
@@ -183,9 +178,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_no_format_is_told_from_one_not_made() {
+    fn a_name_that_is_no_format_is_told() {
         assert_eq!(Format::named("iso").unwrap_err().to_string(), "`iso` is no output format");
-        assert_eq!(Format::named("rpi3").unwrap_err().to_string(), "output format `rpi3` is not made by lkit");
     }
 
     #[test]

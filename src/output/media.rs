@@ -209,16 +209,23 @@ impl<'a> Media<'a> {
     }
 }
 
-/// Why no loader starts the kernel from a medium, and why none from a unified image, as far as its head tells. A kernel
-/// that is missing, cannot be read, or is to be unpacked first rules nothing out.
-pub fn without_loader(system: &System) -> [Option<Obstacle>; 2] {
+/// Why no loader starts the kernel from a medium, why none from a unified image, and why U-Boot does not, as far as its
+/// head tells. A kernel that is missing, cannot be read, or is to be unpacked first rules nothing out.
+pub fn without_loader(system: &System) -> [Option<Obstacle>; 3] {
     let kind = match system.kernel.as_ref().map(inspect) {
         Some(Ok(kind)) if kind.kind != KernelKind::Gzip || system.gunzip.is_none() => kind,
-        _ => return [None, None],
+        _ => return [None, None, None],
     };
     let is_stub = matches!(kind.kind, KernelKind::Efi { .. });
     let no_stub = (system.systemd_boot.is_some() && !is_stub).then_some(boot::Error::NoStub);
-    [efi_loader(&kind).err().or(no_stub), uki_stub(&kind).err()].map(|error| error.map(Obstacle::from))
+    let no_image = (!kind.image).then_some(boot::Error::NotForUBoot);
+    [efi_loader(&kind).err().or(no_stub), uki_stub(&kind).err(), no_image].map(|error| error.map(Obstacle::from))
+}
+
+/// Whether the kernel has to be decompressed before more can be said of it.
+pub fn is_packed(system: &System) -> bool {
+    let kind = system.kernel.as_ref().map(inspect);
+    system.gunzip.is_some() && matches!(kind, Some(Ok(Kernel { kind: KernelKind::Gzip, .. })))
 }
 
 /// What the head of a system's kernel says.

@@ -1,6 +1,7 @@
 //! What lkit shows of a system: LinuxKit's formats and file names, each artifact laid out on demand, at most once.
 
 mod artifact;
+mod board;
 mod catalog;
 mod cbor;
 mod enclave;
@@ -13,9 +14,11 @@ mod outlook;
 mod packed_root;
 mod product;
 mod root_disk;
+mod rpi3;
 mod signer;
 
 pub use artifact::Artifact;
+pub use board::Board;
 pub use catalog::{Catalog, Gunzip, Isolinux, System};
 pub use enclave::{Enclave, Measurements, Pcr};
 pub use error::Error;

@@ -35,6 +35,14 @@ pub enum Obstacle {
     /// The drivers of a root on a disk need too many modules.
     #[error("the drivers of a root on a disk need {0} modules, more than can be listed")]
     ManyModules(usize),
+    /// A board has no device tree.
+    #[error("the kernel has no device tree for {board}, such as `{tree}`")]
+    NoDeviceTree {
+        /// The board, with its article.
+        board: &'static str,
+        /// One that would do.
+        tree: &'static str,
+    },
     /// The modules of the root cannot be used.
     #[error(transparent)]
     Modules(Arc<rootfs::ModulesError>),
@@ -55,7 +63,7 @@ impl Obstacle {
 
     fn fault(&self) -> Option<&dyn Fault> {
         match self {
-            Self::Missing(_) | Self::NoDriver { .. } | Self::ManyModules(_) => None,
+            Self::Missing(_) | Self::NoDriver { .. } | Self::ManyModules(_) | Self::NoDeviceTree { .. } => None,
             Self::Modules(error) => Some(&**error),
             Self::Format(error) => Some(&**error),
             Self::Boot(error) => Some(error),
@@ -91,6 +99,7 @@ impl Fault for Obstacle {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(part) => Some(format!("add a {part} to the spec")),
+            Self::NoDeviceTree { .. } => Some("use a kernel that has it, or name a file with `--dtb`".to_owned()),
             Self::NoDriver { driver: "erofs", .. } => Some("use `--root squashfs`, or leave out `--root`".to_owned()),
             Self::NoDriver { .. } => Some("leave out `--root`: the system then starts from its initrd".to_owned()),
             _ => self.fault().and_then(Fault::hint),

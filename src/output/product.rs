@@ -44,6 +44,14 @@ pub enum Product {
     UnifiedImage,
     /// An image for AWS Nitro Enclaves.
     Eif,
+    /// Kernel, initrd and device trees for U-Boot on arm64.
+    Fit,
+    /// The script with which U-Boot starts them.
+    BootScript,
+    /// The boot partition of a Raspberry Pi 3 as a tar.
+    Rpi3Tar,
+    /// The same as a disk.
+    Rpi3Disk,
     /// The root as a squashfs.
     Squashfs,
     /// The root as an EROFS.
@@ -56,5 +64,5 @@ pub enum Product {
 
 impl Product {
     /// Number of products.
-    pub const COUNT: usize = 24;
+    pub const COUNT: usize = 28;
 }

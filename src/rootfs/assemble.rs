@@ -8,10 +8,10 @@ use super::enclave::{self, Command, Part};
 use super::images::Images;
 use super::supply::{SourceImage, Supply};
 use super::user::Ids;
-use super::{Error, boot};
+use super::{DeviceTree, Error, boot, device_trees};
 use crate::extent::SharedSource;
 use crate::spec::{MetadataFormat, Place, Problem, Spec};
-use crate::tree::{self, Tree, TreeBuilder};
+use crate::tree::{self, Content, Tree, TreeBuilder};
 
 /// What a spec comes to.
 pub struct Assembly {
@@ -21,6 +21,8 @@ pub struct Assembly {
     pub cmdline: Option<Vec<u8>>,
     /// Microcode archive, when there is one.
     pub ucode: Option<SharedSource>,
+    /// Device trees of boards, sorted by name.
+    pub device_trees: Vec<DeviceTree>,
     /// The root.
     pub tree: Tree,
     /// What was done otherwise than the spec says, one line each.
@@ -58,6 +60,7 @@ pub fn assemble(
         laid_out: HashMap::new(),
         laid: Vec::new(),
         metadata: Vec::new(),
+        device_trees: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
     };
@@ -71,7 +74,9 @@ pub fn assemble(
         return Err(Error::Values { problems: work.problems });
     }
     work.add_bill()?;
-    let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
+    let Boot { kernel, cmdline, ucode, mut trees } = boot::take(&mut work.root)?;
+    trees.append(&mut work.device_trees);
+    let device_trees = device_trees::sorted(trees).map_err(|source| Error::Read { path: "boot", source })?;
     let tree = match work.options.part {
         Part::Root | Part::Bootstrap => work.root,
         Part::Application | Part::ApplicationOfImage => {
@@ -79,7 +84,7 @@ pub fn assemble(
             placed.map_err(tree_error("the application", Place::default()))?
         }
     };
-    Ok(Assembly { kernel, cmdline, ucode, tree: tree.finish(), warnings: work.warnings })
+    Ok(Assembly { kernel, cmdline, ucode, device_trees, tree: tree.finish(), warnings: work.warnings })
 }
 
 /// What is started in the application of an image, where the spec comes to one.
@@ -103,6 +108,8 @@ pub(super) struct Work<'a> {
     pub laid: Vec<Laid>,
     /// The texts of the spec itself that were asked for.
     pub metadata: Vec<(MetadataFormat, SharedSource)>,
+    /// Those of the kernel image.
+    pub device_trees: Vec<(String, Content)>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use super::assemble::{Work, tree_error};
 use super::boot::{self, CMDLINE, KERNEL, UCODE};
+use super::device_trees::device_trees;
 use super::enclave::Part;
 use super::overlay::lay_over;
 use super::supply::SourceImage;
@@ -9,7 +10,7 @@ use super::{Cause, Error};
 use crate::base::Metadata;
 use crate::extent::{ReadError, SharedSource};
 use crate::spec::{Kernel, Located};
-use crate::tree::{Content, Node};
+use crate::tree::{Content, InodeId, Node};
 
 impl Work<'_> {
     /// Adds what the kernel section asks for; nothing without one.
@@ -21,6 +22,7 @@ impl Work<'_> {
             return self.add_bootstrap(kernel);
         }
         let image = self.images.take(&kernel.image);
+        self.device_trees = device_trees(&image.tree, InodeId::ROOT);
         self.note_laid(&kernel.image, "", &image.tree);
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");
         let ucode = file_in(&image, kernel, kernel.ucode.as_ref(), "ucode")?;

@@ -19,6 +19,7 @@ mod bill;
 mod boot;
 mod bundle;
 mod config;
+mod device_trees;
 mod devices;
 mod enclave;
 mod error;
@@ -47,6 +48,7 @@ mod volumes;
 
 pub use assemble::{Assembly, Options, assemble};
 pub use bill::BillOptions;
+pub use device_trees::DeviceTree;
 pub use enclave::Part;
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, file_stamp, host_path};

@@ -11,7 +11,7 @@ use crate::tree::Tree;
 /// The identity of all that a system's artifacts are made of: its spec and images, the options that shape media, and the
 /// files of this machine in its root, which the spec only names. No layer is read.
 pub(super) fn identity(system: &System) -> Digest {
-    let System { seed, tree, disk_size, data_size, systemd_boot, isolinux, enclave, .. } = system;
+    let System { seed, tree, disk_size, data_size, systemd_boot, isolinux, enclave, board, .. } = system;
     let mut hasher = Hasher::default();
     hasher.update(concat!("lkit ", env!("CARGO_PKG_VERSION")).as_bytes());
     std::iter::once(seed).chain(&enclave.seed).for_each(|seed| hasher.update(seed.as_bytes()));
@@ -22,6 +22,10 @@ pub(super) fn identity(system: &System) -> Digest {
         trace(&isolinux.module, &mut hasher);
     }
     systemd_boot.iter().for_each(|source| trace(source, &mut hasher));
+    for (name, file) in board.iter().flat_map(|board| board.trees.iter().chain(&board.firmware)) {
+        hasher.update(name.as_bytes());
+        trace(file, &mut hasher);
+    }
     std::iter::once(tree).chain(&enclave.application).for_each(|tree| trace_files(tree, &mut hasher));
     hasher.finish()
 }
@@ -76,6 +80,7 @@ mod tests {
             isolinux: None,
             root: None,
             enclave: Enclave::default(),
+            board: None,
             disk_size,
             data_size: 0,
             seed: Digest::of(b"spec"),

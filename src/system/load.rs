@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::boards::{device_trees, firmware};
 use super::images::{Images, Merged};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
@@ -16,7 +17,7 @@ use crate::base::{Digest, Event, Monitor, Platform};
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::{Inner, Layers};
 use crate::oci::{Image, Reference, expanded};
-use crate::output::{self, Catalog, Enclave, Gunzip};
+use crate::output::{self, Board, Catalog, Enclave, Gunzip};
 use crate::rootfs::{self, Assembly, Part, SourceImage};
 use crate::spec::{self, FileContent, MetadataFormat, Parsed};
 use crate::tree::Tree;
@@ -346,6 +347,13 @@ fn parts(
     (enclave, seed): (Enclave, Digest),
 ) -> Result<output::System, Problem> {
     let Context { images, origins, .. } = *from;
+    let board = match origins.platform.architecture.as_str() {
+        "arm64" => Some(Board {
+            trees: device_trees(assembly.device_trees, &options.device_trees)?,
+            firmware: firmware(&options.firmware, images)?,
+        }),
+        _ => None,
+    };
     Ok(output::System {
         systemd_boot: options.loaders.systemd_boot(images, &origins.platform)?,
         isolinux: options.loaders.isolinux(images)?,
@@ -353,6 +361,7 @@ fn parts(
         kernel: assembly.kernel,
         cmdline: assembly.cmdline,
         microcode: assembly.ucode,
+        board,
         tree: Arc::new(assembly.tree),
         root: options.root,
         enclave,

@@ -15,6 +15,7 @@
 
 mod archive;
 mod asked;
+mod boards;
 mod difference;
 mod enclave;
 mod error;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Application, Loaders};
+use super::{Application, LoaderOrigin, Loaders};
 use crate::output::{RootFs, Signer};
 use crate::rootfs::BillOptions;
 
@@ -21,6 +21,10 @@ pub struct Options {
     pub bill: Option<BillOptions>,
     /// Boot loaders in the place of lkit's own.
     pub loaders: Loaders,
+    /// Which device trees artifacts for boards have: names with `*`, or files (`/…`, `./…`); by default all of the kernel.
+    pub device_trees: Vec<String>,
+    /// What has the firmware of a Raspberry Pi and U-Boot: of two files with one name the first counts.
+    pub firmware: Vec<LoaderOrigin>,
     /// The file system of a root on a disk, for which an initrd is made that starts it; by default none.
     pub root: Option<RootFs>,
     /// The application in an image for an enclave, its second ramdisk; by default there is one ramdisk.

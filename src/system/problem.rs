@@ -283,6 +283,22 @@ pub enum Problem {
         /// Its size in bytes.
         size: u64,
     },
+    /// The kernel lacks a device tree.
+    #[error("the kernel has no device tree `{name}`")]
+    NoDeviceTree {
+        /// Its name, or what stands for several.
+        name: String,
+        /// How many it has.
+        count: usize,
+        /// One that it has.
+        example: Option<String>,
+    },
+    /// The firmware of a Raspberry Pi is not whole.
+    #[error("what `--firmware` names has no file `{file}`")]
+    NoFirmware {
+        /// The file.
+        file: &'static str,
+    },
     /// A directory has no root to compare.
     #[error("`{}` shows no system: it has no directory `rootfs`", .0.display())]
     ShowsNoSystem(PathBuf),
@@ -364,6 +380,7 @@ impl Fault for Problem {
             Self::LoaderFile { origin: LoaderOrigin::Directory(_), .. } => ErrorKind::Io,
             Self::LoaderFile { origin: LoaderOrigin::Image(_), .. } => ErrorKind::ImageNotFound,
             Self::NoSystemdBoot { .. } | Self::LargeLoader { .. } => ErrorKind::Unsupported,
+            Self::NoDeviceTree { .. } | Self::NoFirmware { .. } => ErrorKind::Usage,
             Self::Spec(_)
             | Self::NotAReference { .. }
             | Self::Resolve { .. }
@@ -418,6 +435,14 @@ impl Fault for Problem {
             Self::Resolve { locked: Some(digest), source, .. } if source.kind() == ErrorKind::ImageNotFound => {
                 return Some(format!("the lock says `{digest}`; take what it means now with `lkit lock`"));
             }
+            Self::NoDeviceTree { count, example: Some(example), .. } => {
+                return Some(format!("it has {count}, such as `{example}`"));
+            }
+            Self::NoFirmware { .. } => {
+                "`linuxkit/mkimage-rpi3` has all of it; Debian has it in `raspi-firmware` (`/usr/lib/raspi-firmware`) and \
+                 `u-boot-rpi` (`/usr/lib/u-boot/rpi_3`)"
+            }
+            Self::NoDeviceTree { example: None, .. } => "name a file, whose path begins with `/` or `./`",
             Self::LoaderFile { packages, .. } => return Some(format!("Debian has it in the {packages}")),
             Self::Store(error) => {
                 let choose = || "choose a folder you may write to with `--cache DIR`".to_owned();

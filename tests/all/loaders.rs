@@ -73,7 +73,7 @@ fn oracle_objcopy_takes_the_parts_out_of_a_unified_kernel_image() {
     let sizes = [(".cmdline", 77), (".initrd", 3_000_001), (".linux", 600_000)];
     let content = |size| -> SharedSource { Arc::new(Noise(size)) };
     let sections = sizes.map(|(name, size)| Section::data(name, content(size)));
-    let stub = uki_stub(&Kernel { kind: KernelKind::BzImage, bios: true }).unwrap();
+    let stub = uki_stub(&Kernel { kind: KernelKind::BzImage, bios: true, image: false }).unwrap();
     write(&uki(stub, &sections).unwrap(), &image);
     for (name, size) in sizes {
         let only = format!("--only-section={name}");

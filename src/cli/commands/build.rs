@@ -126,6 +126,7 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);
+    warn_of_firmware(&loaded.catalog, &formats);
     let outputs = outputs(&loaded.catalog, &formats, &compressions)?;
     if digest {
         print_digests(&outputs, json, &progress)?;
@@ -191,6 +192,20 @@ fn warn_of_bios(catalog: &Catalog, formats: &[&Format]) {
         if let Ok(false) = catalog.starts_by_bios() {
             report::warn(&format!("`{}` starts by UEFI only, since no BIOS can start this kernel", format.name));
         }
+    }
+}
+
+/// Tells when what is for a Raspberry Pi has nothing that one starts by itself.
+fn warn_of_firmware(catalog: &Catalog, formats: &[&Format]) {
+    let is_for_pi = |format: &&&Format| {
+        format.files.iter().any(|file| matches!(file.product, Product::Rpi3Tar | Product::Rpi3Disk))
+    };
+    let has_none = catalog.system().board.as_ref().is_some_and(|board| board.firmware.is_empty());
+    if let Some(format) = formats.iter().find(is_for_pi).filter(|_| has_none) {
+        let name = format.name;
+        report::warn(&format!(
+            "`{name}` has neither firmware nor U-Boot, without which no Raspberry Pi starts; name what has them with `--firmware`"
+        ));
     }
 }
 

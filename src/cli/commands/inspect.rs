@@ -112,6 +112,9 @@ impl Told<'_> {
                        "diffSize": self.sum(|layer| layer.diff_size), "cached": self.sum(LayerUse::cached),
                        "indexSize": self.sum(|layer| layer.index_size.unwrap_or(0))},
         });
+        if let Some(trees) = self.device_trees() {
+            told["deviceTrees"] = trees.into();
+        }
         if let Some(largest) = &self.largest {
             told["largest"] = largest.iter().map(|entry| self.file_json(*entry)).collect();
         }
@@ -141,6 +144,12 @@ impl Told<'_> {
         &self.system.catalog.system().tree
     }
 
+    /// Names of the device trees in artifacts for boards, where there are such artifacts.
+    fn device_trees(&self) -> Option<Vec<&str>> {
+        let board = self.system.catalog.system().board.as_ref()?;
+        Some(board.trees.iter().map(|(name, _)| name.as_str()).collect())
+    }
+
     fn size_of(&self, entry: EntryId) -> u64 {
         self.tree().inode(self.tree().entry_inode(entry)).size
     }
@@ -161,6 +170,10 @@ impl Told<'_> {
         for entry in self.largest.iter().flatten() {
             let (size, path) = (shown_size(self.size_of(*entry)), self.tree().path(*entry));
             writeln!(output, "  {size:>14}  {}", printable(&path))?;
+        }
+        if let Some(trees) = self.device_trees() {
+            let names = if trees.is_empty() { "none".to_owned() } else { trees.join(", ") };
+            writeln!(output, "device trees  {}", shown(&names))?;
         }
         writeln!(output, "artifacts")?;
         for (artifact, size) in &self.artifacts {

@@ -69,7 +69,7 @@ macro_rules! root {
     };
 }
 
-use Firmware::{Arm64, Arm64Uefi, Bios, Uefi};
+use Firmware::{Arm64, Arm64UBoot, Arm64Uefi, Bios, Uefi};
 
 pub const MEDIA: &[Medium] = &[
     medium("kernel initrd bios", Bios, "-kernel MNT/kernel -initrd MNT/initrd.img -append CMDLINE", BIOS),
@@ -143,6 +143,12 @@ pub const MEDIA: &[Medium] = &[
         "-device virtio-scsi-pci -device scsi-cd,drive=d -drive id=d,if=none,readonly=on,format=raw,file=ARM/boot-efi.iso",
         ARM64,
     ),
+    always(medium(
+        "arm64 boot.itb fat u-boot",
+        Arm64UBoot,
+        virtio!("raw", "fat:UBOOT-ARM"),
+        "whole aarch64 BIOS rootfs",
+    )),
     medium("arm64 boot.efi fat uefi", Arm64Uefi, virtio!("raw", "fat:ESP-ARM"), ARM64),
     medium("lkit run spec", Bios, "--layout IMAGES SPEC", BIOS),
     medium("lkit run spec --iso --uefi", Uefi, "--layout IMAGES --iso --uefi SPEC", UEFI),

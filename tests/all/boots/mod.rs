@@ -75,7 +75,7 @@ fn all_of(names: &[&str], boot: impl Fn(usize) -> Result<String, String>) -> Vec
 #[test]
 fn boot_media_out_of_the_mount() {
     let Some(images) = common::example_images() else { return };
-    let firmware = [Firmware::Bios, Firmware::Uefi, Firmware::Arm64, Firmware::Arm64Uefi];
+    let firmware = [Firmware::Bios, Firmware::Uefi, Firmware::Arm64, Firmware::Arm64Uefi, Firmware::Arm64UBoot];
     if !can_mount() || !common::have(NetBoot::TOOLS) || !firmware.into_iter().all(Firmware::available) {
         return;
     }

@@ -54,6 +54,11 @@ impl Mounts {
             fs::create_dir_all(&folder).unwrap();
             symlink(mounts.dir.join(name).join("boot.efi"), folder.join(file)).unwrap();
         }
+        let folder = mounts.dir.join("UBOOT-ARM");
+        fs::create_dir(&folder).unwrap();
+        for (file, name) in [("boot.itb", "boot.itb"), ("boot-boot.scr", "boot.scr")] {
+            symlink(mounts.dir.join("ARM").join(file), folder.join(name)).unwrap();
+        }
         Some(mounts)
     }
 
@@ -71,7 +76,8 @@ impl Mounts {
     pub fn places(&self) -> Vec<(&'static str, String)> {
         let path = |name: &str| self.dir.join(name).display().to_string();
         let root = |device| format!("{CMDLINE} root=/dev/{device}");
-        let names = ["ESP-MNT", "ESP-OLD", "ESP-ARM", "MNT", "OLD", "ARM", "ROOT"].map(|name| (name, path(name)));
+        let names =
+            ["UBOOT-ARM", "ESP-MNT", "ESP-OLD", "ESP-ARM", "MNT", "OLD", "ARM", "ROOT"].map(|name| (name, path(name)));
         let spec = [("IMAGES", self.images.display().to_string()), ("SPEC", path("boot.yml"))];
         let texts = [("CMDLINE=vda", root("vda")), ("CMDLINE=sr0", root("sr0")), ("CMDLINE", CMDLINE.to_owned())];
         texts.into_iter().chain(spec).chain(names).collect()

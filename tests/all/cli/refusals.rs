@@ -181,7 +181,7 @@ fn nothing_is_left_by_what_fails() {
     let before = system.names();
     system.bad("build --dir no a.yml", 1);
     system.bad("build -f kernel+initrd -o x a.yml", 2);
-    system.bad("build -f rpi3 a.yml", 2);
+    system.bad("build -f rpi4 a.yml", 2);
     system.bad("mount a.yml no", 1);
     let mut after = system.names();
     after.retain(|name| name != "cache");

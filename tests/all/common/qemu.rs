@@ -17,6 +17,8 @@ pub enum Firmware {
     Arm64,
     /// arm64 with AAVMF.
     Arm64Uefi,
+    /// arm64 with U-Boot.
+    Arm64UBoot,
 }
 
 /// Waits for other boots to end, and lets none begin until the guard is dropped: emulated processors that share two real
@@ -34,22 +36,31 @@ impl Firmware {
     pub const fn tools(self) -> &'static [&'static str] {
         match self {
             Self::Bios | Self::Uefi => &["qemu-system-x86_64", "timeout"],
-            Self::Arm64 | Self::Arm64Uefi => &["qemu-system-aarch64", "timeout"],
+            Self::Arm64 | Self::Arm64Uefi | Self::Arm64UBoot => &["qemu-system-aarch64", "timeout"],
         }
     }
 
     /// Code and empty variables, as Debian's packages `ovmf` and `qemu-efi-aarch64` have them.
     const fn flash(self) -> Option<[&'static str; 2]> {
         match self {
-            Self::Bios | Self::Arm64 => None,
+            Self::Bios | Self::Arm64 | Self::Arm64UBoot => None,
             Self::Uefi => Some(["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"]),
             Self::Arm64Uefi => Some(["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"]),
         }
     }
 
+    /// The program that starts first where there is no flash, as Debian's package `u-boot-qemu` has it.
+    const fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Arm64UBoot => Some("/usr/lib/u-boot/qemu_arm64/u-boot.bin"),
+            _ => None,
+        }
+    }
+
     /// Whether all that is there.
     pub fn available(self) -> bool {
-        let flash = self.flash().is_none_or(|files| files.iter().all(|file| Path::new(file).is_file()));
+        let files = self.flash().into_iter().flatten().chain(self.program());
+        let flash = files.map(Path::new).all(Path::is_file);
         crate::common::have(self.tools())
             && crate::common::skip_unless(flash, &format!("no firmware files for {self:?}"))
     }
@@ -59,7 +70,9 @@ impl Firmware {
         command.args(["--kill-after=5", LIMIT, self.tools()[0]]);
         match self {
             Self::Bios | Self::Uefi => command.args(["-machine", "q35", "-cpu", "max", "-smp", "2"]),
-            Self::Arm64 | Self::Arm64Uefi => command.args(["-machine", "virt", "-cpu", "cortex-a57", "-smp", "2"]),
+            Self::Arm64 | Self::Arm64Uefi | Self::Arm64UBoot => {
+                command.args(["-machine", "virt", "-cpu", "cortex-a57", "-smp", "2"])
+            }
         };
         // One thread for both processors: with one each, QEMU 7.2 now and then leaves the guest waiting for its other
         // processor for ever, and is no faster.
@@ -70,6 +83,9 @@ impl Firmware {
             fs::copy(variables, &copy).unwrap();
             command.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}")]);
             command.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", copy.display())]);
+        }
+        if let Some(program) = self.program() {
+            command.args(["-bios", program]);
         }
         command
     }

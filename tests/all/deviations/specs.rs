@@ -35,9 +35,9 @@ fn d16_the_older_outputs_key_chooses_the_formats() {
     let mut names: Vec<String> = names.collect();
     names.sort();
     assert_eq!(names, ["o-cmdline", "o-initrd.img", "o-kernel", "o.tar"]);
-    shop.write("o.yml", spec.replace("tar}", "rpi3}"));
-    assert!(shop.bad("build o.yml", 3).contains("output format `rpi3` is not made by lkit\n  --> o.yml:2:20"));
-    assert!(shop.bad("build -f rpi3 o.yml", 2).contains("rpi3"));
+    shop.write("o.yml", spec.replace("tar}", "rpi4}"));
+    assert!(shop.bad("build o.yml", 3).contains("`rpi4` is no output format\n  --> o.yml:2:20"));
+    assert!(shop.bad("build -f rpi4 o.yml", 2).contains("rpi4"));
 }
 
 /// Each row: a spec that linuxkit takes, the exit code, and what the message has to say.

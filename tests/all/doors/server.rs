@@ -80,6 +80,7 @@ pub fn system(kernel: SharedSource) -> Generation {
             isolinux: None,
             root: None,
             enclave: Enclave::default(),
+            board: None,
             disk_size: 0,
             data_size: 0,
             seed: Digest::of(b"system"),
