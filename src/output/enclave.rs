@@ -105,12 +105,20 @@ pub fn image(name: &str, system: &System, initrd: SharedSource) -> Result<Shared
     Ok(Eif { arm64, kernel, cmdline, metadata, ramdisks, signature }.layout()?)
 }
 
+/// What tells the specs and images of a system from all others.
+fn version(system: &System) -> Digest {
+    match &system.enclave.seed {
+        None => system.seed,
+        Some(application) => Digest::of([system.seed, *application].map(|seed| seed.to_string()).concat().as_bytes()),
+    }
+}
+
 /// "EifIdentityInfo" with the fields that `nitro-cli describe-eif` reads. No clock is asked: the time is that of all files
-/// that lkit makes, and the version tells the first spec and its images from every other.
+/// that lkit makes, and the version tells specs and images from all others.
 fn metadata(name: &str, system: &System) -> Vec<u8> {
     let metadata = json!({
         "ImageName": name,
-        "ImageVersion": system.seed.to_string(),
+        "ImageVersion": version(system).to_string(),
         "BuildMetadata": {
             "BuildTime": "2017-04-18T16:30:00+00:00",
             "BuildTool": "lkit",

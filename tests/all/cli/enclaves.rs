@@ -195,6 +195,10 @@ fn oracle_an_image_is_made_of_two_images_alone_as_nitro_cli_lays_it_out() {
     for (at, name) in [(0, "parts-kernel"), (1, "parts-cmdline"), (3, "parts-initrd.img")] {
         assert_eq!(found["digests"][at], sha256(&system, name), "{name}");
     }
+    system.good("build --image test/init:1 --kernel-image test/enclave:1");
+    let version = |found: &Value| found["metadata"]["ImageVersion"].clone();
+    assert_ne!(version(&judged(&system, "init.eif")), version(&found));
+    judged(&system, "app.eif");
     assert_eq!(fs::read(system.path("parts-cmdline")).unwrap(), b"reboot=k panic=30");
     let dir = system.path("unpacked");
     fs::create_dir(&dir).unwrap();
