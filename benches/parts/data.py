@@ -168,6 +168,10 @@ def specs():
     for name in ("large-gzip", "large-zstd", "million"):
         service = f"  - name: extra\n    image: bench/{name}:1\n"
         (folder / f"{name}.yml").write_text(small.replace("services:\n", f"services:\n{service}"))
+    kernel = small[:small.index("onboot:")]
+    large = "  - bench/large-gzip:1\n"
+    (folder / "enclave.yml").write_text(kernel.replace("init:\n", f"init:\n{large}"))
+    (folder / "enclave-application.yml").write_text(f"init:\n{large}")
     services = "".join(f"  - name: {name}\n    image: bench/{name}:1\n" for name in parts())
     (folder / "twenty.yml").write_text(f"services:\n{services}files:\n  - path: etc/edited\n    contents: \"0\"\n")
 

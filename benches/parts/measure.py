@@ -14,6 +14,7 @@ import time
 
 import data
 import doors
+import enclaves
 import far as farther
 import lkit
 import machine
@@ -499,8 +500,21 @@ def block_devices(run):
             run.add("doors idle", watch.anon - before)
 
 
+def enclave(run):
+    """What an enclave measures of an image of 2 GB, against decoding it and then hashing it (O1)."""
+    plain, _ = lkit.decoding(run.judge, "plain", run.large.blob)
+    size, hashed = enclaves.sizes()
+    cold(run.large)
+    seconds, memory, written = enclaves.measured()
+    run.add("enclave size", size)
+    run.add("enclave alone", size / plain / 1e6 + hashed / enclaves.sha384())
+    run.add("enclave", seconds)
+    run.add("enclave memory", memory)
+    run.add("enclave written", written)
+
+
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far, roots]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far, roots, enclave]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

@@ -72,6 +72,7 @@ def rows(f):
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
         ("remount changed", remount), ("edit streamed", edit), ("doors read", doors), ("far image", far), ("far boot", far_boot),
         ("root size", roots),
+        ("enclave", enclave),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -247,3 +248,11 @@ def roots(f):
     beside = f"{mb(f['root size'])} against {mb(f['root peer size'])}"
     yield Row("O2", "its size, of mksquashfs'", **most(f["root size"] / f["root peer size"], 1.03, "{:.3f}"), beside=beside)
     yield Row("O2", "peak anonymous memory meanwhile", **most(f.top("root memory") / 1e6, 150, "{:.0f} MB"))
+
+
+def enclave(f):
+    beside = f"{f['enclave']:.1f} s against {f['enclave alone']:.1f} s, one after the other on one core"
+    row = most(f["enclave"] / f["enclave alone"], 1.1)
+    yield Row("O1", f"`lkit measure` of an EIF of {f['enclave size'] / 1e9:.1f} GB, of decoding by P and SHA-384 by OpenSSL", **row, beside=beside)
+    yield Row("O1", "peak anonymous memory of that", **most(f["enclave memory"] / 1e6, 96, "{:.0f} MB"))
+    yield Row("O1", "bytes written by that", **most(f["enclave written"], 0, "{:.0f} bytes"))
