@@ -37,6 +37,7 @@
 //! | 9 | `cli` | arguments → calls; errors → messages; events → progress | terminal, environment |
 //! | 8 | `system` | specs → names → images → root → a catalog of artifacts. The rooms below are wired together here and nowhere else | network, disk |
 //! | 8 | `serve` | artifacts → FUSE mount, network block devices, HTTP, TFTP, disks of guests, files | kernel, disk, network |
+//! | 8 | `push` | artifacts → buckets and stores of clouds, and images made of them there | network |
 //! | 8 | `vm` | paths → command lines of QEMU and other monitors, and running them | processes |
 //! | 7 | `output` | LinuxKit's format names → a catalog of artifacts, each made on demand, at most once | – |
 //! | 6 | `rootfs` | spec + images → kernel, cmdline, root tree with its runtime configs | – |
@@ -101,6 +102,7 @@ pub mod rootfs;
 
 pub mod output;
 
+pub mod push;
 pub mod serve;
 pub mod system;
 pub mod vm;

@@ -6,6 +6,7 @@ mod devices;
 mod enclave;
 mod metadata;
 mod pkg;
+mod push;
 mod sbom;
 mod serve;
 mod sharing;
@@ -23,6 +24,7 @@ pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifImages, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
 pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
+pub use self::push::{AwsAccount, Push, PushAws, PushCommand, PushS3};
 pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;
 pub use self::sharing::{
@@ -76,6 +78,8 @@ pub enum Command {
     Lock(Deferred<Lock>),
     /// Share layer indexes through registries, so that others need not fetch layers whole
     Index(Deferred<Index>),
+    /// Put a system into a cloud, streamed, and make an image of it there
+    Push(Deferred<Push>),
     /// Look at the cache, fill it, share it, or clean it
     Cache(Deferred<Cache>),
     /// Name, build and push LinuxKit packages

@@ -66,6 +66,19 @@ impl Progress {
         }
     }
 
+    /// Takes note of how far others are, who are waited for.
+    pub fn waiting(&self, on: &str, percent: u8) {
+        if self.is_watched {
+            self.file.finish_and_clear();
+            self.bar.set_style(ProgressStyle::default_spinner());
+            self.bar.set_message(format!("waiting for {on}: {percent} %"));
+            self.show(&self.bar);
+            self.bar.tick();
+        } else {
+            self.line(Loudness::Verbose, &format!("waiting for {on}: {percent} %"));
+        }
+    }
+
     /// Tells in one line what scripts wait for, too, such as a port that was chosen.
     pub fn ready(&self, line: &str) {
         self.clear();

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The runtime of all that is asked of registries. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Blocking {
+pub(crate) struct Blocking {
     runtime: Arc<Background>,
     ending: Ending,
     /// When this caller wants no more.

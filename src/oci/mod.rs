@@ -48,6 +48,7 @@ mod trust;
 mod upload;
 mod write;
 
+pub(crate) use blocking::Blocking;
 pub use closure::{Closure, Held, OCI_LAYOUT, layout_entry, layout_index};
 pub use config::ImageConfig;
 pub use credentials::{CredentialPlace, Credentials};
@@ -67,6 +68,7 @@ pub use soci::{
     Converted, LayerZtoc, SOCI_CONFIG, SOCI_V1, SOCI_V2, SociIndex, named_index, with_named_index, with_soci_indexes,
     ztocs_of,
 };
+pub(crate) use transport::{Setback, Transport};
 pub use transport::{Timeouts, failed_exchange, provide_tls};
 pub use trust::Trust;
 pub use write::Pushed;

@@ -19,8 +19,9 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RE
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
 
+use super::RegistryError;
 use super::body::Body;
-use super::trust::Certificates;
+use super::trust::{Certificates, Trust};
 
 /// Bytes of an answer that is an error which are read; messages show the beginning.
 const MAX_COMPLAINT: usize = 8 << 10;
@@ -63,7 +64,7 @@ impl Default for Timeouts {
 
 /// Why a question has no good answer.
 #[derive(Debug)]
-pub(super) enum Setback {
+pub(crate) enum Setback {
     /// The connection failed, or broke.
     Broken {
         /// Why.
@@ -89,7 +90,7 @@ pub(super) enum Setback {
 
 /// When a connection broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Before it was there, or nothing came: nobody may be there.
     Silent,
     /// While TLS was agreed on: somebody is there who may not speak it.
@@ -100,7 +101,7 @@ pub(super) enum Stage {
 
 /// An answer that is an error.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     pub status: StatusCode,
     /// The beginning of its body.
     pub text: String,
@@ -112,7 +113,7 @@ pub(super) struct Complaint {
 
 /// Asks servers.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     client: Client,
     timeouts: Timeouts,
 }
@@ -122,7 +123,20 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(timeouts: Timeouts, certificates: Certificates) -> reqwest::Result<Self> {
+    pub(super) fn new(timeouts: Timeouts, certificates: Certificates) -> reqwest::Result<Self> {
+        Self::with(timeouts, certificates, Policy::custom(follow))
+    }
+
+    /// The same for servers that are shown a signature or a token with each question: no redirect leads it elsewhere.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn direct(timeouts: Timeouts, trust: &Trust) -> Result<Self, RegistryError> {
+        let made = Self::with(timeouts, trust.of_all()?, Policy::none());
+        made.map_err(|error| RegistryError::Unreachable { registry: "any".to_owned(), source: error.into() })
+    }
+
+    fn with(timeouts: Timeouts, certificates: Certificates, redirects: Policy) -> reqwest::Result<Self> {
         provide_tls();
         let Certificates { roots, identity } = certificates;
         let client = Client::builder().tls_certs_merge(roots);
@@ -130,7 +144,7 @@ impl Transport {
         let client = client
             .connect_timeout(timeouts.connect)
             .user_agent(concat!("lkit/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::custom(follow))
+            .redirect(redirects)
             // It would tell the server that a redirect leads to where it came from.
             .referer(false)
             .build()?;
@@ -302,7 +316,7 @@ pub fn provide_tls() {
 }
 
 /// Counts what comes in the time that a transfer is waited for.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     limit: Duration,
     waited: Duration,
     received: u64,

@@ -19,6 +19,7 @@ mod hostile;
 mod layer;
 mod loaders;
 mod media;
+mod push;
 mod registry;
 mod rootfs;
 mod spec;

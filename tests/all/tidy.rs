@@ -13,7 +13,7 @@ const ROWS: [&[&str]; 11] = [
     &["tree"],
     &["rootfs", "format", "boot"],
     &["output"],
-    &["serve", "system", "vm"],
+    &["push", "serve", "system", "vm"],
     &["cli"],
     &["fuzz"],
 ];

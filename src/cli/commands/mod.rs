@@ -14,6 +14,7 @@ mod measure;
 mod metadata;
 mod mount;
 mod pkg;
+mod push;
 mod run;
 mod serve;
 mod shown;
@@ -58,6 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Measure(Deferred(args)) => measure::run(args, loudness),
         Command::Run(Deferred(args)) => run::run(*args, loudness),
         Command::Pkg(Deferred(args)) => pkg::run(args, loudness),
+        Command::Push(Deferred(args)) => push::run(args, loudness),
         Command::Metadata(Deferred(args)) => metadata::run(args),
         Command::Test(Deferred(args)) => test::run(args, loudness),
         Command::Doctor(Deferred(args)) => doctor::run(args),

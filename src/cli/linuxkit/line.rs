@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::{Arg, Command};
 
 use super::Environment;
-use super::table::{self, Becomes, ELSEWHERE, FLAGS, Flag, MISSING, Missing, NOT_DONE, Takes, Written};
+use super::table::{self, Becomes, ELSEWHERE, FLAGS, Flag, NOT_DONE, Takes, Written};
 use super::word::{Given, Word, option};
 use crate::base::nearest;
 use crate::cli::report::Failure;
@@ -38,7 +38,7 @@ pub struct Line<'a> {
     pub(super) port: Option<OsString>,
     /// What the names of files to start from end in.
     pub(super) suffix: Option<&'static str>,
-    /// Whether it starts a machine at a place that lkit does not serve: then nothing else of the line matters.
+    /// Whether it starts a machine or pushes at a place that lkit does not serve: then nothing else of the line matters.
     pub(super) is_elsewhere: bool,
 }
 
@@ -104,13 +104,16 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         self.command.push(word.to_string_lossy().into_owned());
-        let missing = MISSING.iter().find(|missing| table::is_of(missing.command, &self.command()));
-        match (self.found(), missing) {
-            (None, Some(Missing { command, reason, hint })) => {
-                Err(not_done(&format!("linuxkit {command}"), reason, hint))
+        let mut before = self.command[..self.command.len() - 1].iter();
+        let above = before.try_fold(self.program, |command, word| command.find_subcommand(word));
+        match self.found() {
+            Some(_) => Ok(()),
+            // A command that takes any word says itself what it does not do.
+            None if above.is_some_and(Command::is_allow_external_subcommands_set) => {
+                self.is_elsewhere = true;
+                Ok(())
             }
-            (None, None) => Err(self.unknown_command()),
-            (Some(_), _) => Ok(()),
+            None => Err(self.unknown_command()),
         }
     }
 

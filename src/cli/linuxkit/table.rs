@@ -115,24 +115,6 @@ pub const NOT_DONE: &[Flag] = &[
 
 const LEAVE: &str = "leave it out";
 
-/// A command of linuxkit that lkit does not have.
-#[derive(Debug)]
-pub struct Missing {
-    /// Its words, as they begin.
-    pub command: &'static str,
-    /// Why there is none.
-    pub reason: &'static str,
-    /// What to do.
-    pub hint: &'static str,
-}
-
-/// Commands that lkit does not have, for as long as it does not have them. The first that fits counts.
-pub const MISSING: &[Missing] = &[Missing {
-    command: "push",
-    reason: "no image is pushed to a cloud",
-    hint: "write it with `linuxkit build --format aws` (or `gcp`, `vhd`, `vmdk`), and hand the file to the tools of the cloud",
-}];
-
 /// Places where linuxkit runs machines and lkit does not: lkit says so itself, and nothing else of the line matters.
 pub const ELSEWHERE: &[&str] =
     &["aws", "azure", "equinixmetal", "gcp", "hyperv", "openstack", "packet", "scaleway", "vbox", "vcenter", "vmware"];

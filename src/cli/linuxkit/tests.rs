@@ -155,6 +155,18 @@ fn the_cache_has_linuxkits_meanings() {
 }
 
 #[test]
+fn clouds_are_pushed_to_with_linuxkits_flags() {
+    all_come_to(&[
+        ("push aws -bucket b -timeout 1200 a.raw", "lkit push aws --bucket=b --timeout=1200 ~ -- a.raw"),
+        (
+            "push aws -ena -uefi=true -sriov simple -img-name n a.raw",
+            "lkit push aws --ena --uefi --sriov=simple --img-name=n ~ -- a.raw",
+        ),
+        ("push vcenter -datastore d a.iso", "lkit push vcenter"),
+    ]);
+}
+
+#[test]
 fn the_environment_comes_after_flags() {
     let given = Environment {
         cache: Some("/e".into()),
@@ -193,11 +205,6 @@ fn nothing_is_ignored_in_silence() {
 #[test]
 fn what_is_not_done_is_told_with_what_to_do() {
     let rows = [
-        (
-            "push aws -bucket b a.raw",
-            "`linuxkit push` is not done: no image is pushed to a cloud",
-            "write it with `linuxkit build --format aws` (or `gcp`, `vhd`, `vmdk`), and hand the file to the tools of the cloud",
-        ),
         (
             "cache clean --published-only",
             "`--published-only` is not done: no registry is asked what it has when images are removed",

@@ -178,7 +178,10 @@ const LINES: &[(Comes, &str)] = &[
     (Runs, "linuxkit run qemu -gui --dry-run a"),
     (Says, "linuxkit run vbox -networking bridged,bridgeadapter=en0 a.iso"),
     (Says, "linuxkit run gcp -project p -zone europe-west1-d a"),
-    (Says, "linuxkit push aws -bucket b -timeout 1200 a.raw"),
+    (
+        Runs,
+        "AWS_REGION=x AWS_ACCESS_KEY_ID=i AWS_SECRET_ACCESS_KEY=s linuxkit push aws -bucket bkt -timeout 1200 -img-name demo --dry-run a.yml",
+    ),
     (Says, "linuxkit push gcp -project p -bucket b -img-name n a.img.tar.gz"),
     (Says, "linuxkit push vcenter -datastore d a.iso"),
     (

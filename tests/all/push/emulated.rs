@@ -1,0 +1,59 @@
+//! Emulators of clouds, each started for a test on the loopback interface: what others made of the providers' protocols.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::{AWS, Desk, assert_says};
+use crate::cli::system::wait_for;
+use crate::common::registry::free_port;
+use crate::common::{root, run, skip_unless};
+
+/// An emulator, killed when it is dropped.
+struct Emulator {
+    child: Child,
+    port: u16,
+}
+
+impl Emulator {
+    /// Starts a program of those that `tools/install` puts below `target/clouds`, and waits until it listens.
+    fn start(program: &str, args: impl Fn(u16) -> Vec<String>) -> Option<Self> {
+        let path: PathBuf = root().join("target/clouds").join(program);
+        if !skip_unless(path.is_file(), &format!("no `{}`; run tools/install", path.display())) {
+            return None;
+        }
+        let port = free_port();
+        let child = Command::new(path).args(args(port)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let emulator = Self { child, port };
+        wait_for("the emulator", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(emulator)
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn oracle_moto_takes_a_disk_and_knows_no_other_bucket() {
+    let args = |port: u16| vec!["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()];
+    let Some(moto) = Emulator::start("bin/moto_server", args) else { return };
+    let mut desk = Desk::new(&AWS);
+    desk.variables.push(("AWS_ENDPOINT_URL".to_owned(), moto.url()));
+    run("curl", ["-sfX", "PUT", &format!("{}/bkt", moto.url())]);
+    let bytes = desk.disk("disk.raw", 21);
+    assert_eq!(desk.good("push s3 --bucket bkt --img-name my/disk disk.raw"), "s3://bkt/my/disk.raw\n");
+    let got = desk.path("got");
+    run("curl", ["-sfo", got.to_str().unwrap(), &format!("{}/bkt/my/disk.raw", moto.url())]);
+    assert!(std::fs::read(got).unwrap() == bytes);
+    assert_says(
+        &desk.bad("push s3 --bucket other disk.raw", 4),
+        &["bucket `other` is not there", "aws s3 mb s3://other"],
+    );
+}
