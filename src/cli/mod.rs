@@ -3,6 +3,7 @@
 //! Where the terminal and the environment are; everything else is a call of the library.
 
 mod args;
+mod artifacts;
 mod bill;
 mod boot_disk;
 mod bootable;

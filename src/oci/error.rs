@@ -51,6 +51,12 @@ pub enum Problem {
         /// Why not.
         reason: String,
     },
+    /// It is no system's artifacts.
+    #[error("it cannot be shown as files: {0}")]
+    NoArtifacts(
+        /// What it is instead, in a clause.
+        String,
+    ),
     /// The registry did not give it.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -79,7 +85,7 @@ impl Fault for Problem {
         match self {
             Self::NotHere | Self::BlobNotHere { .. } | Self::Platform { .. } => ErrorKind::ImageNotFound,
             Self::Malformed { .. } => ErrorKind::Corrupt,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. } | Self::NoArtifacts(_) => ErrorKind::Unsupported,
             Self::Registry(error) => error.kind(),
             Self::Blob(error) => error.kind(),
         }
@@ -91,6 +97,10 @@ impl Fault for Problem {
                 "leave out `--offline` to ask the registry, or name a layout that has it with `--layout DIR`".into(),
             ),
             Self::Platform { .. } => Some("choose an architecture it is made for with `--arch`".into()),
+            Self::NoArtifacts(_) => Some(
+                "name what `lkit push registry` pushed; the files of an image are shown with `lkit mount --image`"
+                    .into(),
+            ),
             Self::Malformed { .. } | Self::Unsupported { .. } => None,
             Self::Registry(error) => error.hint(),
             Self::Blob(error) => error.hint(),

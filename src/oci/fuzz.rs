@@ -1,14 +1,20 @@
 //! Fuzz targets of the documents of an image.
 
+use super::artifact_manifest::ArtifactManifest;
 use super::config::ImageConfig;
 use super::manifest::{Document, Manifest};
 use super::soci::{named_index, with_named_index, with_soci_indexes, ztocs_of};
 use crate::base::{Digest, Platform};
 use crate::blob::Descriptor;
 
-/// A manifest or image index, also as one of SOCI's.
+/// A manifest or image index, also as one of SOCI's, or of artifacts.
 pub fn manifest(data: &[u8]) {
     soci(data);
+    if let Ok(artifacts) = ArtifactManifest::parse(data) {
+        let names: Vec<_> = artifacts.files.iter().map(|(name, _)| name).collect();
+        let read = ArtifactManifest::parse(&artifacts.to_bytes()).expect("what was read can be written");
+        assert!(read.files.iter().map(|(name, _)| name).eq(names));
+    }
     let Ok((document, media_type)) = Document::parse(data) else { return };
     assert!(!media_type.is_empty());
     match document {

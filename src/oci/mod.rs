@@ -14,6 +14,7 @@
 
 mod access;
 mod answer;
+mod artifact_manifest;
 mod attempts;
 mod attestation;
 mod blocking;
@@ -48,6 +49,9 @@ mod trust;
 mod upload;
 mod write;
 
+pub use artifact_manifest::{
+    ARTIFACTS_TYPE, ArtifactManifest, FILE_TYPE, LOCK_TYPE, MOST_PIECES, PIECE, PIECES_TYPE, lock_manifest,
+};
 pub(crate) use blocking::Blocking;
 pub use closure::{Closure, Held, OCI_LAYOUT, layout_entry, layout_index};
 pub use config::ImageConfig;

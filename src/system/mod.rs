@@ -14,6 +14,8 @@
 //! - An error about the spec knows its place there.
 
 mod archive;
+mod artifact_pull;
+mod artifact_push;
 mod asked;
 mod boards;
 mod difference;
@@ -49,6 +51,8 @@ mod touched;
 mod watch;
 
 pub use archive::{Archived, Packed, archive};
+pub use artifact_pull::load_artifacts;
+pub use artifact_push::{PushedArtifacts, lock_beside, push_artifacts};
 pub use asked::Asked;
 pub use difference::{Changed, ChangedArtifact, Differences, Side, differences, lock_differences};
 pub use enclave::{Application, kernel_image_spec};

@@ -126,6 +126,16 @@ pub enum Problem {
         /// Why not.
         source: Cause,
     },
+    /// Artifacts cannot be put into a registry, or found there.
+    #[error("cannot {action} artifacts `{reference}`")]
+    Artifacts {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Where.
+        reference: Box<Reference>,
+        /// Why not.
+        source: Cause,
+    },
     /// Nobody has published the layer indexes of an image.
     #[error("nobody has published the layer indexes of `{reference}`")]
     NoIndexes {
@@ -342,7 +352,7 @@ impl Problem {
             Self::NotAReference { source, .. } => Some(source),
             Self::Resolve { source, .. } => Some(source),
             Self::Layer { source, .. } => Some(source),
-            Self::Indexes { source, .. } => Some(source),
+            Self::Indexes { source, .. } | Self::Artifacts { source, .. } => Some(source),
             Self::Merge { source, .. } => Some(source),
             Self::Blob { source, .. } => Some(source),
             Self::Push(error) => Some(error),
@@ -386,6 +396,7 @@ impl Fault for Problem {
             | Self::Resolve { .. }
             | Self::Layer { .. }
             | Self::Indexes { .. }
+            | Self::Artifacts { .. }
             | Self::Merge { .. }
             | Self::Blob { .. }
             | Self::Push(_)

@@ -19,6 +19,8 @@ pub enum PushCommand {
     S3(PushS3),
     /// Put a disk into a bucket of S3, and make an image (AMI) of it
     Aws(Box<PushAws>),
+    /// Put the files of a format into a registry as one artifact, which `mount` and `run` read back as oci://REFERENCE
+    Registry(PushRegistry),
     /// A place that lkit pushes nothing to: it tells what to do instead
     #[command(external_subcommand)]
     Elsewhere(Vec<OsString>),
@@ -73,6 +75,24 @@ pub struct PushS3 {
     pub format: String,
     #[command(flatten)]
     pub pushed: Pushed,
+}
+
+#[derive(Debug, Group)]
+pub struct PushRegistry {
+    /// Specs (files, `-`, or URLs; merged in order) or a file that is pushed as it is, then the reference to push to
+    #[arg(required = true, num_args = 1.., value_names = ["SPEC|FILE", "REFERENCE"], value_hint = ValueHint::FilePath)]
+    pub what: Vec<PathBuf>,
+    /// Format of the files, as `lkit build` writes it
+    #[arg(short, long, value_name = "FORMAT", default_value = "kernel+initrd")]
+    pub format: String,
+    /// Tell what would be pushed, and ask nobody
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what was pushed as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sources: Sources,
 }
 
 #[derive(Debug, Group)]

@@ -9,7 +9,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::watching::Watched;
-use crate::cli::{args, enclave, server, specs};
+use crate::cli::{args, artifacts, enclave, server, specs};
 use crate::serve::background::Ready;
 use crate::serve::{Files, Interrupts, MountOptions, Status, check_mount, mount, prepare, sweep};
 use crate::system::{self, System};
@@ -31,13 +31,18 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
-    let (files, watched) = match (&image, args.kernel_image) {
-        (Some(image), None) => (files_of_image(image, &settings, &progress)?, None),
-        (Some(_), kernel_image) => {
+    let (files, watched) = match (&image, args.kernel_image, artifacts::reference(&names)?) {
+        (Some(image), None, _) => (files_of_image(image, &settings, &progress)?, None),
+        (Some(_), kernel_image, _) => {
             let inputs = args::EifImages { image: image.clone(), kernel_image }.apply(&names, &mut settings)?;
             (files_of(&specs::load_inputs(&inputs, &settings, &progress)?, None), None)
         }
-        (None, _) => {
+        (None, _, Some(_)) if args.watching.watch || args.root.is_some() => {
+            return Err(Failure::usage("`--watch` and `--root` are for specs, and not for artifacts of a registry")
+                .hint("leave them out"));
+        }
+        (None, _, Some(reference)) => (artifacts::files(&reference, &settings, &progress)?.0, None),
+        (None, _, None) => {
             let (system, watched) = args.watching.load(&names, &settings, &progress, args.log.is_some())?;
             (files_of(&system, watched.as_ref().map(Watched::status)), watched)
         }

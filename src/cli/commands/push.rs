@@ -3,6 +3,7 @@
 mod aws;
 mod elsewhere;
 mod parcel;
+mod registry;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub fn run(args: Push, loudness: Loudness) -> Result<ExitCode, Failure> {
     match args.command {
         PushCommand::S3(args) => aws::put(args, &progress),
         PushCommand::Aws(args) => aws::image(*args, &progress),
+        PushCommand::Registry(args) => registry::push(args, &progress),
         PushCommand::Elsewhere(words) => Err(elsewhere::refusal(&words)),
     }
 }

@@ -1,5 +1,6 @@
 //! `lkit run`: boots a spec, a mounted directory or files in a virtual machine.
 
+mod artifacts;
 mod aside;
 mod elsewhere;
 mod printed;
@@ -176,6 +177,10 @@ impl Wanted {
         }
         let kind = of_kind(&self.args)?;
         let what = kind.map_or_else(|| self.args.what.clone(), |file| vec![file]);
+        if let Some(reference) = crate::cli::artifacts::reference(&what)? {
+            self.run_artifacts(&reference, ready)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let wish = self.wish();
         if let Some(url) = &self.args.devices.from {
             let name = name_of_specs(&self.args, &what)?;

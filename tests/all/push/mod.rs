@@ -3,6 +3,7 @@
 mod aws;
 mod bucket;
 mod emulated;
+mod registry;
 mod s3;
 
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ pub const PLACES: [Place; 7] = [
 ];
 
 /// Places that lkit pushes to.
-const OURS: [&str; 2] = ["aws", "s3"];
+const OURS: [&str; 3] = ["aws", "registry", "s3"];
 
 /// Why nothing is pushed where these words say, and what to do.
 pub fn refusal(words: &[OsString]) -> Failure {
