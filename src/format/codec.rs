@@ -24,16 +24,12 @@ impl Codec {
     /// Reads the name of an algorithm, or one with a level, such as `zstd:19`. The levels without one are those of
     /// mksquashfs and of `mkfs.erofs -zlz4hc`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
-        let level = |default, most| match level {
-            None => Some(default),
-            Some(digits) => digits.parse().ok().filter(|level| (1..=most).contains(level)),
-        };
-        match name {
-            "gzip" => level(9, 9).map(Self::Gzip),
-            "lz4" => level(9, 12).and_then(|level| i32::try_from(level).ok()).map(Self::Lz4),
-            "xz" => level(6, 9).map(Self::Xz),
-            "zstd" => level(15, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
+        let signed = |level| i32::try_from(level).ok();
+        match text.split(':').next()? {
+            "gzip" => level_of(text, 9, 9).map(Self::Gzip),
+            "lz4" => level_of(text, 9, 12).and_then(signed).map(Self::Lz4),
+            "xz" => level_of(text, 6, 9).map(Self::Xz),
+            "zstd" => level_of(text, 15, 19).and_then(signed).map(Self::Zstd),
             _ => None,
         }
     }
@@ -59,6 +55,14 @@ impl Codec {
             Self::Zstd(level) => zstd::bulk::compress(block, level).ok(),
         };
         packed.filter(|packed| packed.len().div_ceil(unit) < block.len().div_ceil(unit))
+    }
+}
+
+/// The level behind the colon in `text`, from 1 to `most`; `default` where there is none.
+pub fn level_of(text: &str, default: u32, most: u32) -> Option<u32> {
+    match text.split_once(':') {
+        None => Some(default),
+        Some((_, digits)) => digits.parse().ok().filter(|level| (1..=most).contains(level)),
     }
 }
 

@@ -41,7 +41,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use codec::Codec;
+pub use codec::{Codec, level_of};
 pub use cpio::{behind_microcode, cpio, cpio_holds};
 pub use eif::Eif;
 pub use erofs::{erofs, pack_erofs};

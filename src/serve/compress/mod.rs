@@ -12,6 +12,7 @@ use liblzma::stream::{Check, Filters, LzmaOptions, MtStreamBuilder, Stream};
 
 use self::gzip::Gzip;
 use crate::base::processors;
+use crate::format::level_of;
 
 /// How far back a reference reaches in xz, and how much is compressed together, in bytes: a thread takes some 60 MB
 /// with them, and three times as much with those of the xz tool.
@@ -32,16 +33,11 @@ pub enum Compression {
 impl Compression {
     /// Reads `gzip`, `xz`, `zstd`, or one of them with a level, such as `zstd:19`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
         // The levels of the tools that people know.
-        let level = |default, most| match level {
-            None => Some(default),
-            Some(digits) => digits.parse().ok().filter(|level| (1..=most).contains(level)),
-        };
-        match name {
-            "gzip" => level(6, 9).map(Self::Gzip),
-            "xz" => level(6, 9).map(Self::Xz),
-            "zstd" => level(3, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
+        match text.split(':').next()? {
+            "gzip" => level_of(text, 6, 9).map(Self::Gzip),
+            "xz" => level_of(text, 6, 9).map(Self::Xz),
+            "zstd" => level_of(text, 3, 19).and_then(|level| i32::try_from(level).ok()).map(Self::Zstd),
             _ => None,
         }
     }
