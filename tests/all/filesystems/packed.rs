@@ -20,10 +20,8 @@ use crate::common::source::bytes;
 type Pack = fn(Arc<Tree>, Packing<'_>) -> Result<Packed, PackError>;
 
 /// File systems, each with the function that compresses it and what it takes.
-const ALL: [(&str, Pack, &[&str]); 2] = [
-    ("squashfs", pack_squashfs, &["gzip", "xz:1", "zstd", "zstd:3"]),
-    ("erofs", pack_erofs, &["lz4", "lz4:1", "zstd", "zstd:3"]),
-];
+const ALL: [(&str, Pack, &[&str]); 2] =
+    [("squashfs", pack_squashfs, &["gzip", "xz:1", "zstd"]), ("erofs", pack_erofs, &["lz4", "zstd"])];
 const BLOCK: usize = 128 << 10;
 
 fn go_on(_: u64) -> ControlFlow<()> {
