@@ -23,7 +23,7 @@ pub use self::deferred::Deferred;
 pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifImages, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
-pub use self::pkg::{Pkg, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
+pub use self::pkg::{BuilderTask, Pkg, PkgBuild, PkgBuilder, PkgCommand, PkgNaming, PkgPlace};
 pub use self::push::{AwsAccount, Push, PushAws, PushCommand, PushRegistry, PushS3};
 pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;

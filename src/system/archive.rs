@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use super::held::{offline, whole};
 use super::images::Images;
 use super::{Asked, Error, Origins, Problem};
-use crate::base::{Metadata, Monitor};
-use crate::extent::{Bytes, SharedSource};
+use crate::base::{MIB, Metadata, Monitor, in_memory};
+use crate::extent::{Bytes, SharedSource, Source};
 use crate::format::{Member, tar};
 use crate::oci::{Image, OCI_LAYOUT, Reference, layout_entry};
 use crate::tree::TreeBuilder;
@@ -116,6 +117,21 @@ fn saved(images: &Images<'_>, packed: &[Packed], origins: &Origins) -> Result<Ve
 fn repo_tags(reference: &Reference) -> Vec<String> {
     let tag = reference.tag().or_else(|| reference.digest().is_none().then(|| reference.tag_or_latest()));
     tag.map(|tag| format!("{}/{}:{tag}", reference.registry(), reference.repository())).into_iter().collect()
+}
+
+/// Writes all bytes of a source, at most 1 MiB at a time.
+///
+/// # Errors
+/// When a part cannot be read or written.
+pub(super) fn pour(source: &dyn Source, out: &mut dyn Write) -> io::Result<()> {
+    let (mut chunk, mut at) = (vec![0; in_memory(source.size().min(MIB))], 0);
+    while at < source.size() {
+        let bytes = &mut chunk[..in_memory((source.size() - at).min(MIB))];
+        source.read_at(bytes, at)?;
+        out.write_all(bytes)?;
+        at += bytes.len() as u64;
+    }
+    out.flush()
 }
 
 fn stored(images: &Images<'_>, reference: &Reference, layer: &crate::oci::Descriptor) -> Result<SharedSource, Problem> {

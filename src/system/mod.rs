@@ -50,6 +50,7 @@ mod supply;
 mod touched;
 mod watch;
 
+use archive::pour;
 pub use archive::{Archived, Packed, archive};
 pub use artifact_pull::load_artifacts;
 pub use artifact_push::{PushedArtifacts, lock_beside, push_artifacts};

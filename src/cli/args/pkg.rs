@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Subcommand, ValueHint};
+use clap::{Args as Group, Subcommand, ValueEnum, ValueHint};
 
 #[derive(Debug, Group)]
 pub struct Pkg {
@@ -39,6 +39,58 @@ pub enum PkgCommand {
         #[command(flatten)]
         place: PkgPlace,
     },
+    /// Give what a registry has another name, there or in another registry
+    RemoteTag {
+        /// What is named
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// Its new name
+        #[arg(value_name = "TO")]
+        to: String,
+        #[command(flatten)]
+        place: PkgPlace,
+    },
+    /// Tell how much a builder keeps (du), or remove it (prune)
+    Builder {
+        /// What to do
+        task: BuilderTask,
+        /// Platforms whose builders are meant, where they have builders of their own
+        #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+        platforms: Vec<String>,
+        #[command(flatten)]
+        builder: PkgBuilder,
+    },
+}
+
+/// What is done with what a builder keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BuilderTask {
+    Du,
+    Prune,
+}
+
+/// What builds. Docker is what has builders by name.
+#[derive(Debug, Default, Group)]
+pub struct PkgBuilder {
+    /// Program that builds: buildctl, docker (with buildx) or buildah [default: the first of them that is there]
+    #[arg(long, value_name = "PROGRAM", env = "LKIT_BUILDER")]
+    pub builder: Option<String>,
+    /// Build with this builder of docker, which is made where it is missing [default: docker's own, or linuxkit-builder with
+    /// one of the next four options]
+    #[arg(long, value_name = "NAME", env = "LINUXKIT_BUILDER_NAME")]
+    pub builder_name: Option<String>,
+    /// Image of BuildKit that this builder runs; one of another image is made anew, without what it kept
+    #[arg(long, value_name = "IMAGE", env = "LINUXKIT_BUILDER_IMAGE")]
+    pub builder_image: Option<String>,
+    /// Configuration of BuildKit for this builder, which is made anew by it
+    #[arg(long, value_name = "FILE", env = "LINUXKIT_BUILDER_CONFIG", value_hint = ValueHint::FilePath)]
+    pub builder_config: Option<PathBuf>,
+    /// Make this builder anew
+    #[arg(long)]
+    pub builder_restart: bool,
+    /// Contexts of docker whose builders build for platforms, such as linux/arm64=CONTEXT
+    #[arg(long, value_name = "PLATFORM=CONTEXT", value_delimiter = ',', env = "LINUXKIT_BUILDERS")]
+    pub builders: Vec<String>,
 }
 
 /// What packages are called, and what of their build.yml does not count.
@@ -122,9 +174,22 @@ pub struct PkgBuild {
     /// Push under this tag, too, unless that is taken [default: the git tag of the commit]
     #[arg(long, value_name = "TAG")]
     pub release: Option<String>,
-    /// Program that builds: buildctl, docker (with buildx) or buildah [default: the first of them that is there]
-    #[arg(long, value_name = "PROGRAM", env = "LKIT_BUILDER")]
-    pub builder: Option<String>,
+    #[command(flatten)]
+    pub builder: PkgBuilder,
+    /// Hand the images to docker's daemon as well, as NAME-ARCH and, for this machine, NAME
+    #[arg(long, conflicts_with = "dry_run")]
+    pub docker: bool,
+    /// Pull the images that Dockerfiles build on into the cache first [default: those that are there are taken from it, others
+    /// from their registries]
+    #[arg(long)]
+    pub precache_images: bool,
+    /// Take the images that Dockerfiles build on from their registries, also those in the cache
+    #[arg(long, conflicts_with = "precache_images")]
+    pub ignore_cached: bool,
+    /// Password for a registry while it is built, as REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, in the place of all that docker
+    /// knows (repeatable)
+    #[arg(long, value_name = "LOGIN", value_delimiter = ',')]
+    pub registry_creds: Vec<String>,
     /// Image that makes the SBOM while BuildKit builds, or `false` for none [default: BuildKit's own]
     #[arg(long, value_name = "IMAGE")]
     pub sbom_scanner: Option<String>,
@@ -145,31 +210,7 @@ pub struct PkgBuild {
     pub dry_run: bool,
     #[command(flatten)]
     pub place: PkgPlace,
-    #[command(flatten)]
-    pub foreign: PkgForeign,
-}
-
-/// Options of linuxkit that lkit refuses, each with a sentence that says what to do instead.
-#[derive(Debug, Default, Group)]
-pub struct PkgForeign {
-    #[arg(long, hide = true)]
-    pub docker: bool,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
-    pub manifest: String,
-    #[arg(long, hide = true)]
-    pub builders: Option<String>,
-    #[arg(long, hide = true)]
-    pub builder_name: Option<String>,
-    #[arg(long, hide = true)]
-    pub builder_image: Option<String>,
-    #[arg(long, hide = true)]
-    pub builder_config: Option<String>,
-    #[arg(long, hide = true)]
-    pub builder_restart: bool,
-    #[arg(long, hide = true)]
-    pub precache_images: bool,
-    #[arg(long, hide = true)]
-    pub ignore_cached: bool,
-    #[arg(long, hide = true)]
-    pub registry_creds: Vec<String>,
+    /// Push an image index of all platforms that the registry has after the images: true or false
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub manifest: bool,
 }

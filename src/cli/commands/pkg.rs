@@ -1,17 +1,21 @@
 //! `lkit pkg`: what LinuxKit packages are called, and building and pushing them.
 
+mod builder;
+
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 use crate::base::{ErrorKind, Platform};
-use crate::cli::args::{self, PkgBuild, PkgCommand, PkgForeign, PkgNaming, PkgPlace};
+use crate::cli::args::{self, BuilderTask, PkgBuild, PkgCommand, PkgNaming, PkgPlace};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::Settings;
 use crate::oci::Reference;
 use crate::serve::Interrupts;
-use crate::system::package::{BuildOptions, BuildOutcome, Builder, Naming, Package, Presence, Scan};
+use crate::system::package::{
+    Bases, BuildOptions, BuildOutcome, Builder, Care, DockerBuilder, Login, Naming, Package, Presence, Scan,
+};
 use crate::system::{self, Asked, Origins, package};
 
 /// Names, builds or pushes packages.
@@ -33,6 +37,25 @@ pub fn run(args: args::Pkg, loudness: Loudness) -> Result<ExitCode, Failure> {
                 push_index(&package, release.as_deref(), (&origins, &progress, loudness))?;
             }
             Ok(ExitCode::SUCCESS)
+        }
+        PkgCommand::RemoteTag { from, to, place } => {
+            let [from, to] = [from, to].map(|text| reference(&text));
+            let (from, to, progress) = (from?, to?, Progress::new(loudness));
+            let is_new = package::remote_tag(&from, &to, &origins(place)?, &progress)?;
+            progress.clear();
+            say(loudness, &format!("`{to}` is {}`{from}`", if is_new { "now " } else { "already " }));
+            Ok(ExitCode::SUCCESS)
+        }
+        PkgCommand::Builder { task, platforms, builder } => {
+            let (builder, docker) = builder::chosen(&builder)?;
+            let own = vec![Platform::host().to_string()];
+            let platforms = if platforms.is_empty() { own } else { platforms };
+            let care = match task {
+                BuilderTask::Du => Care::Usage { verbose: loudness > Loudness::Normal },
+                BuilderTask::Prune => Care::Prune,
+            };
+            let ended = package::look_after(builder, &docker, &platforms, care)?;
+            Ok(ended.map_or(ExitCode::SUCCESS, code_of))
         }
     }
 }
@@ -63,16 +86,18 @@ fn origins(place: PkgPlace) -> Result<Origins, Failure> {
 }
 
 fn build_all(args: &PkgBuild, naming: &PkgNaming, loudness: Loudness) -> Result<ExitCode, Failure> {
-    refuse_foreign(&args.foreign)?;
+    if args.release.is_some() && !args.manifest {
+        let message = "a release is an image index, and `--manifest=false` pushes none";
+        return Err(Failure::usage(message).hint("leave one of the two out"));
+    }
     if args.release.is_some() && !args.push {
         return Err(Failure::usage("`--release` is for what is pushed").hint("add `--push`"));
     }
     let packages = packages(&args.dirs, naming)?;
     let PkgPlace { cache, mirror, ca } = &args.place;
     let place = PkgPlace { cache: cache.clone(), mirror: mirror.clone(), ca: ca.clone() };
-    let builder = args.builder.as_deref().map(|name| name.parse::<Builder>()).transpose();
-    let builder = builder.map_err(|error| Failure::usage(format!("--builder: {error}")))?;
-    let work = Work { args, naming, builder, origins: origins(place)?, progress: Progress::new(loudness), loudness };
+    builder::check(&args.builder)?;
+    let work = Work { args, naming, origins: origins(place)?, progress: Progress::new(loudness), loudness };
     // A builder that is interrupted ends by itself, and lkit removes what it left.
     let interrupts = Interrupts::catch()?;
     for package in &packages {
@@ -87,33 +112,10 @@ fn build_all(args: &PkgBuild, naming: &PkgNaming, loudness: Loudness) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what is asked for in linuxkit's words and not done.
-fn refuse_foreign(args: &PkgForeign) -> Result<(), Failure> {
-    let other = "it runs the builder that is there; choose one with `--builder`";
-    let rows = [
-        (args.docker, "--docker", "hand the image on with `lkit cache export --format docker -o - NAME | docker load`"),
-        (args.manifest == "false", "--manifest=false", "the image index of all platforms is always pushed"),
-        (args.builders.is_some(), "--builders", other),
-        (args.builder_name.is_some(), "--builder-name", other),
-        (args.builder_image.is_some(), "--builder-image", other),
-        (args.builder_config.is_some(), "--builder-config", other),
-        (args.builder_restart, "--builder-restart", other),
-        (args.precache_images, "--precache-images", "builders fetch images themselves"),
-        (args.ignore_cached, "--ignore-cached", "builders fetch images themselves"),
-        (!args.registry_creds.is_empty(), "--registry-creds", "log in with `docker login`"),
-    ];
-    match rows.iter().find(|(given, ..)| *given) {
-        Some((_, option, hint)) => Err(Failure::usage(format!("lkit does not have `{option}`")).hint(*hint)),
-        None => Ok(()),
-    }
-}
-
 /// What is done for each package.
 struct Work<'a> {
     args: &'a PkgBuild,
     naming: &'a PkgNaming,
-    /// What is to build, where it is named.
-    builder: Option<Builder>,
     origins: Origins,
     progress: Progress,
     loudness: Loudness,
@@ -136,6 +138,11 @@ impl Work<'_> {
             && let Some(code) = self.build(package, &reference, &missing)?
         {
             return Ok(Some(code));
+        }
+        if self.args.docker {
+            package::load_into_docker(&reference, &platforms, &self.origins, &self.progress)?;
+            self.progress.clear();
+            say(self.loudness, &format!("docker has `{reference}`"));
         }
         if self.args.push && !self.args.dry_run {
             self.push(package, &reference, &platforms)?;
@@ -171,7 +178,7 @@ impl Work<'_> {
             self.progress.clear();
             match presence {
                 Presence::Here => say(self.loudness, &format!("`{reference}` is in the cache for {platform}")),
-                Presence::There if self.args.pull => self.pull(reference, platform)?,
+                Presence::There if self.args.pull || self.args.docker => self.pull(reference, platform)?,
                 Presence::There => say(self.loudness, &format!("`{reference}` is in its registry for {platform}")),
                 Presence::Nowhere => missing.push(platform.clone()),
             }
@@ -193,17 +200,11 @@ impl Work<'_> {
         reference: &Reference,
         platforms: &[Platform],
     ) -> Result<Option<ExitCode>, Failure> {
-        let builder = match self.builder {
-            Some(builder) => builder,
-            None => {
-                let paths = std::env::var_os("PATH").unwrap_or_default();
-                Builder::find(&paths, std::env::var_os("BUILDKIT_HOST").as_deref())?
-            }
-        };
+        let (builder, docker) = builder::chosen(&self.args.builder)?;
         let shown: Vec<String> = platforms.iter().map(ToString::to_string).collect();
         say(self.loudness, &format!("building `{reference}` for {} with `{}`", shown.join(", "), builder.program()));
-        let options = self.options(builder);
-        let outcome = package::build(package, reference, platforms, (&options, &self.origins.cache), &self.progress)?;
+        let options = self.options(builder, docker)?;
+        let outcome = package::build(package, reference, platforms, (&options, &self.origins), &self.progress)?;
         match outcome {
             BuildOutcome::Kept => {
                 say(self.loudness, &format!("`{reference}` is in the cache"));
@@ -224,12 +225,22 @@ impl Work<'_> {
         }
     }
 
-    fn options(&self, builder: Builder) -> BuildOptions {
+    fn options(&self, builder: Builder, docker: DockerBuilder) -> Result<BuildOptions, Failure> {
         let PkgBuild { dockerfile, build_arg_file, progress, ssh, dry_run, sbom_scanner, .. } = self.args;
+        // The text may have a password in it.
+        let login =
+            |text: &String| text.parse::<Login>().map_err(|why| Failure::usage(format!("--registry-creds: {why}")));
         let naming = self.naming;
         let either = |yes: bool, no: bool| if yes || no { Some(yes) } else { None };
-        BuildOptions {
+        Ok(BuildOptions {
             builder,
+            docker,
+            bases: match (self.args.precache_images, self.args.ignore_cached) {
+                (true, _) => Bases::Pulled,
+                (_, true) => Bases::Ignored,
+                _ => Bases::Cached,
+            },
+            logins: self.args.registry_creds.iter().map(login).collect::<Result<_, _>>()?,
             dockerfile: dockerfile.clone(),
             build_arg_files: build_arg_file.clone(),
             network: either(naming.network, naming.nonetwork),
@@ -242,7 +253,7 @@ impl Work<'_> {
             progress: progress.clone(),
             ssh: ssh.clone(),
             dry_run: *dry_run,
-        }
+        })
     }
 
     /// Pushes what is in the cache, then the index of all platforms that the registry has.
@@ -261,9 +272,18 @@ impl Work<'_> {
             }
         }
         package::push_platforms(reference, &here, &self.origins, &self.progress)?;
+        if !self.args.manifest {
+            say(self.loudness, &format!("pushed `{reference}` for each platform, without an image index"));
+            return Ok(());
+        }
         let release = self.args.release.clone();
         let release = if release.is_some() { release } else { package.commit_tag()? };
-        push_index(package, release.as_deref(), (&self.origins, &self.progress, self.loudness))
+        push_index(package, release.as_deref(), (&self.origins, &self.progress, self.loudness))?;
+        if let Some(tag) = release.filter(|_| self.args.docker) {
+            let release = self::reference(&crate::oci::expanded(&package.release(&tag)))?;
+            package::tag_in_docker(reference, &release, platforms)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 
-use super::PackageError;
 use super::arguments::{build_args, labels};
+use super::bases::bases;
 use super::builder::{BuildPlan, Builder, Scan, is_inside};
+use super::depends::Depends;
 use super::keep::{Built, keep};
+use super::process::run;
 use super::source::{HEAD, Package};
+use super::{Bases, DockerBuilder, Login, PackageError, login};
 use crate::base::{ErrorKind, Fault as _, Monitor, Platform};
 use crate::oci::{Pull, Reference};
 use crate::system::images::Images;
@@ -33,6 +36,12 @@ pub struct BuildOptions {
     pub progress: Option<String>,
     /// Agents and keys of SSH, in the builder's words.
     pub ssh: Vec<String>,
+    /// Which images of the cache it is built on.
+    pub bases: Bases,
+    /// The builder of docker, where docker builds.
+    pub docker: DockerBuilder,
+    /// What registries are told, in the place of what docker knows.
+    pub logins: Vec<Login>,
     /// The commands are printed and not run.
     pub dry_run: bool,
 }
@@ -105,25 +114,33 @@ pub fn build(
     package: &Package,
     reference: &Reference,
     platforms: &[Platform],
-    (options, cache): (&BuildOptions, &Path),
+    (options, origins): (&BuildOptions, &Origins),
     monitor: &dyn Monitor,
 ) -> Result<BuildOutcome, PackageError> {
     let dockerfile = options.dockerfile.as_deref().unwrap_or(&package.description.dockerfile);
-    check(package, dockerfile)?;
+    let depends = check(package, dockerfile)?;
     let temporary = tempfile::tempdir().map_err(PackageError::Temporary)?;
-    let context = context(package, temporary.path())?;
+    let context = context(package, depends.is_some(), temporary.path())?;
     let (build_args, labels) = (build_args(package, &options.build_arg_files)?, labels(package)?);
+    let logins = login::write(&options.logins, options.builder, &temporary.path().join("docker"))?;
+    let wanted = if options.dry_run && options.bases == Bases::Pulled { Bases::Cached } else { options.bases };
     let (mut built, mut planned) = (Vec::new(), Vec::new());
     for platform in platforms {
-        let archive = temporary.path().join(format!("{}.tar", platform.to_string().replace('/', "-")));
+        let shown = platform.to_string();
+        let archive = temporary.path().join(format!("{}.tar", shown.replace('/', "-")));
+        let file = package.directory.join(dockerfile);
+        let bases = bases((&file, &build_args), platform, wanted, (origins, temporary.path()), monitor)?;
+        let builder = Some(&options.docker).filter(|_| options.builder == Builder::Docker);
         let plan = BuildPlan {
-            platform: &platform.to_string(),
+            platform: &shown,
             context: &context,
             dockerfile,
             name: &format!("{reference}-{}", platform.architecture),
             archive: &archive,
             labels: &labels,
             build_args: &build_args,
+            bases: (&bases, &origins.cache),
+            builder: builder.and_then(|docker| docker.name(&shown)),
             network: options.network.unwrap_or(package.description.network),
             cache: options.cache.unwrap_or(!package.description.disable_cache),
             scan: &options.scan,
@@ -136,7 +153,12 @@ pub fn build(
             planned.push([vec![program.into()], arguments].concat());
             continue;
         }
-        let status = run(program, &arguments)?;
+        depends.iter().try_for_each(|depends| depends.write(&context, platform, origins, monitor))?;
+        builder.map_or(Ok(()), |docker| docker.ensure(&shown))?;
+        if options.builder == Builder::Buildah {
+            bases.iter().try_for_each(|base| base.write(origins, monitor))?;
+        }
+        let status = run(program, &arguments, &logins)?;
         if !status.success() {
             return Ok(BuildOutcome::Failed { platform: platform.clone(), status });
         }
@@ -145,12 +167,12 @@ pub fn build(
     if options.dry_run {
         return Ok(BuildOutcome::Planned(planned));
     }
-    keep(reference, &built, cache, monitor)?;
+    keep(reference, &built, &origins.cache, monitor)?;
     Ok(BuildOutcome::Kept)
 }
 
-/// Refuses what cannot be built before anything is.
-fn check(package: &Package, dockerfile: &str) -> Result<(), PackageError> {
+/// Refuses what cannot be built before anything is; the images that the package wants to have.
+fn check(package: &Package, dockerfile: &str) -> Result<Option<Depends>, PackageError> {
     if package.commit != HEAD {
         return Err(PackageError::NotHead(package.commit.clone()));
     }
@@ -161,17 +183,14 @@ fn check(package: &Package, dockerfile: &str) -> Result<(), PackageError> {
     if !package.directory.join(dockerfile).is_file() {
         return invalid(format!("there is no Dockerfile `{}`", package.directory.join(dockerfile).display()));
     }
-    let depends = package.description.depends.as_ref();
-    if depends.is_some_and(|depends| depends.docker_images.is_some()) {
-        let path = package.build_yml.display();
-        return invalid(format!("`{path}` has `depends`, which lkit does not do: put the images where it says first"));
-    }
-    Ok(())
+    let images = package.description.depends.as_ref().and_then(|depends| depends.docker_images.as_ref());
+    let depends = images.map(|images| images.depends(&package.directory)).transpose();
+    depends.map(Option::flatten).or_else(invalid)
 }
 
-/// The directory that is built: the package's own, or a copy of it with its other sources.
-fn context(package: &Package, temporary: &Path) -> Result<PathBuf, PackageError> {
-    if package.extra_sources.is_empty() {
+/// The directory that is built: the package's own, or a copy of it where something else goes into it.
+fn context(package: &Package, is_filled: bool, temporary: &Path) -> Result<PathBuf, PackageError> {
+    if package.extra_sources.is_empty() && !is_filled {
         return Ok(package.directory.clone());
     }
     let context = temporary.join("context");
@@ -187,14 +206,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), PackageError> {
     let folder = if from.is_dir() { to } else { to.parent().unwrap_or(to) };
     std::fs::create_dir_all(folder).map_err(PackageError::Temporary)?;
     let from = if from.is_dir() { from.join(".") } else { from.to_owned() };
-    let status = run("cp", &["-a".into(), "--".into(), from.into(), to.into()])?;
+    let status = run("cp", &["-a".into(), "--".into(), from.into(), to.into()], &[])?;
     let failed = || std::io::Error::other("`cp` failed");
     if status.success() { Ok(()) } else { Err(PackageError::Temporary(failed())) }
-}
-
-/// Runs a program; what it prints goes to standard error.
-fn run(program: &str, arguments: &[OsString]) -> Result<ExitStatus, PackageError> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr());
-    command.status().map_err(|source| PackageError::Run { program: program.to_owned(), source })
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::PackageError;
+use super::depends::DockerImages;
 use crate::spec::parse_label;
 
 /// Largest description in bytes.
@@ -40,7 +41,7 @@ pub(super) struct BuildYml {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Depends {
-    pub docker_images: Option<IgnoredAny>,
+    pub docker_images: Option<DockerImages>,
 }
 
 impl Default for BuildYml {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use super::PackageError;
 use super::arguments::Pairs;
+use super::bases::Base;
 
 /// A program that builds images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,10 @@ pub(super) struct BuildPlan<'a> {
     pub archive: &'a Path,
     pub labels: &'a Pairs,
     pub build_args: &'a Pairs,
+    /// Images of the cache that it is built on, and the cache.
+    pub bases: (&'a [Base], &'a Path),
+    /// The builder of docker, where it is not its own one.
+    pub builder: Option<String>,
     /// Whether the build may use the network.
     pub network: bool,
     /// Whether steps of earlier builds are used.
@@ -59,6 +64,8 @@ pub(super) struct BuildPlan<'a> {
     pub ssh: &'a [String],
 }
 
+/// What BuildKit calls the cache while it builds.
+const CACHE: &str = "linuxkit-cache";
 const ALL: [Builder; 3] = [Builder::Buildctl, Builder::Docker, Builder::Buildah];
 /// Where BuildKit listens by default.
 const BUILDKIT_SOCKETS: [&str; 2] = ["/run/buildkit/buildkitd.sock", "/var/run/buildkit/buildkitd.sock"];
@@ -142,6 +149,11 @@ fn with_path(name: &str, path: &Path) -> OsString {
     text
 }
 
+/// A path that other programs understand as well, wherever they run.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn buildctl(plan: &BuildPlan<'_>) -> Vec<OsString> {
     let mut line = Line::default();
     line.word("build");
@@ -164,6 +176,13 @@ fn buildctl(plan: &BuildPlan<'_>) -> Vec<OsString> {
     line.flag(!plan.cache, "--no-cache");
     plan.progress.iter().for_each(|progress| line.option("--progress", progress));
     plan.ssh.iter().for_each(|ssh| line.option("--ssh", ssh));
+    let (bases, cache) = plan.bases;
+    if !bases.is_empty() {
+        line.option("--oci-layout", with_path(CACHE, &absolute(cache)));
+    }
+    for base in bases {
+        line.option("--opt", format!("context:{}=oci-layout://{CACHE}@{}", base.familiar(), base.root));
+    }
     line.option("--output", with_path(&format!("type=oci,name={},dest", plan.name), plan.archive));
     line.0
 }
@@ -171,7 +190,15 @@ fn buildctl(plan: &BuildPlan<'_>) -> Vec<OsString> {
 fn docker(plan: &BuildPlan<'_>) -> Vec<OsString> {
     let mut line = Line::default();
     ["buildx", "build"].into_iter().for_each(|word| line.word(word));
+    plan.builder.iter().for_each(|name| line.option("--builder", name));
     common(&mut line, plan);
+    let (bases, cache) = plan.bases;
+    for base in bases {
+        let mut context = OsString::from(format!("{}=oci-layout://", base.familiar()));
+        context.push(absolute(cache));
+        context.push(format!("@{}", base.root));
+        line.option("--build-context", context);
+    }
     match plan.scan {
         Scan::Default => line.option("--attest", "type=sbom"),
         Scan::By(image) => line.option("--attest", format!("type=sbom,generator={image}")),
@@ -194,6 +221,11 @@ fn buildah(plan: &BuildPlan<'_>) -> Result<Vec<OsString>, PackageError> {
     common(&mut line, plan);
     // Of the values of BuildKit it has one.
     line.flag(plan.progress == Some("quiet"), "--quiet");
+    for base in plan.bases.0 {
+        let mut image = OsString::from(format!("{}=container-image://oci-archive:", base.name));
+        image.push(&base.archive);
+        line.option("--build-context", image);
+    }
     let mut archive = OsString::from("oci-archive:");
     archive.push(plan.archive);
     archive.push(format!(":{}", plan.name));

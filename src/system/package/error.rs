@@ -37,6 +37,14 @@ pub enum PackageError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A program that is asked for something fails.
+    #[error("`{what}` failed: {status}")]
+    Failed {
+        /// The beginning of its command line.
+        what: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
     /// What it built cannot be kept.
     #[error("cannot keep what was built in a temporary folder")]
     Temporary(#[source] std::io::Error),
@@ -75,7 +83,9 @@ impl Fault for PackageError {
         match self {
             Self::Invalid(_) => ErrorKind::Spec,
             Self::Dirty(_) | Self::NotHead(_) => ErrorKind::Usage,
-            Self::Read { .. } | Self::NoBuilder | Self::Run { .. } | Self::Temporary(_) => ErrorKind::Io,
+            Self::Read { .. } | Self::NoBuilder | Self::Run { .. } | Self::Failed { .. } | Self::Temporary(_) => {
+                ErrorKind::Io
+            }
             Self::NotAsked { source, .. } => source.kind(),
             Self::NothingThere(_) => ErrorKind::ImageNotFound,
             Self::Other { .. } => ErrorKind::Corrupt,
@@ -94,7 +104,7 @@ impl Fault for PackageError {
             Self::NotAsked { .. } => Some("`--force` builds without asking it".to_owned()),
             Self::NothingThere(_) => Some("push it for each platform first, with `lkit pkg push`".to_owned()),
             Self::System(error) => error.hint(),
-            Self::Invalid(_) | Self::Run { .. } | Self::Temporary(_) | Self::Other { .. } => None,
+            Self::Invalid(_) | Self::Run { .. } | Self::Failed { .. } | Self::Temporary(_) | Self::Other { .. } => None,
         }
     }
 }

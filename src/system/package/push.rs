@@ -5,7 +5,7 @@ use serde_json::json;
 use super::PackageError;
 use super::keep::{for_platform, listed};
 use crate::base::{Digest, ErrorKind, Fault as _, Monitor, Platform};
-use crate::oci::{OCI_INDEX, Pull, Reference};
+use crate::oci::{Descriptor, OCI_INDEX, OCI_MANIFEST, Pull, Reference};
 use crate::system::images::Images;
 use crate::system::{Asked, Error, Origins, Problem, push as push_images};
 
@@ -116,4 +116,50 @@ fn index(
 
 fn not_resolved(reference: &Reference, error: crate::oci::Error) -> PackageError {
     Error::from(Problem::resolve(reference.to_string(), None, error)).into()
+}
+
+/// Gives what a registry has as `from` the name `to`, in its own repository without moving a byte, in another one by way of
+/// the cache; whether it did not have that name already.
+///
+/// # Errors
+/// When a registry does not have it, does not answer or does not take it.
+pub fn remote_tag(
+    from: &Reference,
+    to: &Reference,
+    origins: &Origins,
+    monitor: &dyn Monitor,
+) -> Result<bool, PackageError> {
+    let asked = Origins { pull: Pull::Always, ..origins.clone() };
+    let resolver = Images::new(&asked, monitor)?.resolver;
+    let latest = |reference: &Reference| resolver.latest(reference, monitor).map(|found| found.or(reference.digest()));
+    let digest = latest(from).map_err(|error| not_resolved(from, error))?;
+    match latest(to) {
+        Ok(found) if found == digest => return Ok(false),
+        // A registry denies what it does not have to who has not logged in; whoever has is told when it is put there.
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::ImageNotFound | ErrorKind::Denied) => {}
+        Err(error) => return Err(not_resolved(to, error)),
+    }
+    match digest.filter(|_| (from.registry(), from.repository()) == (to.registry(), to.repository())) {
+        Some(digest) => {
+            let bytes = resolver.artifact(from, &Descriptor::new("", digest, 0));
+            let bytes = bytes.map_err(|error| not_resolved(from, error))?;
+            let pusher = resolver.pusher(to, None).map_err(Error::from)?;
+            pusher.manifest(&bytes, &media_type(&bytes), Some(to.tag_or_latest())).map_err(Error::from)?;
+        }
+        None => {
+            let image = [Asked { reference: from.clone(), platforms: Vec::new() }];
+            crate::system::pull(&image, &asked, monitor)?;
+            push_images(&image, Some(to), origins, monitor)?;
+        }
+    }
+    Ok(true)
+}
+
+/// What a manifest or image index calls itself; an OCI image index where it does not say.
+fn media_type(bytes: &[u8]) -> String {
+    let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let named = document.as_ref().and_then(|document| document.get("mediaType")?.as_str().map(str::to_owned));
+    let is_manifest = document.is_some_and(|document| document.get("config").is_some());
+    named.unwrap_or_else(|| if is_manifest { OCI_MANIFEST } else { OCI_INDEX }.to_owned())
 }

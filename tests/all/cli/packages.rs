@@ -19,14 +19,15 @@ const BUILD_YML: &str = "image: hello\norg: acme\narches: [amd64, arm64]\nnetwor
                          buildArgs: ['A=b c', 'OTHER=@lkt:pkg:../other']\n";
 
 /// A stand-in for `buildctl`: writes down its arguments, and the OCI layout of `make.py` where it is told to.
-const BUILDCTL: &str = "#!/bin/sh\nprintf '%s\\n' \"$@\" >> \"$RECORD\"\n[ -z \"$FAIL\" ] || { echo broken >&2; exit \"$FAIL\"; }\n\
+pub const BUILDCTL: &str = "#!/bin/sh\nprintf '%s\\n' \"$@\" >> \"$RECORD\"\n[ \"$1\" = build ] || exit 0\n[ -z \"$FAIL\" ] || { echo broken >&2; exit \"$FAIL\"; }\n\
                         exec python3 \"$MAKE\" \"$@\"\n";
-const MAKE: &str = r#"
+pub const MAKE: &str = r#"
 import hashlib, io, json, sys, tarfile
 words = sys.argv[1:]
-arch = next(w for w in words if w.startswith('platform=')).split('/')[1]
-dest = words[-1].split('dest=')[1]
-name = words[-1].split('name=')[1].split(',')[0]
+arch = next(w for w in words if w.startswith(('platform=linux/', 'linux/'))).split('/')[1]
+output = next(w for w in words if 'dest=' in w)
+dest = output.split('dest=')[1]
+name = output.split('name=')[1].split(',')[0]
 blobs = {}
 def blob(kind, data, **more):
     digest = hashlib.sha256(data).hexdigest()
@@ -218,7 +219,13 @@ fn what_cannot_be_built_is_told_before_anything_is() {
     let rows = [
         ("pkg build --builder make pkg/hello", 2, "`make` is no builder"),
         ("pkg build --force --pull pkg/hello", 2, "cannot be used with"),
-        ("pkg build --docker pkg/hello", 2, "lkit does not have `--docker`"),
+        ("pkg push --manifest=false --release v1 pkg/hello", 2, "`--manifest=false` pushes none"),
+        ("pkg build --builder buildah --builder-name x pkg/hello", 2, "`buildah` has no builders by name"),
+        ("pkg build --builders arm64=x pkg/hello", 2, "`arm64=x` is no platform with a context of docker"),
+        ("pkg build --builder-config none pkg/hello", 2, "there is no file `none`"),
+        ("pkg build --force --registry-creds r=u: pkg/hello", 2, "--registry-creds: its user or its password is empty"),
+        ("pkg build --precache-images --ignore-cached pkg/hello", 2, "cannot be used with"),
+        ("pkg builder --builder buildah du", 3, "`buildah` does not tell what its builds keep"),
         ("pkg build --release v1 pkg/hello", 2, "`--release` is for what is pushed"),
         ("pkg build --force --dockerfile ../x pkg/hello", 3, "`../x` is not in the directory of the package"),
         ("pkg build --force --hash-commit HEAD~0 pkg/hello", 2, "is built of the files of `HEAD`"),
@@ -229,8 +236,8 @@ fn what_cannot_be_built_is_told_before_anything_is() {
     for (line, code, message) in rows {
         assert_says(&shop.bad(line, code), &[message]);
     }
-    shop.write("pkg/hello/build.yml", &format!("{BUILD_YML}depends: {{docker-images: {{list: []}}}}\n"));
-    assert_says(&shop.bad("pkg build --force pkg/hello", 3), &["has `depends`, which lkit does not do"]);
+    shop.write("pkg/hello/build.yml", &format!("{BUILD_YML}depends: {{docker-images: {{target: t, list: [a]}}}}\n"));
+    assert_says(&shop.bad("pkg build --force pkg/hello", 3), &["`a` of `depends` has no digest"]);
     shop.write("pkg/hello/build.yml", &format!("{BUILD_YML}bogus: 1\n"));
     assert_says(&shop.bad("pkg build --force pkg/hello", 3), &["build.yml` is not valid: "]);
     assert_eq!(shop.record(), "");
@@ -282,6 +289,11 @@ fn oracle_docker_registry_gets_an_index_of_all_platforms_and_a_release() {
     let manifest = format!("pkg manifest --org {host}/acme --mirror {host}=http://{host} pkg/hello");
     shop.good(&manifest);
     assert_eq!(inspect(&tree), index);
+    shop.good(&format!("{push} --manifest=false --hash alone --platforms linux/arm64 pkg/hello"));
+    let tags = run("skopeo", ["list-tags", "--tls-verify=false", &format!("docker://{host}/acme/hello")]);
+    let tags: Value = serde_json::from_str(&tags).unwrap();
+    let has = |tag: &str| tags["Tags"].as_array().unwrap().iter().any(|known| known == tag);
+    assert_eq!((has("alone-arm64"), has("alone-amd64"), has("alone")), (true, false, false));
 }
 
 #[test]
@@ -311,4 +323,225 @@ fn storage_conf(dir: &Path, storage: &Path) -> std::path::PathBuf {
         format!("[storage]\ndriver = \"vfs\"\nrunroot = \"{0}/run\"\ngraphroot = \"{0}/graph\"\n", storage.display());
     fs::write(&path, text).unwrap();
     path
+}
+
+/// What the stand-in for `docker` does: writes down its words, takes an image, has no builders before they are made.
+pub const DOCKER: &str = r#"#!/bin/sh
+printf '%s ' "$@" >> "$RECORD"; echo >> "$RECORD"
+case "$1 $2" in
+"image load") cat > "$RECORD.$(grep -c '^image load' "$RECORD")" ;;
+"buildx build") exec python3 "$MAKE" "$@" ;;
+"buildx inspect") grep -q "^buildx create --name $3 " "$RECORD" && echo 'Driver Options: image="a:1"' ;;
+"context inspect") [ "$3" = far ] ;;
+esac
+"#;
+
+impl Shop {
+    /// The same with a stand-in for `docker`, which comes first.
+    fn with_docker() -> Self {
+        let shop = Self::new();
+        install_script(DOCKER, &shop.dir.path().join("bin/docker"));
+        shop
+    }
+
+    /// Builds the package `hello` for a platform, under a tag; the digest of what the cache has then.
+    fn base(&self, tag: &str) -> String {
+        self.good(&format!("pkg build --force --hash {tag} --platforms linux/amd64 pkg/hello"));
+        let listed: Value = serde_json::from_str(&self.good("cache ls --json")).unwrap();
+        let name = format!("docker.io/acme/hello:{tag}");
+        let found = listed["images"].as_array().unwrap().iter().find(|image| image["name"] == *name).unwrap();
+        found["digest"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_package_is_built_on_images_that_only_the_cache_has() {
+    let shop = Shop::new();
+    let digest = shop.base("base");
+    shop.write(
+        "pkg/other/Dockerfile",
+        "ARG TAG=none\nFROM docker.io/acme/hello:$TAG AS one\nFROM acme/missing:1\nFROM one\nFROM scratch\n",
+    );
+    shop.write("args", "TAG=base\n");
+    shop.commit();
+    let build = "pkg build --force --platforms linux/amd64 --build-arg-file args";
+    let before = shop.record().len();
+    shop.good(&format!("{build} pkg/other"));
+    let record = shop.record()[before..].to_owned();
+    let cache = shop.dir.path().join("cache");
+    let expected = format!(
+        "--oci-layout\nlinuxkit-cache={}\n--opt\ncontext:acme/hello:base=oci-layout://linuxkit-cache@{digest}\n--output\n",
+        cache.display()
+    );
+    assert!(record.contains(&expected) && !record.contains("missing"), "{expected} in {record}");
+    let docker = shop.good(&format!("{build} --dry-run --builder docker pkg/other"));
+    let context = format!(" --build-context acme/hello:base=oci-layout://{}@{digest} ", cache.display());
+    assert_says(&docker, &[&context]);
+    let buildah = shop.good(&format!("{build} --dry-run --builder buildah pkg/other"));
+    assert_says(&buildah, &[" --build-context docker.io/acme/hello:base=container-image://oci-archive:"]);
+    let before = shop.record().len();
+    shop.good(&format!("{build} --ignore-cached pkg/other"));
+    assert!(!shop.record()[before..].contains("oci-layout"));
+    // For another platform the cache has nothing.
+    let other =
+        shop.good("pkg build --dry-run --builder docker --platforms linux/arm64 --build-arg-file args pkg/other");
+    assert!(!other.contains("oci-layout"), "{other}");
+}
+
+#[test]
+fn images_that_a_package_depends_on_are_archives_where_it_is_built() {
+    let shop = Shop::new();
+    let digest = shop.base("base");
+    let script = "#!/bin/sh\nfor word; do case $word in context=*) context=${word#context=} ;; esac; done\n\
+                  (cd \"$context\" && find images -type f && cat images/*.tar | tar xOf - manifest.json) > \"$RECORD\"\n\
+                  exec python3 \"$MAKE\" \"$@\"\n";
+    install_script(script, &shop.dir.path().join("bin/buildctl"));
+    let depends = "depends:\n  docker-images:\n    target-dir: images\n    from-file: list\n";
+    shop.write("pkg/other/build.yml", &format!("image: other\n{depends}"));
+    shop.write("pkg/other/Dockerfile", "FROM scratch\nCOPY images /images\n");
+    shop.write("pkg/other/list", &format!("# of the cache\n\nacme/hello:base@{digest}\n"));
+    shop.commit();
+    shop.good("pkg build --force --platforms linux/amd64 pkg/other");
+    let record = shop.record();
+    let (names, manifest) = record.split_once('\n').unwrap();
+    assert_eq!(names, format!("images/hello@{digest}.tar"));
+    let manifest: Value = serde_json::from_str(manifest).unwrap();
+    assert_eq!(manifest[0]["RepoTags"], json!(["docker.io/acme/hello:base"]));
+    // The directory of the package stays as it is.
+    assert_eq!(shop.git("status --porcelain pkg"), "");
+    shop.write("pkg/other/list", &format!("q.io/none@sha256:{}\n", "0".repeat(64)));
+    let said = shop.bad("pkg build --force --mirror q.io=http://127.0.0.1:1 --platforms linux/amd64 pkg/other", 4);
+    assert_says(&said, &["q.io/none@sha256:0000"]);
+}
+
+#[test]
+fn what_is_built_is_handed_to_docker_under_the_names_of_linuxkit() {
+    let shop = Shop::with_docker();
+    shop.good("pkg build --force --docker --builder buildctl --hash h pkg/hello");
+    let host = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let calls: Vec<String> =
+        shop.record().lines().filter(|line| line.starts_with("image ")).map(|line| line.trim().to_owned()).collect();
+    let name = "docker.io/acme/hello:h";
+    assert_eq!(calls, ["image load", "image load", &format!("image tag {name}-{host} {name}")]);
+    for (at, arch) in ["amd64", "arm64"].iter().enumerate() {
+        let path = shop.dir.path().join(format!("record.{}", at + 1));
+        let manifest = run("tar", ["xOf", path.to_str().unwrap(), "manifest.json"]);
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        assert_eq!(manifest[0]["RepoTags"], json!([format!("{name}-{arch}")]));
+    }
+    install_script("#!/bin/sh\nexit 7\n", &shop.dir.path().join("bin/docker"));
+    let said = shop.bad("pkg build --docker --builder buildctl --hash h pkg/hello", 1);
+    assert_says(&said, &["`docker image load` failed: exit status: 7"]);
+}
+
+#[test]
+fn builders_of_docker_are_made_as_they_are_asked_for() {
+    let shop = Shop::with_docker();
+    shop.write("b.toml", "");
+    let calls = |line: &str| -> Vec<String> {
+        let before = shop.record().len();
+        shop.good(line);
+        let words = |line: &str| {
+            let words: Vec<&str> =
+                line.split(' ').take(if line.starts_with("buildx build") { 4 } else { 99 }).collect();
+            words.join(" ").trim().to_owned()
+        };
+        shop.record()[before..].lines().map(words).collect()
+    };
+    let build = "pkg build --force --platforms linux/amd64 --hash h pkg/hello";
+    let create = "buildx create --name b --driver docker-container --driver-opt";
+    let rows: [(String, &[&str]); 6] = [
+        (
+            format!("{build} --builder-name b --builder-image a:1"),
+            &["buildx inspect b", &format!("{create} image=a:1"), "buildx build --builder b"],
+        ),
+        (format!("{build} --builder-name b --builder-image a:1"), &["buildx inspect b", "buildx build --builder b"]),
+        (
+            format!("{build} --builder-name b --builder-image a:2"),
+            &["buildx inspect b", "buildx rm b", &format!("{create} image=a:2"), "buildx build --builder b"],
+        ),
+        (
+            format!("{build} --builder-name b --builder-restart --builder-config b.toml"),
+            &[
+                "buildx inspect b",
+                "buildx rm --keep-state b",
+                "buildx create --name b --driver docker-container --buildkitd-config b.toml",
+                "buildx build --builder b",
+            ],
+        ),
+        (
+            format!("{build} --builders linux/amd64=far"),
+            &[
+                "context inspect far",
+                "buildx inspect linuxkit-builder-far",
+                "buildx create --name linuxkit-builder-far --driver docker-container far",
+                "buildx build --builder linuxkit-builder-far",
+            ],
+        ),
+        ("pkg builder --builder-name b prune".to_owned(), &["buildx prune --force --builder b"]),
+    ];
+    for (line, expected) in rows {
+        assert_eq!(calls(&line), expected, "{line}");
+    }
+    assert_eq!(calls("pkg builder --builder docker du"), ["buildx du"]);
+    assert_eq!(calls("-v pkg builder --builder docker du"), ["buildx du --verbose"]);
+    assert_says(&shop.bad(&format!("{build} --builders linux/amd64=near"), 3), &["docker has no context `near`"]);
+}
+
+#[test]
+fn passwords_reach_the_builder_and_nobody_else() {
+    let shop = Shop::new();
+    let script = "#!/bin/sh\ncat \"$DOCKER_CONFIG/config.json\" > \"$RECORD\"; echo \"$DOCKER_CONFIG\" > \"$RECORD.dir\"\n\
+                  printf '%s ' \"$@\" | grep -q secret && exit 9\nexec python3 \"$MAKE\" \"$@\"\n";
+    install_script(script, &shop.dir.path().join("bin/buildctl"));
+    shop.good("pkg build --force --platforms linux/amd64 --registry-creds https://r.io/=u:secret pkg/hello");
+    let told: Value = serde_json::from_str(&shop.record()).unwrap();
+    assert_eq!(told, json!({"auths": {"r.io": {"auth": "dTpzZWNyZXQ="}}}));
+    let dir = fs::read_to_string(shop.dir.path().join("record.dir")).unwrap();
+    assert!(!Path::new(dir.trim()).exists(), "the passwords stay in {dir}");
+}
+
+#[test]
+fn oracle_buildah_builds_on_an_image_of_the_cache() {
+    if !have(&["buildah"]) {
+        return;
+    }
+    let shop = Shop::new();
+    shop.base("base");
+    shop.write("pkg/other/Dockerfile", "FROM acme/hello:base\nCOPY build.yml /other.yml\n");
+    shop.commit();
+    let mut command = shop.command("pkg build --force --builder buildah --platforms linux/amd64 --hash h pkg/other");
+    command.env("BUILDAH_ISOLATION", "chroot").env("STORAGE_DRIVER", "vfs");
+    command.env("CONTAINERS_STORAGE_CONF", storage_conf(shop.dir.path(), &shop.dir.path().join("storage")));
+    stdout("buildah", &command.output().unwrap());
+    shop.write("x.yml", "init: ['linuxkit/other:h']\n");
+    let built = shop.output("build --offline --arch amd64 -f tar -o - x.yml");
+    stdout("build", &built);
+    let root = crate::common::workshop::Root(crate::common::entries::of_tar(&built.stdout));
+    assert_eq!((root.content("arch"), root.content("other.yml")), (&b"amd64"[..], &b"image: other\n"[..]));
+}
+
+#[test]
+fn oracle_docker_registry_gives_an_image_another_name_here_and_there() {
+    let shop = Shop::new();
+    let Some(registry) = DockerRegistry::start(&shop.dir.path().join("registry"), Door::Open) else { return };
+    let host = registry.host();
+    let mirror = format!("--mirror {host}=http://{host}");
+    shop.good(&format!("pkg push --org {host}/acme {mirror} --hash one pkg/hello"));
+    shop.good("cache clean --all");
+    let raw =
+        |name: &str| run("skopeo", ["inspect", "--raw", "--tls-verify=false", &format!("docker://{host}/{name}")]);
+    let tag = |to: &str| {
+        let line = format!("pkg remote-tag {mirror} {host}/acme/hello:one {host}/{to}");
+        stderr(&shop.output(&line))
+    };
+    for to in ["acme/hello:two", "else/where:three"] {
+        assert_eq!(tag(to), format!("`{host}/{to}` is now `{host}/acme/hello:one`\n"));
+        assert_eq!(raw(to), raw("acme/hello:one"));
+        assert_eq!(tag(to), format!("`{host}/{to}` is already `{host}/acme/hello:one`\n"));
+    }
+    assert_says(
+        &shop.bad(&format!("pkg remote-tag {mirror} {host}/acme/hello:none {host}/acme/hello:x"), 4),
+        &["acme/hello:none"],
+    );
 }
