@@ -1,4 +1,4 @@
-//! Work that several threads do beside each other, with its results in the order in which it was given.
+//! Work that several threads do at the same time; its results come in the order in which it was given.
 //!
 //! # Invariants
 //! As many jobs as twice the threads are under way at most, so memory does not grow with what is done.

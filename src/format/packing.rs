@@ -1,4 +1,4 @@
-//! What all compressed roots are written with: blocks compressed beside each other, and files that are the same.
+//! What all compressed roots are written with: blocks compressed in parallel, and files that are the same.
 //!
 //! ```text
 //! files ──blocks──▶ threads: compress ──in their order──▶ output

@@ -1,4 +1,4 @@
-//! Signatures of AWS: who asks, proven by a key that is not sent.
+//! Signatures of AWS, which prove that a request comes from the owner of a key that is not sent.
 //!
 //! # Format
 //! "AWS Signature Version 4 for API requests": HMAC-SHA-256 of a canonical form of the request, with a key that derives from

@@ -239,7 +239,8 @@ fn comments_and_names_are_plain() {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
             let comment = line.split_once("//").map_or(String::new(), |(_, comment)| format!("{comment} "));
-            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            let words: Vec<&str> =
+                line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
             let is_riddle = RIDDLES.iter().any(|riddle| comment.contains(riddle));
             let shadows = words
                 .windows(2)

@@ -60,7 +60,7 @@ const LABEL: &[u8] = b"LinuxKit";
 /// How files are compressed.
 #[derive(Clone, Copy)]
 pub(super) enum Algorithm {
-    /// In clusters of so many blocks at most.
+    /// The blocks of a cluster, at most.
     Lz4 {
         largest_cluster: u16,
     },

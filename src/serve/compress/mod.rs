@@ -95,7 +95,7 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
-/// An xz stream of blocks that are compressed beside each other.
+/// An xz stream of blocks that are compressed in parallel.
 fn xz(level: u32, workers: usize) -> io::Result<Stream> {
     let mut options = LzmaOptions::new_preset(level)?;
     options.dict_size(XZ_WINDOW);
