@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::PackageError;
 use super::source::{HEAD, Naming, Package};
+use super::text::text;
 use crate::base::in_line;
 
 /// What begins a value that names packages.
@@ -28,7 +29,7 @@ fn collect(package: &Package, files: &[PathBuf]) -> Result<Pairs, String> {
         add(&mut pairs, line, &package.build_yml)?;
     }
     for file in files {
-        let text = fs::read_to_string(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
+        let text = text(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             add(&mut pairs, line, file)?;
         }

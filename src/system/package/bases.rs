@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::PackageError;
 use super::arguments::Pairs;
 use super::dockerfile::{BaseImage, images};
+use super::text::text;
 use crate::base::{Digest, Monitor, Platform};
 use crate::oci::{Image, Reference};
 use crate::system::held::{offline, whole};
@@ -51,7 +52,7 @@ pub(super) fn bases(
         return Ok(Vec::new());
     }
     // The builder tells what is wrong with it.
-    let text = std::fs::read_to_string(dockerfile).unwrap_or_default();
+    let text = text(dockerfile).unwrap_or_default();
     let (shown, host) = (target.to_string(), Platform::host().to_string());
     let known = [
         ("TARGETPLATFORM", &*shown),

@@ -1,7 +1,5 @@
 //! `build.yml`, the description of a package, next to its Dockerfile.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,10 +7,8 @@ use serde::de::IgnoredAny;
 
 use super::PackageError;
 use super::depends::DockerImages;
+use super::text::text;
 use crate::spec::parse_label;
-
-/// Largest description in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// The fields of `build.yml` with linuxkit's defaults.
 #[derive(Debug, Deserialize)]
@@ -71,13 +67,8 @@ impl BuildYml {
     /// # Errors
     /// When it cannot be read, or what is wrong with it.
     pub fn read(path: &Path) -> Result<Self, PackageError> {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
-        read.map_err(|source| PackageError::Read { path: path.to_owned(), source })?;
+        let text = text(path).map_err(|source| PackageError::Read { path: path.to_owned(), source })?;
         let invalid = |reason: String| format!("`{}` is not valid: {reason}", path.display());
-        if text.len() as u64 > LARGEST {
-            return Err(invalid(format!("it has over {LARGEST} bytes")).into());
-        }
         let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
         let description: Self =
             serde_saphyr::from_str(&text).map_err(|error| invalid(first_line(error.to_string())))?;

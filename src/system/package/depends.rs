@@ -9,12 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::PackageError;
+use super::text::text;
 use crate::base::{Monitor, Platform};
 use crate::oci::Reference;
 use crate::system::{Archived, Asked, Origins, Packed, archive, pour};
-
-/// Largest list of images in bytes.
-const LARGEST_LIST: u64 = 1 << 20;
 
 /// What `build.yml` says.
 #[derive(Debug, Default, Deserialize)]
@@ -81,12 +79,7 @@ fn inside(field: &str, text: &str) -> Result<PathBuf, String> {
 
 /// The lines of a list without empty ones and comments.
 fn listed(path: &Path) -> Result<Vec<String>, String> {
-    let cannot = |why: String| format!("cannot read `{}`: {why}", path.display());
-    let size = fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
-    if size > LARGEST_LIST {
-        return Err(cannot(format!("it has over {LARGEST_LIST} bytes")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
+    let text = text(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
     Ok(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
 }
 
@@ -124,9 +117,9 @@ impl Depends {
             pour(&*source, &mut file).map_err(PackageError::Temporary)
         };
         match &self.target {
-            Target::File(path) => save(&packed, &context.join(path)),
+            Target::File(path) => save(&packed, &below(context, path)?),
             Target::Directory(path) => {
-                let directory = context.join(path);
+                let directory = below(context, path)?;
                 if directory.exists() {
                     fs::remove_dir_all(&directory).map_err(PackageError::Temporary)?;
                 }
@@ -134,6 +127,19 @@ impl Depends {
             }
         }
     }
+}
+
+/// The path below a copy of the directory, where nothing may lead out of it.
+fn below(context: &Path, path: &Path) -> Result<PathBuf, PackageError> {
+    let mut here = context.to_owned();
+    for part in path.components() {
+        here.push(part);
+        if here.is_symlink() {
+            let message = format!("`{}` of `depends` leads over a link; name the directory itself", path.display());
+            return Err(PackageError::Invalid(message));
+        }
+    }
+    Ok(here)
 }
 
 /// What the archive of one image is called: the end of its name, and its digest.
@@ -146,6 +152,18 @@ fn file_name(image: &Reference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_written_or_removed_over_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("out")).unwrap();
+        fs::create_dir(dir.path().join("in")).unwrap();
+        for path in ["out", "out/x", "out/in/x"] {
+            let said = below(dir.path(), Path::new(path)).unwrap_err().to_string();
+            assert_eq!(said, format!("`{path}` of `depends` leads over a link; name the directory itself"));
+        }
+        assert_eq!(below(dir.path(), Path::new("in/x")).unwrap(), dir.path().join("in/x"));
+    }
 
     #[test]
     fn what_depends_may_not_say_is_told() {

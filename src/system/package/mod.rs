@@ -23,6 +23,7 @@ mod login;
 mod process;
 mod push;
 mod source;
+mod text;
 
 pub use bases::Bases;
 pub use build::{BuildOptions, BuildOutcome, Presence, build, check_push, presence};
