@@ -196,13 +196,14 @@ fn oracle_curl_sees_that_a_file_breaks_off() {
     let mut damaged = system(Arc::new(Damaged(8 * MIB)));
     damaged.artifacts.retain(|artifact| artifact.name() == "kernel");
     let server = Server::http(damaged);
-    // 18: a part of the file; 56: the connection broke; 92: the encoded stream did.
+    // 18: a part of the file; 52: nothing, since the fault came before the head of the answer was sent; 56: the connection
+    // broke.
     let plain = try_curl(&["-o", "/dev/null", &server.url("kernel")]);
-    assert_eq!(plain.status.code(), Some(18));
+    assert!(matches!(plain.status.code(), Some(18 | 52)), "{plain:?}");
     for encoding in ["gzip", "zstd"] {
         let encoded =
             try_curl(&["-o", "/dev/null", "-H", &format!("Accept-Encoding: {encoding}"), &server.url("kernel")]);
-        assert!(matches!(encoded.status.code(), Some(18 | 56)), "{encoding}: {encoded:?}");
+        assert!(matches!(encoded.status.code(), Some(18 | 52 | 56)), "{encoding}: {encoded:?}");
     }
     assert_eq!(status(&server.get("/kernel", "Range: bytes=0-99\r\n")), "206");
 }
