@@ -1,0 +1,47 @@
+//! Places that linuxkit knows and lkit does not go to: which format each takes, and how.
+
+use super::report::Failure;
+
+/// A place, the format it takes, and what is done with the file.
+pub type Place = (&'static str, &'static str, &'static str);
+
+/// A page blob, and an image of it.
+pub const AZURE: Place =
+    ("azure", "vhd", "upload `NAME.vhd` as a page blob, and make an image of it with `az image create`");
+/// Metal that starts by iPXE.
+pub const EQUINIXMETAL: Place = ("equinixmetal", "kernel+initrd", BY_IPXE);
+/// An object in a bucket, and an image of it.
+pub const GCP: Place =
+    ("gcp", "gcp", "copy `NAME.img.tar.gz` to a bucket, and make an image of it with `gcloud compute images create`");
+/// An image of Glance.
+pub const OPENSTACK: Place =
+    ("openstack", "qcow2-bios", "upload `NAME.qcow2` with `openstack image create --disk-format qcow2 --file`");
+/// What Equinix Metal was called before.
+pub const PACKET: Place = ("packet", "kernel+initrd", BY_IPXE);
+/// An object in a bucket, and a snapshot of it.
+pub const SCALEWAY: Place = (
+    "scaleway",
+    "qcow2-efi",
+    "push `NAME-efi.qcow2` with `lkit push s3 --endpoint https://s3.fr-par.scw.cloud`, and import it with `scw instance snapshot create`",
+);
+
+const BY_IPXE: &str = "serve `NAME-kernel` and `NAME-initrd.img` over HTTP, and start them by iPXE";
+
+/// The refusal of one of `places`, which says how to go there without lkit; none for another name. `refused` is what lkit does
+/// not do, up to the name of the place.
+pub fn refusal(places: &[Place], name: &str, refused: &str) -> Option<Failure> {
+    let (place, format, how) = places.iter().find(|(place, ..)| *place == name)?;
+    let hint = format!("write what it takes with `lkit build -f {format} SPEC`, then {how}");
+    Some(Failure::usage(format!("{refused} `{place}`")).hint(hint))
+}
+
+/// Looks whether each place takes a format that lkit writes, under the name that is told.
+#[cfg(test)]
+pub fn check(places: &[Place], refused: &str) {
+    for (place, format, how) in places {
+        let files = crate::output::Format::named(format).unwrap().files;
+        assert!(files.iter().any(|file| how.contains(&format!("`NAME{}`", file.suffix))), "{place}");
+        let said = refusal(places, place, refused).unwrap().rendered();
+        assert!(said.starts_with(&format!("error: {refused} `{place}`\n\nhint: ")), "{said}");
+    }
+}
