@@ -76,7 +76,7 @@ impl Signer {
         let (names, canonical) = canonical(&call, &digest);
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", Digest::of(canonical.as_bytes()).hex());
-        let signature = hex(&mac(&self.key(&day), &text));
+        let signature = base16ct::lower::encode_string(&mac(&self.key(&day), &text));
         let id = &self.keys.id;
         let value = format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
         if let Ok(mut value) = HeaderValue::from_str(&value) {
@@ -116,10 +116,6 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
