@@ -121,7 +121,7 @@ impl Door {
     /// Listens on a socket for monitors that take an artifact as a disk of their machine, by vhost-user.
     ///
     /// # Errors
-    /// When a server lives there, the system refuses, or is not Linux.
+    /// When a server lives there, or the system refuses, as all but Linux do.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn vhost_user(path: &Path, artifact: &str) -> Result<Self, Error> {
         let url = format!("vhost-user+unix:{}", path.display());
@@ -134,7 +134,7 @@ impl Door {
             Ok(Self { url, listener: Listener::VhostUser { socket, artifact: artifact.to_owned(), file } })
         }
         #[cfg(not(target_os = "linux"))]
-        Err(Error::NotServed(url))
+        Err(Error::listen(&url)(io::ErrorKind::Unsupported.into()))
     }
 
     /// Where clients find it, with the port that was chosen.
