@@ -179,8 +179,8 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that nobody here has verified: `beside` for those in the --layout or repository of each image, or a
-    /// repository that has them (repeatable) [default: those that were made here, pulled, or are in the lock]
+    /// Use layer indexes that others made, which lkit has not compared with the layers: `beside` takes those in the --layout or
+    /// repository of each image, another value those in that repository (repeatable) [default: those that were made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
     /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)

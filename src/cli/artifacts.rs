@@ -27,7 +27,7 @@ pub fn parsed(text: &str) -> Result<Reference, Failure> {
 /// The reference that these names are, if they are one.
 ///
 /// # Errors
-/// When it is none, or stands beside others.
+/// When a name begins with `oci://` and is no reference, or there are other names as well.
 pub fn reference(names: &[PathBuf]) -> Result<Option<Reference>, Failure> {
     let is_one = |name: &PathBuf| name.to_str().is_some_and(|name| name.starts_with(SCHEME));
     match names {

@@ -27,12 +27,12 @@ pub struct Packing<'a> {
     pub threads: usize,
     /// Takes the image in order; its first bytes are zeros, for they are known last.
     pub output: &'a mut dyn Write,
-    /// Is told how many more bytes of content have been read; `Break` ends the work.
+    /// Called with the number of bytes of content read since the last call; `Break` ends the work.
     pub passed: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
 }
 
 impl Packing<'_> {
-    /// Tells that more content has been read.
+    /// Reports that more content has been read.
     pub(super) fn pass(&mut self, bytes: u64) -> Result<(), PackError> {
         if (self.passed)(bytes).is_break() { Err(PackError::Ended) } else { Ok(()) }
     }

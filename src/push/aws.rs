@@ -1,4 +1,4 @@
-//! Who asks AWS, and where: what its own tools know of the user.
+//! The account and region that AWS is asked with: those that AWS's own tools would use.
 //!
 //! # Format
 //! "Configuration and credential file settings in the AWS CLI" and "AWS SDKs and Tools Reference Guide": variables of the

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::images::Images;
 use super::{LoaderOrigin, Problem};
+use crate::extent::SharedSource;
 use crate::rootfs::{DeviceTree, HostFile};
 use crate::tree::TreeBuilder;
 
@@ -35,6 +36,9 @@ pub(super) fn device_trees(found: Vec<DeviceTree>, wanted: &[String]) -> Result<
     Ok(chosen)
 }
 
+/// A file of the firmware by its name.
+type NamedFile = (String, SharedSource);
+
 /// What a Raspberry Pi 3 starts before U-Boot, and U-Boot.
 const FIRMWARE: [&str; 6] = ["bootcode.bin", "start*.elf", "fixup*.dat", "u-boot.bin", "config.txt", "LICENCE*"];
 /// Of these there has to be one.
@@ -46,8 +50,8 @@ const PLACES: [&str; 4] = ["boot", "", "usr/lib/raspi-firmware", "usr/lib/u-boot
 ///
 /// # Errors
 /// When a directory cannot be read, an image cannot be had, or a file is missing that a board cannot do without.
-pub(super) fn firmware(origins: &[LoaderOrigin], images: &Images<'_>) -> Result<Vec<DeviceTree>, Problem> {
-    let mut files: Vec<DeviceTree> = Vec::new();
+pub(super) fn firmware(origins: &[LoaderOrigin], images: &Images<'_>) -> Result<Vec<NamedFile>, Problem> {
+    let mut files: Vec<NamedFile> = Vec::new();
     for origin in origins {
         let found = match origin {
             LoaderOrigin::Directory(path) => in_directory(path)?,
@@ -70,7 +74,7 @@ fn is_firmware(name: &str) -> bool {
     FIRMWARE.iter().any(|pattern| matches(pattern, name))
 }
 
-fn in_directory(path: &Path) -> Result<Vec<DeviceTree>, Problem> {
+fn in_directory(path: &Path) -> Result<Vec<NamedFile>, Problem> {
     let cannot = |source| Problem::OpenLoader { path: path.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(cannot)? {
@@ -85,7 +89,7 @@ fn in_directory(path: &Path) -> Result<Vec<DeviceTree>, Problem> {
     Ok(files)
 }
 
-fn in_image(tree: &TreeBuilder) -> Result<Vec<DeviceTree>, Problem> {
+fn in_image(tree: &TreeBuilder) -> Result<Vec<NamedFile>, Problem> {
     let mut files = Vec::new();
     for directory in PLACES.into_iter().filter_map(|place| tree.lookup_directory(place.as_bytes())) {
         for (name, inode) in tree.children(directory) {

@@ -1,7 +1,7 @@
 //! Layer indexes that are shared: found next to images, and taken for layers that have none here.
 //!
 //! # Invariants
-//! - An index that nobody here has verified is used only when it is named by the digest of its blobs in a lock, was pulled
+//! - An index that lkit has not compared with its layer is used only when it is named by the digest of its blobs in a lock, was pulled
 //!   because somebody asked for it, or lies where [`Origins::trusted_indexes`](super::Origins) says. Even so each span is
 //!   checked against it.
 //! - An index that cannot be used is passed over with a warning: its layer is indexed here.

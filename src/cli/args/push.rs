@@ -49,7 +49,7 @@ pub struct Pushed {
     pub sources: Sources,
 }
 
-/// Who asks AWS, and where.
+/// The account of AWS that a push uses, its bucket, and the server.
 #[derive(Debug, Group)]
 pub struct AwsAccount {
     /// Bucket to put it into

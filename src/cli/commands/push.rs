@@ -30,7 +30,7 @@ pub fn run(args: Push, loudness: Loudness) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Signals are caught from now on, and the library is told what the environment says.
+/// Catches signals from now on, which end the push, and collects what the environment says for the library.
 fn surroundings(parcel: &Parcel, progress: &Arc<Progress>) -> Result<(Interrupts, Arc<Surroundings>), Failure> {
     let interrupts = Interrupts::catch()?;
     let progress = progress.clone();

@@ -30,7 +30,7 @@ impl Line<'_> {
             return self.version();
         }
         match command.as_str() {
-            // lkit's own command of this name serves specs where it is told.
+            // With an address to listen on it is lkit's `serve`, which serves specs.
             "serve" if self.port.is_some() || !(self.has_any(&["listen", "vhost-user"])) => self.complete_serve(),
             "build" => self.complete_build(),
             "run" => self.complete_run(),
@@ -92,7 +92,7 @@ impl Line<'_> {
         self.options.push(option("as-linuxkit", None));
     }
 
-    /// A directory for every machine that reaches this one, each question told, as linuxkit serves it.
+    /// Serves a directory as linuxkit does: on all addresses of this machine, and each request is printed.
     fn complete_serve(&mut self) {
         if self.words.is_empty() && !self.has_any(&["directory"]) {
             self.push("directory", ".");

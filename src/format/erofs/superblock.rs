@@ -17,7 +17,7 @@ use crate::format::field::padded;
 struct FirstBlock {
     unused: [u8; 1024],
     superblock: SuperBlock,
-    /// How each algorithm is used: the length of what is told, and that.
+    /// The settings of each algorithm, which its decoder needs: their length in two bytes, then they themselves.
     configuration: [u8; 16],
     rest: [u8; 2928],
 }
