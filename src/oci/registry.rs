@@ -37,6 +37,8 @@ pub struct Registry {
     timeouts: Timeouts,
     ending: Ending,
     running: OnceLock<Running>,
+    /// Held by who makes it: reading the certificates of the system takes some milliseconds, and is done once.
+    starting: Mutex<()>,
 }
 
 /// What is made at the first question.
@@ -68,7 +70,7 @@ pub(super) struct Repository {
 impl Registry {
     /// A client that has not connected to anything yet.
     pub fn new(credentials: Credentials, trust: Trust, timeouts: Timeouts, ending: Ending) -> Self {
-        Self { credentials, trust, timeouts, ending, running: OnceLock::new() }
+        Self { credentials, trust, timeouts, ending, running: OnceLock::new(), starting: Mutex::default() }
     }
 
     /// How long servers are waited for.
@@ -95,10 +97,13 @@ impl Registry {
         if let Some(running) = self.running.get() {
             return Ok(running);
         }
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = self.running.get() {
+            return Ok(running);
+        }
         let blocking =
             Blocking::start(self.ending.clone()).map_err(|error| unreachable_server(server, error.into()))?;
         let made = Running::start(self.timeouts, &self.trust, (server, blocking))?;
-        // Two threads may get here at once; the second one's is dropped unused.
         Ok(self.running.get_or_init(|| made))
     }
 }
