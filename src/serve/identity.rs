@@ -1,12 +1,10 @@
 //! A digest that changes whenever the bytes of an artifact may: what clients keep is compared by it.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::base::{Digest, Hasher, in_line};
 use crate::extent::SharedSource;
 use crate::output::System;
-use crate::tree::Tree;
 
 /// The identity of all that a system's artifacts are made of: its spec and images, the options that shape media, and the
 /// files of this machine in its root, which the spec only names. No layer is read.
@@ -26,20 +24,9 @@ pub(super) fn identity(system: &System) -> Digest {
         hasher.update(name.as_bytes());
         trace(file, &mut hasher);
     }
-    std::iter::once(tree).chain(&enclave.application).for_each(|tree| trace_files(tree, &mut hasher));
+    let trees = std::iter::once(tree).chain(&enclave.application);
+    trees.flat_map(|tree| tree.sources()).for_each(|source| trace(source, &mut hasher));
     hasher.finish()
-}
-
-fn trace_files(tree: &Tree, hasher: &mut Hasher) {
-    let mut seen = BTreeSet::new();
-    for id in (0..tree.inode_count()).filter_map(|index| tree.id(index)) {
-        // Many files have one source, such as a layer.
-        if let Some((source, _)) = tree.extent(id)
-            && seen.insert(tree.content_order(id).0)
-        {
-            trace(source, hasher);
-        }
-    }
 }
 
 /// Takes note of where the bytes of a source come from, and of the bytes that come from nowhere else.

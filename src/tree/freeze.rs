@@ -112,6 +112,11 @@ impl Tree {
         self.entries.len()
     }
 
+    /// What the content of files is read from, each once: layers, files of this machine, bytes that were made for the root.
+    pub fn sources(&self) -> &[SharedSource] {
+        &self.sources
+    }
+
     /// Whether some layer says what the root directory is like; an archive then has an entry for it.
     pub fn names_root(&self) -> bool {
         self.names_root

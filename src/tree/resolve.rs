@@ -56,11 +56,11 @@ impl Followed {
 impl TreeBuilder {
     /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
     pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
-        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
-        if above == self.last_path.path {
+        if let Some(name) = path.strip_prefix(&*self.last_path.path).filter(|name| is_name(name)) {
             let last = self.last_path.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
         }
+        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
         let shared = self.last_path.path.iter().zip(above).take_while(|(a, b)| a == b).count();
         while self.last_path.steps.pop_if(|step| step.end > shared).is_some() {}
         let mut at = *self.last_path.steps.last().unwrap_or(&Reached::ROOT);
@@ -238,6 +238,11 @@ enum Component<'a> {
 /// of `path`.
 const fn cost_of_parent(path: &[u8]) -> usize {
     64 + path.len() / 2
+}
+
+/// Whether a path is one component that names something.
+fn is_name(path: &[u8]) -> bool {
+    !path.contains(&b'/') && !matches!(path, b"" | b"." | b"..")
 }
 
 /// A path in two, where its last component is a plain name: what stands before it, and that name.
