@@ -255,6 +255,11 @@ impl Store {
         }
     }
 
+    /// Whether there is an index file of the blob `digest` itself; it counts as no use.
+    pub fn has_index(&self, digest: &Digest) -> bool {
+        !self.is_transient() && fs::metadata(self.index_dir().join(digest.hex())).is_ok_and(|found| found.is_file())
+    }
+
     /// The keys of the index files that belong to the blob `digest`, sorted; none where nothing is kept.
     ///
     /// # Errors

@@ -40,12 +40,9 @@ pub struct Published {
 }
 
 impl Layers {
-    /// Whether an index of this layer is here.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn has_index(&self, layer: &Digest) -> Result<bool, Error> {
-        Ok(self.offered().contains_key(&layer.hex()) || self.store.index(&layer.hex())?.is_some())
+    /// Whether an index of this layer is here; it may be damaged.
+    pub fn has_index(&self, layer: &Digest) -> bool {
+        self.offered().contains_key(&layer.hex()) || self.store.has_index(layer)
     }
 
     /// The indexes of these layers, and of what lies in them, as far as they are here.

@@ -56,7 +56,7 @@ impl Images<'_> {
             (None, None) => return Ok(None),
         };
         let fetch = self.resolver.fetcher(&image.reference);
-        if fetch.check(&wanted.digest).is_err() || self.layers.has_index(&wanted.digest).map_err(Cause::new)? {
+        if fetch.check(&wanted.digest).is_err() || self.layers.has_index(&wanted.digest) {
             return Ok(None);
         }
         match self.store.reach_for(&wanted.digest, wanted.size, &fetch).map_err(Cause::new)? {
@@ -71,7 +71,7 @@ impl Images<'_> {
         let Some((repository, index)) = self.soci_index(image)? else { return Ok(()) };
         let layers = image.layer_digests();
         for LayerZtoc { layer, ztoc, size } in ztocs_of(&index, image.digest(), &layers).map_err(Cause::new)? {
-            if !self.layers.has_index(&layer).map_err(Cause::new)? {
+            if !self.layers.has_index(&layer) {
                 let descriptor = Descriptor::new(ZTOC_TYPE, ztoc, size);
                 let bytes = self.resolver.small(&repository, &descriptor, MAX_ZTOC).map_err(Cause::new)?;
                 self.ztocs().insert((*image.digest(), layer), bytes.into());

@@ -132,7 +132,8 @@ impl Listed {
 impl Images<'_> {
     /// Takes indexes that were published, for images with a layer that has none here.
     pub fn take_published(&self, images: &[Image], lock: Option<&LockFile>) {
-        side_by_side(images, RESOLVERS, |image| {
+        let wanting: Vec<_> = images.iter().filter(|image| !self.is_indexed(image)).collect();
+        side_by_side(&wanting, RESOLVERS, |image| {
             if let Err(error) = self.take(image, lock) {
                 let warning = format!("the published layer indexes of `{}` are passed over: {error}", image.reference);
                 self.monitor.event(Event::Warning(warning));
@@ -152,25 +153,16 @@ impl Images<'_> {
         })
     }
 
-    /// Whether all of these layers have an index here.
-    fn is_indexed(&self, layers: &[Digest]) -> Result<bool, Cause> {
-        for layer in layers {
-            if !self.layers.has_index(layer).map_err(Cause::new)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Whether all layers of an image have an index here.
+    fn is_indexed(&self, image: &Image) -> bool {
+        image.layers.iter().all(|layer| self.layers.has_index(&layer.digest))
     }
 
     fn take(&self, image: &Image, lock: Option<&LockFile>) -> Result<(), Cause> {
-        let layers = image.layer_digests();
-        if self.is_indexed(&layers)? {
-            return Ok(());
-        }
         let Some(found) = self.known(image, lock)? else { return self.take_ztocs(image) };
         let summaries = self.summaries(&found)?;
         let parts = self.parts(&found)?;
-        self.layers.offer(&layers, &summaries, &parts).map_err(Cause::new)?;
+        self.layers.offer(&image.layer_digests(), &summaries, &parts).map_err(Cause::new)?;
         if lock.is_none_or(|lock| lock.reads(self.platform).is_none()) {
             self.take_reads(image, &found.repository, found.blobs.reads.as_ref());
         }
@@ -202,7 +194,7 @@ impl Images<'_> {
         if let Some(known) = self.known(image, None)? {
             return Ok(Some(known));
         }
-        if !self.is_indexed(&image.layer_digests())? {
+        if !self.is_indexed(image) {
             return Ok(None);
         }
         for Listed { at, .. } in self.listed_in(image, &image.reference)? {

@@ -83,10 +83,11 @@ impl IndexBytes {
 
     /// Whether the BLAKE3-256 of this range is `digest`; read a chunk at a time.
     fn is_verified(&self, range: Range<u64>, digest: &[u8; 32]) -> bool {
-        let (mut hash, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK]);
+        let part = |left: u64| usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+        let (mut hash, mut chunk) = (blake3::Hasher::new(), vec![0; part(range.end - range.start)]);
         let mut at = range.start;
         while at < range.end {
-            let len = usize::try_from(range.end - at).map_or(CHUNK, |left| left.min(CHUNK));
+            let len = part(range.end - at);
             if self.read_at(&mut chunk[..len], at).is_err() {
                 return false;
             }
