@@ -14,7 +14,7 @@ use super::blocking::Blocking;
 use super::resting::Flaw;
 use super::stream::BlobStream;
 use super::transport::LEAST;
-use crate::base::Digest;
+use crate::base::{Digest, in_line};
 use crate::blob;
 
 /// Longest time between two rounds: a server that is back should not have to wait for long.
@@ -101,6 +101,10 @@ impl PatientStream {
     /// Returns when it is time for the next round.
     fn met(&mut self, flaw: Flaw) -> Result<(), Flaw> {
         let pause = if flaw.may_pass() { self.clock.next_pause() } else { None };
+        if let (Some(SOON), Flaw::Registry(error)) = (pause, &flaw) {
+            let (error, seconds) = (in_line(error), self.clock.limit.as_secs());
+            tracing::warn!("{error}; what reads blob `{}` waits, for up to {seconds} s", self.digest);
+        }
         match pause {
             Some(pause) if self.blocking.pause(pause) => Ok(()),
             _ => Err(flaw),

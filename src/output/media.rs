@@ -6,6 +6,9 @@
 //! - Kernel and initrd are stored once: the BIOS loader, the ISO's directories and the firmware point at the same bytes.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use super::{Isolinux, Obstacle, System};
 use crate::base::{Digest, Metadata, SECTOR};
@@ -23,6 +26,9 @@ use crate::tree::{Content, Node, TreeBuilder};
 
 /// A logical block of a CD in bytes: what both BIOS loaders count in.
 const BLOCK: u64 = 2048;
+
+/// How long a look at the kernel's head is waited for.
+const SOON: Duration = Duration::from_secs(3);
 
 /// What every medium starts.
 pub struct Media<'a> {
@@ -210,16 +216,31 @@ impl<'a> Media<'a> {
 }
 
 /// Why no loader starts the kernel from a medium, why none from a unified image, and why U-Boot does not, as far as its
-/// head tells. A kernel that is missing, cannot be read, or is to be unpacked first rules nothing out.
+/// head tells. A kernel that is missing, cannot be read soon, or is to be unpacked first rules nothing out.
 pub fn without_loader(system: &System) -> [Option<Obstacle>; 3] {
-    let kind = match system.kernel.as_ref().map(inspect) {
-        Some(Ok(kind)) if kind.kind != KernelKind::Gzip || system.gunzip.is_none() => kind,
+    let kind = match system.kernel.as_ref().and_then(inspected_soon) {
+        Some(kind) if kind.kind != KernelKind::Gzip || system.gunzip.is_none() => kind,
         _ => return [None, None, None],
     };
     let is_stub = matches!(kind.kind, KernelKind::Efi { .. });
     let no_stub = (system.systemd_boot.is_some() && !is_stub).then_some(boot::Error::NoStub);
     let no_image = (!kind.image).then_some(boot::Error::NotForUBoot);
     [efi_loader(&kind).err().or(no_stub), uki_stub(&kind).err(), no_image].map(|error| error.map(Obstacle::from))
+}
+
+/// What the head of a kernel says, unless it cannot be read, or not within [`SOON`]: reads of the kernel wait for a
+/// registry that does not answer, a list of names does not.
+fn inspected_soon(kernel: &SharedSource) -> Option<Kernel> {
+    let (tell, told) = mpsc::channel();
+    let kernel = kernel.clone();
+    // It goes on by itself where it takes longer, and what it finds is of no use then.
+    let look = move || drop(tell.send(inspect(&kernel)));
+    thread::Builder::new().spawn(look).ok()?;
+    let found = told.recv_timeout(SOON);
+    if matches!(found, Err(RecvTimeoutError::Timeout)) {
+        tracing::warn!("the kernel cannot be read yet, so names are listed of artifacts that it may rule out");
+    }
+    found.ok()?.ok()
 }
 
 /// Whether the kernel has to be decompressed before more can be said of it.

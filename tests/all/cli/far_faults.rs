@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::indexes::{DIGESTS, Fleet};
+use super::system::{assert_says, can_mount};
 use crate::common::scripted::{Answer, Request, Rest};
 use crate::common::shelf::{Held, Lists};
 use crate::common::stderr;
@@ -140,4 +142,25 @@ fn every_fault_at_every_moment_gives_the_right_bytes_or_the_right_error() {
             }
         }
     }
+}
+
+#[test]
+fn fuse_a_mount_comes_up_though_the_registry_of_its_kernel_is_gone() {
+    if !can_mount() {
+        return;
+    }
+    let gone = Arc::new(AtomicBool::new(false));
+    let script = gone.clone();
+    let meddle = move |_: &Request, _: &Held| script.load(Ordering::SeqCst).then(|| Answer::new(503, ""));
+    let fleet = Fleet::meddled(Lists::Pages(3), meddle);
+    std::fs::create_dir(fleet.path("mnt")).unwrap();
+    fleet.good("machine", "mount --arch amd64 --store index a.yml mnt");
+    fleet.good("machine", "umount mnt");
+    gone.store(true, Ordering::SeqCst);
+    fleet.good("machine", "mount --arch amd64 --store index --log log a.yml mnt");
+    let names: Vec<_> = std::fs::read_dir(fleet.path("mnt")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.contains(&"kernel".into()) && names.contains(&"a-efi.img".into()), "{names:?}");
+    fleet.good("machine", "umount mnt");
+    let log = std::fs::read_to_string(fleet.path("log")).unwrap();
+    assert_says(&log, &["the kernel cannot be read yet"]);
 }
