@@ -36,6 +36,7 @@ use self::report::Failure;
 
 /// Runs the program on the arguments of the process.
 pub fn run() -> ExitCode {
+    crate::base::bound_heap();
     answer().unwrap_or_else(|failure| failed(&failure))
 }
 
