@@ -3,9 +3,9 @@
 //!
 //! # Format
 //! Little-endian. Magic "lkit-sum", version u32, number of indexes u32; for each of them the length of its key u32, of its
-//! summary u64, of its parts u64; then the keys, then the summaries: of an index file what comes before the parts. The
-//! other blob has the parts, in the same order. Keys are the names of index files, so that the index of a tar within a
-//! layer goes with that layer.
+//! summary u64, of its parts in the other blob u64; then the keys, then the summaries: of an index file what comes before
+//! the parts, or all of it where the parts are short. The other blob has the parts of the others, in the same order. Keys are
+//! the names of index files, so that the index of a tar within a layer goes with that layer.
 //!
 //! # Invariants
 //! Who trusts the summaries trusts the parts: each part has its digest in them.
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::index::{Index, Offer};
 use super::layers::Layers;
-use crate::base::Digest;
+use crate::base::{Digest, in_memory};
 use crate::blob::AnyBlob;
 use crate::extent::{ReadError, SharedSource, Source};
 
@@ -30,6 +30,8 @@ const HEAD: usize = 16;
 const LENGTHS: usize = 20;
 /// Longest key, in bytes.
 const KEY_MAX: usize = 200;
+/// Parts of up to this many bytes travel with their summary: a far registry sends them in the time of one more question.
+const SHORT: u64 = 40 << 10;
 
 /// The indexes of an image's layers.
 pub struct Published {
@@ -69,7 +71,7 @@ impl Layers {
         let Some(entries) = entries(summaries) else { return Ok(false) };
         for Entry { key, summary, .. } in entries {
             let here = self.store.index(key)?.and_then(Index::summary_of);
-            if here.is_some_and(|(here, _)| here != summary) {
+            if here.is_some_and(|(here, _)| !summary.starts_with(&here)) {
                 return Ok(false);
             }
         }
@@ -106,7 +108,13 @@ impl Written {
     /// Adds an index file, unless it is damaged.
     fn add(&mut self, key: &str, file: File) {
         let Ok(copy) = file.try_clone() else { return };
-        let (Some((summary, parts)), Ok(key_len)) = (Index::summary_of(copy), u32::try_from(key.len())) else { return };
+        let (Some((mut summary, mut parts)), Ok(key_len)) = (Index::summary_of(copy), u32::try_from(key.len())) else {
+            return;
+        };
+        if let Some(short) = short_parts(&file, &parts) {
+            summary.extend_from_slice(&short);
+            parts.start = parts.end;
+        }
         self.count += 1;
         self.lengths.extend_from_slice(&key_len.to_le_bytes());
         self.lengths.extend_from_slice(&(summary.len() as u64).to_le_bytes());
@@ -121,6 +129,14 @@ impl Written {
         let summaries = [head, self.lengths, self.keys, self.summaries].concat();
         Published { summaries, parts: Arc::new(self.parts) }
     }
+}
+
+/// The parts of an index file, where they are short.
+fn short_parts(file: &File, parts: &Range<u64>) -> Option<Vec<u8>> {
+    let len = Some(parts.end - parts.start).filter(|len| *len <= SHORT)?;
+    let mut bytes = vec![0; in_memory(len)];
+    file.read_exact_at(&mut bytes, parts.start).ok()?;
+    Some(bytes)
 }
 
 /// Ranges of index files, one behind the other.

@@ -80,15 +80,17 @@ impl Images<'_> {
     fn outgoing(&self, image: &Image) -> Result<Outgoing, Cause> {
         let published = self.layers.published(&image.layer_digests()).map_err(Cause::new)?;
         let summaries: SharedSource = Arc::new(Bytes(published.summaries.into()));
+        let empty: SharedSource = Arc::new(Bytes(EMPTY.into()));
+        // Some registries take no blob without bytes.
+        let parts = if published.parts.size() == 0 { empty.clone() } else { published.parts };
         let reads = self.listed_of(image).map(|list| Arc::new(Bytes(list.to_bytes().into())) as SharedSource);
         let index = IndexManifest {
             summaries: described(SUMMARIES_TYPE, &summaries)?,
-            parts: described(PARTS_TYPE, &published.parts)?,
+            parts: described(PARTS_TYPE, &parts)?,
             reads: reads.as_ref().map(|reads| described(READS_TYPE, reads)).transpose()?,
         };
         let (manifest, bytes) = (index.to_bytes(&image.manifest), index.summaries.size + index.parts.size);
-        let empty: SharedSource = Arc::new(Bytes(EMPTY.into()));
-        let mut blobs = vec![(empty_config(), empty), (index.summaries, summaries), (index.parts, published.parts)];
+        let mut blobs = vec![(empty_config(), empty), (index.summaries, summaries), (index.parts, parts)];
         blobs.extend(index.reads.zip(reads));
         Ok(Outgoing { manifest, blobs, bytes })
     }

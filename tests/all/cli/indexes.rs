@@ -22,7 +22,7 @@ const SUMMARIES: &str = "application/vnd.lkit.index.summaries.v1";
 const PARTS: &str = "application/vnd.lkit.index.parts.v1";
 
 /// Text of which every span differs.
-fn text(len: usize) -> Vec<u8> {
+pub fn text(len: usize) -> Vec<u8> {
     (0_u64..)
         .flat_map(|number| format!("{:x}\n", number.wrapping_mul(0x9e37_79b9_97f4_a7c5)).into_bytes())
         .take(len)
@@ -288,4 +288,21 @@ fn oracle_docker_registry_keeps_indexes_under_the_tag_that_lists_them() {
     }
     assert_eq!(run("other", "index ls b.yml").lines().count(), 1);
     assert_eq!(run("other", "build --digest --trust-indexes beside --store index b.yml"), right);
+}
+
+#[test]
+fn short_parts_travel_with_their_summary() {
+    let fleet = Fleet::new(Lists::Pages(3));
+    fleet.good("maker", DIGESTS);
+    fleet.good("maker", "index push --arch amd64 a.yml");
+    let parts = fleet.index_blobs(PARTS);
+    let part =
+        |repository: &str| parts.iter().find(|(of, _)| of == repository).map(|(_, digest)| digest.clone()).unwrap();
+    assert_eq!(part("test/kernel"), Digest::of(b"{}").to_string(), "nothing is left for a blob of parts");
+    assert_ne!(part("test/init"), part("test/kernel"));
+    let since = fleet.questions();
+    fleet.good("b", &format!("{DIGESTS} --store index --trust-indexes beside"));
+    let asked = fleet.shelf.server.asked("/blobs/").split_off(since);
+    let count = |repository: &str| asked.iter().filter(|request| request.path.ends_with(&part(repository))).count();
+    assert!(count("test/kernel") == 0 && count("test/init") > 0);
 }

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::system::{System, assert_says, refused};
+use super::indexes::text;
+use super::system::{SPEC, System, assert_says, image, refused, tar};
 use crate::common::{have, stderr, stdout};
 
 const DIGESTS: &str = "build --arch amd64 -f kernel+initrd --digest a.yml";
@@ -64,10 +65,14 @@ fn oracle_skopeo_still_reads_the_images_of_a_layout_with_indexes() {
 
 #[test]
 fn a_damaged_index_in_a_layout_costs_a_pass_or_is_an_error_and_never_other_bytes() {
-    let system = System::new();
+    let mut system = System::new();
+    // Parts that are too long to travel with their summary.
+    let words = image(&system.layout, &[&tar(&[("usr/share/words", &text(6 << 20))])]);
+    system.layout.name("docker.io/test/words:1", &words);
+    system.write("a.yml", format!("{SPEC}  - test/words:1\n"));
     let right = system.good(DIGESTS);
     system.good("index push --offline --layout layout --arch amd64 --to oci:layout a.yml");
-    let entry = index_json(&system)["manifests"][3]["digest"].as_str().unwrap().to_owned();
+    let entry = index_json(&system)["manifests"][5]["digest"].as_str().unwrap().to_owned();
     let blob = |digest: &str| system.path("layout/blobs").join(digest.replace(':', "/"));
     let manifest: Value = serde_json::from_slice(&fs::read(blob(&entry)).unwrap()).unwrap();
     let damaged = |layer: &str, cache: &str| {
@@ -81,7 +86,7 @@ fn a_damaged_index_in_a_layout_costs_a_pass_or_is_an_error_and_never_other_bytes
     };
     let summaries = damaged("/layers/0/digest", "summaries");
     assert_eq!(stdout("damaged summaries", &summaries), right);
-    assert_says(&stderr(&summaries), &["the published layer indexes of `docker.io/test/init:1` are passed over"]);
+    assert_says(&stderr(&summaries), &["the published layer indexes of `docker.io/test/words:1` are passed over"]);
     let said = refused("damaged parts", &damaged("/layers/1/digest", "parts"), 5);
     assert_says(&said, &["its index was damaged since it was opened"]);
 }
