@@ -22,8 +22,9 @@ use crate::oci::{Blocking, Setback, Timeouts, Transport};
 
 /// Longest answer that is read, in bytes: some dozen times of what services say.
 const MOST: u64 = 128 * KIB;
-/// How often a question is asked whose failures may pass, and how long is waited before the second time; doubles.
-const TRIES: u32 = 5;
+/// How often a question is asked whose failures may pass.
+pub(super) const TRIES: u32 = 5;
+/// How long is waited before the second time; doubles.
 const SOON: Duration = Duration::from_millis(250);
 /// Longest wait that a service may ask for.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -62,6 +63,14 @@ pub(super) struct Service {
     secrets: Vec<String>,
 }
 
+/// What a question that is asked once comes to.
+pub(super) enum Attempt {
+    /// An answer, or an error that asking again does not mend.
+    Final(Result<Reply, Error>),
+    /// What may pass; the service may say how long that takes.
+    Passing(Result<Reply, Error>, Option<Duration>),
+}
+
 impl Call {
     pub fn new(method: Method, url: Url) -> Self {
         Self { method, url, headers: HeaderMap::new(), body: Bytes::new() }
@@ -70,6 +79,15 @@ impl Call {
     /// The same with a header. A value that is none is left out, as a value that was checked never is.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// The same with a header that is never told.
+    pub fn secret(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
             self.headers.insert(HeaderName::from_static(name), value);
         }
         self
@@ -140,22 +158,30 @@ impl Service {
     pub async fn call(&self, make: &(dyn Fn() -> Call + Sync), sent: &Sent) -> Result<Reply, Error> {
         let mut faults = 0;
         loop {
-            let counted = Sent::default();
-            let asked = self.once(make(), &counted, sent).await;
-            let delay = match &asked {
-                Ok(reply) if may_pass(reply) => wanted_delay(reply),
-                Ok(_) => return asked.map_err(|setback| self.failure(setback)),
-                Err(Setback::Broken { .. }) => None,
-                Err(_) => return asked.map_err(|setback| self.failure(setback)),
+            let (asked, delay) = match self.attempt(make(), sent).await {
+                Attempt::Final(asked) => return asked,
+                Attempt::Passing(asked, delay) => (asked, delay),
             };
             faults += 1;
             if faults == TRIES {
-                return asked.map_err(|setback| self.failure(setback));
+                return asked;
             }
-            // What was sent in vain is sent again.
-            sent.fetch_sub(counted.load(Ordering::Relaxed), Ordering::Relaxed);
-            tokio::time::sleep(delay.unwrap_or(SOON * 2_u32.pow(faults - 1)).min(LONGEST)).await;
+            pause(faults, delay).await;
         }
+    }
+
+    /// The answer to a question that is asked once. What was sent in vain is not counted.
+    pub async fn attempt(&self, call: Call, sent: &Sent) -> Attempt {
+        let counted = Sent::default();
+        let asked = self.once(call, &counted, sent).await;
+        let passes = asked.as_ref().map_or_else(|setback| matches!(setback, Setback::Broken { .. }), may_pass);
+        let delay = asked.as_ref().ok().and_then(wanted_delay);
+        let asked = asked.map_err(|setback| self.failure(setback));
+        if !passes {
+            return Attempt::Final(asked);
+        }
+        sent.fetch_sub(counted.load(Ordering::Relaxed), Ordering::Relaxed);
+        Attempt::Passing(asked, delay)
     }
 
     async fn once(&self, call: Call, counted: &Sent, sent: &Sent) -> Result<Reply, Setback> {
@@ -213,6 +239,11 @@ impl Service {
         let end = line.char_indices().nth(300).map_or(line.len(), |(end, _)| end);
         printable_line(&line[..end]).to_string()
     }
+}
+
+/// Waits before a question is asked again that has failed so often: as long as the service says, or longer each time.
+pub(super) async fn pause(faults: u32, delay: Option<Duration>) {
+    tokio::time::sleep(delay.unwrap_or(SOON * 2_u32.pow(faults.min(TRIES) - 1)).min(LONGEST)).await;
 }
 
 /// Whether the same question may have a better answer later.

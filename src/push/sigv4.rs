@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::HeaderValue;
 use sha2::Sha256;
 
 use super::service::Call;
@@ -79,11 +78,7 @@ impl Signer {
         let signature = base16ct::lower::encode_string(&mac(&self.key(&day), &text));
         let id = &self.keys.id;
         let value = format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
-        if let Ok(mut value) = HeaderValue::from_str(&value) {
-            value.set_sensitive(true);
-            call.headers.insert("authorization", value);
-        }
-        call
+        call.secret("authorization", &value)
     }
 
     fn key(&self, day: &str) -> Vec<u8> {
