@@ -10,9 +10,6 @@ pub const AZURE: Place =
     ("azure", "vhd", "upload `NAME.vhd` as a page blob, and make an image of it with `az image create`");
 /// Metal that starts by iPXE.
 pub const EQUINIXMETAL: Place = ("equinixmetal", "kernel+initrd", BY_IPXE);
-/// An object in a bucket, and an image of it.
-pub const GCP: Place =
-    ("gcp", "gcp", "copy `NAME.img.tar.gz` to a bucket, and make an image of it with `gcloud compute images create`");
 /// An image of Glance.
 pub const OPENSTACK: Place =
     ("openstack", "qcow2-bios", "upload `NAME.qcow2` with `openstack image create --disk-format qcow2 --file`");

@@ -1,4 +1,4 @@
-//! Files of sections with keys and values, as AWS's tools keep what they know of the user.
+//! Files of sections with keys and values, as the tools of AWS and Google Cloud keep what they know of the user.
 //!
 //! # Format
 //! "Configuration and credential file settings in the AWS CLI": `[section]`, `key = value`, comments behind `#` or `;` at the

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  artifact ──Parts──▶ S3 bucket ──Ec2──▶ snapshot ──▶ AMI
+//!                └───▶ bucket of Google Cloud ──Gce──▶ image
 //! ```
 //!
 //! # Invariants
@@ -12,6 +13,7 @@
 mod aws;
 mod ec2;
 mod error;
+mod google;
 mod ini;
 mod parts;
 mod s3;
@@ -24,6 +26,7 @@ use std::path::PathBuf;
 pub use aws::{Aws, AwsOptions};
 pub use ec2::{Ami, AmiOptions, Ec2, Registered};
 pub use error::Error;
+pub use google::{Gce, GceImage, Gcp, GcpOptions, GcsBucket, Readers};
 pub use s3::{Bucket, Stored};
 
 use crate::base::Ending;
@@ -84,6 +87,11 @@ impl Surroundings {
     fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
+}
+
+/// A number that is written in digits alone.
+fn digits(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The time in seconds since 1970.

@@ -367,7 +367,7 @@ impl Upload<'_> {
 }
 
 /// The error of a store that has something else than was sent.
-fn of_lie(error: Error) -> Error {
+pub(super) fn of_lie(error: Error) -> Error {
     error.of_kind(ErrorKind::Corrupt).hint("something between may be at fault, such as a proxy; try again")
 }
 

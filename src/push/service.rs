@@ -6,8 +6,8 @@
 //! - Passwords, keys and tokens that a service sends back are hidden in what is told of its answer.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub(super) struct Service {
     blocking: Blocking,
     surroundings: Arc<Surroundings>,
     /// Texts that must not be told.
-    secrets: Vec<String>,
+    secrets: Mutex<Vec<String>>,
 }
 
 /// What a question that is asked once comes to.
@@ -121,7 +121,15 @@ impl Service {
             .map_err(|error| Error::new(ErrorKind::Io, "cannot start threads").because(error))?;
         let host = url.host_str().unwrap_or_default();
         let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Ok(Self { name, transport, blocking, surroundings: surroundings.clone(), secrets })
+        Ok(Self { name, transport, blocking, surroundings: surroundings.clone(), secrets: Mutex::new(secrets) })
+    }
+
+    /// Hides one more text in what is told.
+    pub fn hide(&self, secret: &str) {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secrets.iter().any(|known| known == secret) {
+            secrets.push(secret.to_owned());
+        }
     }
 
     /// Host and port.
@@ -233,7 +241,8 @@ impl Service {
 
     /// What a service says, in one line and without secrets.
     pub fn told(&self, text: &str) -> String {
-        let hidden = self.secrets.iter().filter(|secret| secret.len() > 3);
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let hidden = secrets.iter().filter(|secret| secret.len() > 3);
         let text = hidden.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"));
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let end = line.char_indices().nth(300).map_or(line.len(), |(end, _)| end);
@@ -243,7 +252,7 @@ impl Service {
 
 /// Waits before a question is asked again that has failed so often: as long as the service says, or longer each time.
 pub(super) async fn pause(faults: u32, delay: Option<Duration>) {
-    tokio::time::sleep(delay.unwrap_or(SOON * 2_u32.pow(faults.min(TRIES) - 1)).min(LONGEST)).await;
+    tokio::time::sleep(delay.unwrap_or(SOON * 2_u32.pow(faults.clamp(1, TRIES) - 1)).min(LONGEST)).await;
 }
 
 /// Whether the same question may have a better answer later.
@@ -307,5 +316,7 @@ mod tests {
         let service = Service::new(&url, &surroundings, vec!["hunter22".to_owned()]).unwrap();
         assert_eq!(service.told("your key\nhunter22  is \x1b[1m wrong"), r"your key *** is \x1b[1m wrong");
         assert!(service.told(&"x".repeat(5000)).len() == 300);
+        service.hide("tok-1");
+        assert_eq!(service.told("tok-1 is no token of hunter22"), "*** is no token of ***");
     }
 }

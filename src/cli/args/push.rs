@@ -7,6 +7,10 @@ use clap::{Args as Group, Subcommand, ValueHint};
 
 use super::Sources;
 
+mod gcp;
+
+pub use gcp::PushGcp;
+
 #[derive(Debug, Group)]
 pub struct Push {
     #[command(subcommand)]
@@ -19,6 +23,8 @@ pub enum PushCommand {
     S3(PushS3),
     /// Put a disk into a bucket of S3, and make an image (AMI) of it
     Aws(Box<PushAws>),
+    /// Put a disk into a bucket of Google Cloud, and make an image of it
+    Gcp(Box<PushGcp>),
     /// Put the files of a format into a registry as one artifact, which `mount` and `run` read back as oci://REFERENCE
     Registry(PushRegistry),
     /// A place that lkit pushes nothing to: it tells what to do instead

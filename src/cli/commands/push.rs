@@ -2,6 +2,7 @@
 
 mod aws;
 mod elsewhere;
+mod gcp;
 mod parcel;
 mod registry;
 
@@ -25,6 +26,7 @@ pub fn run(args: Push, loudness: Loudness) -> Result<ExitCode, Failure> {
     match args.command {
         PushCommand::S3(args) => aws::put(args, &progress),
         PushCommand::Aws(args) => aws::image(*args, &progress),
+        PushCommand::Gcp(args) => gcp::image(*args, &progress),
         PushCommand::Registry(args) => registry::push(args, &progress),
         PushCommand::Elsewhere(words) => Err(elsewhere::refusal(&words)),
     }

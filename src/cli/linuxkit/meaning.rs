@@ -37,6 +37,8 @@ impl Line<'_> {
             "cache clean" if !self.has_any(&["all", "layout"]) => self.options.push(option("all", None)),
             // As linuxkit, which pulls all that a tag leads to.
             "cache pull" if !self.has_any(&["platform"]) => self.options.push(option("platform", Some("all".as_ref()))),
+            // As linuxkit, which removes an image of the same name first.
+            "push gcp" if !self.has_any(&["replace"]) => self.options.push(option("replace", None)),
             _ => {}
         }
         self.complete_global();

@@ -185,7 +185,11 @@ const LINES: &[(Comes, &str)] = &[
         Runs,
         "AWS_REGION=x AWS_ACCESS_KEY_ID=i AWS_SECRET_ACCESS_KEY=s linuxkit push aws -bucket bkt -timeout 1200 -img-name demo --dry-run a.yml",
     ),
-    (Says, "linuxkit push gcp -project p -bucket b -img-name n a.img.tar.gz"),
+    (
+        Runs,
+        "linuxkit push gcp -project p -bucket bkt -img-name n -family f -public -nested-virt -uefi-compatible --dry-run a.yml",
+    ),
+    (Runs, "CLOUDSDK_IMAGE_BUCKET=bkt CLOUDSDK_CORE_PROJECT=p linuxkit push gcp -timeout 600 --dry-run a.yml"),
     (Says, "linuxkit push vcenter -datastore d a.iso"),
     (
         Runs,

@@ -32,8 +32,8 @@ const TABLE: &[(&str, i32, &str)] = &[
     (
         "run gcp b.yml",
         2,
-        "error: lkit runs no machines with `gcp`\n\nhint: write what it takes with `lkit build -f gcp SPEC`, then copy \
-         `NAME.img.tar.gz` to a bucket, and make an image of it with `gcloud compute images create`\n",
+        "error: lkit runs no machines with `gcp`\n\nhint: write what it takes with `lkit build -f gcp SPEC`, then push \
+         `NAME.img.tar.gz` with `lkit push gcp`, which makes an image of it, and start that\n",
     ),
     (
         "build c.yml",

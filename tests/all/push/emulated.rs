@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use super::cloud::Cloud;
 use super::{AWS, Desk, assert_says};
 use crate::cli::system::wait_for;
 use crate::common::registry::free_port;
@@ -55,5 +56,29 @@ fn oracle_moto_takes_a_disk_and_knows_no_other_bucket() {
     assert_says(
         &desk.bad("push s3 --bucket other disk.raw", 4),
         &["bucket `other` is not there", "aws s3 mb s3://other"],
+    );
+}
+
+#[test]
+fn oracle_gcp_storage_emulator_takes_an_archive_and_knows_no_other_bucket() {
+    let args = |port: u16| {
+        ["start", "--in-memory", "--default-bucket", "bkt", "--host", "127.0.0.1", "--port", &port.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let Some(emulator) = Emulator::start("bin/gcp-storage-emulator", args) else { return };
+    let cloud = Cloud::start(|_, _, _| None);
+    let mut desk = cloud.desk(0);
+    let compute = format!("http://{}/compute/v1/", cloud.server.host);
+    desk.variables.push(("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE".to_owned(), compute));
+    desk.variables.push(("STORAGE_EMULATOR_HOST".to_owned(), format!("127.0.0.1:{}", emulator.port)));
+    let bytes = desk.disk("disk.img.tar.gz", 21);
+    assert_eq!(desk.good("push gcp --bucket bkt disk.img.tar.gz"), "projects/p-1/global/images/disk\n");
+    let got = desk.path("got");
+    run("curl", ["-sfo", got.to_str().unwrap(), &format!("{}/bkt/disk.img.tar.gz", emulator.url())]);
+    assert!(std::fs::read(got).unwrap() == bytes);
+    assert_says(
+        &desk.bad("push gcp --bucket other --img-name b disk.img.tar.gz", 4),
+        &["bucket `other` is not there", "gcloud storage buckets create gs://other"],
     );
 }

@@ -2,7 +2,9 @@
 
 mod aws;
 mod bucket;
+mod cloud;
 mod emulated;
+mod gcp;
 mod registry;
 mod s3;
 
@@ -40,7 +42,9 @@ impl Desk {
     /// The program with the words of a line, and nothing of this machine's accounts.
     pub fn command(&self, line: &str) -> Command {
         let mut command = lkit(&self.path("cache"));
-        let is_of_cloud = |name: &str| ["AWS_", "LINUXKIT_"].iter().any(|start| name.starts_with(start));
+        let is_of_cloud = |name: &str| {
+            ["AWS_", "LINUXKIT_", "CLOUDSDK_", "GOOGLE_", "GCE_"].iter().any(|start| name.starts_with(start))
+        };
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_cloud)) {
             command.env_remove(name);
         }

@@ -72,6 +72,6 @@ fn bucket(account: AwsAccount, surroundings: &Arc<Surroundings>) -> Result<Bucke
     Ok(Bucket::new(Aws::new(AwsOptions { region, profile, endpoint }, surroundings)?, &name)?)
 }
 
-fn object(stored: &Stored) -> Value {
+pub(super) fn object(stored: &Stored) -> Value {
     json!({"url": stored.url, "digest": stored.digest.to_string(), "size": stored.size})
 }

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::cli::elsewhere::{AZURE, EQUINIXMETAL, GCP, OPENSTACK, PACKET, Place, SCALEWAY, refusal};
+use crate::cli::elsewhere::{AZURE, EQUINIXMETAL, OPENSTACK, PACKET, Place, SCALEWAY, refusal};
 use crate::cli::report::Failure;
 
 const PLACES: [Place; 11] = [
     ("aws", "aws", "push `NAME.raw` with `lkit push aws`, which makes an image of it, and start that"),
     AZURE,
     EQUINIXMETAL,
-    GCP,
+    ("gcp", "gcp", "push `NAME.img.tar.gz` with `lkit push gcp`, which makes an image of it, and start that"),
     ("hyperv", "vhdx", "make a machine of generation 2 with `NAME.vhdx` as its disk, without Secure Boot"),
     OPENSTACK,
     PACKET,
