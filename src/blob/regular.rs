@@ -8,11 +8,14 @@ use std::fs::{self, File, FileType};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 use rustix::io::Errno;
 
 use super::Error;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What there is at a path.
 pub(super) enum Opened {
@@ -100,9 +103,14 @@ pub(super) fn name_of(file_type: FileType) -> &'static str {
     }
 }
 
-/// Makes now the time of the last access of a file, which many file systems are mounted not to keep. Best effort: in a
-/// cache of someone else, or on a read-only medium, the time stays.
+/// Makes now the time of the last access of a file, which many file systems are mounted not to keep; a time of this hour
+/// stays, so that what is started again and again writes nothing. Best effort: in a cache of someone else, or on a read-only
+/// medium, the time stays.
 pub(super) fn note_use(path: &Path) {
+    let used = fs::symlink_metadata(path).and_then(|found| found.accessed());
+    if used.is_ok_and(|used| used.elapsed().is_ok_and(|ago| ago < HOUR)) {
+        return;
+    }
     let [now, omit] = [UTIME_NOW, UTIME_OMIT].map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
     let times = Timestamps { last_access: now, last_modification: omit };
     let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);

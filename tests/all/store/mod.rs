@@ -441,7 +441,7 @@ fn names_are_listed_with_what_they_lead_to() {
 }
 
 #[test]
-fn a_look_at_a_manifest_is_noted_as_its_use() {
+fn a_look_at_a_manifest_is_noted_as_its_use_once_an_hour() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &[]).unwrap();
     let digest = store.put(b"{}").unwrap();
@@ -453,5 +453,12 @@ fn a_look_at_a_manifest_is_noted_as_its_use() {
     store.small(&digest, 10).unwrap();
     let used = store.kept().unwrap()[0].used.unwrap();
     assert!(used > long_ago, "{used:?}");
+    for (minutes, is_noted) in [(50, false), (70, true)] {
+        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * minutes);
+        fs::File::open(&path).unwrap().set_times(times.set_accessed(before)).unwrap();
+        // Nothing of it is read, which the file system may note.
+        store.lookup(&digest, 2).unwrap().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap() > before, is_noted, "{minutes} minutes");
+    }
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), long_ago);
 }
