@@ -21,7 +21,7 @@ pub struct Assembly {
     pub cmdline: Option<Vec<u8>>,
     /// Microcode archive, when there is one.
     pub ucode: Option<SharedSource>,
-    /// Device trees of boards, sorted by name.
+    /// Device trees of boards, sorted by name, where they are asked for.
     pub device_trees: Vec<DeviceTree>,
     /// The root.
     pub tree: Tree,
@@ -36,6 +36,8 @@ pub struct Options {
     pub decompress_kernel: bool,
     /// What the spec comes to.
     pub part: Part,
+    /// Device trees of boards are looked for.
+    pub device_trees: bool,
     /// The root gets a bill of materials.
     pub bill: Option<BillOptions>,
 }
@@ -74,9 +76,10 @@ pub fn assemble(
         return Err(Error::Values { problems: work.problems });
     }
     work.add_bill()?;
-    let Boot { kernel, cmdline, ucode, mut trees } = boot::take(&mut work.root)?;
+    let mut trees = if work.options.device_trees { device_trees::in_boot(&work.root) } else { Vec::new() };
     trees.append(&mut work.device_trees);
     let device_trees = device_trees::sorted(trees).map_err(|source| Error::Read { path: "boot", source })?;
+    let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
     let tree = match work.options.part {
         Part::Root | Part::Bootstrap => work.root,
         Part::Application | Part::ApplicationOfImage => {

@@ -1,7 +1,6 @@
 //! `boot/`, which is no part of the root: what of it becomes an artifact is taken out, the rest is dropped.
 
 use super::Error;
-use super::device_trees::device_trees;
 use crate::base::FileKind;
 use crate::extent::SharedSource;
 use crate::tree::{Content, InodeId, TreeBuilder};
@@ -20,8 +19,6 @@ pub(super) struct Boot {
     pub kernel: Option<SharedSource>,
     pub cmdline: Option<Vec<u8>>,
     pub ucode: Option<SharedSource>,
-    /// Device trees of boards.
-    pub trees: Vec<(String, Content)>,
 }
 
 /// Takes `boot/` out of the root; the directory itself stays, empty.
@@ -33,13 +30,12 @@ pub(super) fn take(root: &mut TreeBuilder) -> Result<Boot, Error> {
     let ucode = file(root, UCODE)?.map(|content| source(&content, UCODE)).transpose()?;
     let cmdline = file(root, CMDLINE)?.map(|content| cmdline(&content)).transpose()?;
     let boot = root.lookup(b"boot").filter(|boot| root.inode(*boot).is_directory());
-    let trees = boot.map(|boot| device_trees(root, boot)).unwrap_or_default();
     let names: Vec<Vec<u8>> =
         boot.map(|boot| root.children(boot).map(|(n, _)| n.to_vec()).collect()).unwrap_or_default();
     for name in names {
         root.remove(&[b"boot/", &name[..]].concat());
     }
-    Ok(Boot { kernel, cmdline: cmdline.filter(|text| !text.is_empty()), ucode, trees })
+    Ok(Boot { kernel, cmdline: cmdline.filter(|text| !text.is_empty()), ucode })
 }
 
 /// The inode that a path leads to, links followed inside the tree, the last one, too.

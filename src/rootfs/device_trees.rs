@@ -24,7 +24,13 @@ pub(super) fn device_trees(tree: &TreeBuilder, directory: InodeId) -> Vec<(Strin
     found
 }
 
-/// The same as sources, sorted by name; of two with one name the first counts.
+/// Those in `boot/` of the root.
+pub(super) fn in_boot(root: &TreeBuilder) -> Vec<(String, Content)> {
+    let boot = root.lookup(b"boot").filter(|boot| root.inode(*boot).is_directory());
+    boot.map(|boot| device_trees(root, boot)).unwrap_or_default()
+}
+
+/// Device trees as sources, sorted by name; of two with one name the first counts.
 ///
 /// # Errors
 /// When the content of one is not where it should be.
@@ -36,10 +42,11 @@ pub(super) fn sorted(mut trees: Vec<(String, Content)>) -> Result<Vec<DeviceTree
 
 #[cfg(test)]
 mod tests {
-    use crate::rootfs::sample::{assemble_with, image, tree};
+    use crate::rootfs::Options;
+    use crate::rootfs::sample::{assemble_as, image, tree};
 
     #[test]
-    fn device_trees_are_named_by_their_place_below_the_directory_of_all_of_them() {
+    fn device_trees_that_are_asked_for_are_named_by_their_place_below_the_directory_of_all_of_them() {
         let files = [
             "kernel=K",
             "kernel.tar=T",
@@ -51,7 +58,12 @@ mod tests {
         ];
         let text = "kernel: {image: q.io/k, cmdline: a}\nfiles:\n- {path: boot/dtb/vendor/e.dtb, contents: '55555'}\n\
                     - {path: boot/dtb/a.dtb, contents: '1'}";
-        let found = assemble_with(text, &|reference| image(reference, tree(&files))).unwrap().device_trees;
+        let found_with = |device_trees| {
+            let options = Options { device_trees, ..Options::default() };
+            assemble_as(text, &|reference| image(reference, tree(&files)), options).unwrap().device_trees
+        };
+        assert!(found_with(false).is_empty());
+        let found = found_with(true);
         let found: Vec<_> = found.iter().map(|(name, content)| (name.as_str(), content.size())).collect();
         let expected =
             [("a.dtb", 1), ("other/d.dtb", 1), ("vendor/a.dtb", 1), ("vendor/b.dtb", 2), ("vendor/e.dtb", 5)];

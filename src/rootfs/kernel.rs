@@ -22,7 +22,9 @@ impl Work<'_> {
             return self.add_bootstrap(kernel);
         }
         let image = self.images.take(&kernel.image);
-        self.device_trees = device_trees(&image.tree, InodeId::ROOT);
+        if self.options.device_trees {
+            self.device_trees = device_trees(&image.tree, InodeId::ROOT);
+        }
         self.note_laid(&kernel.image, "", &image.tree);
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");
         let ucode = file_in(&image, kernel, kernel.ucode.as_ref(), "ucode")?;

@@ -145,6 +145,7 @@ pub(super) fn load_from(
     let from = Context { images: &images, origins, monitor };
     let wanted = rootfs::Options {
         decompress_kernel: options.decompress_kernel,
+        device_trees: has_boards(&origins.platform),
         bill: options.bill.clone(),
         part: if options.kernel_image { Part::Bootstrap } else { Part::Root },
     };
@@ -347,13 +348,11 @@ fn parts(
     (enclave, seed): (Enclave, Digest),
 ) -> Result<output::System, Problem> {
     let Context { images, origins, .. } = *from;
-    let board = match origins.platform.architecture.as_str() {
-        "arm64" => Some(Board {
-            trees: device_trees(assembly.device_trees, &options.device_trees)?,
-            firmware: firmware(&options.firmware, images)?,
-        }),
-        _ => None,
+    let board = || {
+        let trees = device_trees(assembly.device_trees, &options.device_trees)?;
+        Ok::<_, Problem>(Board { trees, firmware: firmware(&options.firmware, images)? })
     };
+    let board = has_boards(&origins.platform).then(board).transpose()?;
     Ok(output::System {
         systemd_boot: options.loaders.systemd_boot(images, &origins.platform)?,
         isolinux: options.loaders.isolinux(images)?,
@@ -369,6 +368,11 @@ fn parts(
         data_size: options.data_size.unwrap_or(0),
         seed,
     })
+}
+
+/// Whether there are boards that artifacts for this platform start on.
+fn has_boards(platform: &Platform) -> bool {
+    platform.architecture == "arm64"
 }
 
 fn gunzip(layers: Arc<Layers>, kernel: SharedSource) -> Gunzip {
