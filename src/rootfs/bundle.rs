@@ -6,9 +6,9 @@ use super::Error;
 use super::assemble::{Work, tree_error};
 use super::config::config_json;
 use super::filter::{ResolvConf, filtered};
-use super::merge::{merged, without_places};
+use super::merge::merged;
+use super::mounts::MountJson;
 use super::runtime_json::runtime_json;
-use super::runtime_spec::MountJson;
 use super::supply::SourceImage;
 use crate::base::Metadata;
 use crate::spec::{Container, ContainerOptions, Place, Problem, parse_label};
@@ -134,7 +134,7 @@ fn label(image: &SourceImage, container: &Container) -> Result<ContainerOptions,
         place: container.image.place,
         source,
     })?;
-    Ok(without_places(options))
+    Ok(options.without_places())
 }
 
 /// A problem without a place is one of the label's.

@@ -1,14 +1,69 @@
 //! From a container's merged options to the text of its `config.json`.
+//!
+//! # Format
+//! OCI runtime specification 1.2.1, config.md and config-linux.md; of it what LinuxKit sets.
 
-use super::devices::devices;
-use super::json;
-use super::mounts::mounts;
-use super::namespaces::namespaces;
-use super::process::process;
-use super::runtime_spec::{Linux, Root, RuntimeSpec, VERSION};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::devices::{DeviceJson, devices};
+use super::json::{self, is_false};
+use super::mounts::{IdMappingJson, MountJson, mounts};
+use super::namespaces::{Namespace, namespaces};
+use super::process::{Process, process};
 use super::user::Ids;
 use crate::oci::ImageConfig;
 use crate::spec::{ContainerOptions, Problem, Volume};
+
+/// Version of the specification the fields are of.
+const VERSION: &str = "1.2.1";
+
+/// The runtime config of a container.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeSpec {
+    oci_version: &'static str,
+    process: Process,
+    root: Root,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hostname: String,
+    mounts: Vec<MountJson>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    linux: Linux,
+}
+
+#[derive(Debug, Serialize)]
+struct Root {
+    path: &'static str,
+    #[serde(skip_serializing_if = "is_false")]
+    readonly: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uid_mappings: Vec<IdMappingJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gid_mappings: Vec<IdMappingJson>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sysctl: BTreeMap<String, String>,
+    resources: Value,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cgroups_path: String,
+    namespaces: Vec<Namespace>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<DeviceJson>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    rootfs_propagation: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    masked_paths: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readonly_paths: Vec<String>,
+}
 
 /// The text of a bundle's `config.json`.
 ///

@@ -1,13 +1,25 @@
 //! The devices of a container, and the rules that let it use them.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
-use super::runtime_spec::DeviceJson;
 use crate::spec::{ContainerOptions, Device, DeviceRule};
 
 /// Read, write, mknod.
 const ACCESS: &str = "rwm";
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeviceJson {
+    pub path: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub major: i64,
+    pub minor: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_mode: Option<u32>,
+}
 
 /// Devices, and limits with a rule for each device.
 pub(super) fn devices(options: &ContainerOptions) -> (Vec<DeviceJson>, Value) {

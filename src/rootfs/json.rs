@@ -33,6 +33,11 @@ pub(super) fn without_empty(value: Value) -> Value {
     }
 }
 
+/// Whether a field that is false by default is left out.
+pub(super) fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -39,7 +39,6 @@ mod namespaces;
 mod overlay;
 mod process;
 mod runtime_json;
-mod runtime_spec;
 #[cfg(test)]
 mod sample;
 mod supply;

@@ -2,8 +2,54 @@
 
 use std::collections::BTreeMap;
 
-use super::runtime_spec::MountJson;
-use crate::spec::{ContainerOptions, Mount, Place, Problem, Volume, check_volume, parse_bind, parse_tmpfs};
+use serde::Serialize;
+
+use crate::spec::{ContainerOptions, IdMapping, Mount, Place, Problem, Volume, check_volume, parse_bind, parse_tmpfs};
+
+/// A mount, in `config.json` and in `runtime.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MountJson {
+    pub destination: String,
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uid_mappings: Vec<IdMappingJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gid_mappings: Vec<IdMappingJson>,
+}
+
+impl From<Mount> for MountJson {
+    fn from(mount: Mount) -> Self {
+        Self {
+            destination: mount.destination,
+            kind: mount.kind,
+            source: mount.source,
+            options: mount.options,
+            uid_mappings: mount.uid_mappings.into_iter().map(Into::into).collect(),
+            gid_mappings: mount.gid_mappings.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct IdMappingJson {
+    #[serde(rename = "containerID")]
+    pub container_id: u32,
+    #[serde(rename = "hostID")]
+    pub host_id: u32,
+    pub size: u32,
+}
+
+impl From<IdMapping> for IdMappingJson {
+    fn from(mapping: IdMapping) -> Self {
+        Self { container_id: mapping.container_id, host_id: mapping.host_id, size: mapping.size }
+    }
+}
 
 /// The mounts in order; every problem goes to `problems`. One destination has one mount, the last one.
 pub(super) fn mounts(options: &ContainerOptions, volumes: &[Volume], problems: &mut Vec<Problem>) -> Vec<MountJson> {

@@ -1,7 +1,16 @@
 //! The namespaces of a container: new ones, the host's, or those at a path.
 
-use super::runtime_spec::Namespace;
+use serde::Serialize;
+
 use crate::spec::ContainerOptions;
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Namespace {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
 
 /// The namespaces in the order LinuxKit writes them. Without a word, only the process ids and mounts are the
 /// container's own.

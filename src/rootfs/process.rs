@@ -1,9 +1,60 @@
-//! What runs in a container, as whom, with which rights and limits.
+//! What runs in a container, as whom, with which rights and limits: `process` of its `config.json`.
 
-use super::runtime_spec::{Capabilities, Process, RlimitJson, User};
+use serde::Serialize;
+
+use super::json::is_false;
 use super::user::Ids;
 use crate::oci::ImageConfig;
 use crate::spec::{ContainerOptions, Located, Problem, expand_capabilities, parse_rlimit};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Process {
+    pub user: User,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub capabilities: Capabilities,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<RlimitJson>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_new_privileges: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i64>,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct User {
+    pub uid: u32,
+    pub gid: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_gids: Vec<u32>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Capabilities {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bounding: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effective: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inheritable: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub permitted: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ambient: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RlimitJson {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub hard: u64,
+    pub soft: u64,
+}
 
 /// The process of a container; every problem goes to `problems`.
 pub(super) fn process(

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::json;
-use super::runtime_spec::MountJson;
+use super::mounts::MountJson;
 use crate::spec::{Interface, RuntimeOptions};
 
 #[derive(Serialize)]

@@ -171,7 +171,7 @@ fn unknown_key(key: &Key, fields: &'static [Field]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::super::read::read;
-    use super::super::schema::SPEC;
+    use super::super::sections::SPEC;
     use super::*;
 
     fn problems(text: &str) -> Vec<(String, Option<String>)> {

@@ -1,9 +1,11 @@
 //! Tree → sections of a spec. What does not conform to the schema is left out here; it was told about already.
 
-use super::decode_container::options;
 use super::fields::{id, located, mode, texts};
 use super::node::{Node, Value};
-use super::{Container, File, FileContent, Kernel, Located, MetadataFormat, Problem, Spec, Volume, VolumeFormat};
+use super::{
+    Container, ContainerOptions, File, FileContent, Kernel, Located, MetadataFormat, Problem, Spec, Volume,
+    VolumeFormat,
+};
 use crate::base::Platform;
 
 /// Adds one text to a spec: fields of the kernel override, lists append.
@@ -61,7 +63,7 @@ fn container(node: &Node, problems: &mut Vec<Problem>) -> Container {
     Container {
         name: node.field("name").and_then(located).unwrap_or_default(),
         image: node.field("image").and_then(located).unwrap_or_default(),
-        options: options(node, problems),
+        options: ContainerOptions::of(node, problems),
     }
 }
 

@@ -1,53 +1,144 @@
-//! Tree → the fields of a container, of a spec's entry or of an image's label.
+//! Tree → what the fields of a container hold, in a spec's entry or in an image's label.
 
-use super::document::value;
-use super::fields::{id, list, mode, place_of, texts};
+use super::fields::{id, list, mode, place_of};
 use super::node::{Node, Value};
-use super::schema::LABEL;
-use super::{
-    BindNamespaces, ContainerOptions, Device, IdMapping, Interface, Located, Mount, Problem, Resources, RuntimeOptions,
-};
+use super::plain::value;
+use super::schema::{Field, Kind, RESOURCES, Show};
+use super::{Device, IdMapping, IdRef, Interface, Located, Mount, Place, Problem, Resources};
 
-/// The fields of a container but its name and image.
-pub(super) fn options(node: &Node, problems: &mut Vec<Problem>) -> ContainerOptions {
-    ContainerOptions {
-        capabilities: texts(node, "capabilities"),
-        capabilities_add: texts(node, "capabilities.add"),
-        ambient: texts(node, "ambient"),
-        mounts: list(node, "mounts", |node| Some(at(node, mount(node)))),
-        binds: texts(node, "binds"),
-        binds_add: texts(node, "binds.add"),
-        tmpfs: texts(node, "tmpfs"),
-        command: strings(node, "command"),
-        env: strings(node, "env"),
-        cwd: filled(node, "cwd"),
-        net: filled(node, "net"),
-        pid: filled(node, "pid"),
-        ipc: filled(node, "ipc"),
-        uts: filled(node, "uts"),
-        userns: filled(node, "userns"),
-        hostname: filled(node, "hostname"),
-        readonly: boolean(node, "readonly"),
-        masked_paths: strings(node, "maskedPaths"),
-        readonly_paths: strings(node, "readonlyPaths"),
-        uid: node.field("uid").and_then(id),
-        gid: node.field("gid").and_then(id),
-        additional_gids: list(node, "additionalGids", id),
-        no_new_privileges: boolean(node, "noNewPrivileges"),
-        oom_score_adj: integer(node, "oomScoreAdj"),
-        rootfs_propagation: string(node, "rootfsPropagation"),
-        cgroups_path: string(node, "cgroupsPath"),
-        resources: resources(node, problems),
-        sysctl: pairs(node, "sysctl"),
-        rlimits: texts(node, "rlimits"),
-        uid_mappings: id_mappings(node, "uidMappings"),
-        gid_mappings: id_mappings(node, "gidMappings"),
-        annotations: pairs(node, "annotations"),
-        devices: list(node, "devices", |node| device(node, problems).map(|device| at(node, device))),
-        runtime: node
-            .field("runtime")
-            .filter(|node| matches!(node.value, Value::Map(_)))
-            .map(|node| runtime(node, problems)),
+/// What a field of a container becomes.
+pub(super) trait FieldValue: Sized {
+    /// Reads it; `None` where it is of another type, which was told about already.
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self>;
+
+    /// This value, with what it does not say from another place.
+    #[must_use]
+    fn or(self, _: Self) -> Self {
+        self
+    }
+
+    /// Forgets where it stands.
+    fn forget_places(&mut self) {}
+}
+
+/// The value of a field; `None` where there is none.
+pub(super) fn field_value<T: FieldValue>(node: &Node, field: &Field, problems: &mut Vec<Problem>) -> Option<T> {
+    let node = node.field(field.key)?;
+    // LinuxKit takes an empty string here for one that is not set.
+    let is_unset = matches!(field.show, Show::Filled) && node.text() == Some("");
+    if is_unset { None } else { T::read(node, problems) }
+}
+
+impl<T: FieldValue> FieldValue for Option<T> {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        T::read(node, problems).map(Some)
+    }
+
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Some(one), Some(other)) => Some(one.or(other)),
+            (one, other) => Self::or(one, other),
+        }
+    }
+
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(T::forget_places);
+    }
+}
+
+impl<T: FieldValue> FieldValue for Vec<T> {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        match &node.value {
+            Value::List(items) => Some(items.iter().filter_map(|node| T::read(node, problems)).collect()),
+            _ => None,
+        }
+    }
+
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(T::forget_places);
+    }
+}
+
+impl<T: FieldValue> FieldValue for Located<T> {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        Some(Self { value: T::read(node, problems)?, place: node.place })
+    }
+
+    fn forget_places(&mut self) {
+        self.place = Place::default();
+    }
+}
+
+impl FieldValue for String {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        node.text().map(str::to_owned)
+    }
+}
+
+impl FieldValue for bool {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        node.boolean()
+    }
+}
+
+impl FieldValue for i64 {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        Self::try_from(node.integer()?).ok()
+    }
+}
+
+impl FieldValue for IdRef {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        id(node).map(|id| id.value)
+    }
+}
+
+impl FieldValue for Vec<(String, String)> {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) => {
+                let texts = entries.iter().filter_map(|(key, node)| Some((key.text.clone(), node.text()?.to_owned())));
+                Some(texts.collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl FieldValue for Mount {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        Some(mount(node))
+    }
+}
+
+impl FieldValue for IdMapping {
+    fn read(node: &Node, _: &mut Vec<Problem>) -> Option<Self> {
+        Some(id_mapping(node))
+    }
+}
+
+impl FieldValue for Device {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        device(node, problems)
+    }
+}
+
+impl FieldValue for Interface {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        Some(interface(node, problems))
+    }
+}
+
+impl FieldValue for Resources {
+    fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        let plain = value(node, &Kind::Map(RESOURCES)).filter(serde_json::Value::is_object)?;
+        // What the schema refuses was told with its own place.
+        let told = |error: &serde_json::Error| {
+            if problems.is_empty() {
+                problems.push(Problem::new(node.place, format!("not valid here: {error}")));
+            }
+        };
+        serde_json::from_value(plain).inspect_err(told).ok()
     }
 }
 
@@ -59,11 +150,6 @@ fn string(node: &Node, key: &str) -> Option<String> {
     node.field(key)?.text().map(str::to_owned)
 }
 
-/// LinuxKit takes an empty string here for one that is not set.
-fn filled(node: &Node, key: &str) -> Option<String> {
-    string(node, key).filter(|text| !text.is_empty())
-}
-
 fn boolean(node: &Node, key: &str) -> Option<bool> {
     node.field(key)?.boolean()
 }
@@ -72,38 +158,27 @@ fn integer<T: TryFrom<i128>>(node: &Node, key: &str) -> Option<T> {
     T::try_from(node.field(key)?.integer()?).ok()
 }
 
-fn pairs(node: &Node, key: &str) -> Option<Vec<(String, String)>> {
-    match &node.field(key)?.value {
-        Value::Map(entries) => {
-            Some(entries.iter().filter_map(|(key, node)| Some((key.text.clone(), node.text()?.to_owned()))).collect())
-        }
-        _ => None,
-    }
-}
-
-fn at<T>(node: &Node, value: T) -> Located<T> {
-    Located { value, place: node.place }
-}
-
 fn mount(node: &Node) -> Mount {
     Mount {
         destination: string(node, "destination").unwrap_or_default(),
         kind: string(node, "type").unwrap_or_default(),
         source: string(node, "source").unwrap_or_default(),
         options: strings(node, "options").unwrap_or_default(),
-        uid_mappings: id_mappings(node, "uidmappings").unwrap_or_default(),
-        gid_mappings: id_mappings(node, "gidmappings").unwrap_or_default(),
+        uid_mappings: id_mappings(node, "uidmappings"),
+        gid_mappings: id_mappings(node, "gidmappings"),
     }
 }
 
-fn id_mappings(node: &Node, key: &str) -> Option<Vec<IdMapping>> {
-    list(node, key, |node| {
-        Some(IdMapping {
-            host_id: integer(node, "hostID").unwrap_or_default(),
-            container_id: integer(node, "containerID").unwrap_or_default(),
-            size: integer(node, "size").unwrap_or_default(),
-        })
-    })
+fn id_mappings(node: &Node, key: &str) -> Vec<IdMapping> {
+    list(node, key, |node| Some(id_mapping(node))).unwrap_or_default()
+}
+
+fn id_mapping(node: &Node) -> IdMapping {
+    IdMapping {
+        host_id: integer(node, "hostID").unwrap_or_default(),
+        container_id: integer(node, "containerID").unwrap_or_default(),
+        size: integer(node, "size").unwrap_or_default(),
+    }
 }
 
 /// A device that is not `all` needs a type and a mode, and unless it is a pipe its numbers.
@@ -147,31 +222,6 @@ fn device(node: &Node, problems: &mut Vec<Problem>) -> Option<Device> {
     (problems.len() == before).then_some(Device { mode, ..device })
 }
 
-fn resources(node: &Node, problems: &mut Vec<Problem>) -> Option<Resources> {
-    let field = LABEL.iter().find(|field| field.key == "resources")?;
-    let node = node.field(field.key)?;
-    let plain = value(node, &field.kind).filter(serde_json::Value::is_object)?;
-    let read = serde_json::from_value(plain);
-    // What the schema refuses was told with its own place.
-    let told = |error: &serde_json::Error| {
-        if problems.is_empty() {
-            problems.push(Problem::new(node.place, format!("not valid here: {error}")));
-        }
-    };
-    read.inspect_err(told).ok()
-}
-
-fn runtime(node: &Node, problems: &mut Vec<Problem>) -> RuntimeOptions {
-    RuntimeOptions {
-        cgroups: strings(node, "cgroups"),
-        mounts: list(node, "mounts", |node| Some(at(node, mount(node)))),
-        mkdir: strings(node, "mkdir"),
-        interfaces: list(node, "interfaces", |node| Some(interface(node, problems))),
-        bind_ns: node.field("bindNS").filter(|node| matches!(node.value, Value::Map(_))).map(bind_namespaces),
-        namespace: string(node, "namespace"),
-    }
-}
-
 fn interface(node: &Node, problems: &mut Vec<Problem>) -> Interface {
     let name = node.field("name");
     if matches!(node.value, Value::Map(_)) && name.is_none_or(|name| name.text() == Some("")) {
@@ -182,17 +232,5 @@ fn interface(node: &Node, problems: &mut Vec<Problem>) -> Interface {
         add: string(node, "add").unwrap_or_default(),
         peer: string(node, "peer").unwrap_or_default(),
         create_in_root: boolean(node, "createInRoot").unwrap_or_default(),
-    }
-}
-
-fn bind_namespaces(node: &Node) -> BindNamespaces {
-    BindNamespaces {
-        cgroup: string(node, "cgroup"),
-        ipc: string(node, "ipc"),
-        mnt: string(node, "mnt"),
-        net: string(node, "net"),
-        pid: string(node, "pid"),
-        user: string(node, "user"),
-        uts: string(node, "uts"),
     }
 }

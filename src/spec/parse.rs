@@ -5,11 +5,12 @@ use std::rc::Rc;
 use super::check::{check, check_options};
 use super::conform::conform;
 use super::node::{Key, Node, Value};
+use super::options::LABEL;
 use super::read::{Read, read};
-use super::schema::{LABEL, SPEC};
+use super::sections::SPEC;
 use super::source_text::NoText;
 use super::template::{PackageFinder, resolved};
-use super::{ContainerOptions, Error, Input, Place, Problem, Spec, Texts, decode, decode_container, source_text};
+use super::{ContainerOptions, Error, Input, Place, Problem, Spec, Texts, decode, source_text};
 
 /// A spec that is valid, with what later stages need to speak about it.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +86,7 @@ fn label(text: &str, problems: &mut Vec<Problem>) -> ContainerOptions {
     if problems.is_empty() {
         conform(&root, LABEL, problems);
     }
-    let options = decode_container::options(&root, problems);
+    let options = ContainerOptions::of(&root, problems);
     if problems.is_empty() {
         check_options(&options, problems);
     }

@@ -1,4 +1,4 @@
-//! What a spec may say: the fields of every section with their types, in the order LinuxKit writes them.
+//! What a spec may say: types of values, and the fields of mappings with one meaning, in the order LinuxKit writes them.
 //!
 //! # Format
 //! LinuxKit's YAML (`docs/yaml.md`, `moby/schema.go`); `resources`, mounts and id mappings are types of the OCI runtime
@@ -67,11 +67,11 @@ pub(super) enum Show {
     OciAlways,
 }
 
-const fn field(key: &'static str, kind: Kind, show: Show) -> Field {
+pub(super) const fn field(key: &'static str, kind: Kind, show: Show) -> Field {
     Field { key, json: key, kind, show, required: false }
 }
 
-const fn required(key: &'static str, kind: Kind) -> Field {
+pub(super) const fn required(key: &'static str, kind: Kind) -> Field {
     Field { required: true, ..field(key, kind, Show::Always) }
 }
 
@@ -80,111 +80,15 @@ const fn renamed(key: &'static str, json: &'static str, kind: Kind, show: Show) 
 }
 
 use Kind::{Bool, Contents, Id, Integer, List, Map, OneOf, PageSize, Reference, Text, Texts, Unset};
-use Show::{Always, Filled, Given, OciAlways, OciPlain, OciPointer, Struct};
+use Show::{Always, Filled, OciAlways, OciPlain, OciPointer};
 
-const TEXTS: Kind = List(&Text);
+pub(super) const TEXTS: Kind = List(&Text);
 const I64: Kind = Integer(i64::MIN as i128, i64::MAX as i128);
 const U64: Kind = Integer(0, u64::MAX as i128);
 const U32: Kind = Integer(0, u32::MAX as i128);
 const U16: Kind = Integer(0, u16::MAX as i128);
 
-/// The whole of a spec.
-pub(super) const SPEC: &[Field] = &[
-    field("kernel", Map(KERNEL), Always),
-    field("init", List(&Reference), Always),
-    field("onboot", List(&Map(CONTAINER)), Always),
-    field("onshutdown", List(&Map(CONTAINER)), Always),
-    field("services", List(&Map(CONTAINER)), Always),
-    field("files", List(&Map(FILE)), Always),
-    field("volumes", List(&Map(VOLUME)), Always),
-    field("trust", Map(TRUST), Given),
-    field("outputs", List(&Map(OUTPUT)), Given),
-];
-
-const KERNEL: &[Field] = &[
-    field("image", Reference, Always),
-    field("cmdline", Text, Filled),
-    field("binary", Text, Filled),
-    field("tar", Text, Given),
-    field("ucode", Text, Given),
-];
-
-const TRUST: &[Field] = &[field("image", TEXTS, Given), field("org", TEXTS, Given)];
-
-const OUTPUT: &[Field] = &[
-    required("format", Text),
-    field("project", Text, Given),
-    field("bucket", Text, Given),
-    field("family", Text, Given),
-    field("keys", Text, Given),
-    field("public", Bool, Given),
-    field("replace", Bool, Given),
-];
-
-const FILE: &[Field] = &[
-    field("path", Text, Always),
-    field("directory", Bool, Always),
-    field("symlink", Text, Filled),
-    field("contents", Contents, Given),
-    field("source", Text, Filled),
-    field("metadata", Text, Filled),
-    field("optional", Bool, Always),
-    field("mode", Text, Filled),
-    field("uid", Id, Given),
-    field("gid", Id, Given),
-];
-
-const VOLUME: &[Field] = &[
-    field("name", Text, Always),
-    field("image", Reference, Filled),
-    field("readonly", Bool, Filled),
-    field("format", OneOf(&["filesystem", "oci"]), Filled),
-    field("platforms", TEXTS, Filled),
-];
-
-const CONTAINER: &[Field] = &[
-    required("name", Text),
-    required("image", Reference),
-    field("capabilities", TEXTS, Given),
-    field("capabilities.add", TEXTS, Given),
-    field("ambient", TEXTS, Given),
-    field("mounts", List(&Map(MOUNT)), Given),
-    field("binds", TEXTS, Given),
-    field("binds.add", TEXTS, Given),
-    field("devices", List(&Map(DEVICE)), Given),
-    field("tmpfs", TEXTS, Given),
-    field("command", TEXTS, Given),
-    field("env", TEXTS, Given),
-    field("cwd", Text, Filled),
-    field("net", Text, Filled),
-    field("pid", Text, Filled),
-    field("ipc", Text, Filled),
-    field("uts", Text, Filled),
-    field("userns", Text, Filled),
-    field("hostname", Text, Filled),
-    field("readonly", Bool, Given),
-    field("maskedPaths", TEXTS, Given),
-    field("readonlyPaths", TEXTS, Given),
-    field("uid", Id, Given),
-    field("gid", Id, Given),
-    field("additionalGids", List(&Id), Given),
-    field("noNewPrivileges", Bool, Given),
-    field("oomScoreAdj", Integer(-1000, 1000), Given),
-    field("rootfsPropagation", Text, Given),
-    field("cgroupsPath", Text, Given),
-    field("resources", Map(RESOURCES), Given),
-    field("sysctl", Texts, Given),
-    field("rlimits", TEXTS, Given),
-    field("uidMappings", List(&Map(ID_MAPPING)), Given),
-    field("gidMappings", List(&Map(ID_MAPPING)), Given),
-    field("annotations", Texts, Given),
-    field("runtime", Map(RUNTIME), Given),
-];
-
-/// The label of an image: every field of a container but its name and image.
-pub(super) const LABEL: &[Field] = CONTAINER.split_at(2).1;
-
-const DEVICE: &[Field] = &[
+pub(super) const DEVICE: &[Field] = &[
     field("path", Text, Always),
     field("type", Text, Always),
     field("major", I64, Always),
@@ -192,33 +96,14 @@ const DEVICE: &[Field] = &[
     field("mode", Text, Filled),
 ];
 
-const RUNTIME: &[Field] = &[
-    field("cgroups", TEXTS, Given),
-    field("mounts", List(&Map(MOUNT)), Given),
-    field("mkdir", TEXTS, Given),
-    field("interfaces", List(&Map(INTERFACE)), Given),
-    field("bindNS", Map(BIND_NAMESPACES), Struct),
-    field("namespace", Text, Given),
-];
-
-const INTERFACE: &[Field] = &[
+pub(super) const INTERFACE: &[Field] = &[
     field("name", Text, Filled),
     field("add", Text, Filled),
     field("peer", Text, Filled),
     field("createInRoot", Bool, Always),
 ];
 
-const BIND_NAMESPACES: &[Field] = &[
-    field("cgroup", Text, Given),
-    field("ipc", Text, Given),
-    field("mnt", Text, Given),
-    field("net", Text, Given),
-    field("pid", Text, Given),
-    field("user", Text, Given),
-    field("uts", Text, Given),
-];
-
-const MOUNT: &[Field] = &[
+pub(super) const MOUNT: &[Field] = &[
     field("destination", Text, OciAlways),
     field("type", Text, OciPlain),
     field("source", Text, OciPlain),
@@ -227,10 +112,10 @@ const MOUNT: &[Field] = &[
     renamed("gidmappings", "gidMappings", List(&Map(ID_MAPPING)), OciPlain),
 ];
 
-const ID_MAPPING: &[Field] =
+pub(super) const ID_MAPPING: &[Field] =
     &[field("containerID", U32, OciAlways), field("hostID", U32, OciAlways), field("size", U32, OciAlways)];
 
-const RESOURCES: &[Field] = &[
+pub(super) const RESOURCES: &[Field] = &[
     field("devices", List(&Map(DEVICE_RULE)), OciPlain),
     field("memory", Map(MEMORY), OciPointer),
     field("cpu", Map(CPU), OciPointer),

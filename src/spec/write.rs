@@ -6,9 +6,10 @@
 
 use serde_json::{Map, Value};
 
-use super::document::BINARY;
 use super::out::Out;
-use super::schema::{Field, Kind, SPEC, Show};
+use super::plain::BINARY;
+use super::schema::{Field, Kind, Show};
+use super::sections::SPEC;
 use super::write_json::json;
 use super::write_yaml::{natural, yaml};
 use super::{MetadataFormat, Spec};
