@@ -2,7 +2,7 @@
 //!
 //! `tools/fuzz` runs them; the test below replays what they found, and small examples of each kind.
 
-pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, zstd, ztoc};
+pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, unpacked, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
 #[cfg(target_os = "linux")]
@@ -97,7 +97,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 20] = [
+    const TARGETS: [(&str, Target); 21] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),
@@ -116,6 +116,7 @@ mod tests {
         ("tar", tar),
         ("tftp", tftp),
         ("toc", toc),
+        ("unpacked", unpacked),
         ("zstd", zstd),
         ("ztoc", ztoc),
     ];

@@ -12,6 +12,7 @@ use super::index::{Index, IndexBytes};
 pub use super::pass::fuzz::tar;
 use super::pass::{Expected, Scanner, Search, Transfer, pass};
 use super::read::{Diff, IndexedBlob, Pool};
+pub use super::unpacked::unpacked;
 use crate::base::Digest;
 use crate::extent::{Bytes, Source as _};
 

@@ -43,6 +43,7 @@ mod published;
 mod read;
 mod reads;
 mod stored;
+mod unpacked;
 
 pub use activity::{Activity, LayerActivity};
 pub use error::Error;
@@ -53,3 +54,4 @@ pub use layers::{Layer, Layers, Options, Wanted};
 pub use nested::Inner;
 pub use published::Published;
 pub use reads::{ReadList, Recorder};
+pub use unpacked::Packing;

@@ -95,7 +95,7 @@ impl Layers {
         let codec = file.codec()?;
         let start = if codec == Codec::Plain { file.offset } else { 0 };
         let scanner = (content == Content::Tar).then(|| Scanner::new(start));
-        let mut input = InnerReader { file, at: 0 };
+        let mut input = InnerReader::new(file.clone());
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let search = Search { span_size: self.options.span_size, scanner };
         let transfer = Transfer { input: &mut input, copy: None, progress: &|_| {} };
@@ -127,7 +127,7 @@ impl Inner {
     }
 
     /// The origin of a byte of what the file decompresses to.
-    fn unpacked(&self, offset: u64) -> Result<Origin, ReadError> {
+    pub(super) fn unpacked(&self, offset: u64) -> Result<Origin, ReadError> {
         let mut digest = None;
         let mut at = self.offset;
         origins(Span { source: &*self.source, offset: self.offset, len: self.size.min(1) }, &mut |_, origin| {
@@ -155,12 +155,19 @@ impl std::fmt::Display for Inner {
 }
 
 /// Reads a file of a layer from front to back.
-struct InnerReader<'a> {
-    file: &'a Inner,
+pub(super) struct InnerReader {
+    file: Inner,
     at: u64,
 }
 
-impl Read for InnerReader<'_> {
+impl InnerReader {
+    /// A reader at the beginning.
+    pub fn new(file: Inner) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl Read for InnerReader {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let left = usize::try_from(self.file.size - self.at).unwrap_or(usize::MAX);
         let len = left.min(buf.len());

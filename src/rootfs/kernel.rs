@@ -9,6 +9,7 @@ use super::supply::SourceImage;
 use super::{Cause, Error};
 use crate::base::Metadata;
 use crate::extent::{ReadError, SharedSource};
+use crate::layer::Packing;
 use crate::spec::{Kernel, Located};
 use crate::tree::{Content, InodeId, Node};
 
@@ -57,7 +58,7 @@ impl Work<'_> {
             return Ok(binary);
         }
         let payload = payload(&binary).map_err(|source| inside(kernel, name())(Cause::new(source)))?.map_err(error)?;
-        let plain: SharedSource = self.supply.inflate(&payload).map_err(inside(kernel, name()))?;
+        let plain: SharedSource = self.supply.unpack(&payload).map_err(inside(kernel, name()))?;
         Ok(Content::whole(plain))
     }
 }
@@ -99,7 +100,8 @@ fn inside<'a>(kernel: &'a Kernel, path: &'a str) -> impl FnOnce(Cause) -> Error 
     }
 }
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes that tell how a payload is packed.
+const MAGIC: usize = 6;
 /// End of the last header field that is looked at.
 const HEADER: usize = 0x250;
 
@@ -111,13 +113,14 @@ fn is_plain(kernel: &Content) -> Result<bool, ReadError> {
     Ok(head.starts_with(b"\x7fELF") || head[56..60] == *b"ARM\x64")
 }
 
-/// The gzip stream of a kernel: all of it, or the payload of a bzImage (Linux x86 boot protocol, 2.08 and later).
+/// The packed stream of a kernel: all of a gzip file, or the payload of a bzImage (Linux x86 boot protocol, 2.08 and later),
+/// which has its size in its last four bytes.
 pub(super) fn payload(kernel: &Content) -> Result<Result<Content, &'static str>, ReadError> {
     let source = kernel.source()?;
     let mut header = [0; HEADER];
     let len = usize::try_from(source.size()).map_or(HEADER, |size| size.min(HEADER));
     source.read_at(&mut header[..len], 0)?;
-    if header.starts_with(&GZIP_MAGIC) {
+    if Packing::of(&header) == Some(Packing::Gzip) {
         return Ok(Ok(kernel.clone()));
     }
     if header[0x1fe..0x200] != [0x55, 0xaa] || &header[0x202..0x206] != b"HdrS" {
@@ -129,13 +132,13 @@ pub(super) fn payload(kernel: &Content) -> Result<Result<Content, &'static str>,
     let long = |at: usize| u64::from(u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes")));
     let offset = long(0x248) + (u64::from(header[0x1f1]) + 1) * 512;
     let size = long(0x24c);
-    if offset + size > kernel.size || size < 2 {
+    if offset + size > kernel.size || size < MAGIC as u64 {
         return Ok(Err("the payload of its bzImage leaves the file"));
     }
-    let mut magic = [0; 2];
+    let mut magic = [0; MAGIC];
     source.read_at(&mut magic, offset)?;
-    if magic != GZIP_MAGIC {
-        return Ok(Err("the payload of its bzImage is not gzip"));
+    if Packing::of(&magic).is_none() {
+        return Ok(Err("the payload of its bzImage is neither gzip, xz, zstd nor LZ4"));
     }
     Ok(Ok(Content { source, offset, size }))
 }
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gzip_stream_of_a_kernel_is_found() {
+    fn the_packed_stream_of_a_kernel_is_found() {
         let gzip = payload(&content(&[0x1f, 0x8b, 8])).unwrap().unwrap();
         assert_eq!((gzip.offset, gzip.size), (0, 3));
         let mut image = vec![0; 0x1000];
@@ -194,10 +197,16 @@ mod tests {
         image[0x1f1] = 3;
         image[0x248] = 0x10;
         image[0x24c] = 0x20;
-        assert_eq!(payload(&content(&image)).unwrap().err(), Some("the payload of its bzImage is not gzip"));
-        image[0x810..0x812].copy_from_slice(&GZIP_MAGIC);
-        let found = payload(&content(&image)).unwrap().unwrap();
-        assert_eq!((found.offset, found.size), (0x810, 0x20));
+        let unknown = Some("the payload of its bzImage is neither gzip, xz, zstd nor LZ4");
+        for magic in [&b"BZh91A"[..], b"\x5d\0\0\x80\0\0", b"\x89LZO\0\r", b"\x1f\x8c", b"\x28\xb5\x2f\xfe"] {
+            image[0x810..0x810 + magic.len()].copy_from_slice(magic);
+            assert_eq!(payload(&content(&image)).unwrap().err(), unknown, "{magic:?}");
+        }
+        for magic in [&b"\x02\x21\x4c\x18"[..], b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x1f\x8b"] {
+            image[0x810..0x810 + magic.len()].copy_from_slice(magic);
+            let found = payload(&content(&image)).unwrap().unwrap();
+            assert_eq!((found.offset, found.size), (0x810, 0x20), "{magic:?}");
+        }
         image[0x24f] = 0xff;
         assert_eq!(payload(&content(&image)).unwrap().err(), Some("the payload of its bzImage leaves the file"));
     }

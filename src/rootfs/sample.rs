@@ -132,7 +132,7 @@ impl Supply for Sample<'_> {
         Ok(tree(&["lib/modules/m=1"]))
     }
 
-    fn inflate(&self, _: &Content) -> Result<SharedSource, Cause> {
+    fn unpack(&self, _: &Content) -> Result<SharedSource, Cause> {
         Err(Cause::new(ReadError::new(ErrorKind::ImageNotFound, "not in this test")))
     }
 

@@ -50,11 +50,11 @@ pub trait Supply {
     /// When it is no tar, or cannot be read.
     fn archive(&self, content: &Content) -> Result<TreeBuilder, Cause>;
 
-    /// What a gzip stream inside an image decompresses to.
+    /// What a packed stream inside an image holds.
     ///
     /// # Errors
-    /// When it is no gzip stream, or cannot be read.
-    fn inflate(&self, content: &Content) -> Result<SharedSource, Cause>;
+    /// When it is packed in a way that is not known, or cannot be read.
+    fn unpack(&self, content: &Content) -> Result<SharedSource, Cause>;
 
     /// A file of the host by its path in the spec.
     ///

@@ -58,8 +58,8 @@ impl Supply for Supplies<'_> {
         Ok(tree)
     }
 
-    fn inflate(&self, content: &Content) -> Result<SharedSource, Cause> {
-        self.images.layers.open_gzip(&inner(content)).map_err(Cause::new)
+    fn unpack(&self, content: &Content) -> Result<SharedSource, Cause> {
+        self.images.layers.open_packed(&inner(content)).map_err(Cause::new)
     }
 
     fn host_file(&self, path: &str) -> io::Result<SharedSource> {

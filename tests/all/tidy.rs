@@ -19,7 +19,7 @@ const ROWS: [&[&str]; 11] = [
 ];
 
 /// The same for the rooms of `layer`.
-const LAYER_ROWS: [&[&str]; 8] = [
+const LAYER_ROWS: [&[&str]; 9] = [
     &["error", "reads"],
     &["index"],
     &["engine"],
@@ -27,6 +27,7 @@ const LAYER_ROWS: [&[&str]; 8] = [
     &["foreign"],
     &["layers"],
     &["activity", "imported", "nested", "prefetch", "published", "stored"],
+    &["unpacked"],
     &["fuzz"],
 ];
 

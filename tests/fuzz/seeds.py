@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the small examples in corpus/ that fuzzing starts from. Needs zstd and a built lkit:
+"""Makes the small examples in corpus/ that fuzzing starts from. Needs zstd, xz, lz4 and a built lkit:
 
     tests/fuzz/seeds.py target/debug/lkit
 """
@@ -98,6 +98,11 @@ def streams():
         "cut": frame[:-5],
     }.items():
         keep("zstd", name, SEED + data)
+    unpacked = {"xz": ["xz", "-qc"], "zstd": ["zstd", "-qc"], "lz4": ["lz4", "-qlc"]}
+    for name, command in unpacked.items():
+        stream = subprocess.run(command, input=WORDS, stdout=subprocess.PIPE, check=True).stdout
+        keep("unpacked", name, stream + len(WORDS).to_bytes(4, "little"))
+        keep("unpacked", name + "-cut", stream[:-9] + len(WORDS).to_bytes(4, "little"))
 
 
 def tars():

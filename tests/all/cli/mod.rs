@@ -31,6 +31,7 @@ mod metadata;
 mod monitors;
 mod outputs;
 mod packages;
+mod packed_kernels;
 mod pulls;
 mod read_lists;
 mod refusals;

@@ -96,8 +96,8 @@ impl Supply for Supplies<'_> {
         self.machine.archive_of(content)
     }
 
-    fn inflate(&self, content: &Content) -> Result<SharedSource, Cause> {
-        self.machine.layers.open_gzip(&inner(content)).map_err(Cause::new)
+    fn unpack(&self, content: &Content) -> Result<SharedSource, Cause> {
+        self.machine.layers.open_packed(&inner(content)).map_err(Cause::new)
     }
 
     fn host_file(&self, path: &str) -> std::io::Result<SharedSource> {
