@@ -348,6 +348,10 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
+    /// Write a block map, such as NAME-efi.img.bmap, beside each raw disk: with it bmaptool writes what has data alone, and
+    /// verifies it [default: write none]
+    #[arg(long, conflicts_with_all = ["output", "digest", "dry_run"])]
+    pub bmap: bool,
     /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how
     #[arg(long, hide = true)]
     pub as_linuxkit: bool,

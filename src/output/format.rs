@@ -72,6 +72,11 @@ const fn file(suffix: &'static str, product: Product) -> FormatFile {
 }
 
 impl FormatFile {
+    /// Whether it is a disk of plain bytes.
+    pub fn is_raw_disk(&self) -> bool {
+        self.start == Some(RAW) || self.product == Product::Rpi3Disk
+    }
+
     const fn optional(self) -> Self {
         Self { optional: true, ..self }
     }

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::block_map::{BlockMap, blocks};
 use super::compress::{Compression, Compressor};
 use super::packed::{no_stream, write_root};
 use super::staged::{Staged, directory};
 use super::{Artifact, Error};
-use crate::base::{KIB, MIB};
+use crate::base::{Hasher, KIB, MIB};
 use crate::extent::{ReadError, Source};
 use crate::format::PackError;
 use crate::output::PackedRoot;
@@ -46,13 +47,15 @@ pub struct Export<'a> {
     pub mode: Option<u16>,
 }
 
-/// How an artifact is compressed.
+/// How an artifact is compressed, or what is written of it.
 #[derive(Clone, Copy)]
 pub enum Coding<'a> {
     /// As one stream that begins at this byte.
     Stream(Compression, u64),
     /// As this root, which is written in the place of the artifact.
     Root(&'a PackedRoot),
+    /// Not at all: a map of its blocks is written in its place, for bmaptool.
+    BlockMap,
 }
 
 impl<'a> Export<'a> {
@@ -88,7 +91,7 @@ pub fn export(exports: &[Export<'_>], step: &mut Step<'_>) -> Result<Vec<u64>, E
                 let size = match coding {
                     None => copy.sparse(file.file()).map_err(failed)?,
                     Some(Coding::Root(root)) => copy.root(root, file.file()).map_err(failed)?,
-                    Some(Coding::Stream(..)) => copy.stream(*coding, file.file()).map_err(failed)?,
+                    Some(Coding::Stream(..) | Coding::BlockMap) => copy.stream(*coding, file.file()).map_err(failed)?,
                 };
                 staged.push((file, path, size));
                 size
@@ -223,11 +226,29 @@ impl Copy<'_, '_> {
             }
             Some(Coding::Stream(compression, from)) => (compression, from),
             Some(Coding::Root(_)) => return Err(Failure::Write(no_stream())),
+            Some(Coding::BlockMap) => {
+                let map = self.block_map()?;
+                output.write_all(map.as_bytes()).map_err(Failure::Write)?;
+                return Ok(output.count);
+            }
         };
         self.pass(0..from, &mut output)?;
         let mut compressor = Compressor::new(compression, size - from, output).map_err(Failure::Write)?;
         self.pass(from..size, &mut compressor)?;
         Ok(compressor.finish().map_err(Failure::Write)?.count)
+    }
+
+    /// The map of the blocks that have data; holes are not read.
+    fn block_map(&mut self) -> Result<String, Failure> {
+        let (mut map, mut at) = (BlockMap::new(self.source.size()), 0);
+        while let Some(run) = blocks(self.source, at) {
+            let mut hash = Hasher::default();
+            self.pass(run.clone(), &mut hash)?;
+            map.add(&run, &hash.finish());
+            at = run.end;
+        }
+        self.tell(self.source.size())?;
+        Ok(map.finish())
     }
 
     /// Writes a compressed root in the place of the source.

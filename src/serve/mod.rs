@@ -27,6 +27,7 @@
 mod activity;
 mod address;
 pub mod background;
+mod block_map;
 mod compress;
 mod door;
 mod error;

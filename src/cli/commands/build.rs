@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{self, Settings};
 use crate::cli::{args, specs};
-use crate::output::{Artifact, Catalog, Format, PackedRoot, Product};
+use crate::output::{Artifact, Catalog, Format, FormatFile, PackedRoot, Product};
 use crate::serve::{
     Coding, Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout,
 };
@@ -23,16 +24,17 @@ use crate::system;
 
 /// An artifact, laid out, with the name of its file and how that is compressed.
 struct Output {
-    artifact: Artifact,
+    artifact: Rc<Artifact>,
     name: String,
     coding: Option<Coded>,
 }
 
-/// How an artifact is compressed.
+/// How an artifact is compressed, or what is written of it.
 enum Coded {
     /// As one stream that begins at this byte.
     Stream(Compression, u64),
     Root(PackedRoot),
+    BlockMap,
 }
 
 impl Output {
@@ -40,6 +42,7 @@ impl Output {
         let coding = self.coding.as_ref().map(|coded| match coded {
             Coded::Stream(compression, from) => Coding::Stream(*compression, *from),
             Coded::Root(root) => Coding::Root(root),
+            Coded::BlockMap => Coding::BlockMap,
         });
         Export { artifact: &self.artifact, path, coding, mode }
     }
@@ -75,8 +78,11 @@ impl Target<'_> {
     }
 }
 
+/// What is put behind the name of a disk, uncompressed, that a block map is of: where bmaptool looks for it.
+const BLOCK_MAP: &str = ".bmap";
+
 /// The ends of the names of all files that these formats have for a spec, each once.
-fn suffixes(formats: &[&Format], spec: &Spec, compressions: &Compressions) -> Vec<String> {
+fn suffixes(formats: &[&Format], spec: &Spec, (compressions, bmap): (&Compressions, bool)) -> Vec<String> {
     let kernel = spec.kernel.as_ref().filter(|kernel| !kernel.image.value.is_empty());
     let is_there = |product| match product {
         Product::Kernel => kernel.is_some(),
@@ -86,8 +92,11 @@ fn suffixes(formats: &[&Format], spec: &Spec, compressions: &Compressions) -> Ve
     let mut suffixes = Vec::new();
     for (format, file) in formats.iter().flat_map(|format| format.files.iter().map(move |file| (format, file))) {
         let suffix = format!("{}{}", file.suffix, compressions.suffix(format, file));
-        if (!file.optional || is_there(file.product)) && !suffixes.contains(&suffix) {
-            suffixes.push(suffix);
+        let map = (bmap && file.is_raw_disk()).then(|| format!("{}{BLOCK_MAP}", file.suffix));
+        for suffix in [suffix].into_iter().chain(map) {
+            if (!file.optional || is_there(file.product)) && !suffixes.contains(&suffix) {
+                suffixes.push(suffix);
+            }
         }
     }
     suffixes
@@ -120,14 +129,15 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     compressions.check(&formats)?;
     check_files(&compressions, &formats, digest, output.as_deref())?;
     check_enclave(&settings, &formats)?;
+    check_block_maps(args.bmap, &formats)?;
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
-        target.check(&settings.name(&inputs), &suffixes(&formats, &parsed.spec, &compressions))?;
+        target.check(&settings.name(&inputs), &suffixes(&formats, &parsed.spec, (&compressions, args.bmap)))?;
     }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);
     warn_of_firmware(&loaded.catalog, &formats);
-    let outputs = outputs(&loaded.catalog, &formats, &compressions)?;
+    let outputs = outputs(&loaded.catalog, &formats, (&compressions, args.bmap))?;
     if digest {
         print_digests(&outputs, json, &progress)?;
         return Ok(ExitCode::SUCCESS);
@@ -185,6 +195,15 @@ fn check_enclave(settings: &Settings, formats: &[&Format]) -> Result<(), Failure
     Ok(())
 }
 
+/// Refuses block maps where no raw disk is written.
+fn check_block_maps(bmap: bool, formats: &[&Format]) -> Result<(), Failure> {
+    let is_raw_disk = |format: &&Format| format.files.iter().any(FormatFile::is_raw_disk);
+    if bmap && !formats.iter().any(is_raw_disk) {
+        return Err(Failure::usage("`--bmap` is for raw disks, and none is written").hint("add `-f raw-efi`"));
+    }
+    Ok(())
+}
+
 /// Tells when a format that is named after BIOS starts by UEFI alone.
 fn warn_of_bios(catalog: &Catalog, formats: &[&Format]) {
     for format in formats.iter().filter(|format| format.name.ends_with("-bios")) {
@@ -226,14 +245,22 @@ fn formats_of(parsed: &Parsed) -> Result<Vec<&'static Format>, Failure> {
 }
 
 /// The files of all formats, each laid out; two formats must not write one file.
-fn outputs(catalog: &Catalog, formats: &[&Format], compressions: &Compressions) -> Result<Vec<Output>, Failure> {
+fn outputs(
+    catalog: &Catalog,
+    formats: &[&Format],
+    (compressions, bmap): (&Compressions, bool),
+) -> Result<Vec<Output>, Failure> {
     let mut outputs: Vec<Output> = Vec::new();
     for format in formats {
-        for artifact in catalog.written(format)? {
+        for artifact in catalog.written(format)?.into_iter().map(Rc::new) {
             let file = format.files.iter().find(|file| artifact.product() == Some(file.product));
             let name = format!("{}{}", artifact.name(), file.map_or("", |file| compressions.suffix(format, file)));
             match outputs.iter().find(|other| other.name == name) {
                 None => {
+                    if bmap && file.is_some_and(FormatFile::is_raw_disk) {
+                        let name = format!("{}{BLOCK_MAP}", artifact.name());
+                        outputs.push(Output { artifact: artifact.clone(), name, coding: Some(Coded::BlockMap) });
+                    }
                     let coding = coded(catalog, &artifact, file.and_then(|file| compressions.of(format, file.product)));
                     outputs.push(Output { artifact, name, coding });
                 }

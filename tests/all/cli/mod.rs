@@ -1,6 +1,7 @@
 //! The program as people use it: mounts, builds, refusals, its cache, and what is left when it is killed.
 
 mod agreement;
+mod block_maps;
 mod boards;
 mod boot_disks;
 mod boot_time;
