@@ -273,7 +273,7 @@ pub struct Mount {
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
-        "eif_application", "data_size", "watch",
+        "eif_application", "data_size",
         "sbom", "no_sbom", "sbom_format", "sbom_output", "sbom_current_time",
     ])]
     pub image: Option<String>,

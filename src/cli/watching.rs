@@ -1,7 +1,7 @@
-//! `--watch`: a system that takes the place of the one that is served whenever its specs change.
+//! `--watch`: a system that takes the place of the one that is served whenever its specs change, or an image whose tag
+//! moves.
 
 use std::error::Error as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::log::Loudness;
@@ -10,8 +10,10 @@ use super::report::Failure;
 use super::settings::Settings;
 use super::{args, specs};
 use crate::base::{Fault as _, in_line};
+use crate::oci::{Image, Reference};
 use crate::serve::{Status, Trouble};
-use crate::system::{Change, Error, Input, System, Watch};
+use crate::system::{self, Application, Change, Error, ImageWatch, Input, System, Watch};
+use crate::tree::Tree;
 
 /// How often tags are asked for unless something else is said: what a registry takes from everybody.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -20,9 +22,15 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest one, a year.
 const LONGEST: u64 = 365 * 24 * 3600;
 
-/// Specs that are followed, and the status that is reported of them.
-pub struct Watched {
-    watch: Watch,
+/// An image with its files.
+pub type ImageFiles = (Image, Tree);
+
+/// Waits for what comes next; nothing when that is what is served already.
+type Next<T> = dyn FnMut(&Progress) -> Result<Option<T>, Error> + Send;
+
+/// What is followed, and the status that is reported of it.
+pub struct Watched<T> {
+    next: Box<Next<T>>,
     status: Status,
     /// Whether messages go to a log, as lines.
     has_log: bool,
@@ -36,29 +44,59 @@ impl args::Watching {
     /// What is wrong with specs, images or layers, and when their changes cannot be noticed.
     pub fn load(
         &self,
-        names: &[PathBuf],
+        inputs: Vec<Input>,
         settings: &Settings,
         progress: &Progress,
         has_log: bool,
-    ) -> Result<(System, Option<Watched>), Failure> {
+    ) -> Result<(System, Option<Watched<System>>), Failure> {
         if !self.watch {
-            return Ok((specs::load(names, settings, progress)?, None));
+            return Ok((specs::load_inputs(&inputs, settings, progress)?, None));
         }
-        let (inputs, interval) = (specs::inputs(names), self.interval()?);
+        let interval = self.interval()?;
         if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
             return Err(Failure::usage("standard input cannot be read again when it changes")
                 .hint("write the spec to a file, or leave out `--watch`"));
         }
-        if settings.options.application.is_some() {
+        if matches!(settings.options.application, Some(Application::Spec(_))) {
             return Err(Failure::usage("`--watch` does not notice changes of the spec of `--eif-application`")
                 .hint("leave out one of them"));
         }
         let (origins, options) = (settings.origins.clone(), settings.options.clone());
         let started = Watch::start(inputs, (origins, options), interval, progress);
         progress.clear();
-        let (watch, system) = started?;
-        let (status, loudness) = (Status::default(), progress.loudness());
-        Ok((system, Some(Watched { watch, status, has_log, loudness })))
+        let (mut watch, system) = started?;
+        let next = move |progress: &Progress| match watch.next(progress)? {
+            Change::System(system) => Ok(Some(*system)),
+            Change::Same => Ok(None),
+        };
+        Ok((system, Some(Watched::new(next, progress.loudness(), has_log))))
+    }
+
+    /// One image with its files, and with `--watch` what follows its tag.
+    ///
+    /// # Errors
+    /// What is wrong with the image or its layers, and when it never changes.
+    pub fn load_image(
+        &self,
+        image: &Reference,
+        settings: &Settings,
+        progress: &Progress,
+        has_log: bool,
+    ) -> Result<(ImageFiles, Option<Watched<ImageFiles>>), Failure> {
+        if !self.watch {
+            let loaded = system::load_image(image, &settings.origins, progress);
+            progress.clear();
+            return Ok((loaded?, None));
+        }
+        let interval = self.interval()?.ok_or_else(|| {
+            Failure::usage("with `--watch-interval off` nobody asks whether the tag of an image has moved")
+                .hint("leave out `--watch`, or name a time such as `5m`")
+        })?;
+        let started = ImageWatch::start(image.clone(), settings.origins.clone(), interval, progress);
+        progress.clear();
+        let (mut watch, found) = started?;
+        let next = move |progress: &Progress| watch.next(progress);
+        Ok((found, Some(Watched::new(next, progress.loudness(), has_log))))
     }
 
     fn interval(&self) -> Result<Option<Duration>, Failure> {
@@ -82,32 +120,46 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds)).filter(|time| *time >= SHORTEST)
 }
 
-impl Watched {
-    /// The status of the system that is served.
+impl<T: 'static> Watched<T> {
+    fn new(
+        next: impl FnMut(&Progress) -> Result<Option<T>, Error> + Send + 'static,
+        loudness: Loudness,
+        has_log: bool,
+    ) -> Self {
+        Self { next: Box::new(next), status: Status::default(), has_log, loudness }
+    }
+
+    /// The status of what is served.
     pub fn status(&self) -> Status {
         self.status.clone()
     }
 
-    /// Calls `put` with each system that takes the place of the one before, on a thread that ends with the program.
+    /// The same with something else made of what comes next.
+    pub fn map<U: 'static>(mut self, make: impl Fn(T) -> U + Send + 'static) -> Watched<U> {
+        let next = move |progress: &Progress| Ok((self.next)(progress)?.map(&make));
+        Watched { next: Box::new(next), status: self.status, has_log: self.has_log, loudness: self.loudness }
+    }
+
+    /// Calls `put` with all that takes the place of what was before, on a thread that ends with the program.
     ///
     /// # Errors
     /// When there is no room for another thread.
-    pub fn follow(self, put: impl Fn(&System) + Send + 'static) -> Result<(), Failure> {
+    pub fn follow(self, put: impl Fn(T) + Send + 'static) -> Result<(), Failure> {
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || self.serve(&put));
-        thread.map(drop).map_err(|error| Failure::io("cannot start the thread that watches the specs", &error))
+        thread.map(drop).map_err(|error| Failure::io("cannot start the thread that watches for changes", &error))
     }
 
-    fn serve(mut self, put: &dyn Fn(&System)) {
+    fn serve(mut self, put: &dyn Fn(T)) {
         loop {
             // Nobody looks at bars any more.
             let progress = Progress::without_bars(self.loudness);
-            match self.watch.next(&progress) {
-                Ok(Change::System(system)) => {
-                    put(&system);
+            match (self.next)(&progress) {
+                Ok(Some(next)) => {
+                    put(next);
                     self.status.replaced();
                     tracing::info!("generation {} is served", self.status.generation());
                 }
-                Ok(Change::Same) => self.status.recovered(),
+                Ok(None) => self.status.recovered(),
                 Err(error) => {
                     self.status.failed(trouble(&error));
                     self.tell(error);

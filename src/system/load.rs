@@ -214,9 +214,23 @@ fn read_application(input: Input, origins: &Origins, monitor: &dyn Monitor) -> R
 /// # Errors
 /// When it cannot be found, or a layer cannot be had or is corrupt.
 pub fn load_image(reference: &Reference, origins: &Origins, monitor: &dyn Monitor) -> Result<(Image, Tree), Error> {
-    let images = Images::new(origins, monitor)?;
+    image_of(&Stock::new(origins, monitor)?, reference, origins, monitor)
+}
+
+/// The same with what an earlier load of the same origins has found and opened.
+///
+/// # Errors
+/// As [`load_image`].
+pub(super) fn image_of(
+    stock: &Stock,
+    reference: &Reference,
+    origins: &Origins,
+    monitor: &dyn Monitor,
+) -> Result<(Image, Tree), Error> {
+    let images = Images::over(stock, origins, monitor);
     let (image, tree) = images.tree(reference)?;
     images.prefetch(std::slice::from_ref(&image), None);
+    images.make_room();
     Ok((image, tree.finish()))
 }
 

@@ -47,8 +47,10 @@ mod shown;
 mod stock;
 mod stored;
 mod supply;
+mod tags;
 mod touched;
 mod watch;
+mod watch_image;
 
 use archive::pour;
 pub use archive::{Archived, Packed, archive};
@@ -77,3 +79,4 @@ pub use reads::{read_list, write_read_list};
 pub use stock::store;
 pub use stored::Stored;
 pub use watch::{Change, Watch};
+pub use watch_image::ImageWatch;

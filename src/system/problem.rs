@@ -46,6 +46,9 @@ pub enum Problem {
     /// The specs are not valid.
     #[error(transparent)]
     Spec(#[from] spec::Error),
+    /// An image is to be followed that stays what it is.
+    #[error("`{0}` never means another image: a digest or a layout says which it is")]
+    NeverMoves(String),
     /// A spec from a URL names a file of this machine.
     #[error("a spec from a URL may not read `{path}` of this machine")]
     LocalSource {
@@ -375,7 +378,7 @@ impl Fault for Problem {
             Self::LargeSpec { .. } | Self::LocalSource { .. } | Self::NotALock { .. } => ErrorKind::Spec,
             Self::ReadReads { .. } | Self::WriteReads { .. } => ErrorKind::Io,
             Self::NotReads { .. } => ErrorKind::Usage,
-            Self::NoPlaceForLock | Self::ShowsNoSystem(_) => ErrorKind::Usage,
+            Self::NoPlaceForLock | Self::ShowsNoSystem(_) | Self::NeverMoves(_) => ErrorKind::Usage,
             Self::SameTarget { .. } | Self::NamesNothing(_) | Self::NotOneImage { .. } | Self::ManyFilesystems(_) => {
                 ErrorKind::Usage
             }
@@ -423,6 +426,7 @@ impl Fault for Problem {
             Self::Watch { source: notify::Error { kind: notify::ErrorKind::MaxFilesWatch, .. }, .. } => {
                 "let this user watch more with `sysctl fs.inotify.max_user_watches=65536`"
             }
+            Self::NeverMoves(_) => "leave out `--watch`",
             Self::LocalSource { .. } => "allow it with `--allow-local-sources` if you trust who wrote the spec",
             Self::ShowsNoSystem(_) => "name a directory that `lkit mount` shows a system in, a spec, or a lock",
             Self::NotInCache { like: Some(like), .. } => return Some(format!("did you mean `{like}`?")),

@@ -12,14 +12,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::images::{Images, RESOLVERS, side_by_side};
 use super::load::{Specs, load_from, parse};
 use super::stock::Stock;
+use super::tags::Tags;
 use super::touched::{Stamps, Touched, stamps};
 use super::{Error, Input, Options, Origins, System, lock_file};
-use crate::base::{Digest, Event, Monitor, in_line};
+use crate::base::{Digest, Monitor};
 use crate::rootfs::host_path;
 use crate::spec::{FileContent, Parsed};
 
@@ -31,23 +31,22 @@ pub enum Change {
     Same,
 }
 
+/// What a system is made of: its seed, that of the application in an image for an enclave, and files of this machine.
+type MadeOf = (Digest, Option<Digest>, Stamps);
+
 /// Specs whose changes are noticed.
 pub struct Watch {
     inputs: Vec<Input>,
     origins: Origins,
     options: Options,
-    /// How often tags are asked for.
-    interval: Option<Duration>,
     stock: Stock,
+    tags: Tags,
     touched: Touched,
     /// The files whose changes matter, as they were when they were looked at last.
     files: Stamps,
-    /// What the system that was loaded last is made of: seed, and files of this machine.
-    loaded: (Digest, Stamps),
+    /// What the system that was loaded last is made of.
+    loaded: MadeOf,
     has_failed: bool,
-    asked: Instant,
-    /// Warnings about tags that cannot be asked for, each reported once.
-    told: BTreeSet<String>,
 }
 
 impl Watch {
@@ -62,10 +61,9 @@ impl Watch {
         monitor: &dyn Monitor,
     ) -> Result<(Self, System), Error> {
         let (stock, touched) = (Stock::new(&origins, monitor)?, Touched::new()?);
-        let (files, loaded) = (Stamps::new(), (Digest::of(b""), Stamps::new()));
-        let (asked, told) = (Instant::now(), BTreeSet::new());
-        let mut watch =
-            Self { inputs, origins, options, interval, stock, touched, files, loaded, has_failed: false, asked, told };
+        let (files, loaded) = (Stamps::new(), (Digest::of(b""), None, Stamps::new()));
+        let tags = Tags::new(interval);
+        let mut watch = Self { inputs, origins, options, stock, tags, touched, files, loaded, has_failed: false };
         let (system, loaded) = watch.load(monitor)?;
         watch.loaded = loaded;
         Ok((watch, system))
@@ -77,9 +75,8 @@ impl Watch {
     /// What is wrong with the specs, or what they name, as they are now.
     pub fn next(&mut self, monitor: &dyn Monitor) -> Result<Change, Error> {
         loop {
-            let due = self.interval.map(|interval| self.asked + interval);
-            self.touched.wait(due);
-            let is_due = due.is_some_and(|due| due <= Instant::now()) && self.has_more_to_load(monitor);
+            self.touched.wait(self.tags.due());
+            let is_due = self.tags.are_due() && self.has_more_to_load(monitor);
             if self.is_stale() || is_due {
                 break;
             }
@@ -102,25 +99,12 @@ impl Watch {
 
     /// Whether there is more to load again for than changed files, now that it is time to ask.
     fn has_more_to_load(&mut self, monitor: &dyn Monitor) -> bool {
-        self.asked = Instant::now();
-        self.has_moved(monitor) || self.has_failed || self.inputs.iter().any(Input::is_remote)
-    }
-
-    /// Whether a tag means something else now.
-    fn has_moved(&mut self, monitor: &dyn Monitor) -> bool {
-        let images = Images::over(&self.stock, &self.origins, monitor);
-        let answers = side_by_side(&self.stock.known(), RESOLVERS, |(reference, digest)| {
-            let moved = images.has_moved(reference, digest);
-            moved.map_err(|error| format!("cannot look whether `{reference}` has moved: {}", in_line(&error)))
-        });
-        let told: BTreeSet<String> = answers.iter().filter_map(|answer| answer.clone().err()).collect();
-        told.difference(&self.told).for_each(|message| monitor.event(Event::Warning(message.clone())));
-        self.told = told;
-        answers.contains(&Ok(true))
+        let have_moved = self.tags.have_moved(&self.stock, &self.origins, monitor);
+        have_moved || self.has_failed || self.inputs.iter().any(Input::is_remote)
     }
 
     /// The system as files and tags are now, and what it is made of.
-    fn load(&mut self, monitor: &dyn Monitor) -> Result<(System, (Digest, Stamps)), Error> {
+    fn load(&mut self, monitor: &dyn Monitor) -> Result<(System, MadeOf), Error> {
         let own: BTreeSet<PathBuf> = self.own_files()?.into_iter().chain(self.files.keys().cloned()).collect();
         self.touched.watch(&own)?;
         self.files = stamps(&own);
@@ -137,7 +121,9 @@ impl Watch {
         let system = load_from(&self.stock, specs, from, monitor)?;
         self.stock.end();
         let of_sources = self.files.iter().filter(|(path, _)| sources.contains(*path));
-        let made_of = (system.catalog.system().seed, of_sources.map(|(path, stamp)| (path.clone(), *stamp)).collect());
+        let of_sources = of_sources.map(|(path, stamp)| (path.clone(), *stamp)).collect();
+        let made = system.catalog.system();
+        let made_of = (made.seed, made.enclave.seed, of_sources);
         Ok((system, made_of))
     }
 

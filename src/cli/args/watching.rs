@@ -6,7 +6,7 @@ use clap::Args as Group;
 pub struct Watching {
     /// Serve what the specs mean from now on: when one of them, their lock, or a file that they name changes, or a tag
     /// moves, the new system takes the place of the old one at once; files that are open stay as they were, and a mistake
-    /// leaves all as it was [default: serve what the specs mean now]
+    /// leaves all as it was; with --image it follows the tag of the image [default: serve what the specs mean now]
     #[arg(long)]
     pub watch: bool,
     /// How often to ask registries whether tags have moved, such as `30s`, `5m` or `1h`, or `off`; with --locked and for

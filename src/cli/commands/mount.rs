@@ -8,11 +8,11 @@ use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
-use crate::cli::watching::Watched;
+use crate::cli::watching::{ImageFiles, Watched};
 use crate::cli::{args, artifacts, enclave, server, specs};
 use crate::serve::background::Ready;
 use crate::serve::{Files, Interrupts, MountOptions, Status, check_mount, mount, prepare, sweep};
-use crate::system::{self, System};
+use crate::system::System;
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
@@ -31,20 +31,27 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
-    let (files, watched) = match (&image, args.kernel_image, artifacts::reference(&names)?) {
-        (Some(image), None, _) => (files_of_image(image, &settings, &progress)?, None),
-        (Some(_), kernel_image, _) => {
-            let inputs = args::EifImages { image: image.clone(), kernel_image }.apply(&names, &mut settings)?;
-            (files_of(&specs::load_inputs(&inputs, &settings, &progress)?, None), None)
+    let has_log = args.log.is_some();
+    let (files, watched) = match (&image, &args.kernel_image, artifacts::reference(&names)?) {
+        (Some(image), None, _) => {
+            let image = enclave::reference("--image", image)?;
+            let (found, watched) = args.watching.load_image(&image, &settings, &progress, has_log)?;
+            (files_of_image(found), watched.map(|watched| watched.map(files_of_image)))
         }
         (None, _, Some(_)) if args.watching.watch || args.root.is_some() => {
             return Err(Failure::usage("`--watch` and `--root` are for specs, and not for artifacts of a registry")
                 .hint("leave them out"));
         }
         (None, _, Some(reference)) => (artifacts::files(&reference, &settings, &progress)?.0, None),
-        (None, _, None) => {
-            let (system, watched) = args.watching.load(&names, &settings, &progress, args.log.is_some())?;
-            (files_of(&system, watched.as_ref().map(Watched::status)), watched)
+        (image, kernel_image, _) => {
+            let images = args::EifImages { image: image.clone(), kernel_image: kernel_image.clone() };
+            let inputs = images.apply(&names, &mut settings)?;
+            let (system, watched) = args.watching.load(inputs, &settings, &progress, has_log)?;
+            let status = watched.as_ref().map(Watched::status);
+            (
+                files_of(&system, status.clone()),
+                watched.map(|watched| watched.map(move |system| files_of(&system, status.clone()))),
+            )
         }
     };
     // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
@@ -52,8 +59,8 @@ fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<
     sweep();
     let session = mount(files, &dir, options)?;
     if let Some(watched) = watched {
-        let (shown, status) = (session.shown(), watched.status());
-        watched.follow(move |system| shown.replace(files_of(system, Some(status.clone()))))?;
+        let shown = session.shown();
+        watched.follow(move |files| shown.replace(files))?;
     }
     let end = if ready.is_some() { format!("`lkit umount {}`", dir.display()) } else { "Ctrl-C".to_owned() };
     let name = image.clone().unwrap_or_else(|| settings.name(&specs::inputs(&names)));
@@ -88,9 +95,6 @@ fn files_of(system: &System, status: Option<Status>) -> Files {
 }
 
 /// The files of one image as they are in a container, apart from what a runtime mounts over them.
-fn files_of_image(text: &str, settings: &Settings, progress: &Progress) -> Result<Files, Failure> {
-    let loaded = system::load_image(&enclave::reference("--image", text)?, &settings.origins, progress);
-    progress.clear();
-    let (image, tree) = loaded?;
-    Ok(Files::of_image(Arc::new(tree), image.digest()))
+fn files_of_image((image, tree): ImageFiles) -> Files {
+    Files::of_image(Arc::new(tree), image.digest())
 }

@@ -48,7 +48,7 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
         doors.push(vhost_user(disk)?);
     }
     let urls = urls(&doors);
-    let (system, watched) = args.watching.load(&args.specs, &settings, &progress, args.log.is_some())?;
+    let (system, watched) = args.watching.load(specs::inputs(&args.specs), &settings, &progress, args.log.is_some())?;
     // Before, a signal just ends us: the next server takes over the socket that is left.
     let interrupts = Interrupts::catch()?;
     let name = settings.name(&specs::inputs(&args.specs));

@@ -7,9 +7,11 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
 use lkit::base::Digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::system::{LARGE, Mounted, SPEC, System, assert_says, can_mount, image, signal, tar, wait_for};
+use super::system::{
+    LARGE, Mounted, SPEC, System, assert_says, can_mount, image, image_that_runs, kernel, noise, signal, tar, wait_for,
+};
 use crate::common::scripted::Answer;
 use crate::common::shelf::{Held, Lists, Shelf};
 use crate::common::{lkit, stdout};
@@ -187,24 +189,83 @@ fn put(held: &mut Held, system: &System, descriptor: &Value, name: &str) -> Dige
     held.keep("test/init", name, descriptor["mediaType"].as_str().unwrap(), &bytes)
 }
 
+/// A registry that tells the digest of a tag.
+fn shelf() -> Shelf {
+    Shelf::meddled(Lists::Not, |request, _, held| {
+        let tag = ("test/init".to_owned(), request.path.strip_prefix("/v2/test/init/manifests/")?.to_owned());
+        let digest = Digest::of(&held.manifests.get(&tag)?.1);
+        (request.method == "HEAD").then(|| Answer::new(200, "").header("Docker-Content-Digest", digest.to_string()))
+    })
+}
+
+/// A mount that asks each second whether tags have moved, with no layout.
+fn asking(system: &System, what: &[&str]) -> Mounted {
+    let mut command = lkit(&system.cache());
+    command.args(["mount", "--watch", "--watch-interval", "1s", "--pull", "--log", "log"]).args(what).arg("mnt");
+    stdout("mount", &command.current_dir(system.dir.path()).stdin(Stdio::null()).output().unwrap());
+    Mounted(system.mount_point())
+}
+
+#[test]
+fn fuse_the_tag_of_one_image_is_followed_and_a_broken_image_leaves_the_files_as_they_were() {
+    if !can_mount() {
+        return;
+    }
+    let (system, shelf) = (System::new(), shelf());
+    let [old, new] = [b"old\n", b"new\n"].map(|text| image(&system.layout, &[&tar(&[("etc/motd", text)])]));
+    let digest = put(&mut shelf.held(), &system, &old, "1");
+    let name = format!("{}/test/init:1", shelf.server.host);
+    let mounted = asking(&system, &["--image", &name]);
+    let open = File::open(mounted.path("etc/motd")).unwrap();
+    let wait_for_line = |part: &str| {
+        wait_for(part, || fs::read_to_string(system.path("log")).is_ok_and(|log| log.contains(part)));
+    };
+    shelf.held().keep("test/init", "1", "application/vnd.oci.image.manifest.v1+json", b"{");
+    wait_for_line("the change cannot be used, and what is served stays as it was");
+    assert_eq!(mounted.read("etc/motd"), b"old\n");
+    put(&mut shelf.held(), &system, &new, "1");
+    wait_for("the new image", || mounted.read("etc/motd") == b"new\n");
+    assert_eq!(io::read_to_string(open).unwrap(), "old\n");
+    // One that cannot move is not followed.
+    let pinned = format!("mount --watch --image {name}@{digest} other");
+    fs::create_dir(system.path("other")).unwrap();
+    assert_says(&system.bad(&pinned, 2), &["never means another image", "leave out `--watch`"]);
+}
+
+#[test]
+fn fuse_the_tags_of_an_enclave_of_two_images_are_followed() {
+    if !can_mount() {
+        return;
+    }
+    let (system, shelf) = (System::new(), shelf());
+    let files = tar(&[("bzImage", &kernel()), ("cmdline", b"a"), ("init", b"INIT"), ("nsm.ko", b"NSM")]);
+    let kernel = image(&system.layout, &[&files]);
+    let [old, new] = [4, 8].map(|kib| {
+        let files = tar(&[("app", &noise(kib << 10))]);
+        image_that_runs(&system.layout, &json!({"Cmd": ["/app"]}), &[(files.clone(), Digest::of(&files))])
+    });
+    put(&mut shelf.held(), &system, &kernel, "kernel");
+    put(&mut shelf.held(), &system, &old, "1");
+    let name = |tag: &str| format!("{}/test/init:{tag}", shelf.server.host);
+    let mounted = asking(&system, &["--image", &name("1"), "--kernel-image", &name("kernel")]);
+    let size = || fs::metadata(mounted.path("init.eif")).unwrap().len();
+    let before = size();
+    put(&mut shelf.held(), &system, &new, "1");
+    generation(&mounted, 2);
+    assert_eq!(size(), before + (4 << 10));
+}
+
 #[test]
 fn fuse_a_tag_that_moves_is_followed_and_asked_for_by_its_digest_alone() {
     if !can_mount() {
         return;
     }
     let system = System::new();
-    let shelf = Shelf::meddled(Lists::Not, |request, _, held| {
-        let tag = ("test/init".to_owned(), request.path.strip_prefix("/v2/test/init/manifests/")?.to_owned());
-        let digest = Digest::of(&held.manifests.get(&tag)?.1);
-        (request.method == "HEAD").then(|| Answer::new(200, "").header("Docker-Content-Digest", digest.to_string()))
-    });
+    let shelf = shelf();
     let [old, new] = [b"old\n", b"new\n"].map(|text| image(&system.layout, &[&tar(&[("etc/motd", text)])]));
     put(&mut shelf.held(), &system, &old, "1");
     system.write("b.yml", format!("init:\n  - {}/test/init:1\n", shelf.server.host));
-    let mut command = lkit(&system.cache());
-    command.args(["mount", "--watch", "--watch-interval", "1s", "--pull", "b.yml", "mnt"]);
-    stdout("mount", &command.current_dir(system.dir.path()).stdin(Stdio::null()).output().unwrap());
-    let mounted = Mounted(system.mount_point());
+    let mounted = asking(&system, &["b.yml"]);
     assert_eq!(mounted.read("rootfs/etc/motd"), b"old\n");
     // An edit that names the same asks nobody.
     let tags = |method: &str| shelf.asked(method).iter().filter(|path| path.ends_with("/manifests/1")).count();
@@ -245,7 +306,10 @@ fn what_cannot_be_followed_is_refused() {
     assert_says(&system.bad("mount --watch - mnt", 2), &["standard input cannot be read again"]);
     assert_says(&system.bad("mount --watch --watch-interval 5x a.yml mnt", 2), &["`5x` is no time", "`30s`"]);
     assert_says(&system.bad("mount --watch-interval 5m a.yml mnt", 2), &["--watch"]);
-    assert_says(&system.bad("mount --watch --image test/init:1 mnt", 2), &["--image"]);
+    let said = system.bad("mount --watch --image test/init:1 mnt", 2);
+    assert_says(&said, &["`docker.io/test/init:1` never means another image: a digest or a layout says which it is"]);
+    let said = system.bad("mount --watch --watch-interval off --image test/init:1 mnt", 2);
+    assert_says(&said, &["nobody asks whether the tag of an image has moved"]);
     let said = system.bad("mount --watch --eif-application a.yml a.yml mnt", 2);
     assert_says(&said, &["`--watch` does not notice changes of the spec of `--eif-application`"]);
 }
