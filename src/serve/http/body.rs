@@ -23,7 +23,7 @@ const LARGE: u64 = 256 * KIB;
 /// Bytes of a piece when all large ones are taken.
 const SMALL: u64 = 16 * KIB;
 /// Large pieces that are in memory at most.
-const MOST_LARGE: usize = 64;
+pub(super) const MOST_LARGE: usize = 64;
 
 /// Room for pieces that all bodies share, so that a thousand clients that stopped reading hold little.
 #[derive(Clone)]

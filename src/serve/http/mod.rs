@@ -8,7 +8,8 @@
 //!
 //! # Invariants
 //! - Nothing of an artifact is laid out or read before somebody asks for it, and no file is held in memory.
-//! - A client that is slow, silent or gone holds its own connection for some time, and nobody else's.
+//! - A client that is slow, silent or gone holds its own connection for some time, and nobody else's; so does one whose
+//!   reads wait for a registry: there is a thread for each.
 //!
 //! # Format
 //! RFC 9110 (HTTP), RFC 9112 (HTTP/1.1).
@@ -39,6 +40,7 @@ use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
 use self::answer::{Shelf, Shop};
+use self::body::MOST_LARGE;
 use self::connection::Greeter;
 pub use self::directory::Directory;
 use super::Exports;
@@ -46,8 +48,8 @@ use super::stop::Stop;
 
 /// Threads that wait for clients: they only pass bytes on.
 const MOVERS: usize = 2;
-/// Threads that lay out and read, more than processors, since some wait for a registry.
-const READERS: usize = 16;
+/// How long a thread that lays out and reads is kept without work.
+const KEPT: Duration = Duration::from_secs(2);
 /// How long a door waits when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -98,7 +100,9 @@ pub fn serve_directory(listener: TcpListener, directory: Directory, rules: &Rule
 fn serve_shelf(listener: TcpListener, shelf: Arc<dyn Shelf>, rules: &Rules, stop: &Stop) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(MOVERS)
-        .max_blocking_threads(READERS)
+        // One for each question, and one for each piece that is read ahead, so that no read waits for that of another.
+        .max_blocking_threads(rules.limits.connections.saturating_add(MOST_LARGE))
+        .thread_keep_alive(KEPT)
         .thread_name("http")
         .enable_all()
         .build()?;

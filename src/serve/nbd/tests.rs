@@ -401,6 +401,24 @@ fn a_slow_read_holds_up_no_other_of_its_connection() {
 }
 
 #[test]
+fn clients_that_read_no_reply_hold_up_no_other() {
+    let exports = one(disk());
+    let deaf = |_| {
+        let mut client = Client::structured(&exports);
+        // More than the buffers of a socket take; the requests themselves fit.
+        (0..200).for_each(|_| client.request(command::READ, 0, 0, 600_000));
+        client
+    };
+    let _deaf: Vec<Client> = (0..40).map(deaf).collect();
+    let mut other = Client::structured(&exports);
+    for at in [0, 4096, 500_000] {
+        other.request(command::READ, 0, at, 4096);
+        let expected = &numbers(600_000)[usize::try_from(at).unwrap()..][..4096];
+        assert_eq!(other.chunk().payload, [&at.to_be_bytes()[..], expected].concat());
+    }
+}
+
+#[test]
 fn a_client_that_has_ended_is_still_replied_to() {
     let (opener, exports) = troubled(DISK);
     let mut client = Client::structured(&exports);

@@ -1,6 +1,7 @@
 //! Doors without a file system: artifacts as their clients get them.
 
 mod directory;
+mod greedy;
 mod http;
 mod http_hostile;
 mod nbd;
