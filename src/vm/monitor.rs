@@ -214,12 +214,18 @@ impl Monitor {
         let missing = needs(machine).into_iter().find(|(needed, ability)| *needed && !self.can(*ability));
         let shares = machine.shares.is_empty() || self.can(Ability::Shares) || self.can(Ability::OwnShares);
         match missing {
+            _ if self == Self::Firecracker && machine.cpus > FIRECRACKER_CPUS => {
+                Err(self.unsupported("give a machine more than 32 processors"))
+            }
             Some((_, ability)) => self.need(ability),
             None if !shares => self.need(Ability::Shares),
             None => Ok(()),
         }
     }
 }
+
+/// `MAX_SUPPORTED_VCPUS` of Firecracker.
+const FIRECRACKER_CPUS: u32 = 32;
 
 /// What a machine needs of a monitor. The network comes last: it may be the default, so other needs are complained of first.
 fn needs(machine: &Machine) -> [(bool, Ability); 15] {
@@ -276,6 +282,11 @@ mod tests {
         let disk = Disk { path: "/d".into(), format: DiskFormat::Qcow2 };
         let rows = [
             (Monitor::Firecracker, Machine { shares: vec![share], ..direct() }, "Firecracker cannot share directories"),
+            (
+                Monitor::Firecracker,
+                Machine { cpus: 33, ..direct() },
+                "Firecracker cannot give a machine more than 32 processors",
+            ),
             (Monitor::Crosvm, Machine { window: true, ..direct() }, "crosvm cannot open a window"),
             (Monitor::HyperKit, Machine { usb: true, ..direct() }, "HyperKit cannot add devices of QEMU"),
             (
