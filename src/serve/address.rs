@@ -88,6 +88,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// What is wrong with `https` and `nbds`.
+const SECRET: &str = "TLS is spoken by a certificate, whatever the address says";
+
 /// Why a text is no address to listen on.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no address to listen on: {why}")]
@@ -102,6 +105,11 @@ impl Fault for ParseAddressError {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.why == SECRET {
+            return Some(
+                "write `http://HOST:PORT` or `nbd://HOST:PORT` with `--tls-cert FILE --tls-key FILE`".to_owned(),
+            );
+        }
         let forms = "`nbd+unix:///PATH`, `nbd://HOST:PORT`, `http://HOST:PORT` or `tftp://HOST:PORT`";
         Some(format!("write {forms}, such as `nbd://127.0.0.1:10809`"))
     }
@@ -116,6 +124,7 @@ impl FromStr for Address {
             Some(("nbd", host)) => port_of(Protocol::Nbd, host),
             Some(("http", host)) => port_of(Protocol::Http, host),
             Some(("tftp", host)) => port_of(Protocol::Tftp, host),
+            Some(("https" | "nbds", _)) => Err(SECRET),
             Some(_) => Err("its protocol is not served"),
             None => Err("it names no protocol"),
         };
@@ -186,7 +195,8 @@ mod tests {
             ("", "it names no protocol"),
             ("127.0.0.1:80", "it names no protocol"),
             ("ftp://x", "its protocol is not served"),
-            ("nbds://x", "its protocol is not served"),
+            ("nbds://x", SECRET),
+            ("https://x:1", SECRET),
             ("nbd://", "it names no host"),
             ("nbd://:80", "it names no host"),
             ("nbd://[::1", "a bracket is not closed"),

@@ -218,6 +218,9 @@ const EXPOSED_HINT: &str = "listen on `127.0.0.1`, or use TLS with `--tls-cert F
 
 fn listen_hint(address: &str, source: &io::Error) -> Option<String> {
     match source.kind() {
+        io::ErrorKind::InvalidFilename if address.contains("+unix:") => {
+            Some("choose a shorter path: that of a socket has 107 bytes at most, and 103 on macOS".to_owned())
+        }
         _ if address.contains("+unix:") => Some("choose a path in a directory that you may write to".to_owned()),
         io::ErrorKind::AddrInUse => Some("end what listens there, or let port 0 choose one that is free".to_owned()),
         io::ErrorKind::PermissionDenied => Some("ports below 1024 are for root; choose a higher one".to_owned()),

@@ -33,7 +33,9 @@ pub fn server_steps(
     let options = [&["--vhost-user".into(), disk], options].concat();
     let server = shell_line(words("serve", &options, specs));
     let socket = shell_line([socket]);
-    format!("{server} & server=$!\nuntil [ -S {socket} ]; do sleep 0.1; done\n{machine}kill $server\n")
+    format!(
+        "{server} & server=$!\nuntil [ -S {socket} ] || ! kill -0 $server; do sleep 0.1; done\n{machine}kill $server\n"
+    )
 }
 
 /// `lkit COMMAND` for these specs, with these options.
