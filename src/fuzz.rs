@@ -5,7 +5,6 @@
 pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, unpacked, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
-#[cfg(target_os = "linux")]
 pub use crate::serve::fuzz::ring;
 pub use crate::serve::http::fuzz::http;
 pub use crate::serve::nbd::fuzz::nbd;
@@ -18,10 +17,6 @@ use crate::extent::Bytes;
 use crate::format::{Section, uki};
 use crate::sbom::{self, Bill, Database, Distribution, Part};
 use crate::spec::{self, Input, MetadataFormat};
-
-/// Rings of guests are served on Linux alone.
-#[cfg(not(target_os = "linux"))]
-pub fn ring(_: &[u8]) {}
 
 /// Texts of a spec, with a NUL between one and the next.
 pub fn spec(data: &[u8]) {

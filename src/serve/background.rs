@@ -8,11 +8,10 @@
 //! fails just ends; its exit code becomes ours.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -43,16 +42,16 @@ pub fn split() -> Result<Side, Error> {
     if !is_single() {
         return Err(Error::server("start the server")(io::Error::other("other threads run already")));
     }
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(Error::server("make a pipe"))?;
+    let (mut read, write) = io::pipe().map_err(Error::server("make a pipe"))?;
     // SAFETY: there are no other threads whose locks would stay held in the copy.
     let server = unsafe { libc::fork() };
     if server == 0 {
-        return Ok(Side::Server(Ready(File::from(write))));
+        return Ok(Side::Server(Ready(write)));
     }
     let server = Pid::from_raw(server).filter(|_| server > 0);
     let server = server.ok_or_else(io::Error::last_os_error).map_err(Error::server("start the server"))?;
     drop(write);
-    if let Ok(1) = File::from(read).read(&mut [0]) {
+    if let Ok(1) = read.read(&mut [0]) {
         return Ok(Side::Launcher(Started::Ready));
     }
     let ended = waitpid(Some(server), WaitOptions::empty()).map_err(Error::server("wait for the server"))?;
@@ -66,7 +65,7 @@ fn is_single() -> bool {
 }
 
 /// The server's end of the pipe.
-pub struct Ready(File);
+pub struct Ready(PipeWriter);
 
 impl Ready {
     /// Leaves the terminal and tells the waiting program that all is well. Messages go to `log` from now on.

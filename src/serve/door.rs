@@ -9,7 +9,6 @@ use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-#[cfg(target_os = "linux")]
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,9 +21,7 @@ use super::address::{Address, Entrance, Protocol};
 use super::nbd::{self, Security};
 use super::stop::{Stop, Stopper};
 use super::unix_socket::{self, SocketFile};
-#[cfg(target_os = "linux")]
-use super::vhost;
-use super::{Error, Exports, Interrupts, http, tftp};
+use super::{Error, Exports, Interrupts, http, tftp, vhost};
 
 /// What holds for all doors.
 #[derive(Clone, Default)]
@@ -44,17 +41,8 @@ pub struct Door {
 }
 
 enum Listener {
-    Nbd {
-        socket: OwnedFd,
-        security: Security,
-        file: Option<SocketFile>,
-    },
-    #[cfg(target_os = "linux")]
-    VhostUser {
-        socket: UnixListener,
-        artifact: String,
-        file: SocketFile,
-    },
+    Nbd { socket: OwnedFd, security: Security, file: Option<SocketFile> },
+    VhostUser { socket: UnixListener, artifact: String, file: SocketFile },
     Http(TcpListener),
     Directory(TcpListener, http::Directory),
     Tftp(UdpSocket),
@@ -122,19 +110,13 @@ impl Door {
     ///
     /// # Errors
     /// When a server lives there, or the system refuses, as all but Linux do.
-    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn vhost_user(path: &Path, artifact: &str) -> Result<Self, Error> {
         let url = format!("vhost-user+unix:{}", path.display());
-        #[cfg(target_os = "linux")]
-        {
-            let (socket, file) = unix_socket::open(path).map_err(|error| match error {
-                Error::Listen { source, .. } => Error::listen(&url)(source),
-                error => error,
-            })?;
-            Ok(Self { url, listener: Listener::VhostUser { socket, artifact: artifact.to_owned(), file } })
-        }
-        #[cfg(not(target_os = "linux"))]
-        Err(Error::listen(&url)(io::ErrorKind::Unsupported.into()))
+        let (socket, file) = vhost::open(path).map_err(|error| match error {
+            Error::Listen { source, .. } => Error::listen(&url)(source),
+            error => error,
+        })?;
+        Ok(Self { url, listener: Listener::VhostUser { socket, artifact: artifact.to_owned(), file } })
     }
 
     /// Where clients find it, with the port that was chosen.
@@ -146,7 +128,6 @@ impl Door {
     fn check(&self, exports: &Exports) -> Result<(), Error> {
         match &self.listener {
             Listener::Nbd { .. } | Listener::Http(_) | Listener::Directory(..) | Listener::Tftp(_) => Ok(()),
-            #[cfg(target_os = "linux")]
             Listener::VhostUser { artifact, .. } => vhost::check(exports, artifact),
         }
     }
@@ -176,7 +157,6 @@ impl Listener {
             }
             Self::Http(socket) => http::serve(socket, exports, &http_rules(rules), stop),
             Self::Directory(socket, directory) => http::serve_directory(socket, directory, &http_rules(rules), stop),
-            #[cfg(target_os = "linux")]
             Self::VhostUser { socket, artifact, file } => {
                 let _file = file;
                 vhost::serve(socket, exports, &artifact, stop)

@@ -27,6 +27,9 @@ pub enum Error {
     /// An ordinary user's mount needs a program that is not there.
     #[error("there is no `fusermount3`, without which an ordinary user cannot mount")]
     NoFusermount,
+    /// macOS mounts nothing of ours by itself.
+    #[error("macFUSE is not installed, without which nothing can be mounted")]
+    NoMacFuse,
     /// `allow_other` is not for ordinary users on this machine.
     #[error("the system does not let ordinary users open their mounts to others")]
     AllowOther,
@@ -157,6 +160,7 @@ impl Fault for Error {
             | Self::MountPointNotADirectory(_)
             | Self::NoDevice(_)
             | Self::NoFusermount
+            | Self::NoMacFuse
             | Self::Mount { .. }
             | Self::NotMounted(_)
             | Self::NotOurs { .. }
@@ -187,6 +191,9 @@ impl Fault for Error {
             Self::MountPointBusy(path) => Some(format!("end it with `lkit umount {}`", path.display())),
             Self::NoDevice(source) => Some(no_device_hint(source)),
             Self::NoFusermount => Some("install the package `fuse3`, or mount as root".to_owned()),
+            Self::NoMacFuse => Some(
+                "install it from `https://macfuse.github.io`; `lkit build` and `lkit serve` do without it".to_owned(),
+            ),
             Self::AllowOther => Some("add a line `user_allow_other` to `/etc/fuse.conf`".to_owned()),
             Self::Mount { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("an ordinary user mounts only on a directory of his own".to_owned())

@@ -41,6 +41,7 @@ mod identity;
 mod interrupt;
 mod ipxe;
 mod mountpoint;
+mod mounts;
 pub mod nbd;
 mod notify;
 mod packed;
@@ -52,10 +53,10 @@ mod temporary;
 pub mod tftp;
 mod tls;
 mod unix_socket;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "vhost/elsewhere.rs")]
 mod vhost;
 
-#[cfg(all(target_os = "linux", any(test, fuzzing)))]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use vhost::fuzz;
 
@@ -68,7 +69,8 @@ pub use exports::{Exports, Generation, RemoteRoot};
 pub use files::{Attributes, FileError, Files, Listed};
 pub use fuse::{MountOptions, Session, Shown, check_mount, lets_users_allow_other, mount};
 pub use interrupt::Interrupts;
-pub use mountpoint::{clear_dead, helper, prepare, unmount};
+pub use mountpoint::{clear_dead, prepare, unmount};
+pub use mounts::helper;
 pub use notify::notify;
 pub use status::{Status, Trouble};
 pub use stop::{Stop, Stopper, Woken};

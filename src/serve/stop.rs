@@ -1,20 +1,19 @@
 //! How the threads of a server learn that they are to end: a pipe whose other end is closed.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
 
 /// Learns when the server is to end. So does a copy.
 #[derive(Clone)]
-pub struct Stop(Arc<OwnedFd>);
+pub struct Stop(Arc<PipeReader>);
 
 /// The server is to end when this is dropped.
 pub struct Stopper {
-    _end: OwnedFd,
+    _end: PipeWriter,
 }
 
 /// What a wait ended with.
@@ -34,7 +33,7 @@ impl Stop {
     /// # Errors
     /// When the system has no room for another pipe.
     pub fn pair() -> io::Result<(Stopper, Self)> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (read, write) = io::pipe()?;
         Ok((Stopper { _end: write }, Self(Arc::new(read))))
     }
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, RawMode, SeekFrom, major, minor, seek};
+use rustix::fs::{Dev, FileType, RawMode, SeekFrom, major, minor, seek};
 use rustix::io::Errno;
 
 use super::Problem;
@@ -140,18 +140,20 @@ fn add(tree: &mut TreeBuilder, path: &Path, name: &Path, found: &Found, node: No
 }
 
 fn metadata_of(found: &Found) -> Metadata {
-    let kind = match rustix::fs::FileType::from_raw_mode(RawMode::from(found.mode())) {
-        rustix::fs::FileType::Directory => FileKind::Directory,
-        rustix::fs::FileType::Symlink => FileKind::Symlink,
-        rustix::fs::FileType::CharacterDevice => FileKind::CharDevice,
-        rustix::fs::FileType::BlockDevice => FileKind::BlockDevice,
-        rustix::fs::FileType::Fifo => FileKind::Fifo,
-        rustix::fs::FileType::Socket => FileKind::Socket,
+    let mode = RawMode::try_from(found.mode()).unwrap_or_default();
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::CharacterDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
         _ => FileKind::File,
     };
-    let mode = u16::try_from(Mode::from_raw_mode(RawMode::from(found.mode())).bits()).unwrap_or_default();
+    let mode = u16::try_from(found.mode() & 0o7777).unwrap_or_default();
+    let number = Dev::try_from(found.rdev()).unwrap_or_default();
     let rdev = match kind {
-        FileKind::CharDevice | FileKind::BlockDevice => (major(found.rdev()), minor(found.rdev())),
+        FileKind::CharDevice | FileKind::BlockDevice => (major(number), minor(number)),
         _ => (0, 0),
     };
     Metadata { kind, mode, uid: found.uid(), gid: found.gid(), mtime: found.mtime(), rdev }

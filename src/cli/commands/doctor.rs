@@ -75,7 +75,10 @@ pub fn run(args: args::Doctor) -> Result<ExitCode, Failure> {
         report::print(HALTED)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut findings = vec![fuse(), fusermount(), allow_other(), qemu(), firmware(), kvm(), login()];
+    let of_linux = |finding: fn() -> Finding| cfg!(target_os = "linux").then(finding);
+    let mounting = [Some(fuse()), of_linux(fusermount), of_linux(allow_other)];
+    let running = [Some(qemu()), Some(firmware()), of_linux(kvm), Some(login())];
+    let mut findings: Vec<Finding> = mounting.into_iter().chain(running).flatten().collect();
     findings.extend(cache(&cache_dir(args.cache)?));
     report::print(&if args.json { in_json(&findings) } else { in_lines(&findings) })?;
     let is_broken = findings.iter().any(|finding| finding.state == State::Broken);
@@ -101,6 +104,7 @@ fn in_json(findings: &[Finding]) -> String {
 
 fn fuse() -> Finding {
     match check_mount(MountOptions::default()) {
+        Ok(()) if cfg!(target_os = "macos") => Finding::good("fuse", "macFUSE is installed"),
         Ok(()) => Finding::good("fuse", "`/dev/fuse` can be used"),
         Err(error) => Finding::broken("fuse", &error),
     }

@@ -8,12 +8,18 @@
 
 mod adapter;
 mod ahead;
-mod attach;
 mod attr;
 mod errno;
 mod generations;
+mod handed;
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+#[cfg_attr(not(target_os = "macos"), path = "linux.rs")]
+mod host;
+mod options;
 mod readers;
 mod request;
 mod session;
 
-pub use session::{MountOptions, Session, Shown, check_mount, lets_users_allow_other, mount};
+pub use host::lets_users_allow_other;
+pub use options::MountOptions;
+pub use session::{Session, Shown, check_mount, mount};

@@ -1,8 +1,6 @@
 //! A mount's life: made, served, ended by whoever ends it.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,47 +10,18 @@ use std::time::Duration;
 use fuser::{Config, INodeNo, Notifier, SessionACL};
 
 use super::adapter::Adapter;
-use super::attach::{DEVICE, attach};
 use super::generations::Generations;
+use super::host;
+use super::options::MountOptions;
 use crate::serve::files::ROOT;
-use crate::serve::mountpoint::{self, DeviceNumber};
+use crate::serve::mountpoint;
+use crate::serve::mounts::DeviceNumber;
 use crate::serve::{Error, Files, Interrupts, holders};
 
-/// Threads that take requests from the kernel; two, so that one listing does not keep a stat waiting.
-const SESSION_THREADS: usize = 2;
-/// Read-ahead in KiB: as much as the kernel asks for in two requests, so that one is under way while one is read.
-const READ_AHEAD_KIB: &str = "2048";
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the end of a mount that nobody uses may take.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// Its number on Linux (`Documentation/admin-guide/devices.txt`).
-const DEVICE_NUMBER: (u32, u32) = (10, 229);
-
-/// How a mount is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MountOptions {
-    /// Other users may look in, as the files' modes allow.
-    pub allow_other: bool,
-    /// Programs in the mount are not run.
-    pub no_exec: bool,
-    /// Permissions of artifacts. Without them everybody who may enter reads artifacts, but with `allow_other` only their
-    /// owner: an artifact holds all files of the tree, those too that others may not read.
-    pub artifact_mode: Option<u16>,
-    /// Other files may take the place of these, with [`Shown::replace`]. The kernel then asks what a name in the root
-    /// stands for whenever one is used; else it remembers it.
-    pub can_change: bool,
-}
-
-impl MountOptions {
-    const fn mode_of_artifacts(self) -> u16 {
-        match (self.artifact_mode, self.allow_other) {
-            (Some(mode), _) => mode,
-            (None, true) => 0o400,
-            (None, false) => 0o444,
-        }
-    }
-}
 
 enum Event {
     Signal,
@@ -96,20 +65,7 @@ pub struct Session {
 /// # Errors
 /// When the device or the helper is missing, or the system forbids what is asked for.
 pub fn check_mount(options: MountOptions) -> Result<(), Error> {
-    check_device().map_err(Error::NoDevice)?;
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    if mountpoint::helper().is_none() {
-        return Err(Error::NoFusermount);
-    }
-    if options.allow_other && !lets_users_allow_other() { Err(Error::AllowOther) } else { Ok(()) }
-}
-
-/// Whether `/etc/fuse.conf` lets ordinary users open their mounts to others (mount.fuse3(8)).
-pub fn lets_users_allow_other() -> bool {
-    let text = fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
-    text.lines().any(|line| line.trim() == "user_allow_other")
+    host::check(options)
 }
 
 /// Mounts `files` on `dir`; a dead mount of a killed server on it is cleared first. Usable when this returns.
@@ -124,11 +80,10 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     let adapter = Adapter::new(generations.clone()).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
-    let descriptor = attach(&path, options.allow_other, options.no_exec).map_err(refused)?;
-    let device = mountpoint::device(&path)?;
-    let undone = |error: Error| mountpoint::detach_own(&path, device).err().unwrap_or(error);
+    let (descriptor, attached) = host::attach(&path, options).map_err(refused)?;
     let (acl, config) = config(options);
-    let session = fuser::Session::from_fd(adapter, descriptor, acl, config).map_err(|error| undone(refused(error)))?;
+    let session = fuser::Session::from_fd(adapter, descriptor, acl, config);
+    let session = session.map_err(|error| attached.undo(refused(error)))?;
     ahead.connect(session.notifier());
     let shown = Shown { generations, kernel: session.notifier(), artifact_mode };
     let (send, events) = channel();
@@ -136,8 +91,9 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     thread::Builder::new()
         .name("session".to_owned())
         .spawn(move || ended.send(Event::Ended(session.run())))
-        .map_err(|error| undone(Error::server("start the thread that serves")(error)))?;
-    raise_read_ahead(device);
+        .map_err(|error| attached.undo(Error::server("start the thread that serves")(error)))?;
+    let device = attached.served().map_err(refused)?;
+    host::raise_read_ahead(device);
     Ok(Session { path, device, shown, events, send, over: false })
 }
 
@@ -181,7 +137,7 @@ impl Session {
             Ok(Event::Ended(result)) => self.ended(result),
             Ok(Event::Signal) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 self.over = true;
-                self.cut_off();
+                host::cut_off(self.device);
                 Ok(())
             }
         }
@@ -206,17 +162,6 @@ impl Session {
         self.over = true;
         result.map_err(Error::Session)
     }
-
-    /// Fails every request of those who still have a file open, where the system lets us; the end of the process does
-    /// it everywhere.
-    fn cut_off(&self) {
-        // Called after the number as the kernel has it, with 20 bits for the minor one (linux/kdev_t.h).
-        let (major, minor) = self.device;
-        let abort = format!("/sys/fs/fuse/connections/{}/abort", u64::from(major) << 20 | u64::from(minor));
-        if let Err(error) = fs::write(&abort, "1") {
-            tracing::debug!("cannot write `{abort}`: {error}");
-        }
-    }
 }
 
 impl Drop for Session {
@@ -230,19 +175,9 @@ impl Drop for Session {
     }
 }
 
-/// Opens the device once, since what is wrong with it is seen best before anything is mounted.
-fn check_device() -> io::Result<()> {
-    let number = fs::File::options().read(true).write(true).open(DEVICE)?.metadata()?.rdev();
-    if cfg!(target_os = "linux") && (rustix::fs::major(number), rustix::fs::minor(number)) != DEVICE_NUMBER {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is not the FUSE device"));
-    }
-    Ok(())
-}
-
 fn config(options: MountOptions) -> (SessionACL, Config) {
     let mut config = Config::default();
-    config.n_threads = Some(SESSION_THREADS);
-    config.clone_fd = true;
+    host::configure(&mut config);
     (if options.allow_other { SessionACL::All } else { SessionACL::Owner }, config)
 }
 
@@ -259,12 +194,4 @@ fn refusal(dir: &Path, source: io::Error) -> Error {
         _ => source,
     };
     Error::Mount { path: dir.to_owned(), source }
-}
-
-/// Root may let the kernel read ahead as much as one request holds; others keep the default of 128 KiB.
-fn raise_read_ahead((major, minor): DeviceNumber) {
-    let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
-    if let Err(error) = fs::write(&setting, READ_AHEAD_KIB) {
-        tracing::debug!("cannot raise read-ahead in `{setting}`: {error}");
-    }
 }

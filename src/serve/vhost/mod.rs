@@ -22,4 +22,5 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use super::unix_socket::open;
 pub use socket::{check, serve};
