@@ -2,7 +2,7 @@
 //!
 //! `tools/fuzz` runs them; the test below replays what they found, and small examples of each kind.
 
-pub use crate::layer::fuzz::{blob, gzip, index, inflate, rows, tar, toc, unpacked, zstd, ztoc};
+pub use crate::layer::fuzz::{blob, gzip, index, inflate, reads, rows, tar, toc, unpacked, zstd, ztoc};
 pub use crate::oci::fuzz::{config, manifest};
 pub use crate::rootfs::fuzz::kernel;
 pub use crate::serve::fuzz::ring;
@@ -104,6 +104,7 @@ mod tests {
         ("manifest", manifest),
         ("nbd", nbd),
         ("pe", pe),
+        ("reads", reads),
         ("ring", ring),
         ("rows", rows),
         ("sbom", sbom),

@@ -1,4 +1,4 @@
-//! Fuzz target of a whole layer: whatever a blob is, reads of it equal what it decodes to.
+//! Fuzz targets of a whole layer, where reads of any blob equal what it decodes to, and of read lists.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::index::{Index, IndexBytes};
 pub use super::pass::fuzz::tar;
 use super::pass::{Expected, Scanner, Search, Transfer, pass};
 use super::read::{Diff, IndexedBlob, Pool};
+use super::reads::ReadList;
 pub use super::unpacked::unpacked;
 use crate::base::Digest;
 use crate::extent::{Bytes, Source as _};
@@ -53,4 +54,16 @@ pub fn blob(data: &[u8]) {
         diff.read_at(&mut bytes, start as u64).expect("what was indexed can be read");
         assert!(bytes == decoded.out[start..start + bytes.len()], "other bytes at {start}");
     }
+}
+
+/// A read list: whatever is taken of it is sorted, of bounded size, and reads back the same.
+pub fn reads(data: &[u8]) {
+    let Ok(list) = ReadList::parse(data) else { return };
+    for (digest, ranges) in list.layers() {
+        assert!(!ranges.is_empty() && ranges.iter().all(|range| range.start < range.end), "{digest}: {ranges:?}");
+        assert!(ranges.is_sorted_by(|one, next| one.end < next.start), "{digest}: {ranges:?}");
+    }
+    let text = list.to_bytes();
+    assert!(text.len() as u64 <= ReadList::LARGEST, "it became {} bytes", text.len());
+    assert_eq!(ReadList::parse(&text), Ok(list));
 }

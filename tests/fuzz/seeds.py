@@ -265,6 +265,16 @@ def foreign():
         keep("rows", name, SEED + json.dumps({"version": 1, "entries": entries, "tarSplitDigest": "x"}).encode())
 
 
+def read_lists():
+    """A read list as lkit writes it, and one in which something of everything is wrong."""
+    one, other = ("sha256:" + hashlib.sha256(name).hexdigest() for name in (b"a", b"b"))
+    entry = lambda digest, *ranges: {"digest": digest, "ranges": ranges}
+    most = (1 << 64) - 1
+    wrong = [entry("md5:0", (0, 1)), entry(one, (9, 3), (5, 7), (7, 7), (6, most), (most, 0)), entry(other), entry(one, (0, 1), (1, 2))]
+    for name, layers in (("list", [entry(other, (10, 30), (50, 70)), entry(one, (0, 10))]), ("wrong", wrong)):
+        keep("reads", name, json.dumps({"version": 1, "layers": layers}).encode())
+
+
 def clients():
     """Clients of network block devices: how they choose, and what they ask for."""
     text = lambda value: struct.pack(">I", len(value)) + value
@@ -284,6 +294,7 @@ streams()
 tars()
 clients()
 foreign()
+read_lists()
 documents(sys.argv[1])
 texts()
 rings()

@@ -1,0 +1,4 @@
+//! Read lists.
+#![no_main]
+
+lkit_fuzz::target!(reads);
