@@ -92,7 +92,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// All targets by name: programs in `tests/fuzz/targets`, and folders in `tests/fuzz/corpus`.
-    const TARGETS: [(&str, Target); 21] = [
+    const TARGETS: [(&str, Target); 22] = [
         ("blob", blob),
         ("config", config),
         ("gzip", gzip),

@@ -139,17 +139,6 @@ impl Error {
             other => other,
         }
     }
-
-    /// Takes out what a source said that was read as a stream.
-    pub(super) fn out_of_content(self) -> Self {
-        match self {
-            Self::Read(error) => match error.downcast::<ReadError>() {
-                Ok(error) => Self::Content(error),
-                Err(error) => Self::Read(error),
-            },
-            other => other,
-        }
-    }
 }
 
 impl Fault for Error {

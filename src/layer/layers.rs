@@ -189,7 +189,7 @@ impl Layers {
     fn read_through(
         &self,
         wanted: &Wanted,
-        input: &mut (dyn Read + Send),
+        mut input: &mut (dyn Read + Send),
         copy: Option<&mut (dyn Write + Send)>,
         monitor: &dyn Monitor,
     ) -> Result<Draft, Error> {
@@ -199,7 +199,7 @@ impl Layers {
         let search = Search { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
         let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));
-        let draft = pass::pass(Transfer { input, copy, progress: &progress }, &expected, search);
+        let draft = pass::pass(Transfer { input: &mut input, copy, progress: &progress }, &expected, search);
         draft.map_err(|error| error.out_of_stream(&digest))
     }
 

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::gunzip::Gunzip;
 use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
-use super::pass::{self, Expected, Scanner, Search, Transfer};
+use super::pass::{self, Expected, Input, Scanner, Search, Transfer};
 use super::read::{Diff, IndexedBlob};
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{Origin, ReadError, SharedSource, Slice, Source, Span, Traced, Visit, origins, trace_as};
@@ -95,11 +95,11 @@ impl Layers {
         let codec = file.codec()?;
         let start = if codec == Codec::Plain { file.offset } else { 0 };
         let scanner = (content == Content::Tar).then(|| Scanner::new(start));
-        let mut input = InnerReader::new(file.clone());
+        let mut input = InnerInput(InnerReader::new(file.clone()));
         let expected = Expected { size: file.size, digest: None, diff_id: None };
         let search = Search { span_size: self.options.span_size, scanner };
         let transfer = Transfer { input: &mut input, copy: None, progress: &|_| {} };
-        let draft = pass::pass(transfer, &expected, search).map_err(|error| error.out_of_content().of(file))?;
+        let draft = pass::pass(transfer, &expected, search).map_err(|error| error.of(file))?;
         Ok(if codec == Codec::Plain { draft.without_spans() } else { draft })
     }
 }
@@ -165,16 +165,31 @@ impl InnerReader {
     pub fn new(file: Inner) -> Self {
         Self { file, at: 0 }
     }
-}
 
-impl Read for InnerReader {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+    /// Fills the start of a buffer; returns how many bytes came.
+    fn next(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         let left = usize::try_from(self.file.size - self.at).unwrap_or(usize::MAX);
         let len = left.min(buf.len());
         let at = self.file.offset + self.at;
-        self.file.source.read_at(&mut buf[..len], at).map_err(std::io::Error::other)?;
+        self.file.source.read_at(&mut buf[..len], at)?;
         self.at += len as u64;
         Ok(len)
+    }
+}
+
+/// For decoders of others, whose errors are of this type.
+impl Read for InnerReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.next(buf).map_err(io::Error::other)
+    }
+}
+
+/// The same for a pass.
+struct InnerInput(InnerReader);
+
+impl Input for InnerInput {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.0.next(buf).map_err(Error::Content)
     }
 }
 

@@ -12,7 +12,7 @@
 //! # Invariants
 //! Nothing of a pass is kept unless size and digest of the blob and the diff id are what they should be.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{ScopedJoinHandle, scope};
@@ -50,10 +50,30 @@ pub(crate) struct Search {
     pub(crate) scanner: Option<Scanner>,
 }
 
+/// The bytes of a blob, from front to back.
+pub(crate) trait Input: Send {
+    /// Fills the start of a buffer; returns how many bytes came, none at the end.
+    ///
+    /// # Errors
+    /// When there are bytes that cannot be read.
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error>;
+}
+
+impl<R: Read + Send> Input for R {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match Read::read(self, buf) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read.map_err(Error::Read),
+            }
+        }
+    }
+}
+
 /// Where the bytes of a pass come from, and go to.
 pub(crate) struct Transfer<'a> {
     /// The blob.
-    pub(crate) input: &'a mut (dyn Read + Send),
+    pub(crate) input: &'a mut dyn Input,
     /// Gets a copy of every byte as it passes.
     pub(crate) copy: Option<&'a mut (dyn Write + Send)>,
     /// Told how many bytes have passed, about every megabyte.
@@ -132,7 +152,7 @@ fn take_in(
     while done <= size {
         let mut chunk = spare.recv().unwrap_or_default();
         chunk.resize(CHUNK, 0);
-        let len = fill(input, &mut chunk).map_err(Error::Read)?;
+        let len = fill(input, &mut chunk)?;
         chunk.truncate(len);
         if chunk.is_empty() {
             break;
@@ -153,14 +173,12 @@ fn take_in(
 
 /// Reads until the buffer is full or nothing more comes; returns how much came. (`read_to_end` would zero all of it
 /// first.)
-fn fill(input: &mut dyn Read, buf: &mut [u8]) -> std::io::Result<usize> {
+fn fill(input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Error> {
     let mut len = 0;
     while len < buf.len() {
-        match input.read(&mut buf[len..]) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match input.read(&mut buf[len..])? {
+            0 => break,
+            more => len += more,
         }
     }
     Ok(len)
