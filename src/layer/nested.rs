@@ -80,11 +80,14 @@ impl Layers {
         let outer = Diff::subject_of(&*file.source);
         let subject = file.subject(outer.as_ref(), content == Content::Tar);
         let key = outer.map(|outer| format!("{}-{}", outer.hex(), &subject.hex()[..32]));
+        let kept = || key.iter().find_map(|key| self.kept(key, &subject, file.size).transpose()).transpose();
+        if let Some((index, toc)) = kept()? {
+            return Ok((subject, index, toc));
+        }
         let _guard = key.iter().map(|_| self.store.lock(&subject)).next().transpose()?;
-        let kept = key.iter().find_map(|key| self.kept(key, &subject, file.size).transpose()).transpose()?;
-        let (index, toc) = match (kept, key) {
+        let (index, toc) = match (kept()?, &key) {
             (Some(kept), _) => kept,
-            (None, Some(key)) => self.keep(&key, &subject, &self.pass_nested(file, content)?)?,
+            (None, Some(key)) => self.keep(key, &subject, &self.pass_nested(file, content)?)?,
             (None, None) => Self::in_memory(self.pass_nested(file, content)?.encode(&subject), &subject, file.size)?,
         };
         Ok((subject, index, toc))

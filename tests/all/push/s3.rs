@@ -1,13 +1,15 @@
 //! Objects in buckets: sent in parts, checked, and taken back when anything goes wrong.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use lkit::base::Digest;
 use serde_json::{Value, json};
 
 use super::bucket::Bucket;
 use super::{AWS, Desk, assert_says, names};
-use crate::cli::system::{signal, wait_for};
+use crate::cli::system::{System, signal, wait_for};
 use crate::common::measured::{can_measure, measured, measuring};
 use crate::common::scripted::{Answer, Request, Rest};
 
@@ -214,6 +216,31 @@ fn a_dry_run_tells_the_calls_and_makes_none() {
                     EC2 RegisterImage `disk` arm64 of the snapshot EnaSupport=true BootMode=uefi\n";
     assert_eq!(said, expected);
     assert!(bucket.server.asked("").is_empty());
+}
+
+/// When each file and directory was changed last.
+fn changes(path: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut found = vec![(path.to_owned(), path.metadata().unwrap().modified().unwrap())];
+    let entries = path.is_dir().then(|| std::fs::read_dir(path).unwrap());
+    found.extend(entries.into_iter().flatten().flat_map(|entry| changes(&entry.unwrap().path())));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_push_of_a_spec_whose_indexes_are_there_writes_nothing() {
+    let system = System::new();
+    let bucket = Bucket::start(|_, _| None);
+    let push = || {
+        let mut command = crate::common::lkit(&system.cache());
+        command.args("push s3 --layout layout --bucket bkt -f tar a.yml".split(' ')).current_dir(system.dir.path());
+        let output = command.envs(AWS).env("AWS_ENDPOINT_URL", bucket.url()).output().unwrap();
+        assert_eq!(crate::common::stdout("push", &output), "s3://bkt/a.tar\n");
+    };
+    push();
+    let before = changes(&system.cache());
+    push();
+    assert_eq!(changes(&system.cache()), before);
 }
 
 #[test]
