@@ -167,7 +167,8 @@ impl Upload<'_> {
         let (mut at, mut faults) = (start, 0);
         loop {
             self.sent.store(at, Ordering::Relaxed);
-            let range = if size == 0 { "bytes */0".to_owned() } else { format!("bytes {at}-{}/{size}", end - 1) };
+            // Where nothing is left to send, it is asked to make the object.
+            let range = if at == end { format!("bytes */{size}") } else { format!("bytes {at}-{}/{size}", end - 1) };
             let call = Call::new(Method::PUT, session.clone()).body(part.bytes.slice(in_memory(at - start)..));
             let hash = format!("crc32c={}", STANDARD.encode(checksum.to_be_bytes()));
             // A server that knows of it makes no object of other bytes.

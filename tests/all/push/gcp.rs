@@ -108,7 +108,19 @@ fn a_login_and_a_machine_of_googles_have_tokens_too() {
 
 #[test]
 fn a_session_goes_on_where_it_is_after_faults() {
-    let rows: [(&str, Meddle, &[&str]); 3] = [
+    let rows: [(&str, Meddle, &[&str]); 4] = [
+        (
+            "a session that has all bytes and has not made the object",
+            |request, _, held| {
+                let is_last =
+                    request.headers.get("content-range").is_some_and(|range| range.starts_with("bytes 8388608-"));
+                is_last.then(|| {
+                    held.session.as_mut().unwrap().extend_from_slice(&request.bytes);
+                    Answer::new(308, "").header("Range", "bytes=0-9437183")
+                })
+            },
+            &["0-8388607", "5242880-8388607", "8388608-9437183", "*"],
+        ),
         (
             "a server that is busy",
             |request, before, _| {
