@@ -68,6 +68,8 @@ pub enum Step<'a> {
         /// How far it says it is, from 0 to 100.
         percent: u8,
     },
+    /// What the user had better know, in a line.
+    Noted(&'a str),
 }
 
 impl Default for Surroundings {

@@ -5,10 +5,14 @@
 //! AbortMultipartUpload, HeadObject. Each part has a CRC-32C among its headers, which are signed; the object has that of all.
 //!
 //! # Invariants
-//! - The object appears when all parts are there, or not at all: an upload that fails or is interrupted is aborted.
+//! - The object appears when all parts are there, or not at all: an upload that fails or is interrupted is aborted. One that a
+//!   push left which was killed is taken up by the next push of the same bytes ([`left`]).
 //! - What the store says of parts and of the object must be what was sent; an object of which it says something else is
 //!   removed.
 
+mod left;
+
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +20,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 
+use self::left::Wanted;
 use super::parts::{AT_ONCE, IN_FLIGHT, Part, Parts, Whole, watched};
 use super::service::{Call, Reply, Sent, Service, address};
 use super::sigv4::{Payload, Signer, escaped, escaped_path};
-use super::{Aws, Error, now, xml};
+use super::{Aws, Error, Step, now, xml};
 use crate::base::{Digest, ErrorKind, MIB, shown_size};
 use crate::extent::SharedSource;
 
@@ -177,6 +182,9 @@ impl Bucket {
                 });
                 Error::new(ErrorKind::Unreachable, message).hint(hint)
             }
+            (_, "NoSuchUpload") => self.service.answered(&answer).hint(
+                "another push of it may have ended the upload: look whether the object is there, or push it again",
+            ),
             (status, code) => refusal(&self.service, (status, code), &answer),
         }
     }
@@ -216,7 +224,8 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     async fn send(&self, source: &SharedSource, part: u64) -> Result<Stored, Error> {
-        let _ = self.id.set(self.begin().await?);
+        let id = self.taken_up(source, part).await?;
+        let _ = self.id.set(if let Some(id) = id { id } else { self.begin().await? });
         let (parts, url) = (Parts::read(source.clone(), part), self.bucket.url_of(self.key));
         let worker = || async {
             while let Some(part) = parts.next(&url).await? {
@@ -233,6 +242,32 @@ impl Upload<'_> {
         Ok(Stored { key: self.key.to_owned(), url, digest, size: source.size() })
     }
 
+    /// An upload of the same bytes that an earlier push left, with its parts.
+    async fn taken_up(&self, source: &SharedSource, part: u64) -> Result<Option<String>, Error> {
+        let found = self.bucket.left(&Wanted { key: self.key, source, part }).await?;
+        let (told, url) = (&self.bucket.aws.surroundings.told, self.bucket.url_of(self.key));
+        if let Some(other) = found.other {
+            let hint = self.how_to_abort(&other);
+            told(Step::Noted(&format!("another upload to `{url}` is left alone; unless it is under way, {hint}")));
+        }
+        let Some((id, parts)) = found.same else { return Ok(None) };
+        let count = source.size().div_ceil(part).max(1);
+        told(Step::Noted(&format!("goes on with an upload that was left: {} of {count} parts are there", parts.len())));
+        *self.taken() = parts;
+        Ok(Some(id))
+    }
+
+    /// Whether a part is there that was taken up. One that has other bytes by now is forgotten, and sent.
+    fn is_there(&self, number: u32, checksum: u32) -> bool {
+        let mut taken = self.taken();
+        let at = taken.iter().position(|part| part.number == number);
+        let is_there = at.is_some_and(|at| taken[at].checksum == checksum);
+        if let Some(at) = at.filter(|_| !is_there) {
+            taken.swap_remove(at);
+        }
+        is_there
+    }
+
     async fn begin(&self) -> Result<String, Error> {
         let call = Call::new(Method::POST, self.bucket.url(self.key, "uploads="));
         let call = call.header("content-type", "application/octet-stream").header("x-amz-checksum-algorithm", "CRC32C");
@@ -246,6 +281,10 @@ impl Upload<'_> {
 
     async fn part(&self, part: Part) -> Result<(), Error> {
         let checksum = crc32c::crc32c(&part.bytes);
+        if self.is_there(part.number, checksum) {
+            self.sent.fetch_add(part.bytes.len() as u64, Ordering::Relaxed);
+            return Ok(());
+        }
         let text = STANDARD.encode(checksum.to_be_bytes());
         let query = format!("partNumber={}&uploadId={}", part.number, self.escaped_id());
         let call = Call::new(Method::PUT, self.bucket.url(self.key, &query));
@@ -349,11 +388,15 @@ impl Upload<'_> {
         if is_gone || error.hint_is_set() {
             return error;
         }
+        error.hint(self.how_to_abort(id))
+    }
+
+    fn how_to_abort(&self, id: &str) -> String {
         let (bucket, key, id) = (&self.bucket.name, self.key, self.bucket.service.told(id));
-        error.hint(format!(
+        format!(
             "parts are left in the bucket, which cost money: `aws s3api abort-multipart-upload --bucket {bucket} --key '{key}' \
              --upload-id {id}`"
-        ))
+        )
     }
 
     fn escaped_id(&self) -> String {

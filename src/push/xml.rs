@@ -24,6 +24,24 @@ pub(super) fn text(document: &str, path: &[&str]) -> Option<String> {
     Some(node.text().unwrap_or_default().trim().to_owned())
 }
 
+/// What `make` makes of each child of the root with this name, which it is given the texts of by their names; nothing when the
+/// document is none, or it makes nothing of one.
+pub(super) fn each<T>(
+    document: &str,
+    name: &str,
+    make: impl Fn(&dyn Fn(&str) -> Option<String>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let document = Document::parse(document).ok()?;
+    let items = document.root_element().children().filter(|child| child.tag_name().name() == name);
+    let made = items.map(|item| {
+        make(&|name| {
+            let child = item.children().find(|child| child.tag_name().name() == name)?;
+            Some(child.text().unwrap_or_default().trim().to_owned())
+        })
+    });
+    made.collect()
+}
+
 /// The name of the root.
 pub(super) fn root(document: &str) -> Option<String> {
     Some(Document::parse(document).ok()?.root_element().tag_name().name().to_owned())
@@ -54,6 +72,9 @@ mod tests {
         assert_eq!(text(document, &["b", "c"]).as_deref(), Some("1"));
         assert_eq!(text(document, &["d"]).as_deref(), Some(""));
         assert_eq!((text(document, &["c"]), text("<a", &[]), root(document)), (None, None, Some("a".to_owned())));
+        let texts = |document: &str| each(document, "b", |of| of("c"));
+        assert_eq!(texts(document), Some(vec!["1".to_owned(), "2".to_owned()]));
+        assert_eq!((texts("<a><b/></a>"), texts("<a/>"), texts("<a")), (None, Some(Vec::new()), None));
         let ec2 = complaint("<Response><Errors><Error><Code>X</Code><Message>no</Message></Error></Errors></Response>");
         assert_eq!((ec2.code.as_str(), ec2.message.as_str(), ec2.region), ("X", "no", None));
         assert_eq!(complaint("gateway").code, "");

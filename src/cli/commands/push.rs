@@ -44,6 +44,7 @@ fn surroundings(parcel: &Parcel, progress: &Arc<Progress>) -> Result<(Interrupts
         told: Box::new(move |step| match step {
             Step::Sent { name, done, size } => progress.exported(Exported { name, done, size }),
             Step::Waiting { on, percent } => progress.waiting(on, percent),
+            Step::Noted(line) => progress.ready(line),
         }),
     };
     Ok((interrupts, Arc::new(surroundings)))

@@ -61,6 +61,11 @@ fn check_signature(request: &Request) {
     }
 }
 
+/// The key of an upload, which stands before the slash of its name, or `disk.raw`.
+fn path_of(id: &str) -> &str {
+    id.split_once('/').map_or("disk.raw", |(key, _)| key)
+}
+
 fn answer(held: &mut Held, request: &Request) -> Answer {
     check_signature(request);
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
@@ -100,6 +105,32 @@ fn answer(held: &mut Held, request: &Request) -> Answer {
         ("DELETE", _) => {
             held.objects.remove(path);
             Answer::new(204, "")
+        }
+        ("GET", _) if upload.is_empty() => {
+            assert!(query.contains("prefix=") && query.contains("uploads="), "{query}");
+            let keys = held.parts.keys().map(|id| {
+                let key = path_of(id);
+                format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>2026-01-01</Initiated></Upload>")
+            });
+            Answer::new(
+                200,
+                format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", keys.collect::<String>()),
+            )
+        }
+        ("GET", _) => {
+            let after: u32 = field("part-number-marker").unwrap().parse().unwrap();
+            let parts: Vec<_> = held.parts[&upload].iter().filter(|(number, _)| **number > after).collect();
+            // Two at once, so that a list has more than one page.
+            let listed = parts.iter().take(2).map(|(number, bytes)| {
+                let crc = STANDARD.encode(crc32c::crc32c(bytes).to_be_bytes());
+                format!(
+                    "<Part><PartNumber>{number}</PartNumber><ETag>\"&lt;{number}&gt;\"</ETag><Size>{}</Size>\
+                     <ChecksumCRC32C>{crc}</ChecksumCRC32C></Part>",
+                    bytes.len()
+                )
+            });
+            let (listed, more) = (listed.collect::<String>(), parts.len() > 2);
+            Answer::new(200, format!("<ListPartsResult><IsTruncated>{more}</IsTruncated>{listed}</ListPartsResult>"))
         }
         ("HEAD", _) => match held.objects.get(path) {
             Some(object) => Answer::new(200, "").claiming(object.len()),

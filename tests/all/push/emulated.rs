@@ -60,6 +60,36 @@ fn oracle_moto_takes_a_disk_and_knows_no_other_bucket() {
 }
 
 #[test]
+fn oracle_moto_has_an_upload_that_was_left_and_goes_on_with_it() {
+    let args = |port: u16| vec!["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()];
+    let Some(moto) = Emulator::start("bin/moto_server", args) else { return };
+    let mut desk = Desk::new(&AWS);
+    desk.variables.push(("AWS_ENDPOINT_URL".to_owned(), moto.url()));
+    let object = format!("{}/bkt/disk.raw", moto.url());
+    run("curl", ["-sfX", "PUT", &format!("{}/bkt", moto.url())]);
+    let bytes = desk.disk("disk.raw", 21);
+    let left = |part: &[u8]| {
+        let begun = run("curl", ["-sfX", "POST", &format!("{object}?uploads")]);
+        let id = begun.split("<UploadId>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+        let path = desk.path("part");
+        std::fs::write(&path, part).unwrap();
+        run("curl", ["-sfT", path.to_str().unwrap(), &format!("{object}?partNumber=2&uploadId={id}")]);
+        id
+    };
+    let other = left(&[7; 8 << 20]);
+    let same = left(&bytes[8 << 20..16 << 20]);
+    let output = desk.output("push s3 --bucket bkt disk.raw");
+    let said = crate::common::stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_says(&said, &["goes on with an upload that was left: 1 of 3 parts are there"]);
+    let got = desk.path("got");
+    run("curl", ["-sfo", got.to_str().unwrap(), &object]);
+    assert!(std::fs::read(got).unwrap() == bytes);
+    let uploads = run("curl", ["-sf", &format!("{}/bkt?uploads", moto.url())]);
+    assert!(uploads.contains(&other) && !uploads.contains(&same), "{uploads}");
+}
+
+#[test]
 fn oracle_gcp_storage_emulator_takes_an_archive_and_knows_no_other_bucket() {
     let args = |port: u16| {
         ["start", "--in-memory", "--default-bucket", "bkt", "--host", "127.0.0.1", "--port", &port.to_string()]

@@ -6,6 +6,7 @@ mod cloud;
 mod emulated;
 mod gcp;
 mod registry;
+mod resumed;
 mod s3;
 
 use std::path::{Path, PathBuf};
