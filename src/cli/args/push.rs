@@ -45,7 +45,14 @@ pub struct Pushed {
     /// Seconds that sending may take, and that the image may take to be made
     #[arg(long, value_name = "SECONDS", env = "LINUXKIT_UPLOAD_TIMEOUT", default_value_t = 3600)]
     pub timeout: u32,
-    /// Tell what would be asked, and ask nothing
+    #[command(flatten)]
+    pub pushing: Pushing,
+}
+
+/// What every push takes.
+#[derive(Debug, Group)]
+pub struct Pushing {
+    /// Tell what would be asked, and ask nobody
     #[arg(long)]
     pub dry_run: bool,
     /// Print what was pushed as JSON
@@ -91,14 +98,8 @@ pub struct PushRegistry {
     /// Format of the files, as `lkit build` writes it
     #[arg(short, long, value_name = "FORMAT", default_value = "kernel+initrd")]
     pub format: String,
-    /// Tell what would be pushed, and ask nobody
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print what was pushed as JSON
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
-    pub sources: Sources,
+    pub pushing: Pushing,
 }
 
 #[derive(Debug, Group)]

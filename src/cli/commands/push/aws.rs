@@ -14,24 +14,24 @@ use crate::push::{Ami, AmiOptions, Aws, AwsOptions, Bucket, Ec2, Stored, Surroun
 /// Puts an artifact into a bucket.
 pub fn put(args: PushS3, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushS3 { account, format, pushed } = args;
-    let parcel = Parcel::new(&pushed.what, &format, pushed.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, &format, pushed.pushing.sources, progress)?;
     let (_interrupts, surroundings) = surroundings(&parcel, progress)?;
     let bucket = bucket(account, &surroundings)?;
     let key = format!("{}{}", parcel.name(pushed.img_name), parcel.end);
     let plan = bucket.plan(&key, parcel.source.size())?;
-    if pushed.dry_run {
+    if pushed.pushing.dry_run {
         return print(None, plan.trim_end());
     }
     let stored = bucket.put(&key, &parcel.source, limit(pushed.timeout));
     progress.clear();
     let stored = stored?;
-    print(pushed.json.then(|| object(&stored)), &stored.url)
+    print(pushed.pushing.json.then(|| object(&stored)), &stored.url)
 }
 
 /// Puts a disk into a bucket, and makes an image of it.
 pub fn image(args: PushAws, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushAws { account, ena, sriov, uefi, tpm, pushed } = args;
-    let parcel = Parcel::new(&pushed.what, "aws", pushed.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, "aws", pushed.pushing.sources, progress)?;
     parcel.check_end(&[".raw", ".img", ".vmdk", ".vhd"], "AWS", "aws")?;
     let format = match parcel.end.as_str() {
         ".vmdk" => "VMDK",
@@ -46,7 +46,7 @@ pub fn image(args: PushAws, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let bucket_name = account.bucket.clone().unwrap_or_default();
     let bucket = bucket(account, &surroundings)?;
     let plan = bucket.plan(&key, parcel.source.size())?;
-    if pushed.dry_run {
+    if pushed.pushing.dry_run {
         return print(None, format!("{plan}{}", ami.plan(bucket.aws(), &bucket.url_of(&key))).trim_end());
     }
     let limit = limit(pushed.timeout);
@@ -55,7 +55,7 @@ pub fn image(args: PushAws, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let registered = ec2.register(&ami, &bucket_name, &stored, limit);
     progress.clear();
     let registered = registered?;
-    let json = pushed.json.then(|| {
+    let json = pushed.pushing.json.then(|| {
         let mut json = object(&stored);
         json["image"] = registered.image.clone().into();
         json["snapshot"] = registered.snapshot.clone().into();

@@ -28,7 +28,7 @@ pub fn image(args: PushGcp, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let missing =
         || Failure::usage("no bucket is named").hint("name it with `--bucket`, or set `CLOUDSDK_IMAGE_BUCKET`");
     let bucket = bucket.filter(|name| !name.is_empty()).ok_or_else(missing)?;
-    let parcel = Parcel::new(&pushed.what, "gcp", pushed.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, "gcp", pushed.pushing.sources, progress)?;
     parcel.check_end(&[".img.tar.gz"], "Google Cloud", "gcp")?;
     let (_interrupts, surroundings) = surroundings(&parcel, progress)?;
     let is_arm = parcel.settings.origins.platform.architecture == "arm64";
@@ -42,7 +42,7 @@ pub fn image(args: PushGcp, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let store = GcsBucket::new(&gcp, &bucket)?;
     let plan = store.plan(&key, parcel.source.size())?;
     let address = store.address_of(&key);
-    if pushed.dry_run {
+    if pushed.pushing.dry_run {
         return print(None, format!("{plan}{}", gce.plan(&address)).trim_end());
     }
     let limit = limit(pushed.timeout);
@@ -52,7 +52,7 @@ pub fn image(args: PushGcp, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let image = gce.insert(&address, limit);
     progress.clear();
     let image = image?;
-    let json = pushed.json.then(|| {
+    let json = pushed.pushing.json.then(|| {
         let mut json = object(&stored);
         json["image"] = image.clone().into();
         json

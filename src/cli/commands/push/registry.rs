@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{parcel, print};
-use crate::cli::args::PushRegistry;
+use crate::cli::args::{PushRegistry, Pushing};
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::Settings;
@@ -18,7 +18,7 @@ use crate::system;
 
 /// Pushes the files of specs, or a file.
 pub fn push(args: PushRegistry, progress: &Progress) -> Result<ExitCode, Failure> {
-    let PushRegistry { mut what, format, dry_run, json, sources } = args;
+    let PushRegistry { mut what, format, pushing: Pushing { dry_run, json, sources } } = args;
     let target = what.pop().filter(|_| !what.is_empty());
     let target = target.ok_or_else(|| {
         Failure::usage("what to push and a reference to push it to are needed")
