@@ -19,6 +19,7 @@ import far as farther
 import lkit
 import machine
 import peers
+import pushes
 import roots as compressed
 import vhost
 from machine import drop_caches, now, rate
@@ -513,8 +514,23 @@ def enclave(run):
     run.add("enclave written", written)
 
 
+def push(run):
+    """Pushing a disk of 1 GB to an emulator and to a server that reads alone, against reading it through a mount (O4)."""
+    cold(run.large)
+    seconds, size = pushes.mounted()
+    run.add("push mount", size / 1e6 / seconds)
+    for name, server in (("sink", pushes.sink), ("moto", pushes.moto)):
+        cold(run.large)
+        with server() as address:
+            size, seconds, memory, written = pushes.pushed(address)
+        run.add("push size", size)
+        run.add(f"push {name}", size / 1e6 / seconds)
+        run.add("push memory", memory)
+        run.add("push written", written)
+
+
 # In this order in every round, so that what drifts on the machine touches all alike.
-ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far, roots, enclave]
+ALL = [decode, sequential, as_user, one_worker, zstd, together, mounts, edit, names, ratarmount, from_nothing, machines, block_devices, far, roots, enclave, push]
 # What a change to `layer`, `extent` or `serve` is shown with, and what it prints: (name, whether more is better).
 AGAINST = [decode, cold_reads, one_worker, zstd]
 COMPARED = [

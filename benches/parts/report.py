@@ -72,7 +72,7 @@ def rows(f):
         ("stat lkit", names), ("memory read", memory), ("ls million", million), ("machines 8", machines),
         ("remount changed", remount), ("edit streamed", edit), ("doors read", doors), ("far image", far), ("far boot", far_boot),
         ("root size", roots),
-        ("enclave", enclave),
+        ("enclave", enclave), ("push sink", push),
     ]
     return [row for name, make in groups if name in f for row in make(f)]
 
@@ -256,3 +256,12 @@ def enclave(f):
     yield Row("O1", f"`lkit measure` of an EIF of {f['enclave size'] / 1e9:.1f} GB, of decoding by P and SHA-384 by OpenSSL", **row, beside=beside)
     yield Row("O1", "peak anonymous memory of that", **most(f["enclave memory"] / 1e6, 96, "{:.0f} MB"))
     yield Row("O1", "bytes written by that", **most(f["enclave written"], 0, "{:.0f} bytes"))
+
+
+def push(f):
+    size, mount = f["push size"] / 1e9, f["push mount"]
+    beside = f"{f['push sink']:.0f} MB/s against {mount:.0f} MB/s; {f['push moto']:.0f} MB/s to moto, as fast as that takes it"
+    row = least(f["push sink"] / mount, 0.8)
+    yield Row("O4", f"`lkit push s3` of a disk of {size:.1f} GB to a server that reads and forgets, of reading it through a mount", **row, beside=beside)
+    yield Row("O4", "peak anonymous memory of that, also to moto", **most(f.top("push memory") / 1e6, 96, "{:.0f} MB"))
+    yield Row("O4", "bytes written by that", **most(f.top("push written"), 0, "{:.0f} bytes"))
