@@ -24,7 +24,9 @@ pub use self::devices::Devices;
 pub use self::enclave::{EifApplication, EifImages, EifSignature, Measure};
 pub use self::metadata::{Metadata, MetadataCommand, MetadataCreate};
 pub use self::pkg::{BuilderTask, Pkg, PkgBuild, PkgBuilder, PkgCommand, PkgNaming, PkgPlace};
-pub use self::push::{AwsAccount, Push, PushAws, PushCommand, PushGcp, PushRegistry, PushS3, Pushing};
+pub use self::push::{
+    AwsAccount, Push, PushAws, PushAzure, PushCommand, PushGcp, PushOpenStack, PushRegistry, PushS3, Pushing,
+};
 pub use self::sbom::{Sbom, SbomFormat};
 pub use self::serve::Serve;
 pub use self::sharing::{

@@ -5,14 +5,20 @@ use super::report::Failure;
 /// A place, the format it takes, and what is done with the file.
 pub type Place = (&'static str, &'static str, &'static str);
 
-/// A page blob, and an image of it.
-pub const AZURE: Place =
-    ("azure", "vhd", "upload `NAME.vhd` as a page blob, and make an image of it with `az image create`");
+/// A managed image.
+pub const AZURE: Place = (
+    "azure",
+    "vhd",
+    "push `NAME.vhd` with `lkit push azure`, and start a machine of the image with `az vm create --image NAME`",
+);
 /// Metal that starts by iPXE.
 pub const EQUINIXMETAL: Place = ("equinixmetal", "kernel+initrd", BY_IPXE);
 /// An image of Glance.
-pub const OPENSTACK: Place =
-    ("openstack", "qcow2-bios", "upload `NAME.qcow2` with `openstack image create --disk-format qcow2 --file`");
+pub const OPENSTACK: Place = (
+    "openstack",
+    "qcow2-bios",
+    "push `NAME.qcow2` with `lkit push openstack`, and start it with `openstack server create`",
+);
 /// What Equinix Metal was called before.
 pub const PACKET: Place = ("packet", "kernel+initrd", BY_IPXE);
 /// An object in a bucket, and a snapshot of it.

@@ -36,6 +36,11 @@ impl Error {
         Self { kind, ..self }
     }
 
+    /// The same without its cause, for a second one who runs into it.
+    pub(super) fn again(&self) -> Self {
+        Self { kind: self.kind, message: self.message.clone(), hint: self.hint.clone(), source: None }
+    }
+
     /// Whether it says what to do.
     pub(super) const fn hint_is_set(&self) -> bool {
         self.hint.is_some()

@@ -3,6 +3,8 @@
 //! ```text
 //!  artifact ──Parts──▶ S3 bucket ──Ec2──▶ snapshot ──▶ AMI
 //!                └───▶ bucket of Google Cloud ──Gce──▶ image
+//!           ──Pages──▶ page blob of Azure ──▶ managed image
+//!           ──Streamed──▶ image of OpenStack's Glance
 //! ```
 //!
 //! # Invariants
@@ -11,10 +13,12 @@
 //! - Secrets are sent to whom they are for, and are never a part of an error.
 
 mod aws;
+mod azure;
 mod ec2;
 mod error;
 mod google;
 mod ini;
+mod openstack;
 mod parts;
 mod s3;
 mod service;
@@ -24,12 +28,14 @@ mod xml;
 use std::path::PathBuf;
 
 pub use aws::{Aws, AwsOptions};
+pub use azure::{Azure, AzureOptions, ManagedImage, ManagedImageOptions, PageBlob, PageBlobOptions};
 pub use ec2::{Ami, AmiOptions, Ec2, Registered};
 pub use error::Error;
 pub use google::{Gce, GceImage, Gcp, GcpOptions, GcsBucket, Readers};
+pub use openstack::{Glance, GlanceImage, GlanceImageOptions, OpenStack, OpenStackOptions};
 pub use s3::{Bucket, Stored};
 
-use crate::base::Ending;
+use crate::base::{Digest, Ending};
 use crate::oci::Trust;
 
 /// What a variable is set to.
@@ -100,4 +106,11 @@ fn digits(text: &str) -> Option<u64> {
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
+}
+
+/// A UUID that tells what this push makes from all else of that name.
+fn mark(name: &str) -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    let chance = [RandomState::new().hash_one(name), RandomState::new().hash_one(now())];
+    Digest::of(chance.map(u64::to_le_bytes).as_flattened()).uuid().to_string()
 }

@@ -18,7 +18,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 
 use super::{Error, Surroundings};
 use crate::base::{ErrorKind, KIB, printable_line};
-use crate::oci::{Blocking, Setback, Timeouts, Transport};
+use crate::oci::{Blocking, Setback, Timeouts, Transport, Trust};
 
 /// Longest answer that is read, in bytes: some dozen times of what services say.
 const MOST: u64 = 128 * KIB;
@@ -113,8 +113,18 @@ impl Reply {
 impl Service {
     /// The service behind `url`; nothing is connected to yet. Plain http is for loopback, or for what the user wrote out.
     pub fn new(url: &Url, surroundings: &Arc<Surroundings>, secrets: Vec<String>) -> Result<Self, Error> {
+        Self::trusting(url, &surroundings.trust, surroundings, secrets)
+    }
+
+    /// The same with another trust than that of all services.
+    pub fn trusting(
+        url: &Url,
+        trust: &Trust,
+        surroundings: &Arc<Surroundings>,
+        secrets: Vec<String>,
+    ) -> Result<Self, Error> {
         let timeouts = Timeouts::default();
-        let transport = Transport::direct(timeouts, &surroundings.trust)
+        let transport = Transport::direct(timeouts, trust)
             .map_err(|error| Error::new(ErrorKind::Io, "cannot set up TLS").because(error))?;
         // It never ends by itself: what cleans up goes on when all else has ended.
         let blocking = Blocking::start(crate::base::Ending::default())
@@ -164,24 +174,37 @@ impl Service {
     /// The answer to a question; failures that may pass are met by asking again. `make` makes the question anew each time,
     /// since its signature has a time.
     pub async fn call(&self, make: &(dyn Fn() -> Call + Sync), sent: &Sent) -> Result<Reply, Error> {
-        let mut faults = 0;
-        loop {
-            let (asked, delay) = match self.attempt(make(), sent).await {
-                Attempt::Final(asked) => return asked,
-                Attempt::Passing(asked, delay) => (asked, delay),
+        again(async || self.attempt(make(), sent).await).await
+    }
+
+    /// The answer to a PUT of `size` bytes whose body `make` makes anew each time; it counts what the network takes in what it
+    /// is given, and in `sent`. The body of the call counts for nothing.
+    pub async fn stream(
+        &self,
+        call: &Call,
+        size: u64,
+        make: impl Fn(&Sent) -> Result<reqwest::Body, Setback>,
+        sent: &Sent,
+    ) -> Result<Reply, Error> {
+        let once = async || {
+            let counted = Sent::default();
+            let asked = match make(&counted) {
+                Ok(body) => self.put(call.clone(), (body, size), &counted).await,
+                Err(setback) => Err(setback),
             };
-            faults += 1;
-            if faults == TRIES {
-                return asked;
-            }
-            pause(faults, delay).await;
-        }
+            self.judged(asked, &counted, sent)
+        };
+        again(once).await
     }
 
     /// The answer to a question that is asked once. What was sent in vain is not counted.
     pub async fn attempt(&self, call: Call, sent: &Sent) -> Attempt {
         let counted = Sent::default();
         let asked = self.once(call, &counted, sent).await;
+        self.judged(asked, &counted, sent)
+    }
+
+    fn judged(&self, asked: Result<Reply, Setback>, counted: &Sent, sent: &Sent) -> Attempt {
         let passes = asked.as_ref().map_or_else(|setback| matches!(setback, Setback::Broken { .. }), may_pass);
         let delay = asked.as_ref().ok().and_then(wanted_delay);
         let asked = asked.map_err(|setback| self.failure(setback));
@@ -193,19 +216,26 @@ impl Service {
     }
 
     async fn once(&self, call: Call, counted: &Sent, sent: &Sent) -> Result<Reply, Setback> {
+        let size = call.body.len() as u64;
+        if call.method == Method::PUT && size > 0 {
+            let body = Pieces { left: call.body.clone(), counted: counted.clone(), sent: sent.clone() };
+            return self.put(call, (reqwest::Body::wrap(body), size), counted).await;
+        }
         let Call { method, url, headers, body } = call;
-        let size = body.len() as u64;
-        let response = if method == Method::PUT && size > 0 {
-            let body = Pieces { left: body, counted: counted.clone(), sent: sent.clone() };
-            let furnish = |request: RequestBuilder| request.headers(headers).body(reqwest::Body::wrap(body));
-            self.transport.put(url, furnish, (counted, size)).await?
-        } else {
-            let furnish = |request: RequestBuilder| {
-                let length = if size == 0 { request.header(CONTENT_LENGTH, 0) } else { request };
-                length.headers(headers).body(body)
-            };
-            self.transport.send(method, url, furnish).await?
+        let furnish = |request: RequestBuilder| {
+            let length = if size == 0 { request.header(CONTENT_LENGTH, 0) } else { request };
+            length.headers(headers).body(body)
         };
+        self.reply(self.transport.send(method, url, furnish).await?).await
+    }
+
+    async fn put(&self, call: Call, body: (reqwest::Body, u64), counted: &Sent) -> Result<Reply, Setback> {
+        let (body, size) = body;
+        let furnish = |request: RequestBuilder| request.headers(call.headers).body(body);
+        self.reply(self.transport.put(call.url, furnish, (counted, size)).await?).await
+    }
+
+    async fn reply(&self, response: reqwest::Response) -> Result<Reply, Setback> {
         let status = response.status();
         let (body, headers) = self.transport.document(async { Ok(response) }, MOST).await?;
         Ok(Reply { status, headers, body })
@@ -250,6 +280,22 @@ impl Service {
     }
 }
 
+/// Asks until the answer is final, or there were too many faults.
+async fn again(ask: impl AsyncFn() -> Attempt) -> Result<Reply, Error> {
+    let mut faults = 0;
+    loop {
+        let (asked, delay) = match ask().await {
+            Attempt::Final(asked) => return asked,
+            Attempt::Passing(asked, delay) => (asked, delay),
+        };
+        faults += 1;
+        if faults == TRIES {
+            return asked;
+        }
+        pause(faults, delay).await;
+    }
+}
+
 /// Waits before a question is asked again that has failed so often: as long as the service says, or longer each time.
 pub(super) async fn pause(faults: u32, delay: Option<Duration>) {
     tokio::time::sleep(delay.unwrap_or(SOON * 2_u32.pow(faults.clamp(1, TRIES) - 1)).min(LONGEST)).await;
@@ -261,7 +307,7 @@ fn may_pass(reply: &Reply) -> bool {
 }
 
 /// How long a service wants to be left alone, in seconds (RFC 9110, section 10.2.3).
-fn wanted_delay(reply: &Reply) -> Option<Duration> {
+pub(super) fn wanted_delay(reply: &Reply) -> Option<Duration> {
     reply.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 

@@ -1,15 +1,18 @@
 //! Arguments of `push`.
 
+mod azure;
+mod gcp;
+mod openstack;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand, ValueHint};
 
+pub use self::azure::PushAzure;
+pub use self::gcp::PushGcp;
+pub use self::openstack::PushOpenStack;
 use super::Sources;
-
-mod gcp;
-
-pub use gcp::PushGcp;
 
 #[derive(Debug, Group)]
 pub struct Push {
@@ -25,6 +28,10 @@ pub enum PushCommand {
     Aws(Box<PushAws>),
     /// Put a disk into a bucket of Google Cloud, and make an image of it
     Gcp(Box<PushGcp>),
+    /// Put a disk into a storage account of Azure as a page blob, and make a managed image of it
+    Azure(Box<PushAzure>),
+    /// Put a disk into the image service (Glance) of an OpenStack cloud
+    Openstack(Box<PushOpenStack>),
     /// Put the files of a format into a registry as one artifact, which `mount` and `run` read back as oci://REFERENCE
     Registry(PushRegistry),
     /// A place that lkit pushes nothing to: it tells what to do instead

@@ -1,8 +1,10 @@
 //! `lkit push`: artifacts into clouds.
 
 mod aws;
+mod azure;
 mod elsewhere;
 mod gcp;
+mod openstack;
 mod parcel;
 mod registry;
 
@@ -27,6 +29,8 @@ pub fn run(args: Push, loudness: Loudness) -> Result<ExitCode, Failure> {
         PushCommand::S3(args) => aws::put(args, &progress),
         PushCommand::Aws(args) => aws::image(*args, &progress),
         PushCommand::Gcp(args) => gcp::image(*args, &progress),
+        PushCommand::Azure(args) => azure::push(*args, &progress),
+        PushCommand::Openstack(args) => openstack::push(*args, &progress),
         PushCommand::Registry(args) => registry::push(args, &progress),
         PushCommand::Elsewhere(words) => Err(elsewhere::refusal(&words)),
     }

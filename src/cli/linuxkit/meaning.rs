@@ -39,6 +39,8 @@ impl Line<'_> {
             "cache pull" if !self.has_any(&["platform"]) => self.options.push(option("platform", Some("all".as_ref()))),
             // As linuxkit, which removes an image of the same name first.
             "push gcp" if !self.has_any(&["replace"]) => self.options.push(option("replace", None)),
+            // As linuxkit, which always writes the same blob.
+            "push azure" if !self.has_any(&["overwrite"]) => self.options.push(option("overwrite", None)),
             _ => {}
         }
         self.complete_global();

@@ -162,6 +162,11 @@ fn clouds_are_pushed_to_with_linuxkits_flags() {
             "push aws -ena -uefi=true -sriov simple -img-name n a.raw",
             "lkit push aws --ena --uefi --sriov=simple --img-name=n ~ -- a.raw",
         ),
+        (
+            "push azure -resource-group g -storage-account s a.vhd",
+            "lkit push azure --resource-group=g --storage-account=s --overwrite ~ -- a.vhd",
+        ),
+        ("push openstack -img-name n a.iso", "lkit push openstack --img-name=n ~ -- a.iso"),
         ("push vcenter -datastore d a.iso", "lkit push vcenter"),
     ]);
 }

@@ -190,6 +190,14 @@ const LINES: &[(Comes, &str)] = &[
         "linuxkit push gcp -project p -bucket bkt -img-name n -family f -public -nested-virt -uefi-compatible --dry-run a.yml",
     ),
     (Runs, "CLOUDSDK_IMAGE_BUCKET=bkt CLOUDSDK_CORE_PROJECT=p linuxkit push gcp -timeout 600 --dry-run a.yml"),
+    (
+        Runs,
+        "AZURE_SUBSCRIPTION_ID=0 AZURE_TENANT_ID=t AZURE_CLIENT_ID=c AZURE_CLIENT_SECRET=s linuxkit push azure -resource-group g -storage-account acct --dry-run a.yml",
+    ),
+    (
+        Runs,
+        "OS_AUTH_URL=http://127.0.0.1:1 OS_USERNAME=u OS_PASSWORD=p linuxkit push openstack -img-name n --dry-run a.yml",
+    ),
     (Says, "linuxkit push vcenter -datastore d a.iso"),
     (
         Runs,

@@ -1,10 +1,13 @@
 //! What is pushed into clouds: emulators of them, and servers of our own that refuse, break off and lie.
 
 mod aws;
+mod azure;
 mod bucket;
 mod cloud;
 mod emulated;
 mod gcp;
+mod openstack;
+mod page_blobs;
 mod registry;
 mod resumed;
 mod s3;
@@ -43,9 +46,8 @@ impl Desk {
     /// The program with the words of a line, and nothing of this machine's accounts.
     pub fn command(&self, line: &str) -> Command {
         let mut command = lkit(&self.path("cache"));
-        let is_of_cloud = |name: &str| {
-            ["AWS_", "LINUXKIT_", "CLOUDSDK_", "GOOGLE_", "GCE_"].iter().any(|start| name.starts_with(start))
-        };
+        let of_clouds = ["AWS_", "AZURE_", "LINUXKIT_", "CLOUDSDK_", "GOOGLE_", "GCE_", "OS_"];
+        let is_of_cloud = |name: &str| of_clouds.iter().any(|start| name.starts_with(start));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_cloud)) {
             command.env_remove(name);
         }

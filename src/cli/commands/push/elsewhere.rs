@@ -3,14 +3,12 @@
 use std::ffi::OsString;
 
 use crate::base::nearest;
-use crate::cli::elsewhere::{AZURE, EQUINIXMETAL, OPENSTACK, PACKET, Place, SCALEWAY, refusal as refusal_of};
+use crate::cli::elsewhere::{EQUINIXMETAL, PACKET, Place, SCALEWAY, refusal as refusal_of};
 use crate::cli::report::Failure;
 
 /// Places of linuxkit's `push`, under the names that it has and had for them.
-const PLACES: [Place; 6] = [
-    AZURE,
+const PLACES: [Place; 4] = [
     EQUINIXMETAL,
-    OPENSTACK,
     PACKET,
     SCALEWAY,
     ("vcenter", "vmdk", "import `NAME.vmdk` into a datastore with `govc import.vmdk`"),
@@ -18,7 +16,7 @@ const PLACES: [Place; 6] = [
 const REFUSED: &str = "lkit pushes nothing to";
 
 /// Places that lkit pushes to.
-const OURS: [&str; 4] = ["aws", "gcp", "registry", "s3"];
+const OURS: [&str; 6] = ["aws", "azure", "gcp", "openstack", "registry", "s3"];
 
 /// Why nothing is pushed where these words say, and what to do.
 pub fn refusal(words: &[OsString]) -> Failure {
