@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::bill::{BillOptions, Laid};
 use super::boot::Boot;
-use super::enclave::{self, Command, Part};
+use super::enclave::{self, Command};
 use super::images::Images;
+use super::options::{Options, Part};
 use super::supply::{SourceImage, Supply};
 use super::user::Ids;
+use super::work::{Work, tree_error};
 use super::{DeviceTree, Error, boot, device_trees};
 use crate::extent::SharedSource;
-use crate::spec::{MetadataFormat, Place, Problem, Spec};
-use crate::tree::{self, Content, Tree, TreeBuilder};
+use crate::spec::{Place, Spec};
+use crate::tree::{Tree, TreeBuilder};
 
 /// What a spec comes to.
 pub struct Assembly {
@@ -27,19 +28,6 @@ pub struct Assembly {
     pub tree: Tree,
     /// What was done otherwise than the spec says, one line each.
     pub warnings: Vec<String>,
-}
-
-/// What may be asked for beside the spec.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The kernel is decompressed.
-    pub decompress_kernel: bool,
-    /// What the spec comes to.
-    pub part: Part,
-    /// Device trees of boards are looked for.
-    pub device_trees: bool,
-    /// The root gets a bill of materials.
-    pub bill: Option<BillOptions>,
 }
 
 /// Puts the root of a spec together from its images, which are in the order of [`references`](super::references).
@@ -95,32 +83,6 @@ fn command(work: &Work<'_>) -> Result<Option<Command>, Error> {
     let image = work.spec.init.first().filter(|_| work.options.part == Part::ApplicationOfImage);
     let config = image.and_then(|image| Some((image, work.images.config(image)?)));
     config.map(|(image, config)| Command::of(image, config)).transpose()
-}
-
-/// A root in the making.
-pub(super) struct Work<'a> {
-    pub spec: &'a Spec,
-    pub images: Images<'a>,
-    pub supply: &'a mut dyn Supply,
-    pub options: Options,
-    pub ids: Ids<'a>,
-    pub root: TreeBuilder,
-    /// Expanded reference to the directory in the root that has the image's files.
-    pub laid_out: HashMap<String, String>,
-    /// The images that the bill of materials is about.
-    pub laid: Vec<Laid>,
-    /// The texts of the spec itself that were asked for.
-    pub metadata: Vec<(MetadataFormat, SharedSource)>,
-    /// Those of the kernel image.
-    pub device_trees: Vec<(String, Content)>,
-    pub problems: Vec<Problem>,
-    pub warnings: Vec<String>,
-}
-
-/// Says what cannot be laid out.
-pub(super) fn tree_error(what: impl Into<String>, place: Place) -> impl FnOnce(tree::Error) -> Error {
-    let what = what.into();
-    move |source| Error::Tree { what, place, source }
 }
 
 #[cfg(test)]

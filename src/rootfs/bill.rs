@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read};
 
-use super::assemble::{Work, tree_error};
 use super::boot::followed;
+use super::work::{Laid, Work, tree_error};
 use super::{Cause, Error};
 use crate::base::{ErrorKind, FileKind, Metadata, in_memory};
 use crate::extent::{ReadError, SharedSource};
-use crate::sbom::{Bill, Database, Distribution, Format, Part};
+use crate::sbom::{Bill, Database, Distribution, Part};
 use crate::spec::{Located, Place};
 use crate::tree::{Content, Node, TreeBuilder};
 
@@ -27,34 +27,6 @@ const MAX_DATABASE: u64 = 128 << 20;
 const MAX_RELEASE: u64 = 64 << 10;
 /// Bytes that are read of a database at once.
 const BUFFER: usize = 64 << 10;
-
-/// What is asked of a bill of materials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BillOptions {
-    /// How it is written.
-    pub format: Format,
-    /// Its path in the root.
-    pub path: String,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-}
-
-impl Default for BillOptions {
-    fn default() -> Self {
-        let format = Format::default();
-        Self { format, path: format.file_name().to_owned(), created: Metadata::GENERATED_MTIME }
-    }
-}
-
-/// One place of an image in the root.
-pub(super) struct Laid {
-    number: usize,
-    reference: String,
-    place: Place,
-    prefix: String,
-    release: Option<Content>,
-    databases: Vec<(Database, Content)>,
-}
 
 impl Work<'_> {
     /// Takes note of an image that is laid out below `prefix`, when there is to be a bill.
@@ -177,7 +149,7 @@ mod tests {
     use super::*;
     use crate::base::Fault as _;
     use crate::rootfs::sample::{assemble_as, image, text_in, tree};
-    use crate::rootfs::{Assembly, Options};
+    use crate::rootfs::{Assembly, BillOptions, Options};
 
     fn assembled(text: &str, files: &[&str]) -> Result<Assembly, Error> {
         let options = Options { bill: Some(BillOptions::default()), ..Options::default() };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::assemble::{Work, tree_error};
 use super::config::config_json;
 use super::filter::{ResolvConf, filtered};
 use super::merge::merged;
 use super::mounts::MountJson;
 use super::runtime_json::runtime_json;
 use super::supply::SourceImage;
+use super::work::{Work, tree_error};
 use crate::base::Metadata;
 use crate::spec::{Container, ContainerOptions, Place, Problem, parse_label};
 use crate::tree::Node;

@@ -6,8 +6,8 @@
 //! reads a line of `/cmd` for each argument, one of `/env` for each variable, and changes its root to `/rootfs`.
 
 use super::Error;
-use super::assemble::{Work, tree_error};
 use super::boot::{self, CMDLINE, KERNEL};
+use super::work::{Work, tree_error};
 use crate::base::Metadata;
 use crate::oci::ImageConfig;
 use crate::spec::{Kernel, Located};
@@ -24,20 +24,6 @@ const LOAD_ORDER: &[u8] = b"modules_load_order";
 const ROOTFS: &[u8] = b"rootfs";
 /// Directories of it that `init` mounts on, or that programs expect.
 const DIRECTORIES: [&[u8]; 6] = [b"dev", b"run", b"sys", b"var", b"proc", b"tmp"];
-
-/// What a spec comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Part {
-    /// The root of a system.
-    #[default]
-    Root,
-    /// The first ramdisk of an enclave: what its kernel image has for AWS's `init`.
-    Bootstrap,
-    /// The second one: the root below `rootfs/`.
-    Application,
-    /// The same with the command and the environment of the first init image beside it.
-    ApplicationOfImage,
-}
 
 impl Work<'_> {
     /// Adds the kernel, its command line, `init` and modules of the kernel image.
@@ -145,7 +131,7 @@ mod tests {
     use super::*;
     use crate::base::Fault as _;
     use crate::rootfs::sample::{assemble_as, image, image_config, listing, text_in, tree};
-    use crate::rootfs::{Assembly, Options, SourceImage};
+    use crate::rootfs::{Assembly, Options, Part, SourceImage};
 
     fn assembled(part: Part, text: &str, image: &dyn Fn(&str) -> SourceImage) -> Result<Assembly, Error> {
         assemble_as(text, image, Options { part, ..Options::default() })

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::Error;
-use super::assemble::{Work, tree_error};
+use super::work::{Work, tree_error};
 use crate::base::{FileKind, Metadata};
 use crate::extent::{Bytes, SharedSource};
 use crate::spec::{File, FileContent, MetadataFormat, Problem};

@@ -1,9 +1,9 @@
 //! The init images, laid over each other as the root.
 
 use super::Error;
-use super::assemble::{Work, tree_error};
 use super::filter::{ResolvConf, filtered};
 use super::overlay::lay_over;
+use super::work::{Work, tree_error};
 use crate::base::{Metadata, printable};
 use crate::extent::{MapBuilder, Sink as _};
 use crate::tree::{Content, Node, TreeBuilder};

@@ -1,11 +1,11 @@
 //! The kernel image: kernel, command line and microcode go to `boot/`, the entries of its tar into the root.
 
-use super::assemble::{Work, tree_error};
 use super::boot::{self, CMDLINE, KERNEL, UCODE};
 use super::device_trees::device_trees;
-use super::enclave::Part;
+use super::options::Part;
 use super::overlay::lay_over;
 use super::supply::SourceImage;
+use super::work::{Work, tree_error};
 use super::{Cause, Error};
 use crate::base::Metadata;
 use crate::extent::{ReadError, SharedSource};

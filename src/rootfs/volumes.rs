@@ -1,8 +1,8 @@
 //! Volumes: a directory each with `lower`, `tmp` and `merged`, over which init mounts an overlay.
 
 use super::Error;
-use super::assemble::{Work, tree_error};
 use super::filter::{ResolvConf, filtered};
+use super::work::{Work, tree_error};
 use crate::base::Metadata;
 use crate::oci::{OCI_LAYOUT, layout_index};
 use crate::spec::{Located, Volume, VolumeFormat};
