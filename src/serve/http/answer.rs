@@ -1,35 +1,21 @@
 //! Questions and their answers: which path shows what, and what goes wrong.
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, VARY};
+use hyper::header::{ALLOW, HOST, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{Method, Response, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
 use super::accepted::prefers_json;
-use super::artifact;
-use super::body::{Body, Room};
-use super::encoded::Encoders;
+use super::artifact::{self, Shop};
+use super::body::Body;
 use super::listing::Listing;
 use super::page::page;
-use crate::base::{ErrorKind, Fault, in_line, printable, printable_line};
-use crate::serve::ipxe;
-use crate::serve::{Exports, Generation};
+use super::reply::{HTML, POLICY, TEXT, complaint, failure, set, text, values};
+use crate::base::printable;
+use crate::serve::{Generation, ipxe};
 
-/// What all answers are made from.
-pub(super) struct Shop {
-    pub exports: Exports,
-    pub room: Room,
-    pub encoders: Encoders,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-}
-
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-pub(super) const HTML: &str = "text/html; charset=utf-8";
-/// A page runs nothing and loads nothing.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// What is shown at the paths of a server. All of it may block.
 pub(super) trait Shelf: Send + Sync + 'static {
@@ -115,53 +101,4 @@ fn host(head: &Parts) -> Result<Option<String>, ()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     let is_host = written.bytes().all(is_plain) && written.parse::<Authority>().is_ok();
     if is_host { Ok(Some(written.to_owned())) } else { Err(()) }
-}
-
-/// All values of a header as one list; what is no text has none.
-pub(super) fn values(head: &Parts, name: HeaderName) -> String {
-    let values: Vec<&str> = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    values.join(",")
-}
-
-/// A text that was made for this answer.
-pub(super) fn text(kind: &'static str, text: String) -> Response<Body> {
-    let len = text.len();
-    let mut response = Response::new(Body::text(text));
-    set(&mut response, CONTENT_TYPE, HeaderValue::from_static(kind));
-    set(&mut response, CONTENT_LENGTH, HeaderValue::from(len));
-    set(&mut response, CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    set(&mut response, hyper::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-/// A message in one line.
-pub(super) fn complaint(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = text(TEXT, format!("error: {message}\n"));
-    *response.status_mut() = status;
-    response
-}
-
-/// Why something cannot be had, and what to do about it.
-pub(super) fn failure(error: &impl Fault) -> Response<Body> {
-    let hint = error.hint().map(|hint| format!("\nhint: {}", printable_line(&hint))).unwrap_or_default();
-    complaint(status(error.kind()), &format!("{}{hint}", printable_line(&in_line(error))))
-}
-
-pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: HeaderValue) {
-    response.headers_mut().insert(name, value);
-}
-
-/// The status of an answer that is a failure: 503 where the same question may be answered later.
-const fn status(kind: ErrorKind) -> StatusCode {
-    match kind {
-        ErrorKind::ImageNotFound | ErrorKind::Unreachable | ErrorKind::Busy | ErrorKind::Interrupted => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        ErrorKind::Usage
-        | ErrorKind::Spec
-        | ErrorKind::Denied
-        | ErrorKind::Corrupt
-        | ErrorKind::Unsupported
-        | ErrorKind::Io => StatusCode::INTERNAL_SERVER_ERROR,
-    }
 }

@@ -15,14 +15,23 @@ use hyper::http::request::Parts;
 use hyper::{Response, Version};
 
 use super::accepted::Encoding;
-use super::answer::{Shop, failure, set, values};
-use super::body::{Body, Plain};
+use super::body::{Body, Plain, Room};
 use super::conditions::{Validators, visible};
-use super::encoded::Encoded;
+use super::encoded::{Encoded, Encoders};
+use super::reply::{failure, set, values};
 use crate::base::Digest;
 use crate::extent::{ReadError, SharedSource};
 use crate::output::{Artifact, Product};
-use crate::serve::Generation;
+use crate::serve::{Exports, Generation};
+
+/// What all answers are made from.
+pub(super) struct Shop {
+    pub exports: Exports,
+    pub room: Room,
+    pub encoders: Encoders,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
 
 /// The answer to a question for `artifact`.
 pub(super) fn answer(shop: &Shop, head: &Parts, generation: &Generation, artifact: &Artifact) -> Response<Body> {
@@ -119,7 +128,7 @@ impl Shown<'_> {
 /// (`NetworkPkg/HttpBootDxe`).
 const fn content_type(product: Option<Product>) -> &'static str {
     match product {
-        Some(Product::Cmdline) => super::answer::TEXT,
+        Some(Product::Cmdline) => super::reply::TEXT,
         Some(Product::Tar | Product::Docker | Product::KernelInitrdTar) => "application/x-tar",
         Some(Product::Gcp) => "application/gzip",
         Some(Product::BootIso) => "application/vnd.efi-iso",

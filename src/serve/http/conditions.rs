@@ -13,9 +13,9 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
-use super::answer::{complaint, set, values};
 use super::body::Body;
 use super::range::Wanted;
+use super::reply::{complaint, set, values};
 
 /// What tells one state of a file from another.
 pub(super) struct Validators {

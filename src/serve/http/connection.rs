@@ -14,9 +14,10 @@ use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 
 use super::Rules;
-use super::answer::{self, Shelf, complaint};
+use super::answer::{self, Shelf};
 use super::body::Body;
 use super::patient::Patient;
+use super::reply::complaint;
 
 /// Bytes of the head of a question, and about as many of an answer that wait to be sent.
 const BUFFER: usize = 16 << 10;

@@ -22,10 +22,11 @@ use percent_encoding::{percent_decode_str, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
-use super::answer::{HTML, POLICY, Shelf, TEXT, complaint, set, text};
+use super::answer::Shelf;
 use super::body::{Body, Plain, Room};
 use super::conditions::{Validators, visible};
 use super::page::{HEAD, IN_PATH, escaped};
+use super::reply::{HTML, POLICY, TEXT, complaint, set, text};
 use super::{below, content};
 use crate::base::{Digest, printable};
 use crate::extent::{ReadError, Source};

@@ -30,6 +30,7 @@ mod listing;
 mod page;
 mod patient;
 mod range;
+mod reply;
 
 use std::io;
 use std::net::TcpListener;
@@ -39,7 +40,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
-use self::answer::{Shelf, Shop};
+use self::answer::Shelf;
+use self::artifact::Shop;
 use self::body::MOST_LARGE;
 use self::connection::Greeter;
 pub use self::directory::Directory;
