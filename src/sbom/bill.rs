@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::database::Package;
-use super::scope::Scope;
-use super::{Error, cyclonedx, spdx, statement};
+use super::scope::Part;
+use super::{Error, cyclonedx, spdx};
 use crate::base::Digest;
 
 /// Longest document in bytes: larger ones are of no use to anybody who reads them.
@@ -68,15 +68,6 @@ impl Section {
     }
 }
 
-/// An image, or one of its places in the system.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// Its reference.
-    pub reference: &'a str,
-    /// Where its files are in the system; empty at the root.
-    pub prefix: &'a str,
-}
-
 /// A bill of materials in the making.
 pub struct Bill {
     format: Format,
@@ -95,23 +86,19 @@ impl Bill {
         Self { format, created, sections: Default::default(), parts: 0, packages: 0, is_too_large: false }
     }
 
-    /// Adds what the attestation of an image says.
-    ///
-    /// # Errors
-    /// When it is none, or the bill becomes too large.
-    pub fn add_statement(&mut self, part: Part<'_>, statement: &[u8]) -> Result<(), Error> {
+    /// The number of the next part; the first is 1.
+    pub(super) const fn next_part(&mut self) -> u32 {
         self.parts += 1;
-        let scope = Scope { number: self.parts, prefix: part.prefix };
-        statement::add(self, &scope, statement)
+        self.parts
     }
 
     /// Adds an image by its name, for packages of which there is no attestation; its number.
     pub fn add_image(&mut self, part: Part<'_>) -> u32 {
-        self.parts += 1;
-        let (package, relationship) = spdx::image(self.parts, part);
+        let number = self.next_part();
+        let (package, relationship) = spdx::image(number, part);
         self.push(Section::Packages, &package);
         self.push(Section::Relationships, &relationship);
-        self.parts
+        number
     }
 
     /// Adds a package of the image that was added last.

@@ -22,7 +22,8 @@ mod scope;
 mod spdx;
 mod statement;
 
-pub use bill::{Bill, Format, Part};
+pub use bill::{Bill, Format};
 pub use database::{Database, Distribution, Package};
 pub use error::Error;
+pub use scope::Part;
 pub use statement::{MAX_STATEMENT, SPDX_PREDICATE};

@@ -1,4 +1,4 @@
-//! Identifiers and paths of one part, told apart from those of all others.
+//! Parts of a system, and identifiers and paths of one, told apart from those of all others.
 
 use serde_json::{Map, Value};
 
@@ -18,6 +18,15 @@ const LICENSES: [&str; 6] = [
 ];
 /// Keys whose text is a path in the image.
 const PATHS: [&str; 2] = ["fileName", "packageFileName"];
+
+/// An image, or one of its places in the system.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Its reference.
+    pub reference: &'a str,
+    /// Where its files are in the system; empty at the root.
+    pub prefix: &'a str,
+}
 
 /// What tells a part's identifiers and paths apart.
 pub(super) struct Scope<'a> {

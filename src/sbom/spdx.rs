@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::bill::Part;
 use super::database::Package;
+use super::scope::Part;
 use crate::base::Civil;
 
 const UNKNOWN: &str = "NOASSERTION";

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::Error;
 use super::bill::{Bill, Section};
-use super::scope::Scope;
+use super::scope::{Part, Scope};
 
 /// The type of a statement whose predicate is an SPDX document.
 pub const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
@@ -31,22 +31,25 @@ struct Statement<'a> {
     predicate: &'a RawValue,
 }
 
-/// Adds the SPDX document of a statement to a bill.
-///
-/// # Errors
-/// When it is none.
-pub(super) fn add(bill: &mut Bill, scope: &Scope<'_>, statement: &[u8]) -> Result<(), Error> {
-    let invalid = |error: serde_json::Error| Error::Statement(error.to_string());
-    let statement: Statement<'_> = serde_json::from_slice(statement).map_err(invalid)?;
-    if statement.predicate_type != SPDX_PREDICATE {
-        return Err(Error::Statement(format!("it is of type `{}`", statement.predicate_type)));
-    }
-    let mut reader = serde_json::Deserializer::from_str(statement.predicate.get());
-    let version = (Document { bill, scope }).deserialize(&mut reader).map_err(invalid)?;
-    match version {
-        Some(version) if version.starts_with("SPDX-2.") => bill.check_size(),
-        Some(version) => Err(Error::Statement(format!("it is `{version}`, not a version 2 of SPDX"))),
-        None => Err(Error::Statement("it has no `spdxVersion`".to_owned())),
+impl Bill {
+    /// Adds what the attestation of an image says.
+    ///
+    /// # Errors
+    /// When it is none, or the bill becomes too large.
+    pub fn add_statement(&mut self, part: Part<'_>, statement: &[u8]) -> Result<(), Error> {
+        let scope = Scope { number: self.next_part(), prefix: part.prefix };
+        let invalid = |error: serde_json::Error| Error::Statement(error.to_string());
+        let statement: Statement<'_> = serde_json::from_slice(statement).map_err(invalid)?;
+        if statement.predicate_type != SPDX_PREDICATE {
+            return Err(Error::Statement(format!("it is of type `{}`", statement.predicate_type)));
+        }
+        let mut reader = serde_json::Deserializer::from_str(statement.predicate.get());
+        let version = (Document { bill: self, scope: &scope }).deserialize(&mut reader).map_err(invalid)?;
+        match version {
+            Some(version) if version.starts_with("SPDX-2.") => self.check_size(),
+            Some(version) => Err(Error::Statement(format!("it is `{version}`, not a version 2 of SPDX"))),
+            None => Err(Error::Statement("it has no `spdxVersion`".to_owned())),
+        }
     }
 }
 
