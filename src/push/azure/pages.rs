@@ -117,6 +117,6 @@ mod tests {
         window[1024 + GAP - 1] = 1;
         window[(3 << 20) + 511] = 1;
         assert_eq!(runs(&window), [512..1024 + GAP, 3 << 20..(3 << 20) + 512]);
-        assert_eq!(runs(&[1; 700]), [0..700]);
+        assert_eq!(runs(&[1; 700]), vec![0..700; 1]);
     }
 }

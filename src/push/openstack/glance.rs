@@ -185,7 +185,7 @@ impl Upload<'_> {
         };
         let reply = self.service.stream(&call, source.size(), body, &self.sent).await;
         match streamed.end() {
-            Some(Err(error)) => return Err(Error::unreadable(&self.image.name, error)),
+            Some(Err(error)) => Err(Error::unreadable(&self.image.name, error)),
             Some(Ok(sums)) => {
                 let reply = reply?;
                 if reply.status.is_success() { Ok(sums) } else { Err(self.refusal(&reply)) }

@@ -256,7 +256,8 @@ fn clouds_are_found_where_openstacks_tools_keep_them() {
 #[test]
 fn mistakes_and_refused_logins_are_told_in_plain_words() {
     let auth = ("OS_AUTH_URL", "http://127.0.0.1:1/v3");
-    let rows: [(&[(&str, &str)], &str, &str, i32); 8] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, i32);
+    let rows: [Row<'_>; 8] = [
         (&[], "disk.qcow2", "no cloud of OpenStack is known", 2),
         (&[], "disk.tar", "OpenStack takes no file that ends in `.tar`, but .qcow2, .img, .raw", 2),
         (&[], "--property x disk.qcow2", "`x` is no property", 2),
