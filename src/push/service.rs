@@ -244,7 +244,7 @@ impl Service {
     /// The error of a service that could not be spoken with.
     fn failure(&self, setback: Setback) -> Error {
         let name = &self.name;
-        let network = "check the network and the address, which `--endpoint URL` replaces";
+        let network = "check the network, and the address if you gave one";
         match setback {
             Setback::Broken { source, .. } => {
                 Error::new(ErrorKind::Unreachable, format!("cannot reach `{name}`")).because(source).hint(network)

@@ -257,12 +257,18 @@ fn clouds_are_found_where_openstacks_tools_keep_them() {
 fn mistakes_and_refused_logins_are_told_in_plain_words() {
     let auth = ("OS_AUTH_URL", "http://127.0.0.1:1/v3");
     type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, i32);
-    let rows: [Row<'_>; 8] = [
+    let rows: [Row<'_>; 9] = [
         (&[], "disk.qcow2", "no cloud of OpenStack is known", 2),
         (&[], "disk.tar", "OpenStack takes no file that ends in `.tar`, but .qcow2, .img, .raw", 2),
         (&[], "--property x disk.qcow2", "`x` is no property", 2),
         (&[], "--property protected=true disk.qcow2", "property `protected` cannot be given", 2),
         (&[auth], "disk.qcow2", "no password for OpenStack is known", 4),
+        (
+            &[auth, ("OS_USERNAME", "u"), ("OS_PASSWORD", "p")],
+            "disk.qcow2",
+            "hint: check the network, and the address",
+            4,
+        ),
         (&[auth, ("OS_AUTH_TYPE", "v3oidcpassword")], "disk.qcow2", "by `oidcpassword` is not what lkit does", 1),
         (&[auth, ("OS_INSECURE", "True")], "disk.qcow2", "wants TLS not to be verified, which lkit does not do", 1),
         (
