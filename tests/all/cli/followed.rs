@@ -212,7 +212,8 @@ fn fuse_the_tag_of_one_image_is_followed_and_a_broken_image_leaves_the_files_as_
         return;
     }
     let (system, shelf) = (System::new(), shelf());
-    let [old, new] = [b"old\n", b"new\n"].map(|text| image(&system.layout, &[&tar(&[("etc/motd", text)])]));
+    let images = [b"old\n", b"bad\n", b"new\n"].map(|text| image(&system.layout, &[&tar(&[("etc/motd", text)])]));
+    let [old, bad, new] = images;
     let digest = put(&mut shelf.held(), &system, &old, "1");
     let name = format!("{}/test/init:1", shelf.server.host);
     let mounted = asking(&system, &["--image", &name]);
@@ -220,7 +221,9 @@ fn fuse_the_tag_of_one_image_is_followed_and_a_broken_image_leaves_the_files_as_
     let wait_for_line = |part: &str| {
         wait_for(part, || fs::read_to_string(system.path("log")).is_ok_and(|log| log.contains(part)));
     };
-    shelf.held().keep("test/init", "1", "application/vnd.oci.image.manifest.v1+json", b"{");
+    // Its config and its layer are missing.
+    let manifest = fs::read(system.layout.path(&bad["digest"].as_str().unwrap().parse().unwrap())).unwrap();
+    shelf.held().keep("test/init", "1", bad["mediaType"].as_str().unwrap(), &manifest);
     wait_for_line("the change cannot be used, and what is served stays as it was");
     assert_eq!(mounted.read("etc/motd"), b"old\n");
     put(&mut shelf.held(), &system, &new, "1");
