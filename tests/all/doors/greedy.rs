@@ -9,7 +9,7 @@ use lkit::extent::{ReadError, Source, Zeros};
 use lkit::output::Artifact;
 use lkit::serve::Generation;
 
-use super::server::{LARGE, Server, body, status};
+use super::server::{LARGE, LIMIT, Server, body, status};
 
 /// Sends questions for a path, one behind the other, and reads no answer.
 fn deaf(server: &Server, path: &str, questions: usize) -> TcpStream {
@@ -34,7 +34,9 @@ impl Stalled {
     }
 
     fn wait_for(&self, readers: usize) {
-        drop(self.changed.wait_while(self.state.lock().unwrap(), |(waiting, _)| *waiting < readers).unwrap());
+        let state = self.state.lock().unwrap();
+        let (state, waited) = self.changed.wait_timeout_while(state, LIMIT, |(waiting, _)| *waiting < readers).unwrap();
+        assert!(!waited.timed_out(), "{} of {readers} read", state.0);
     }
 }
 
