@@ -15,7 +15,7 @@ use super::ahead::Ahead;
 use super::generations::{Generations, Held};
 use super::readers::{self, Readers, Task};
 use super::request::Read;
-use super::{attr, errno};
+use super::{attr, errno, host};
 use crate::serve::FileError;
 
 /// What is asked of the kernel, each where it can: several reads and lookups at once, names and attributes listed
@@ -34,11 +34,6 @@ const WANTED: [InitFlags; 10] = [
 ];
 /// Reads that the kernel may have under way at once on its own account, such as read-ahead.
 const MAX_BACKGROUND: u16 = 64;
-/// The flag of files that are read past the kernel's cache.
-#[cfg(target_os = "linux")]
-const PAST_CACHE: i32 = libc::O_DIRECT;
-#[cfg(not(target_os = "linux"))]
-const PAST_CACHE: i32 = 0;
 /// The unit of `statfs`, in bytes.
 const BLOCK: u32 = 4096;
 /// Longest name, as on Linux.
@@ -151,7 +146,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let read = Read { inode: ino.0, offset, size };
-        let cached = flags.0 & PAST_CACHE == 0;
+        let cached = !host::is_past_cache(flags.0);
         let behind = if cached { self.ahead.note(&read) } else { 0 };
         self.readers.read(read, behind, reply);
     }

@@ -131,6 +131,11 @@ pub(super) const fn configure(config: &mut Config) {
     config.clone_fd = true;
 }
 
+/// Whether a file that is opened with these flags is read past the kernel's cache.
+pub(super) const fn is_past_cache(flags: i32) -> bool {
+    flags & libc::O_DIRECT != 0
+}
+
 /// Fails every request of those who still have a file open, where the system lets us; the end of the process does it
 /// everywhere.
 pub(super) fn cut_off((major, minor): DeviceNumber) {

@@ -81,6 +81,11 @@ pub(super) const fn configure(config: &mut Config) {
     config.n_threads = Some(1);
 }
 
+/// No flag of macOS asks for that.
+pub(super) const fn is_past_cache(_: i32) -> bool {
+    false
+}
+
 /// macFUSE fails the requests of those who have a file open by itself.
 pub(super) const fn cut_off(_: DeviceNumber) {}
 
