@@ -161,6 +161,7 @@ fn checksum(covered: &dyn Source) -> Result<Vec<u8>, ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Digest;
     use crate::extent::Zeros;
 
     fn image(ramdisks: Vec<SharedSource>) -> Eif {
@@ -190,6 +191,28 @@ mod tests {
         assert_eq!(bytes[628..], *b"\0\x04\0\0\0\0\0\0\0\0\0\x01S");
         let covered = [&bytes[..544], &bytes[548..]].concat();
         assert_eq!(bytes[544..548], crc32fast::hash(&covered).to_be_bytes());
+    }
+
+    /// From AWS's crate `aws-nitro-enclaves-image-format` 0.8.1, by `EifBuilder::write_to` for the same parts. A signature there
+    /// is never the same twice.
+    #[test]
+    fn the_bytes_are_those_of_awss_own_crate() {
+        let bytes = |text: &str| Arc::new(Bytes(text.as_bytes().into())) as SharedSource;
+        let metadata = concat!(
+            r#"{"ImageName":"n","ImageVersion":"1","BuildMetadata":{"BuildTime":"t","BuildTool":"b","BuildToolVersion":"v","#,
+            r#""OperatingSystem":"Linux","KernelVersion":"6"},"DockerInfo":{},"CustomMetadata":{}}"#
+        );
+        let digest = |arm64, ramdisks: &[&str]| {
+            let ramdisks = ramdisks.iter().map(|text| bytes(text)).collect();
+            let eif = Eif { arm64, metadata: metadata.into(), signature: None, ..image(ramdisks) };
+            let source = eif.layout().unwrap();
+            let mut all = vec![0; in_memory(source.size())];
+            source.read_at(&mut all, 0).unwrap();
+            Digest::of(&all).hex()
+        };
+        let one = "de098f4d6f21f65a95a2148c0a0220321562f575038d8f61f6d6522e55c5680d";
+        let two = "d97b812e0602a517a3ed02af927e294833315facfc151aec0763d641765e6dce";
+        assert_eq!([digest(false, &["FIRST RAMDISK"]), digest(true, &["FIRST RAMDISK", "SECOND"])], [one, two]);
     }
 
     #[test]

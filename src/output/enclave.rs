@@ -136,6 +136,24 @@ fn metadata(name: &str, system: &System) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// From AWS's crate `aws-nitro-enclaves-image-format` 0.8.1, by `EifBuilder::write_to` for the same parts.
+    #[test]
+    fn registers_are_those_of_awss_own_crate() {
+        let part = |text: &str| Arc::new(Bytes(text.as_bytes().into())) as SharedSource;
+        let registers = |application: Option<&str>| {
+            let (kernel, cmdline, initrd) = (part("KERNEL"), part("quiet"), part("FIRST RAMDISK"));
+            let parts = Parts { arm64: true, kernel, cmdline, initrd, application: application.map(part) };
+            let Measurements { image, bootstrap, application } = parts.measure().unwrap();
+            [image, bootstrap, application].map(|pcr| base16ct::lower::encode_string(&pcr))
+        };
+        let first = "237fba553363bfa12f04a41ace3f02f0da3a018fddebea0d084d4c72bb7259806a5b4ec4f897c4fd41cc6acfef1ee53a";
+        let none = "21b9efbc184807662e966d34f390821309eeac6802309798826296bf3e8bec7c10edb30948c90ba67310f7b964fc500a";
+        let both = "ee1468809d4266a7ee7f9f7640912d4494577315dcfe29f14f8a05d1514a070df8773acde583e0e534040b9a5fd068b4";
+        let second = "3124fd8b91dbd08e6115b24b0d3f959cca7356cfbaef3bee2c0b856f1c2ca7493a5ffb5f469936ab3e8a20ee3febb910";
+        assert_eq!(registers(None), [first, first, none]);
+        assert_eq!(registers(Some("SECOND")), [both, first, second]);
+    }
+
     #[test]
     fn a_register_that_covers_nothing_has_the_value_that_aws_documents_for_it() {
         let hex: String = base16ct::lower::encode_string(&pcr(Sha384::new()));
