@@ -181,7 +181,7 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that others made, which lkit has not compared with the layers: `beside` takes those in the --layout or
+    /// Use layer indexes that others made, without comparing them with the layers first: `beside` takes those in the --layout or
     /// repository of each image, another value those in that repository (repeatable) [default: those that were made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
@@ -350,8 +350,8 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
-    /// Write a block map, such as NAME-efi.img.bmap, beside each raw disk: with it bmaptool writes what has data alone, and
-    /// verifies it [default: write none]
+    /// Write a block map, such as NAME-efi.img.bmap, beside each raw disk: bmaptool reads it, copies only the blocks that have
+    /// data, and verifies them [default: write none]
     #[arg(long, conflicts_with_all = ["output", "digest", "dry_run"])]
     pub bmap: bool,
     /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how

@@ -38,7 +38,7 @@ pub fn refusal(places: &[Place], name: &str, refused: &str) -> Option<Failure> {
     Some(Failure::usage(format!("{refused} `{place}`")).hint(hint))
 }
 
-/// Looks whether each place takes a format that lkit writes, under the name that is told.
+/// Looks whether lkit writes the format that each place takes, and whether the hint names one of its files.
 #[cfg(test)]
 pub fn check(places: &[Place], refused: &str) {
     for (place, format, how) in places {

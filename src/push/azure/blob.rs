@@ -5,8 +5,8 @@
 //! range has its MD5 among the headers. The blob is a fixed VHD ("Prepare a VHD to upload to Azure").
 //!
 //! # Invariants
-//! - A blob that is there is not touched, unless the user says so; what fails or is interrupted is deleted. Which blob is ours
-//!   is told by a mark in its metadata, which no other push has.
+//! - A blob that is there is not touched, unless the user says so; what fails or is interrupted is deleted. Each push
+//!   writes a mark of its own into the metadata of its blob, and deletes a blob only if that mark is there.
 //! - Pages that are zero are not sent.
 
 use std::sync::OnceLock;
@@ -50,7 +50,7 @@ pub struct PageBlob<'a> {
     azure: &'a Azure,
     options: PageBlobOptions,
     service: Service,
-    /// The key that the resource manager told.
+    /// The key of the account, once the resource manager has answered with it.
     key: OnceLock<StorageKey>,
     /// What the blob of this push is known by.
     mark: String,

@@ -1,4 +1,5 @@
-//! Who asks Azure's resource manager: a token, or a service principal that gets itself one.
+//! Logins for Azure's resource manager: a token that the user gives, or a service principal, whose secret lkit exchanges for
+//! one.
 //!
 //! # Format
 //! "Microsoft identity platform and the OAuth 2.0 client credentials flow".

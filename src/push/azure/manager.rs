@@ -5,8 +5,8 @@
 //! asynchronous Azure operations".
 //!
 //! # Invariants
-//! - An image that is there is not touched, and one that fails or is not waited for any more is deleted. Which image is ours is
-//!   told by a tag, which no other push has.
+//! - An image that is there is not touched, and one that fails or is not waited for any more is deleted. Each push gives
+//!   its image a tag of its own, and deletes an image only if that tag is there.
 //! - The token is sent to the resource manager alone, wherever it says that an operation can be asked about.
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct Manager<'a> {
 pub struct ManagedImageOptions {
     /// Its name, unique in the resource group.
     pub name: String,
-    /// Where it is, such as `westeurope`; where its resource group is unless told.
+    /// Its location, such as `westeurope`; `None` for that of its resource group.
     pub location: Option<String>,
     /// Whether it starts by UEFI.
     pub uefi: bool,
