@@ -15,8 +15,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::activity::{Counts, Looks};
-use super::{Artifact, Status};
-use crate::base::{ErrorKind, Fault, FileKind, Metadata, in_line};
+use super::{Artifact, FileError, Status};
+use crate::base::{FileKind, Metadata, in_line};
 use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
 use crate::layer::Layers;
 use crate::tree::{Content, Inode, InodeId, Tree};
@@ -72,53 +72,6 @@ pub struct Listed<'a> {
     pub attributes: Attributes,
     /// Position after it, to continue a listing from.
     pub next: u64,
-}
-
-/// Why a file cannot be shown.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum FileError {
-    /// No inode of this number, or no such name.
-    #[error("no such file")]
-    NotFound,
-    /// A directory is needed here.
-    #[error("not a directory")]
-    NotADirectory,
-    /// A directory has no bytes.
-    #[error("is a directory")]
-    IsADirectory,
-    /// Only a symbolic link has a target, only a regular file has bytes.
-    #[error("the file is of another type")]
-    WrongType,
-    /// No extended attribute of this name.
-    #[error("no such extended attribute")]
-    NoAttribute,
-    /// Nothing but zeros follows, or nothing at all.
-    #[error("the offset lies behind the last data")]
-    PastEnd,
-    /// The bytes cannot be had.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-impl Fault for FileError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Read(error) => error.kind(),
-            Self::NotFound
-            | Self::NotADirectory
-            | Self::IsADirectory
-            | Self::WrongType
-            | Self::NoAttribute
-            | Self::PastEnd => ErrorKind::Io,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Read(error) => error.hint(),
-            _ => None,
-        }
-    }
 }
 
 /// What an inode number stands for.
