@@ -80,7 +80,8 @@
 //! uncompressed tar the *diff*. A *layer index* makes a layer seekable: table of contents and places where decoding can
 //! start, its *resume points*. A *span* is what lies between two of them, a *piece* a part of it that is verified by
 //! itself. What of an index answers `stat` is its *summary*, what reading in a span needs a *part*; both can be *published*.
-//! A *generation* is what is served until something else takes its place.
+//! A *generation* is what is served until something else takes its place. An *early* catalog has what can be had before all
+//! layers are indexed; the *whole* one completes it.
 //! A *read list* says which bytes of layers somebody has decoded. The *tree* is the merged root. A *bundle* is a
 //! container's directory with root and runtime config. *Image config* and *runtime config* are two things; the YAML is
 //! the *spec*. Compressed and uncompressed offsets are told apart by type.

@@ -285,6 +285,10 @@ pub struct Mount {
     /// Serve in the foreground until interrupted
     #[arg(short, long)]
     pub foreground: bool,
+    /// Tell that it is mounted as soon as kernel and command line can be read; whoever opens more waits until all layers are
+    /// indexed [default: tell it then]
+    #[arg(long)]
+    pub no_wait: bool,
     /// File for the server's messages
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,

@@ -10,6 +10,7 @@ mod bootable;
 mod colour;
 mod commands;
 mod compression;
+mod early;
 mod elsewhere;
 mod enclave;
 mod exit_code;

@@ -73,6 +73,7 @@ impl Settings {
                 .map(|from| loader::origin("--firmware", from))
                 .collect::<Result<_, _>>()?,
             signer: None,
+            on_early: None,
         };
         options.loaders.check(&origins.platform)?;
         Ok(Self { origins, options })

@@ -1,6 +1,6 @@
 //! The catalog: a system's artifacts by name, laid out when somebody asks for one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::media::Media;
 use super::root_disk::root_initrd;
@@ -9,7 +9,7 @@ use super::{
     RootFs,
 };
 use super::{board, enclave, rpi3};
-use crate::base::{Attempt, Digest, GIB, Metadata, align_up};
+use crate::base::{Attempt, Digest, ErrorKind, GIB, Metadata, align_up};
 use crate::extent::{Bytes, ReadError, SharedSource};
 use crate::format::{self, Codec, Member, Ova};
 use crate::tree::{Tree, TreeBuilder};
@@ -67,12 +67,40 @@ struct Inner {
     name: String,
     system: System,
     made: [Made; Product::COUNT],
+    /// Of a catalog that is there before its whole root is.
+    whole: Option<OnceLock<Whole>>,
 }
+
+/// The catalog with the whole root, or why there is none.
+type Whole = Result<Catalog, ReadError>;
 
 impl Catalog {
     /// Artifacts of `system`, named after `name`.
     pub fn new(name: impl Into<String>, system: System) -> Self {
-        Self(Arc::new(Inner { name: name.into(), system, made: Default::default() }))
+        Self(Arc::new(Inner { name: name.into(), system, made: Default::default(), whole: None }))
+    }
+
+    /// The artifacts of a system whose root is not whole yet. Whoever asks for one that needs it waits for the completion.
+    pub fn early(name: impl Into<String>, system: System) -> (Self, Completion) {
+        let whole = Some(OnceLock::new());
+        let early = Self(Arc::new(Inner { name: name.into(), system, made: Default::default(), whole }));
+        (early.clone(), Completion(early))
+    }
+
+    /// Whether it is early, and what needs the whole root has to be waited for.
+    pub fn is_early(&self) -> bool {
+        self.0.whole.as_ref().is_some_and(|whole| whole.get().is_none())
+    }
+
+    /// Waits until the root is whole.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub fn wait_for_whole(&self) -> Result<&Self, ReadError> {
+        match &self.0.whole {
+            None => Ok(self),
+            Some(whole) => whole.wait().as_ref().map_err(Clone::clone),
+        }
     }
 
     /// The name of the build.
@@ -157,6 +185,28 @@ impl Catalog {
     }
 }
 
+/// Gives an early catalog the whole one. When it is dropped without one, those who wait for it get an error.
+pub struct Completion(Catalog);
+
+impl Completion {
+    /// Whoever asked for something that needs the whole root gets it now.
+    pub fn complete(self, whole: Catalog) {
+        self.set(Ok(whole));
+    }
+
+    fn set(&self, whole: Whole) {
+        let awaited = self.0.0.whole.as_ref().expect("an early catalog awaits its whole");
+        // The first one counts.
+        awaited.set(whole).ok();
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.set(Err(ReadError::new(ErrorKind::Io, "the rest of the system cannot be loaded")));
+    }
+}
+
 impl Inner {
     /// Whether the spec has what the product cannot do without.
     fn has(&self, product: Product) -> bool {
@@ -181,6 +231,9 @@ impl Inner {
 
     /// A product, made at most once; what could not be read is tried again.
     fn product(&self, product: Product) -> Result<SharedSource, Obstacle> {
+        if let Some(whole) = self.whole.as_ref().filter(|_| product.needs_whole_root()) {
+            return whole.wait().as_ref().map_err(Clone::clone)?.product(product);
+        }
         self.made[product as usize].get_or_make(|| self.make(product), Obstacle::is_lasting).cloned()
     }
 

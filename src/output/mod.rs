@@ -19,7 +19,7 @@ mod signer;
 
 pub use artifact::Artifact;
 pub use board::Board;
-pub use catalog::{Catalog, Gunzip, Isolinux, System};
+pub use catalog::{Catalog, Completion, Gunzip, Isolinux, System};
 pub use enclave::{Enclave, Measurements, Pcr};
 pub use error::Error;
 pub use format::{CMDLINE_SUFFIX, DiskFormat, Format, FormatFile, KERNEL_SUFFIX, PLAIN_NAMES, Start};

@@ -22,13 +22,13 @@ impl Catalog {
 
     /// The artifacts of [`mounted`](Self::mounted) that cannot be made, each with the reason. Nothing is laid out to tell,
     /// and what takes more than a look, such as a compressed kernel, is not ruled out; but for the drivers of a root on a
-    /// disk, where that is asked for.
+    /// disk, where that is asked for. An early catalog rules out nothing that the rest of its root may still allow.
     pub fn ruled_out(&self) -> Vec<(Artifact, Obstacle)> {
         let system = self.system();
         let initrd = format::cpio_holds(&system.tree).err().map(|error| Obstacle::Format(Arc::new(error)));
         let [loaded, unified, board] = media::without_loader(system);
         let root = self.check_root_disk().err().filter(Obstacle::is_lasting);
-        let pi = system.board.as_ref().and_then(rpi3::without_tree);
+        let pi = system.board.as_ref().filter(|_| !self.is_early()).and_then(rpi3::without_tree);
         let why = |product| match product {
             Product::Fit => initrd.as_ref().or(board.as_ref()),
             Product::BootScript => board.as_ref(),

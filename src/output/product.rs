@@ -65,4 +65,9 @@ pub enum Product {
 impl Product {
     /// Number of products.
     pub const COUNT: usize = 28;
+
+    /// Whether it holds more of the root than kernel, init images and files of the spec give.
+    pub const fn needs_whole_root(self) -> bool {
+        !matches!(self, Self::Kernel | Self::Cmdline | Self::SquashfsInitrd | Self::ErofsInitrd)
+    }
 }

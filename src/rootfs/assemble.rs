@@ -57,8 +57,10 @@ pub fn assemble(
     let command = command(&work)?;
     work.add_kernel()?;
     work.add_init()?;
-    work.add_volumes()?;
-    work.add_containers()?;
+    if work.options.part != Part::Boot {
+        work.add_volumes()?;
+        work.add_containers()?;
+    }
     work.add_files()?;
     if !work.problems.is_empty() {
         return Err(Error::Values { problems: work.problems });
@@ -69,7 +71,7 @@ pub fn assemble(
     let device_trees = device_trees::sorted(trees).map_err(|source| Error::Read { path: "boot", source })?;
     let Boot { kernel, cmdline, ucode } = boot::take(&mut work.root)?;
     let tree = match work.options.part {
-        Part::Root | Part::Bootstrap => work.root,
+        Part::Root | Part::Boot | Part::Bootstrap => work.root,
         Part::Application | Part::ApplicationOfImage => {
             let placed = enclave::application(work.root, command.as_ref());
             placed.map_err(tree_error("the application", Place::default()))?

@@ -12,6 +12,11 @@ pub fn references(spec: &Spec) -> Vec<&Located<String>> {
     each_once(uses(spec))
 }
 
+/// How many of [`references`] are those of the kernel and of init, which come first.
+pub fn boot_images(spec: &Spec) -> usize {
+    each_once(boot_uses(spec)).len()
+}
+
 /// The references of all images that volumes hold as they are stored, each once; the place in this list is an image's
 /// number.
 pub fn stored_references(spec: &Spec) -> Vec<&Located<String>> {
@@ -21,13 +26,17 @@ pub fn stored_references(spec: &Spec) -> Vec<&Located<String>> {
 
 /// The references of all images whose files are laid out, as often as they are used.
 fn uses(spec: &Spec) -> impl Iterator<Item = &Located<String>> {
-    let kernel = spec.kernel.iter().map(|kernel| &kernel.image).filter(|image| !image.value.is_empty());
     let volumes = spec.volumes.iter().filter(|volume| volume.format == VolumeFormat::Filesystem);
     let containers = spec.onboot.iter().chain(&spec.onshutdown).chain(&spec.services);
-    kernel
-        .chain(&spec.init)
+    boot_uses(spec)
         .chain(volumes.filter_map(|volume| volume.image.as_ref()))
         .chain(containers.map(|container| &container.image))
+}
+
+/// The references of the images that `boot/` comes from, as often as they are used.
+fn boot_uses(spec: &Spec) -> impl Iterator<Item = &Located<String>> {
+    let kernel = spec.kernel.iter().map(|kernel| &kernel.image).filter(|image| !image.value.is_empty());
+    kernel.chain(&spec.init)
 }
 
 fn each_once<'a>(references: impl Iterator<Item = &'a Located<String>>) -> Vec<&'a Located<String>> {
@@ -44,14 +53,14 @@ pub(super) struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// The images of a spec, in the order of [`references`].
+    /// The images of a spec, in the order of [`references`]; those that are not used may be missing at the end.
     pub fn new(spec: &'a Spec, images: Vec<SourceImage>) -> Self {
         let numbers = numbered(references(spec));
         let images: Vec<Arc<SourceImage>> = images.into_iter().map(Arc::new).collect();
-        let mut handles = vec![Vec::new(); images.len()];
+        let mut handles = vec![Vec::new(); numbers.len()];
         for reference in uses(spec) {
             let number = numbers[reference.value.as_str()];
-            handles[number].push(images[number].clone());
+            handles[number].extend(images.get(number).cloned());
         }
         Self { numbers, stored: numbered(stored_references(spec)), handles }
     }

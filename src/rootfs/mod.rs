@@ -51,7 +51,7 @@ pub use assemble::{Assembly, assemble};
 pub use device_trees::DeviceTree;
 pub use error::{Cause, Error};
 pub use host_file::{HostFile, file_stamp, host_path};
-pub use images::{references, stored_references};
+pub use images::{boot_images, references, stored_references};
 pub use modules::{Driver, Modules, ModulesError};
 pub use options::{BillOptions, Options, Part};
 pub use supply::{SourceImage, StoredImage, Supply};

@@ -22,6 +22,9 @@ pub enum Part {
     /// The root of a system.
     #[default]
     Root,
+    /// What it is booted with: kernel, command line and microcode, and the root without volumes and containers, which give
+    /// nothing to them. Needs the images of [`boot_images`](super::boot_images) alone.
+    Boot,
     /// The first ramdisk of an enclave: what its kernel image has for AWS's `init`.
     Bootstrap,
     /// The second one: the root below `rootfs/`.

@@ -7,7 +7,7 @@ use super::Artifact;
 use super::identity::identity;
 use super::shown::shown;
 use crate::base::Digest;
-use crate::output::Catalog;
+use crate::output::{Catalog, Product};
 
 /// The artifacts of one system, and what they are made from.
 pub struct Generation {
@@ -17,6 +17,8 @@ pub struct Generation {
     pub seed: Digest,
     /// What machines may boot from in the place of the whole initrd, when it is served to them.
     pub root: Option<RemoteRoot>,
+    /// The early catalog that the artifacts are of, if it is one.
+    early: Option<Catalog>,
 }
 
 /// A root that machines read by NBD while they run.
@@ -33,17 +35,25 @@ pub struct RemoteRoot {
 impl Generation {
     /// The artifacts of a catalog that a mount shows.
     pub fn of(catalog: &Catalog) -> Self {
-        Self::new(shown(catalog).0, identity(catalog.system()))
+        let early = catalog.is_early().then(|| catalog.clone());
+        Self { early, ..Self::new(shown(catalog).0, identity(catalog.system())) }
     }
 
     /// These artifacts.
     pub const fn new(artifacts: Vec<Artifact>, seed: Digest) -> Self {
-        Self { artifacts, seed, root: None }
+        Self { artifacts, seed, root: None, early: None }
     }
 
     /// The same, and machines may boot from a root that is served.
     pub fn with_root(self, root: Option<RemoteRoot>) -> Self {
         Self { root, ..self }
+    }
+
+    /// The early catalog, if an artifact of this name needs the whole one.
+    fn awaited(&self, name: &str) -> Option<&Catalog> {
+        self.early
+            .as_ref()
+            .filter(|_| self.get(name).and_then(Artifact::product).is_some_and(Product::needs_whole_root))
     }
 
     /// The artifact with this name.
@@ -65,6 +75,16 @@ impl Exports {
     /// What is served now. Who holds it may read it for as long as they like, also after another took its place.
     pub fn now(&self) -> Arc<Generation> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is served now, or what takes its place where an artifact of this name is still to come: clients compare what it is
+    /// made from.
+    pub fn now_with(&self, name: &str) -> Arc<Generation> {
+        let now = self.now();
+        match now.awaited(name).map(Catalog::wait_for_whole) {
+            Some(Ok(_)) => self.now(),
+            Some(Err(_)) | None => now,
+        }
     }
 
     /// Puts another generation in the place of what is served.

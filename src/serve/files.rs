@@ -16,9 +16,10 @@ use serde_json::Value;
 
 use super::activity::{Counts, Looks};
 use super::{Artifact, FileError, Status};
-use crate::base::{FileKind, Metadata, in_line};
+use crate::base::{ErrorKind, FileKind, Metadata, in_line};
 use crate::extent::{Bytes, ReadError, SharedSource, Zeros};
 use crate::layer::Layers;
+use crate::output::{Catalog, Product};
 use crate::tree::{Content, Inode, InodeId, Tree};
 
 /// Inode of the root directory, as FUSE has it.
@@ -94,6 +95,8 @@ pub struct Files {
     counts: Option<Arc<Counts>>,
     status: Option<Status>,
     looks: Looks,
+    /// The catalog that the artifacts are of, where that was early; the tree is still to come then.
+    early: Option<Catalog>,
     owner: (u32, u32),
     artifact_mode: u16,
     generation: u32,
@@ -122,6 +125,7 @@ impl Files {
             counts: None,
             status: None,
             looks: Looks::default(),
+            early: None,
             owner,
             artifact_mode: 0o444,
             generation: 0,
@@ -132,6 +136,11 @@ impl Files {
     /// A tree alone: its root is the root.
     pub fn of_tree(tree: Arc<Tree>) -> Self {
         Self { is_bare: true, ..Self::new(Vec::new(), Some(tree), (0, 0)) }
+    }
+
+    /// The same of an early catalog: what needs its whole root is awaited, `rootfs` with it.
+    pub fn awaiting(self, early: Catalog) -> Self {
+        Self { early: Some(early), ..self }
     }
 
     /// The same with a file `.lkit/why-not`, which tells what is not shown.
@@ -221,6 +230,28 @@ impl Files {
             Target::Tree(tree, id) => self.number_of(tree, tree.lookup(id, name).ok_or(FileError::NotFound)?),
         };
         self.attributes(inode)
+    }
+
+    /// The early catalog, if it is one, whose whole is awaited.
+    pub(super) fn early(&self) -> Option<&Catalog> {
+        self.early.as_ref().filter(|early| early.is_early())
+    }
+
+    /// Whether what an inode stands for is still to come, so that asking for more than its name would wait.
+    pub(super) fn is_awaited(&self, inode: u64) -> bool {
+        let inode = inode & POSITIONS;
+        self.early().is_some()
+            && match inode {
+                FIRST_ARTIFACT..NOTES => usize::try_from(inode - FIRST_ARTIFACT).is_ok_and(|at| {
+                    self.artifacts.get(at).and_then(Artifact::product).is_some_and(Product::needs_whole_root)
+                }),
+                _ => inode == FIRST_OF_TREE,
+            }
+    }
+
+    /// The same of a name in a directory.
+    pub(super) fn is_awaited_at(&self, directory: u64, name: &[u8]) -> bool {
+        directory == ROOT && self.early().is_some() && self.named(name).is_some_and(|inode| self.is_awaited(inode))
     }
 
     /// Whether [`Self::attributes`] of this inode has nothing to lay out.
@@ -396,6 +427,11 @@ impl Files {
                 let id = tree.id(index(FIRST_OF_TREE)?).ok_or(FileError::NotFound)?;
                 Ok(Target::Tree(tree, id))
             }
+            (FIRST_OF_TREE, None) => {
+                // There is a tree below the root of the files that take the place of these, or there never will be one.
+                self.early.as_ref().map_or(Ok(()), |early| early.wait_for_whole().map(drop))?;
+                Err(FileError::NotFound)
+            }
             (FIRST_ARTIFACT..FIRST_OF_TREE, _) => {
                 let artifact = self.artifacts.get(index(FIRST_ARTIFACT)?).ok_or(FileError::NotFound)?;
                 Ok(Target::Artifact(number, artifact))
@@ -409,6 +445,10 @@ impl Files {
             Target::Root | Target::Notes => return Err(FileError::IsADirectory),
             Target::WhyNot(text) => text.clone(),
             Target::Look(_, text) => text,
+            // Nobody has opened it: a name that is awaited is looked up when it is there.
+            Target::Artifact(..) if self.is_awaited(inode) => {
+                return Err(ReadError::new(ErrorKind::Io, "the root is not whole yet").into());
+            }
             Target::Artifact(_, artifact) => opened(artifact)?.clone(),
             Target::Tree(tree, id) => match tree.inode(id).metadata.kind {
                 FileKind::Directory => return Err(FileError::IsADirectory),
@@ -425,7 +465,7 @@ impl Files {
     fn named(&self, name: &[u8]) -> Option<u64> {
         match name {
             b".." => return Some(ROOT),
-            ROOTFS => return self.tree.is_some().then_some(self.base | FIRST_OF_TREE),
+            ROOTFS => return self.has_rootfs().then_some(self.base | FIRST_OF_TREE),
             NOTES_NAME => return self.has_notes().then_some(self.base | NOTES),
             _ => {}
         }
@@ -439,11 +479,19 @@ impl Files {
             (artifact.name().as_bytes(), self.artifact(inode, artifact, source))
         });
         let notes = self.has_notes().then(|| (NOTES_NAME, self.notes()));
-        artifacts.chain(notes).chain(self.tree.as_ref().map(|tree| (ROOTFS, self.in_tree(tree, tree.root()))))
+        let rootfs = self.has_rootfs().then(|| match &self.tree {
+            Some(tree) => self.in_tree(tree, tree.root()),
+            None => Attributes { inode: self.base | FIRST_OF_TREE, exact: false, ..self.notes() },
+        });
+        artifacts.chain(notes).chain(rootfs.map(|rootfs| (ROOTFS, rootfs)))
+    }
+
+    fn has_rootfs(&self) -> bool {
+        self.tree.is_some() || self.early.is_some()
     }
 
     fn root(&self) -> Attributes {
-        let nlink = 2 + u32::from(self.tree.is_some()) + u32::from(self.has_notes());
+        let nlink = 2 + u32::from(self.has_rootfs()) + u32::from(self.has_notes());
         let metadata = self.owned(Metadata { mode: 0o555, ..Metadata::directory() });
         Attributes { inode: ROOT, size: 0, data: 0, nlink, metadata, exact: true }
     }

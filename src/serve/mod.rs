@@ -11,11 +11,13 @@
 //! # A mount, step by step
 //! 1. `lkit mount` makes a copy of itself the server with [`background::split`] and waits.
 //! 2. The server makes the artifacts, calls [`mount`], then [`background::Ready::announce`]; only now does it leave the
-//!    terminal, so errors and progress of everything before appear there, and its exit code is passed on.
+//!    terminal, so errors and progress of everything before appear there, and its exit code is passed on. Where layers are
+//!    still to be indexed, it mounts what can be read without them, and replaces that when all is there.
 //! 3. The server stays in [`Session::wait`] until the mount is ended by anybody, or by a signal such as SIGTERM.
 //!
 //! # Invariants
-//! - A mount is usable when [`mount`] returns.
+//! - A mount is usable when [`mount`] returns. Of an [early catalog](crate::output::Catalog::early) what is awaited makes those
+//!   wait who ask for it, and nobody else.
 //! - An artifact holds files that only root may read, so where other users may enter only its owner reads it.
 //! - No file that is served changes: the kernel may keep attributes and pages for as long as it knows the inode. Names
 //!   stand for the same files for as long as the mount lives; only those in the root do not where that is asked for, and

@@ -10,14 +10,19 @@ use crate::tree::Tree;
 impl Files {
     /// All that a mount shows of a system: its artifacts and its root, owned by the user of this process. Nothing is laid
     /// out before somebody asks; the log says what then turns out to be impossible. What a look at sizes and at the head of
-    /// the kernel rules out is not shown, and `.lkit/why-not` says why.
+    /// the kernel rules out is not shown, and `.lkit/why-not` says why. Of an early catalog what needs the whole root is awaited.
     pub fn of(catalog: &Catalog) -> Self {
         let (shown, ruled_out) = shown(catalog);
         let system = catalog.system();
         let generation = generation(&system.seed, shown.iter().map(Artifact::name));
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let files = Self::new(shown, Some(system.tree.clone()), owner).with_generation(generation);
-        if ruled_out.is_empty() {
+        let files = match catalog.is_early() {
+            true => Self::new(shown, None, owner).awaiting(catalog.clone()),
+            false => Self::new(shown, Some(system.tree.clone()), owner),
+        };
+        let files = files.with_generation(generation);
+        // The files that take the place of early ones tell it.
+        if ruled_out.is_empty() || catalog.is_early() {
             return files;
         }
         tracing::warn!(

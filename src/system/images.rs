@@ -45,6 +45,14 @@ pub(super) struct Images<'a> {
     reads: Mutex<HashMap<Digest, ReadList>>,
 }
 
+/// Something to do as soon as the layers of the first images are open.
+pub(super) struct Sooner<'a> {
+    /// Number of these images.
+    pub images: usize,
+    /// What is to be done; other layers are opened meanwhile.
+    pub then: &'a (dyn Fn() + Sync),
+}
+
 /// The layers of an image merged.
 pub(super) struct Merged {
     /// Its files.
@@ -102,7 +110,7 @@ impl<'a> Images<'a> {
         let image = self.resolve_one(reference);
         let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
         self.take_published(std::slice::from_ref(&image), None);
-        let trees = self.trees(std::slice::from_ref(&image)).map_err(|(_, problem)| problem)?;
+        let trees = self.trees(std::slice::from_ref(&image), None).map_err(|(_, problem)| problem)?;
         Ok((image, trees.into_iter().next().expect("one image has one tree").tree))
     }
 
@@ -132,11 +140,12 @@ impl<'a> Images<'a> {
         Ok(Image { reference: reference.clone(), ..image })
     }
 
-    /// Makes all layers of `images` ready, then merges each image's layers into a tree.
+    /// Makes all layers of `images` ready, then merges each image's layers into a tree. What is to be done `sooner` is done
+    /// at most once.
     ///
     /// # Errors
     /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
-    pub fn trees(&self, images: &[Image]) -> Result<Vec<Merged>, (usize, Problem)> {
+    pub fn trees(&self, images: &[Image], sooner: Option<Sooner<'_>>) -> Result<Vec<Merged>, (usize, Problem)> {
         let mut wanted: HashMap<Key, (Wanted, usize, Naming)> = HashMap::new();
         for (place, image) in images.iter().enumerate() {
             for layer in &image.layers {
@@ -149,11 +158,16 @@ impl<'a> Images<'a> {
         }
         let mut wanted: Vec<_> = wanted.into_values().collect();
         wanted.sort_by_key(|(_, place, _)| *place);
+        let is_first = |place: usize| sooner.as_ref().is_some_and(|sooner| place < sooner.images);
+        let first_left = AtomicUsize::new(wanted.iter().filter(|(_, place, _)| is_first(*place)).count());
         // Without one of them the others are of no use.
         let has_failed = Arc::new(AtomicBool::new(false));
         let stop = Ending::when(has_failed.clone());
         let opened = side_by_side(&wanted, PASSES, |(wanted, place, naming)| {
             let layer = (!stop.is_near()).then(|| self.open((wanted, *naming), &images[*place], &stop))?;
+            if layer.is_ok() && is_first(*place) && first_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                sooner.iter().for_each(|sooner| (sooner.then)());
+            }
             // Only the first has failed by itself.
             if layer.is_err() && has_failed.swap(true, Ordering::SeqCst) { None } else { Some(layer) }
         });
@@ -165,6 +179,11 @@ impl<'a> Images<'a> {
         }
         let trees = side_by_side(images, PASSES, |image| merged(image, &layers));
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
+    }
+
+    /// Whether opening the layers of these images costs no pass.
+    pub fn are_indexed(&self, images: &[Image]) -> bool {
+        images.iter().flat_map(Image::layer_digests).all(|layer| self.layers.is_indexed(&layer))
     }
 
     /// The layers of an image as uncompressed tars.

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::boards::{device_trees, firmware};
-use super::images::{Images, Merged};
+use super::images::{Images, Merged, Sooner};
 use super::lock_file::{self, LockFile};
 use super::names::Names;
 use super::package::find_package;
 use super::stock::{Stock, with_daemon};
 use super::supply::Supplies;
 use super::{
-    Application, Asked, Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored, input,
+    Application, Asked, Early, Error, ImageName, Input, LocalSources, Options, Origins, Prefetch, Problem, Stored,
+    input,
 };
 use crate::base::{Digest, Event, Monitor, Platform};
 use crate::extent::{ReadError, SharedSource};
@@ -143,24 +144,34 @@ pub(super) fn load_from(
 ) -> Result<System, Error> {
     let images = Images::over(stock, origins, monitor);
     let from = Context { images: &images, origins, monitor };
+    let name = options.name.clone().unwrap_or_else(|| input::name_of(inputs));
+    let begin = options.on_early.as_ref().filter(|_| !options.kernel_image).map(|on_early| {
+        let (name, layers) = (name.clone(), images.layers.clone());
+        move |assembly, seed| {
+            let system = boot_parts(assembly, (&layers, &origins.platform), options, seed);
+            let (catalog, completion) = Catalog::early(name.clone(), system);
+            on_early.call(Early { catalog, completion, layers: layers.clone() });
+        }
+    });
     let wanted = rootfs::Options {
         decompress_kernel: options.decompress_kernel,
         device_trees: has_boards(&origins.platform),
         bill: options.bill.clone(),
         part: if options.kernel_image { Part::Bootstrap } else { Part::Root },
     };
-    let Root { assembly, images: mut used, mut stored, seed } = root(&parsed, inputs, &from, wanted)?;
+    let begin = begin.as_ref().map(|begin| begin as &Begin<'_>);
+    let Root { assembly, images: mut used, mut stored, seed } = root((&parsed, inputs), &from, wanted, begin)?;
     let mut enclave = Enclave { signer: options.signer.clone(), ..Enclave::default() };
     if let Some(((input, parsed), application)) = application.zip(options.application.as_ref()) {
         let wanted = rootfs::Options { part: application.part(), ..rootfs::Options::default() };
-        let root = root(&parsed, &[input], &from, wanted)?;
+        let root = root((&parsed, &[input]), &from, wanted, None)?;
         enclave.application = Some(Arc::new(root.assembly.tree));
         enclave.seed = Some(root.seed);
         used.extend(root.images);
         stored.extend(root.stored);
     }
     let parts = parts(assembly, &from, options, (enclave, seed))?;
-    let catalog = Catalog::new(options.name.clone().unwrap_or_else(|| input::name_of(inputs)), parts);
+    let catalog = Catalog::new(name, parts);
     images.make_room();
     Ok(System { parsed, images: used, stored, catalog, layers: images.layers.clone() })
 }
@@ -181,21 +192,45 @@ struct Root {
     seed: Digest,
 }
 
-/// Puts the root of a spec together.
-fn root(parsed: &Parsed, inputs: &[Input], from: &Context<'_>, wanted: rootfs::Options) -> Result<Root, Error> {
+/// Takes what a system is booted with, while the rest of its root is still to come.
+type Begin<'a> = dyn Fn(Assembly, Digest) + Sync + 'a;
+
+/// Puts the root of a spec together. Where more than indexes have to be read for that, `begin` is called as soon as there is
+/// what it takes.
+fn root(
+    (parsed, inputs): (&Parsed, &[Input]),
+    from: &Context<'_>,
+    wanted: rootfs::Options,
+    begin: Option<&Begin<'_>>,
+) -> Result<Root, Error> {
     let Context { images, origins, monitor } = *from;
     let lock = if origins.locked { Some(read_lock(inputs)?) } else { None };
     let names = Names::new(parsed, origins, lock.as_ref())?;
     let found = names.resolve(images)?;
     images.take_published(&found, lock.as_ref());
-    let (sources, diff_sizes) = sources(&names, &found, images)?;
+    let seed = seed(parsed, &found);
+    let first = rootfs::boot_images(&parsed.spec);
+    let begin = begin.filter(|_| !names.stored.is_empty() || !images.are_indexed(&found[first..]));
+    let begin = begin.map(|begin| {
+        let boot = rootfs::Options { part: Part::Boot, bill: None, device_trees: false, ..wanted.clone() };
+        let (names, found) = (&names, &found[..first]);
+        move || {
+            let sources = sources(names, found, images, None).map(|(sources, _)| sources);
+            let mut supplies = Supplies::new(&parsed.spec, images, (found, &names.stored), origins.home.as_deref());
+            // What fails here fails again below, where it is told.
+            let assembly =
+                sources.ok().map(|sources| rootfs::assemble(&parsed.spec, sources, &mut supplies, boot.clone()));
+            assembly.into_iter().flatten().for_each(|assembly| begin(assembly, seed));
+        }
+    });
+    let sooner = begin.as_ref().map(|then| Sooner { images: first, then });
+    let (sources, diff_sizes) = sources(&names, &found, images, sooner)?;
     images.prefetch(&found, lock.as_ref());
     let mut supplies = Supplies::new(&parsed.spec, images, (&found, &names.stored), origins.home.as_deref());
     let assembly = rootfs::assemble(&parsed.spec, sources, &mut supplies, wanted);
     let assembly = assembly.map_err(|error| Error::at(error.place(), &parsed.texts, error))?;
     let stored = supplies.stored;
     assembly.warnings.iter().for_each(|warning| monitor.event(Event::Warning(warning.clone())));
-    let seed = seed(parsed, &found);
     let images = names.laid_out.into_iter().zip(found).zip(diff_sizes);
     let images = images.map(|((name, image), diff_sizes)| UsedImage { name, image, diff_sizes }).collect();
     Ok(Root { assembly, images, stored, seed })
@@ -346,8 +381,10 @@ fn sources(
     names: &Names<'_>,
     found: &[Image],
     images: &Images<'_>,
+    sooner: Option<Sooner<'_>>,
 ) -> Result<(Vec<SourceImage>, Vec<Vec<u64>>), Error> {
-    let trees = images.trees(found).map_err(|(number, problem)| names.error(&names.laid_out[number], problem))?;
+    let trees =
+        images.trees(found, sooner).map_err(|(number, problem)| names.error(&names.laid_out[number], problem))?;
     let sources = names.laid_out.iter().zip(found).zip(trees).map(|((name, image), Merged { tree, diff_sizes })| {
         (SourceImage { reference: name.completed(), config: image.config.clone(), tree }, diff_sizes)
     });
@@ -356,32 +393,49 @@ fn sources(
 
 /// What artifacts are laid out from.
 fn parts(
-    assembly: Assembly,
+    mut assembly: Assembly,
     from: &Context<'_>,
     options: &Options,
     (enclave, seed): (Enclave, Digest),
 ) -> Result<output::System, Problem> {
     let Context { images, origins, .. } = *from;
+    let found = std::mem::take(&mut assembly.device_trees);
     let board = || {
-        let trees = device_trees(assembly.device_trees, &options.device_trees)?;
+        let trees = device_trees(found, &options.device_trees)?;
         Ok::<_, Problem>(Board { trees, firmware: firmware(&options.firmware, images)? })
     };
     let board = has_boards(&origins.platform).then(board).transpose()?;
     Ok(output::System {
         systemd_boot: options.loaders.systemd_boot(images, &origins.platform)?,
         isolinux: options.loaders.isolinux(images)?,
-        gunzip: assembly.kernel.clone().map(|kernel| gunzip(images.layers.clone(), kernel)),
+        board,
+        enclave,
+        ..boot_parts(assembly, (&images.layers, &origins.platform), options, seed)
+    })
+}
+
+/// The same without what takes more than the root: files of loaders, boards and enclaves.
+fn boot_parts(
+    assembly: Assembly,
+    (layers, platform): (&Arc<Layers>, &Platform),
+    options: &Options,
+    seed: Digest,
+) -> output::System {
+    output::System {
+        systemd_boot: None,
+        isolinux: None,
+        gunzip: assembly.kernel.clone().map(|kernel| gunzip(layers.clone(), kernel)),
         kernel: assembly.kernel,
         cmdline: assembly.cmdline,
         microcode: assembly.ucode,
-        board,
+        board: has_boards(platform).then(Board::default),
         tree: Arc::new(assembly.tree),
         root: options.root,
-        enclave,
+        enclave: Enclave::default(),
         disk_size: options.disk_size.unwrap_or(0),
         data_size: options.data_size.unwrap_or(0),
         seed,
-    })
+    }
 }
 
 /// Whether there are boards that artifacts for this platform start on.

@@ -69,7 +69,7 @@ pub use index_target::IndexTarget;
 pub use input::{Input, name_of};
 pub use load::{Recorded, System, UsedImage, load, load_image, load_parsed, lock, parse, resolved_text};
 pub use makeup::{Artifacts, ImageShare, LayerUse, Makeup, Share, artifacts, largest, makeup};
-pub use options::Options;
+pub use options::{Early, OnEarly, Options};
 pub use origins::{IndexPlace, LoaderOrigin, Loaders, LocalSources, Origins, Prefetch};
 pub use problem::Problem;
 pub use published::{IndexFound, Subjects, list_indexes, pull_indexes};

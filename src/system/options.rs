@@ -1,9 +1,11 @@
 //! What is asked of a system.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Application, LoaderOrigin, Loaders};
-use crate::output::{RootFs, Signer};
+use crate::layer::Layers;
+use crate::output::{Catalog, Completion, RootFs, Signer};
 use crate::rootfs::BillOptions;
 
 /// How artifacts are made.
@@ -34,4 +36,37 @@ pub struct Options {
     pub kernel_image: bool,
     /// Who signs the image for an enclave; by default nobody.
     pub signer: Option<Arc<Signer>>,
+    /// Gets what can be served before all layers are indexed, where that takes more than a look at indexes.
+    pub on_early: Option<OnEarly>,
+}
+
+/// What can be served of a system while layers of volumes and containers are still passed over, or fetched.
+pub struct Early {
+    /// Kernel and command line, and the names of all else, which waits for the completion.
+    pub catalog: Catalog,
+    /// Takes the catalog of the system that the load comes to.
+    pub completion: Completion,
+    /// The layers that it is read from.
+    pub layers: Arc<Layers>,
+}
+
+/// Takes what can be served early; at most once in a load, before its end, on some thread.
+#[derive(Clone)]
+pub struct OnEarly(Arc<dyn Fn(Early) + Send + Sync>);
+
+impl OnEarly {
+    /// Calls `take`.
+    pub fn new(take: impl Fn(Early) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    pub(super) fn call(&self, early: Early) {
+        (self.0)(early);
+    }
+}
+
+impl fmt::Debug for OnEarly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnEarly")
+    }
 }

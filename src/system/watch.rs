@@ -66,6 +66,8 @@ impl Watch {
         let mut watch = Self { inputs, origins, options, stock, tags, touched, files, loaded, has_failed: false };
         let (system, loaded) = watch.load(monitor)?;
         watch.loaded = loaded;
+        // What is served stays until something else is there as a whole.
+        watch.options.on_early = None;
         Ok((watch, system))
     }
 

@@ -9,12 +9,13 @@ use clap::{Args as Group, ValueHint};
 use super::{Reads, RootFs, Sources, Watching};
 
 /// What says how specs are served. Those that the environment may say, too, change nothing for a directory.
-const OF_SPECS: [&str; 26] = [
+const OF_SPECS: [&str; 27] = [
     "specs",
     "vhost_user",
     "root",
     "watch",
     "watch_interval",
+    "no_wait",
     "reads",
     "record",
     "arch",
@@ -60,6 +61,10 @@ pub struct Serve {
     /// Leave the terminal when all is served; SIGTERM ends the server
     #[arg(long)]
     pub background: bool,
+    /// Tell that all is served as soon as kernel and command line are; clients that ask for more wait until all layers are
+    /// indexed [default: tell it then]
+    #[arg(long)]
+    pub no_wait: bool,
     /// File for the server's messages
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub log: Option<PathBuf>,

@@ -2,77 +2,158 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cli::early::{Beginning, Begun};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::{Settings, artifact_mode};
 use crate::cli::watching::{ImageFiles, Watched};
 use crate::cli::{args, artifacts, enclave, server, specs};
+use crate::output::Catalog;
 use crate::serve::background::Ready;
-use crate::serve::{Files, Interrupts, MountOptions, Status, check_mount, mount, prepare, sweep};
-use crate::system::System;
+use crate::serve::{Files, Interrupts, MountOptions, Session, Status, check_mount, mount, prepare, sweep};
+use crate::system::{Early, System};
 
 /// Mounts in the foreground, or starts the server and waits until it serves.
 pub fn run(args: args::Mount, loudness: Loudness) -> Result<ExitCode, Failure> {
     server::start(!args.foreground, |ready| serve(args, loudness, ready))
 }
 
-fn serve(args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
-    let args::Mount { paths, image, sources, allow_other, no_exec, .. } = args;
+fn serve(mut args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
     let artifact_mode = args.artifact_mode.as_deref().map(artifact_mode).transpose()?;
-    let (names, dir) = specs_and_dir(paths, image.is_some())?;
+    let (names, dir) = specs_and_dir(std::mem::take(&mut args.paths), args.image.is_some())?;
+    let args::Mount { allow_other, no_exec, no_wait, .. } = args;
     let options = MountOptions { allow_other, no_exec, artifact_mode, can_change: args.watching.watch };
-    let progress = Progress::new(loudness);
-    let mut settings = Settings::new(sources)?.with_root(args.root);
+    let mut settings = Settings::new(std::mem::take(&mut args.sources))?.with_root(args.root);
     args.eif.apply(&mut settings);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be mounted need not be there.
     check_mount(options)?;
     prepare(&dir)?;
-    let has_log = args.log.is_some();
-    let (files, watched) = match (&image, &args.kernel_image, artifacts::reference(&names)?) {
-        (Some(image), None, _) => {
-            let image = enclave::reference("--image", image)?;
-            let (found, watched) = args.watching.load_image(&image, &settings, &progress, has_log)?;
-            (files_of_image(found), watched.map(|watched| watched.map(files_of_image)))
+    let name = args.image.clone().unwrap_or_else(|| settings.name(&specs::inputs(&names)));
+    let (log, ready) = (args.log.clone(), Mutex::new(ready));
+    let mounting = Arc::new(Mounting { name, dir, options, no_wait, loudness, log, ready });
+    let beginning = Beginning::new();
+    let begin = mounting.clone();
+    settings.options.on_early = Some(beginning.with(move |early| begin.begin(early)));
+    let loaded = load(&args, &names, settings, &mounting.progress())?;
+    let begun = beginning.take()?;
+    let is_told = no_wait && begun.is_some();
+    let Mounted { session, interrupts } = match (begun, loaded.whole) {
+        (Some(Begun { completion, serving }), Some(whole)) => {
+            serving.session.shown().complete(loaded.files, completion, whole);
+            serving
         }
-        (None, _, Some(_)) if args.watching.watch || args.root.is_some() => {
-            return Err(Failure::usage("`--watch` and `--root` are for specs, and not for artifacts of a registry")
-                .hint("leave them out"));
-        }
-        (None, _, Some(reference)) => (artifacts::files(&reference, &settings, &progress)?.0, None),
-        (image, kernel_image, _) => {
-            let images = args::EifImages { image: image.clone(), kernel_image: kernel_image.clone() };
-            let inputs = images.apply(&names, &mut settings)?;
-            let (system, watched) = args.watching.load(inputs, &settings, &progress, has_log)?;
-            let status = watched.as_ref().map(Watched::status);
-            (
-                files_of(&system, status.clone()),
-                watched.map(|watched| watched.map(move |system| files_of(&system, status.clone()))),
-            )
-        }
+        _ => mounting.mount(loaded.files, options)?,
     };
-    // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
-    let interrupts = Interrupts::catch()?;
-    sweep();
-    let session = mount(files, &dir, options)?;
-    if let Some(watched) = watched {
-        let shown = session.shown();
-        watched.follow(move |files| shown.replace(files))?;
+    let shown = session.shown();
+    match loaded.watched {
+        Some(watched) => watched.follow(move |files| shown.replace(files))?,
+        None => shown.settle(),
     }
-    let end = if ready.is_some() { format!("`lkit umount {}`", dir.display()) } else { "Ctrl-C".to_owned() };
-    let name = image.clone().unwrap_or_else(|| settings.name(&specs::inputs(&names)));
-    progress.finished(&format!("`{name}` is mounted on `{}`; {end} ends it", dir.display()));
-    if let Some(ready) = ready {
-        ready.announce(args.log.as_deref())?;
+    if !is_told {
+        mounting.tell()?;
     }
-    server::tell_supervisor();
     let ended = session.wait(interrupts);
     recording.finish()?;
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How and where something is mounted.
+struct Mounting {
+    name: String,
+    dir: PathBuf,
+    options: MountOptions,
+    no_wait: bool,
+    loudness: Loudness,
+    log: Option<PathBuf>,
+    /// Who waits until it is mounted.
+    ready: Mutex<Option<Ready>>,
+}
+
+/// A mount, with the signals that end it.
+struct Mounted {
+    session: Session,
+    interrupts: Interrupts,
+}
+
+impl Mounting {
+    /// The progress of a load, which nobody watches who does not wait for it.
+    fn progress(&self) -> Progress {
+        if self.no_wait { Progress::without_bars(self.loudness) } else { Progress::new(self.loudness) }
+    }
+
+    fn mount(&self, files: Files, options: MountOptions) -> Result<Mounted, Failure> {
+        // Before, a signal just ends us: nothing is mounted, and what was half fetched has no name.
+        let interrupts = Interrupts::catch()?;
+        sweep();
+        let session = mount(files, &self.dir, options)?;
+        Ok(Mounted { session, interrupts })
+    }
+
+    /// Mounts what there is before all layers are indexed.
+    fn begin(&self, early: &Early) -> Result<Mounted, Failure> {
+        let files = Files::of(&early.catalog).with_counts(early.layers.clone());
+        let mounted = self.mount(files, MountOptions { can_change: true, ..self.options })?;
+        tracing::info!("kernel and command line can be read on `{}`; all else waits for layers", self.dir.display());
+        if self.no_wait {
+            self.tell()?;
+        }
+        Ok(mounted)
+    }
+
+    /// Tells that it is mounted, and leaves the terminal if it is served in the background.
+    fn tell(&self) -> Result<(), Failure> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let dir = self.dir.display();
+        let end = if ready.is_some() { format!("`lkit umount {dir}`") } else { "Ctrl-C".to_owned() };
+        let progress = Progress::new(self.loudness);
+        progress.finished(&format!("`{}` is mounted on `{dir}`; {end} ends it", self.name));
+        if let Some(ready) = ready {
+            ready.announce(self.log.as_deref())?;
+        }
+        server::tell_supervisor();
+        Ok(())
+    }
+}
+
+/// What is mounted when all is loaded.
+struct Loaded {
+    files: Files,
+    watched: Option<Watched<Files>>,
+    /// The catalog of a system.
+    whole: Option<Catalog>,
+}
+
+fn load(args: &args::Mount, names: &[PathBuf], mut settings: Settings, progress: &Progress) -> Result<Loaded, Failure> {
+    let has_log = args.log.is_some();
+    match (&args.image, &args.kernel_image, artifacts::reference(names)?) {
+        (Some(image), None, _) => {
+            let image = enclave::reference("--image", image)?;
+            let (found, watched) = args.watching.load_image(&image, &settings, progress, has_log)?;
+            let watched = watched.map(|watched| watched.map(files_of_image));
+            Ok(Loaded { files: files_of_image(found), watched, whole: None })
+        }
+        (None, _, Some(_)) if args.watching.watch || args.root.is_some() => {
+            Err(Failure::usage("`--watch` and `--root` are for specs, and not for artifacts of a registry")
+                .hint("leave them out"))
+        }
+        (None, _, Some(reference)) => {
+            Ok(Loaded { files: artifacts::files(&reference, &settings, progress)?.0, watched: None, whole: None })
+        }
+        (image, kernel_image, _) => {
+            let images = args::EifImages { image: image.clone(), kernel_image: kernel_image.clone() };
+            let inputs = images.apply(names, &mut settings)?;
+            let (system, watched) = args.watching.load(inputs, &settings, progress, has_log)?;
+            let status = watched.as_ref().map(Watched::status);
+            let files = files_of(&system, status.clone());
+            let watched = watched.map(|watched| watched.map(move |system| files_of(&system, status.clone())));
+            Ok(Loaded { files, watched, whole: Some(system.catalog) })
+        }
+    }
 }
 
 /// The specs, none where an image stands in their place, and the directory behind them.

@@ -2,16 +2,18 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::Digest;
+use crate::cli::early::{Beginning, Begun};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::Settings;
 use crate::cli::{args, server, specs};
-use crate::output::RootFs;
+use crate::output::{Catalog, RootFs};
 use crate::serve::background::Ready;
 use crate::serve::{
     Address, Door, DoorRules, Exports, Generation, Interrupts, ParseAddressError, RemoteRoot, Serving, TlsFiles,
@@ -25,7 +27,7 @@ pub fn run(args: args::Serve, loudness: Loudness) -> Result<ExitCode, Failure> {
 fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<ExitCode, Failure> {
     let addresses = addresses(&args.listen)?;
     let rules = rules(&args)?;
-    let progress = Progress::new(loudness);
+    let progress = if args.no_wait { Progress::without_bars(loudness) } else { Progress::new(loudness) };
     if let Some(directory) = &args.directory {
         let door = |address| Door::directory(address, directory, &rules);
         let doors = addresses.iter().map(door).collect::<Result<Vec<_>, _>>()?;
@@ -48,20 +50,77 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
         doors.push(vhost_user(disk)?);
     }
     let urls = urls(&doors);
-    let (system, watched) = args.watching.load(specs::inputs(&args.specs), &settings, &progress, args.log.is_some())?;
-    // Before, a signal just ends us: the next server takes over the socket that is left.
-    let interrupts = Interrupts::catch()?;
     let name = settings.name(&specs::inputs(&args.specs));
     let root = args.root.and_then(|root| remote_root(root.into(), &name, &doors));
-    let exports = Exports::new(Generation::of(&system.catalog).with_root(root.clone()));
-    let serving = Serving::start(doors, &exports, &rules)?;
+    let (ready, doors) = (Mutex::new(ready), Mutex::new(doors));
+    let opening = Arc::new(Opening { name, urls, root, doors, rules, log: args.log.clone(), ready });
+    let beginning = Beginning::new();
+    let (begin, no_wait) = (opening.clone(), args.no_wait);
+    settings.options.on_early = Some(beginning.with(move |early| {
+        let served = begin.open(&early.catalog)?;
+        if no_wait { begin.tell(&Progress::new(loudness)).map(|()| served) } else { Ok(served) }
+    }));
+    let (system, watched) = args.watching.load(specs::inputs(&args.specs), &settings, &progress, args.log.is_some())?;
+    let begun = beginning.take()?;
+    let is_told = no_wait && begun.is_some();
+    let Served { serving, exports, interrupts } = match begun {
+        None => opening.open(&system.catalog)?,
+        Some(Begun { completion, serving }) => {
+            serving.exports.replace(opening.generation(&system.catalog));
+            completion.complete(system.catalog);
+            serving
+        }
+    };
     if let Some(watched) = watched {
-        watched.follow(move |system| exports.replace(Generation::of(&system.catalog).with_root(root.clone())))?;
+        let opening = opening.clone();
+        watched.follow(move |system| exports.replace(opening.generation(&system.catalog)))?;
     }
-    tell(&progress, &name, &urls, (ready, args.log.as_deref()))?;
+    if !is_told {
+        opening.tell(&progress)?;
+    }
     serving.wait(interrupts);
     recording.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a system is served by.
+struct Opening {
+    name: String,
+    urls: String,
+    root: Option<RemoteRoot>,
+    doors: Mutex<Vec<Door>>,
+    rules: DoorRules,
+    log: Option<PathBuf>,
+    /// Who waits until it is served.
+    ready: Mutex<Option<Ready>>,
+}
+
+/// A system that is served, with the signals that end it.
+struct Served {
+    serving: Serving,
+    exports: Exports,
+    interrupts: Interrupts,
+}
+
+impl Opening {
+    fn generation(&self, catalog: &Catalog) -> Generation {
+        Generation::of(catalog).with_root(self.root.clone())
+    }
+
+    /// Serves a catalog at all doors; once.
+    fn open(&self, catalog: &Catalog) -> Result<Served, Failure> {
+        // Before, a signal just ends us: the next server takes over the socket that is left.
+        let interrupts = Interrupts::catch()?;
+        let exports = Exports::new(self.generation(catalog));
+        let doors = std::mem::take(&mut *self.doors.lock().unwrap_or_else(PoisonError::into_inner));
+        let serving = Serving::start(doors, &exports, &self.rules)?;
+        Ok(Served { serving, exports, interrupts })
+    }
+
+    fn tell(&self, progress: &Progress) -> Result<(), Failure> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tell(progress, &self.name, &self.urls, (ready, self.log.as_deref()))
+    }
 }
 
 /// What machines boot from when the root is served where their small initrd looks: by NBD over IPv4, without TLS.

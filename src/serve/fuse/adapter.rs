@@ -101,6 +101,9 @@ impl Filesystem for Adapter {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (directory, name) = (parent.0, name.as_bytes());
         match self.files(parent) {
+            Ok(files) if files.is_awaited_at(directory, name) => {
+                self.readers.put_off(Task::Lookup { directory, name: name.into(), reply });
+            }
             Ok(files) if files.is_made_at(directory, name) => readers::entry(&files, directory, name, reply),
             Ok(_) => self.readers.hand(Task::Lookup { directory, name: name.into(), reply }),
             Err(error) => reply.error(errno::of(&error)),
@@ -109,6 +112,7 @@ impl Filesystem for Adapter {
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.files(ino) {
+            Ok(files) if files.is_awaited(ino.0) => self.readers.put_off(Task::Attributes { inode: ino.0, reply }),
             Ok(files) if files.is_made(ino.0) => readers::attributes(&files, ino.0, reply),
             Ok(_) => self.readers.hand(Task::Attributes { inode: ino.0, reply }),
             Err(error) => reply.error(errno::of(&error)),

@@ -15,7 +15,7 @@
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::serve::Files;
@@ -26,7 +26,7 @@ pub(super) struct Generations {
     /// The last one is shown.
     kept: RwLock<Vec<Arc<Kept>>>,
     /// Whether another one may be shown later.
-    can_change: bool,
+    can_change: AtomicBool,
 }
 
 struct Kept {
@@ -38,12 +38,17 @@ struct Kept {
 impl Generations {
     /// These files, for as long as the mount lives unless they `can_change`.
     pub(super) fn new(files: Files, can_change: bool) -> Self {
-        Self { kept: RwLock::new(vec![Kept::shown(files)]), can_change }
+        Self { kept: RwLock::new(vec![Kept::shown(files)]), can_change: AtomicBool::new(can_change) }
     }
 
     /// Whether another generation may be shown later.
-    pub(super) const fn can_change(&self) -> bool {
-        self.can_change
+    pub(super) fn can_change(&self) -> bool {
+        self.can_change.load(Ordering::SeqCst)
+    }
+
+    /// Takes note that no other generation will be shown.
+    pub(super) fn settle(&self) {
+        self.can_change.store(false, Ordering::SeqCst);
     }
 
     /// The generation that an inode belongs to, unless it is gone. It stays until the answer is dropped.
@@ -134,8 +139,8 @@ impl Held<'_> {
     }
 
     /// Whether the names of a directory may stand for other files later.
-    pub(super) const fn can_change(&self, directory: u64) -> bool {
-        directory == ROOT && self.all.can_change
+    pub(super) fn can_change(&self, directory: u64) -> bool {
+        directory == ROOT && self.all.can_change()
     }
 }
 

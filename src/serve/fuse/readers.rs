@@ -42,6 +42,8 @@ pub(super) enum Task {
 /// The threads; they end when this is dropped.
 pub(super) struct Readers {
     tasks: Sender<Task>,
+    /// Where requests go that wait for the files that take the place of early ones.
+    put_off: Sender<Task>,
     generations: Arc<Generations>,
     ahead: Arc<Ahead>,
     /// Held by the one thread that answers a read it has taken from the kernel: handing it over takes a while, too. The
@@ -61,7 +63,18 @@ impl Readers {
             let (all, ahead, queue) = (generations.clone(), ahead.clone(), queue.clone());
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&all, &ahead, &queue))?;
         }
-        Ok(Self { tasks, generations: generations.clone(), ahead: ahead.clone(), inline: Mutex::default() })
+        let (put_off, waiting) = unbounded();
+        if let Some(early) = generations.shown().early().cloned() {
+            let tasks = tasks.clone();
+            let hand_over = move || {
+                // Whatever came of it: they are asked anew.
+                early.wait_for_whole().ok();
+                waiting.iter().for_each(|task| drop(tasks.send(task)));
+            };
+            thread::Builder::new().name("awaited".to_owned()).spawn(hand_over)?;
+        }
+        let (generations, ahead) = (generations.clone(), ahead.clone());
+        Ok(Self { tasks, put_off, generations, ahead, inline: Mutex::default() })
     }
 
     /// Answers a read, or hands it over.
@@ -74,6 +87,12 @@ impl Readers {
         } else {
             self.hand(task);
         }
+    }
+
+    /// Keeps a request back until the files that are shown are no early ones; no reader waits meanwhile.
+    pub(super) fn put_off(&self, task: Task) {
+        // One that is dropped is answered with an error by its reply.
+        let _ = self.put_off.send(task);
     }
 
     /// Hands a request over.

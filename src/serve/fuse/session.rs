@@ -13,6 +13,7 @@ use super::adapter::Adapter;
 use super::generations::Generations;
 use super::host;
 use super::options::MountOptions;
+use crate::output::{Catalog, Completion};
 use crate::serve::files::ROOT;
 use crate::serve::mountpoint;
 use crate::serve::mounts::DeviceNumber;
@@ -40,7 +41,23 @@ impl Shown {
     /// Puts other files in the place of those that are shown, in a mount that [`can change`](MountOptions::can_change).
     /// What is opened or looked up from now on is theirs; who has a file open, or works in a directory, keeps the old one.
     pub fn replace(&self, files: Files) {
+        self.replace_and(files, || ());
+    }
+
+    /// The same with the files of the whole catalog in the place of those of an early one.
+    pub fn complete(&self, files: Files, completion: Completion, whole: Catalog) {
+        // In between: the kernel waits for names that are being looked up before it forgets one.
+        self.replace_and(files, || completion.complete(whole));
+    }
+
+    /// Nothing takes the place of these files any more.
+    pub fn settle(&self) {
+        self.generations.settle();
+    }
+
+    fn replace_and(&self, files: Files, then: impl FnOnce()) {
         let names = self.generations.replace(files.with_artifact_mode(self.artifact_mode));
+        then();
         // Nobody needs to be told, since the kernel asks anyway. But it frees what nobody uses any more when it is told.
         let told = names.iter().try_for_each(|name| self.kernel.inval_entry(INodeNo(ROOT), name));
         // Behind them: each waits until the root is not being listed.

@@ -51,8 +51,8 @@ fn respond(shelf: &dyn Shelf, head: &Parts) -> Response<Body> {
 impl Shelf for Shop {
     fn show(&self, head: &Parts, path: &str, base: &str) -> Response<Body> {
         let base = if base.is_empty() { String::new() } else { format!("{}://{base}", self.scheme) };
-        let generation = self.exports.now();
         let name = percent_decode_str(path).decode_utf8_lossy();
+        let generation = self.exports.now_with(&name);
         if let Some(artifact) = generation.get(&name) {
             return artifact::answer(self, head, &generation, artifact);
         }

@@ -177,7 +177,7 @@ fn fuse_many_edits_end_in_the_last_one_and_leave_no_thread() {
 }
 
 /// Puts an image of a layout into a registry.
-fn put(held: &mut Held, system: &System, descriptor: &Value, name: &str) -> Digest {
+pub(super) fn put(held: &mut Held, system: &System, descriptor: &Value, name: &str) -> Digest {
     let read =
         |descriptor: &Value| fs::read(system.layout.path(&descriptor["digest"].as_str().unwrap().parse().unwrap()));
     let bytes = read(descriptor).unwrap();

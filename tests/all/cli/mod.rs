@@ -10,6 +10,7 @@ mod compressed;
 mod damage;
 mod diff;
 mod doctor;
+mod early;
 mod enclaves;
 mod ends;
 mod examples;

@@ -7,6 +7,6 @@ mod http_hostile;
 mod nbd;
 mod nbd_tls;
 mod sandbox;
-mod served;
+pub mod served;
 mod server;
 mod tftp;
