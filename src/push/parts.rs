@@ -1,7 +1,6 @@
 //! An artifact in parts of one size, read ahead of the network, in order.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,13 +9,15 @@ use tokio::task::JoinHandle;
 
 use super::service::Sent;
 use super::{Error, Step, Surroundings};
-use crate::base::{Digest, Hasher, in_memory};
+use crate::base::{Digest, Hasher, Spare, in_memory};
 use crate::extent::{ReadError, SharedSource};
 
 /// Parts that are sent at the same time.
 pub(super) const AT_ONCE: usize = 2;
 /// Parts in memory: those that are sent, one that waits, and one that is read.
 pub(super) const IN_FLIGHT: u64 = AT_ONCE as u64 + 2;
+/// Bytes that are read, then hashed while they are near the processor.
+const STEP: usize = 256 << 10;
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -39,38 +40,6 @@ pub(super) struct Whole {
     pub digest: Option<Digest>,
     /// CRC-32C.
     pub checksum: u32,
-}
-
-/// Memory of parts that were sent, which the next ones are read into: the system clears what it gives anew.
-#[derive(Clone, Default)]
-struct Spare(Arc<std::sync::Mutex<Vec<Vec<u8>>>>);
-
-/// Bytes of a part, whose memory is spare when nobody has them any more.
-struct Lent {
-    bytes: Vec<u8>,
-    spare: Spare,
-}
-
-impl Spare {
-    /// Bytes that are to be read into, with anything in them.
-    fn lend(&self, size: usize) -> Lent {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        bytes.resize(size, 0);
-        Lent { bytes, spare: self.clone() }
-    }
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.spare.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
-    }
 }
 
 impl Parts {
@@ -97,17 +66,19 @@ impl Parts {
 }
 
 fn read(source: &SharedSource, size: u64, sender: &mpsc::Sender<Result<Part, ReadError>>) -> Whole {
-    let (mut hash, mut checksum, spare) = (Hasher::default(), 0, Spare::default());
+    let (mut hash, mut checksum, spare) = (Hasher::default(), 0, Spare::new(AT_ONCE + 2));
     let mut range = 0..size.min(source.size());
     for number in 1.. {
         let mut lent = spare.lend(in_memory(range.end - range.start));
-        if let Err(error) = source.read_at(&mut lent.bytes, range.start) {
-            // Nobody listens any more: then nobody needs to know.
-            let _ = sender.blocking_send(Err(error));
-            return Whole::default();
+        for (at, bytes) in (range.start..).step_by(STEP).zip(lent.chunks_mut(STEP)) {
+            if let Err(error) = source.read_at(bytes, at) {
+                // Nobody listens any more: then nobody needs to know.
+                let _ = sender.blocking_send(Err(error));
+                return Whole::default();
+            }
+            hash.update(bytes);
+            checksum = crc32c::crc32c_append(checksum, bytes);
         }
-        hash.update(&lent.bytes);
-        checksum = crc32c::crc32c_append(checksum, &lent.bytes);
         let next = range.end..range.end.saturating_add(size).min(source.size());
         if sender.blocking_send(Ok(Part { number, bytes: Bytes::from_owner(lent) })).is_err() {
             return Whole::default();
@@ -140,24 +111,5 @@ pub(super) async fn watched<T>(
             done
         }
         () = ticking => unreachable!("it ticks on until the work is done"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_of_a_part_that_was_sent_holds_the_next_one() {
-        let spare = Spare::default();
-        let first = spare.lend(4096);
-        let address = first.as_ref().as_ptr();
-        let bytes = Bytes::from_owner(first);
-        let piece = bytes.slice(..7);
-        drop(bytes);
-        assert_ne!(spare.lend(4096).as_ref().as_ptr(), address, "a piece of it is still to be sent");
-        drop(piece);
-        let next = spare.lend(100);
-        assert_eq!((next.as_ref().as_ptr(), next.as_ref().len()), (address, 100));
     }
 }
