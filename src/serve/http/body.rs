@@ -15,29 +15,36 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::base::{KIB, in_line, in_memory};
+use crate::base::{KIB, Lent, Spare, in_line, in_memory};
 use crate::extent::{ReadError, SharedSource};
 
-/// Bytes of a piece: some milliseconds of a fast network, so that reading and sending overlap.
-const LARGE: u64 = 256 * KIB;
+/// Bytes of a piece: some milliseconds of a fast network, so that reading and sending overlap, and threads that hand it on are
+/// seldom woken.
+const LARGE: u64 = 512 * KIB;
 /// Bytes of a piece when all large ones are taken.
 const SMALL: u64 = 16 * KIB;
 /// Large pieces that are in memory at most.
-pub(super) const MOST_LARGE: usize = 64;
+pub(super) const MOST_LARGE: usize = 32;
+
+/// Large pieces whose memory is kept for the next: two for each of the clients that most servers have at a time.
+const KEPT: usize = 4;
 
 /// Room for pieces that all bodies share, so that a thousand clients that stopped reading hold little.
 #[derive(Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    large: Arc<Semaphore>,
+    spare: Spare,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_LARGE)))
+        Self::of(MOST_LARGE)
     }
 }
 
 /// A piece that takes its part of the room for as long as anybody has bytes of it.
 struct Piece {
-    bytes: Vec<u8>,
+    bytes: Lent,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -49,11 +56,11 @@ impl AsRef<[u8]> for Piece {
 
 /// Gives the bytes of a body in order. It may block.
 pub(super) trait Pieces: Send + 'static {
-    /// The next bytes, made from about `len` bytes of what is below; none at the end.
+    /// The next bytes, made from about `len` bytes of what is below, in memory that is spare; none at the end.
     ///
     /// # Errors
     /// When they cannot be read.
-    fn next(&mut self, len: u64) -> Result<Option<Vec<u8>>, ReadError>;
+    fn next(&mut self, len: u64, spare: &Spare) -> Result<Option<Lent>, ReadError>;
 }
 
 /// A range of an artifact as it is.
@@ -63,19 +70,19 @@ pub(super) struct Plain {
 }
 
 impl Pieces for Plain {
-    fn next(&mut self, len: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    fn next(&mut self, len: u64, spare: &Spare) -> Result<Option<Lent>, ReadError> {
         let end = self.range.end.min(self.range.start + len);
         if self.range.start == end {
             return Ok(None);
         }
-        let mut bytes = vec![0; in_memory(end - self.range.start)];
+        let mut bytes = spare.lend(in_memory(end - self.range.start));
         self.source.read_at(&mut bytes, self.range.start)?;
         self.range.start = end;
         Ok(Some(bytes))
     }
 }
 
-type Read = (Box<dyn Pieces>, Result<Option<Vec<u8>>, ReadError>, Option<OwnedSemaphorePermit>);
+type Read = (Box<dyn Pieces>, Result<Option<Lent>, ReadError>, Option<OwnedSemaphorePermit>);
 
 /// The body of an answer.
 pub(super) enum Body {
@@ -117,7 +124,7 @@ impl Streamed {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Over => return Poll::Ready(None),
-                State::Waiting(pieces) => self.state = State::Reading(start(pieces, self.room.take())),
+                State::Waiting(pieces) => self.state = State::Reading(self.room.start(pieces, self.room.take())),
                 State::Reading(mut reading) => {
                     let Poll::Ready(read) = Pin::new(&mut reading).poll(context) else {
                         self.state = State::Reading(reading);
@@ -143,7 +150,7 @@ impl Streamed {
         };
         self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
         self.state = match permit.as_ref().and_then(|_| self.room.take()) {
-            Some(permit) if self.left != Some(0) => State::Reading(start(pieces, Some(permit))),
+            Some(permit) if self.left != Some(0) => State::Reading(self.room.start(pieces, Some(permit))),
             _ if self.left == Some(0) => State::Over,
             _ => State::Waiting(pieces),
         };
@@ -152,16 +159,23 @@ impl Streamed {
 }
 
 impl Room {
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_owned().ok()
+    /// Room for as many large pieces.
+    fn of(most_large: usize) -> Self {
+        Self { large: Arc::new(Semaphore::new(most_large)), spare: Spare::new(KEPT) }
     }
-}
 
-fn start(mut pieces: Box<dyn Pieces>, permit: Option<OwnedSemaphorePermit>) -> JoinHandle<Read> {
-    spawn_blocking(move || {
-        let read = pieces.next(if permit.is_some() { LARGE } else { SMALL });
-        (pieces, read, permit)
-    })
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.large.clone().try_acquire_owned().ok()
+    }
+
+    /// Begins to read a piece.
+    fn start(&self, mut pieces: Box<dyn Pieces>, permit: Option<OwnedSemaphorePermit>) -> JoinHandle<Read> {
+        let (len, spare) = if permit.is_some() { (LARGE, self.spare.clone()) } else { (SMALL, Spare::default()) };
+        spawn_blocking(move || {
+            let read = pieces.next(len, &spare);
+            (pieces, read, permit)
+        })
+    }
 }
 
 impl http_body::Body for Body {
@@ -257,7 +271,7 @@ mod tests {
     #[test]
     fn when_all_large_pieces_are_held_others_come_in_small_ones() {
         let source = Arc::new(Counted { read: AtomicU64::new(0), whole: u64::MAX });
-        let room = Room(Arc::new(Semaphore::new(1)));
+        let room = Room::of(1);
         run(async {
             let mut first = body(&source, &room);
             let frame = poll_fn(|context| Pin::new(&mut first).poll_frame(context)).await.unwrap().unwrap();
@@ -267,6 +281,23 @@ mod tests {
             assert_eq!(next(&mut second).await.unwrap().unwrap(), SMALL);
             drop(held);
             assert_eq!(next(&mut second).await.unwrap().unwrap(), LARGE);
+        });
+    }
+
+    #[test]
+    fn the_memory_of_a_piece_that_was_sent_is_kept_for_the_next() {
+        let source = Arc::new(Counted { read: AtomicU64::new(0), whole: u64::MAX });
+        let room = Room::default();
+        let plain = Plain { source, range: 0..LARGE };
+        let mut body = Body::artifact("x", plain, Some(LARGE), room.clone());
+        run(async {
+            let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.unwrap().unwrap();
+            let bytes = frame.into_data().unwrap();
+            let (place, half) = (bytes.as_ptr(), bytes.slice(..7));
+            drop(bytes);
+            assert_ne!(room.spare.lend(1).as_ptr(), place, "a part of it is still to be sent");
+            drop((room.spare.lend(1), half));
+            assert_eq!(room.spare.lend(1).as_ptr(), place);
         });
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accepted::Encoding;
 use super::body::{Pieces, Plain};
+use crate::base::{Lent, Spare};
 use crate::extent::ReadError;
 use crate::serve::compress::{Compression, Compressor};
 
@@ -83,16 +84,16 @@ impl Encoded {
 }
 
 impl Pieces for Encoded {
-    fn next(&mut self, len: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    fn next(&mut self, len: u64, spare: &Spare) -> Result<Option<Lent>, ReadError> {
         let failed = |error| ReadError::io("cannot compress", error);
         while let Some(encoder) = &mut self.encoder {
-            match self.plain.next(len)? {
+            match self.plain.next(len, spare)? {
                 Some(bytes) => encoder.write_all(&bytes).map_err(failed)?,
                 None => self.encoder.take().map_or(Ok(()), |encoder| encoder.finish().map(drop)).map_err(failed)?,
             }
             let written = self.written.take();
             if !written.is_empty() {
-                return Ok(Some(written));
+                return Ok(Some(written.into()));
             }
         }
         Ok(None)
