@@ -1,12 +1,20 @@
 //! A layout too long to keep as runs: only page offsets are kept, and a page is laid out again when it is read.
 //!
 //! A tree of a million files has millions of runs. They follow from the tree, so keeping them would only cost memory:
-//! eight bytes a page are enough to find the page that holds an offset.
+//! eight bytes a page are enough to find the page that holds an offset. The pages that were read last are kept, since
+//! the next read is often of one of them.
 
+use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::slice::check_range;
 use super::{ExtentMap, MapBuilder, Measure, ReadError, Sink, Source, Traced, Visit};
+
+/// Pages that are kept: those that the readers of the moment are in, and of some megabytes that are read again and again.
+const KEPT: usize = 64;
+/// Bytes of its own that a page is kept with, at most; those of an archive have some thousand.
+const LARGE: u64 = 16 << 10;
 
 /// A layout in pages of a few entries, each of which can be laid out by itself once its offset is known.
 pub trait PagedLayout: Send + Sync + 'static {
@@ -22,6 +30,8 @@ pub struct PagedMap<L> {
     layout: L,
     /// Offset of each page; one more for the end.
     starts: Vec<u64>,
+    /// Pages by number, the one that was read last at the back.
+    kept: Mutex<VecDeque<(usize, Arc<ExtentMap>)>>,
 }
 
 impl<L: PagedLayout> PagedMap<L> {
@@ -34,7 +44,7 @@ impl<L: PagedLayout> PagedMap<L> {
             layout.emit(page, &mut sink);
         }
         starts.push(sink.position());
-        Self { layout, starts }
+        Self { layout, starts, kept: Mutex::default() }
     }
 
     /// The layout behind the map.
@@ -68,10 +78,36 @@ impl<L: PagedLayout> PagedMap<L> {
         Ok(())
     }
 
-    fn runs(&self, page: usize) -> ExtentMap {
-        let mut runs = MapBuilder::at(self.starts[page]);
-        self.layout.emit(page, &mut runs);
-        runs.finish()
+    /// The runs of a page, laid out unless they are kept.
+    fn runs(&self, page: usize) -> Arc<ExtentMap> {
+        self.kept(page).unwrap_or_else(|| {
+            let mut runs = MapBuilder::at(self.starts[page]);
+            self.layout.emit(page, &mut runs);
+            let runs = Arc::new(runs.finish());
+            self.keep(page, &runs);
+            runs
+        })
+    }
+
+    /// The runs of a page, if they are kept.
+    fn kept(&self, page: usize) -> Option<Arc<ExtentMap>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().rposition(|(number, _)| *number == page)?;
+        let (_, runs) = kept.remove(at)?;
+        kept.push_back((page, runs.clone()));
+        Some(runs)
+    }
+
+    /// Keeps the runs of a page, unless they are large.
+    fn keep(&self, page: usize, runs: &Arc<ExtentMap>) {
+        if runs.inline_size() > LARGE {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((page, runs.clone()));
     }
 }
 
@@ -118,6 +154,8 @@ impl<L: PagedLayout> Source for PagedMap<L> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     /// Page `n` is `n` bytes of value `n`, aligned to 4.
@@ -132,6 +170,37 @@ mod tests {
             sink.bytes(&vec![u8::try_from(page).unwrap(); page]);
             sink.align(4);
         }
+    }
+
+    /// Counts the pages that are laid out.
+    struct Counted(AtomicUsize);
+
+    impl PagedLayout for Counted {
+        fn pages(&self) -> usize {
+            2 * KEPT
+        }
+
+        fn emit(&self, _: usize, sink: &mut dyn Sink) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            sink.bytes(&[7; 10]);
+        }
+    }
+
+    #[test]
+    fn the_pages_that_were_read_last_are_not_laid_out_again() {
+        let map = PagedMap::new(Counted(AtomicUsize::new(0)));
+        let laid_out = |pages: std::ops::Range<usize>| {
+            map.layout().0.store(0, Ordering::Relaxed);
+            for page in pages {
+                map.read_at(&mut [0; 3], page as u64 * 10).unwrap();
+            }
+            map.layout().0.load(Ordering::Relaxed)
+        };
+        assert_eq!((laid_out(0..KEPT), laid_out(0..KEPT)), (KEPT, 0));
+        // Page 1 is read once more, so page 0 alone goes for the next.
+        assert_eq!((laid_out(1..KEPT), laid_out(KEPT..KEPT + 1)), (0, 1));
+        assert_eq!((laid_out(1..KEPT + 1), laid_out(0..1)), (0, 1));
+        assert_eq!(map.kept.lock().unwrap().len(), KEPT);
     }
 
     #[test]
