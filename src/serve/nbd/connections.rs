@@ -16,6 +16,9 @@ use crate::serve::stop::{Stop, Woken};
 
 /// How long requests that are being answered may take when the server is to end.
 const GRACE: Duration = Duration::from_secs(2);
+/// Bytes that a unix socket keeps for its client, where the system allows as many: several replies of usual length, so that
+/// neither waits for the other amid each.
+const WAITING: usize = 1 << 20;
 /// How long nobody is let in when the system has no room, such as for another descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -139,7 +142,28 @@ fn settle(stream: &OwnedFd) -> io::Result<()> {
     ioctl_fionbio(stream, false)?;
     // Small replies go out at once, and a client whose machine is gone is found out. Neither is possible on a unix socket,
     // nor needed there.
-    let _ = sockopt::set_tcp_nodelay(stream, true);
+    let is_tcp = sockopt::set_tcp_nodelay(stream, true).is_ok();
     let _ = sockopt::set_socket_keepalive(stream, true);
+    // How much TCP keeps for a client the system finds out by itself.
+    if !is_tcp {
+        let _ = sockopt::set_socket_send_buffer_size(stream, WAITING);
+    }
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_keeps_as_much_for_its_client_as_the_system_allows() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let here = OwnedFd::from(here);
+        settle(&here).unwrap();
+        let most = std::fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap().trim().parse::<usize>().unwrap();
+        // Linux doubles what is asked for, to have room for its own records (socket(7)).
+        assert_eq!(sockopt::socket_send_buffer_size(&here).unwrap(), 2 * WAITING.min(most));
+    }
 }
