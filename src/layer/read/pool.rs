@@ -181,10 +181,7 @@ impl Pool {
         match answer.or_else(|| receipt?.wait()) {
             Some(Answer::Block(block)) => Ok(block),
             Some(Answer::Failed(error)) => Err(error),
-            Some(Answer::Lead(lead)) => {
-                let block = self.0.execute(lead, last)?;
-                if block.pieces().contains(&piece) { Ok(block) } else { Err(interrupted(layer)) }
-            }
+            Some(Answer::Lead(lead)) => self.0.execute(lead, last)?.ok_or_else(|| interrupted(layer)),
             None => Err(interrupted(layer)),
         }
     }
@@ -310,27 +307,37 @@ impl Shared {
         });
     }
 
-    /// Executes a run. Its blocks hold no pieces behind `last`, unless these are wanted by themselves. Returns the last
-    /// block that it decoded.
-    fn execute(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Arc<Block>, ReadError> {
-        let (run, layer) = (lead.run, lead.layer.clone());
+    /// Executes a run. The blocks for a reader hold no pieces behind its `last`. Returns the block with the piece of its
+    /// task.
+    fn execute(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Option<Arc<Block>>, ReadError> {
+        let (run, layer, mut found) = (lead.run, lead.layer.clone(), None);
         // What a panic leaves half done is dropped with the cursor.
         let result = catch_unwind(AssertUnwindSafe(|| {
             let _decoding = Decoding::start();
-            self.decode(lead, last)
+            self.decode(lead, last, &mut found)
         }));
-        result.unwrap_or_else(|_| Err(interrupted(&layer))).inspect_err(|error| {
+        let ended = result.unwrap_or_else(|_| Err(interrupted(&layer))).inspect_err(|error| {
             self.event(|runs| runs.failed(run, error));
-        })
+        });
+        // What follows the piece is of no account to its reader.
+        if found.is_some() { Ok(found) } else { ended.map(|()| None) }
     }
 
-    fn decode(self: &Arc<Self>, lead: Lead<Layers>, last: usize) -> Result<Arc<Block>, ReadError> {
+    fn decode(
+        self: &Arc<Self>,
+        lead: Lead<Layers>,
+        mut last: usize,
+        found: &mut Option<Arc<Block>>,
+    ) -> Result<(), ReadError> {
         let Lead { run, layer, span, cursor, task } = lead;
         let wanted = if let Task::Piece(piece) = task { last.max(piece) } else { usize::MAX };
         let start = || Cursor::start(layer, span, wanted, self.input());
         let mut cursor = cursor.map_or_else(start, Ok)?;
         loop {
             let block = self.advance(&mut cursor, task, last)?;
+            if matches!(task, Task::Piece(piece) if block.pieces().contains(&piece)) {
+                (*found, last) = (Some(block.clone()), usize::MAX);
+            }
             let new = Decoded { pieces: block.pieces().clone(), weight: block.weight(), block: block.clone() };
             let in_use = self.memory.in_use();
             let going_on = self.event(|runs| match runs.decoded(run, new, in_use) {
@@ -343,7 +350,7 @@ impl Shared {
             });
             match going_on {
                 Some(going_on) => cursor = going_on,
-                None => return Ok(block),
+                None => return Ok(()),
             }
         }
     }

@@ -299,6 +299,7 @@ impl<K: Kinds> Runs<K> {
     /// An executor has decoded a block, and `in_use` bytes of blocks are in use, the cached ones included.
     pub(super) fn decoded(&mut self, id: u64, new: Decoded<K::Block>, in_use: usize) -> Next {
         let Some(at) = self.position(id) else { return Next::Settle };
+        let is_crowded = self.is_crowded();
         let run = &mut self.runs[at];
         run.next = new.pieces.end;
         for waiter in run.waiters.iter_mut().filter(|waiter| new.pieces.contains(&waiter.piece)) {
@@ -306,8 +307,8 @@ impl<K: Kinds> Runs<K> {
         }
         run.serve(run.next, &mut self.effects.answers);
         let last = match run.executor.map(|executor| executor.task) {
-            Some(Task::Piece(piece)) => piece,
-            Some(Task::Ahead) | None => run.target,
+            Some(Task::Piece(piece)) if !is_crowded => piece,
+            Some(Task::Piece(_) | Task::Ahead) | None => run.target,
         };
         let goes_on = run.next <= last && !run.is_done() && !run.forgotten;
         if run.next + KEEP > run.wanted && !run.forgotten {
@@ -389,6 +390,12 @@ impl<K: Kinds> Runs<K> {
     fn queued(&self) -> impl Iterator<Item = usize> {
         let queued = self.runs.iter().enumerate().filter(|(_, run)| run.executor.is_none());
         queued.map(|(at, _)| at)
+    }
+
+    /// Whether readers wait for permits. Then a reader who holds one goes on with its run as far as that is asked for: to come
+    /// back to it later costs more than the others wait.
+    fn is_crowded(&self) -> bool {
+        self.runs.iter().any(|run| run.executor.is_none() && !run.waiters.is_empty())
     }
 
     fn has_work(&self) -> bool {

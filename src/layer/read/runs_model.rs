@@ -162,7 +162,10 @@ impl World {
     fn decode(&mut self, executor: usize, pieces: usize) {
         let running = &mut self.running[executor];
         let (layer, number, next) = running.place;
-        let last = if let Task::Piece(piece) = running.task { piece } else { usize::MAX };
+        let last = match running.task {
+            Task::Piece(piece) if next <= piece => piece,
+            Task::Piece(_) | Task::Ahead => usize::MAX,
+        };
         let end = (next + pieces).min((number + 1) * SPAN).min(last.saturating_add(1));
         running.place.2 = end;
         let new = Decoded { pieces: next..end, weight: end - next, block: (layer, next..end) };
@@ -274,6 +277,24 @@ fn a_run_is_taken_over_by_the_reader_of_its_next_piece() {
     decode(&mut world, 0, 4);
     assert_eq!(tasks(&world), [Task::Piece(9)]);
     world.finish();
+}
+
+#[test]
+fn a_reader_goes_on_with_what_is_asked_for_while_others_wait_for_permits() {
+    for (layers, next) in [(2, 1), (3, 1 + 40)] {
+        let mut world = World::new();
+        world.happen(&Event::Ask { layer: 0, piece: 0, more: 40 });
+        (0..layers).for_each(|layer| world.happen(&Event::Want { layer, piece: 0, more: 0, is_held: false }));
+        assert_eq!((world.running.len(), world.waiting.len()), (2, usize::from(layers == 3)));
+        decode(&mut world, 0, 64);
+        if layers == 3 {
+            assert_eq!(world.running[0].place, (0, 0, 1), "the first run is not left");
+            decode(&mut world, 0, 40);
+        }
+        let place = world.machine.resting.nearest(0, 0, SPAN - 1);
+        assert_eq!((place, world.waiting.len()), (Some(next), 0));
+        world.finish();
+    }
 }
 
 #[test]
