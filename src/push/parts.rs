@@ -26,6 +26,8 @@ pub(super) struct Part {
     /// From 1 on.
     pub number: u32,
     pub bytes: Bytes,
+    /// CRC-32C.
+    pub checksum: u32,
 }
 
 /// The parts of an artifact.
@@ -69,7 +71,7 @@ fn read(source: &SharedSource, size: u64, sender: &mpsc::Sender<Result<Part, Rea
     let (mut hash, mut checksum, spare) = (Hasher::default(), 0, Spare::new(AT_ONCE + 2));
     let mut range = 0..size.min(source.size());
     for number in 1.. {
-        let mut lent = spare.lend(in_memory(range.end - range.start));
+        let (mut lent, mut of_part) = (spare.lend(in_memory(range.end - range.start)), 0);
         for (at, bytes) in (range.start..).step_by(STEP).zip(lent.chunks_mut(STEP)) {
             if let Err(error) = source.read_at(bytes, at) {
                 // Nobody listens any more: then nobody needs to know.
@@ -77,10 +79,12 @@ fn read(source: &SharedSource, size: u64, sender: &mpsc::Sender<Result<Part, Rea
                 return Whole::default();
             }
             hash.update(bytes);
-            checksum = crc32c::crc32c_append(checksum, bytes);
+            of_part = crc32c::crc32c_append(of_part, bytes);
         }
+        checksum = crc32c::crc32c_combine(checksum, of_part, lent.len());
         let next = range.end..range.end.saturating_add(size).min(source.size());
-        if sender.blocking_send(Ok(Part { number, bytes: Bytes::from_owner(lent) })).is_err() {
+        let part = Part { number, bytes: Bytes::from_owner(lent), checksum: of_part };
+        if sender.blocking_send(Ok(part)).is_err() {
             return Whole::default();
         }
         if next.is_empty() {
@@ -111,5 +115,32 @@ pub(super) async fn watched<T>(
             done
         }
         () = ticking => unreachable!("it ticks on until the work is done"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extent::Bytes as InMemory;
+
+    #[test]
+    fn checksums_are_those_of_each_part_and_of_all() {
+        let bytes: Vec<u8> = (0..5 * STEP / 2).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for size in [1, STEP, STEP + 1, 2 * STEP, bytes.len(), bytes.len() + 1] {
+            let bytes = &bytes[..bytes.len().min(size * 9 / 2)];
+            let source: SharedSource = std::sync::Arc::new(InMemory(bytes.into()));
+            runtime.block_on(async {
+                let parts = Parts::read(source, size as u64);
+                for (number, expected) in (1..).zip(bytes.chunks(size)) {
+                    let part = parts.next("x").await.unwrap().unwrap();
+                    assert!(part.number == number && part.bytes == expected, "part {number} of {size} bytes");
+                    assert_eq!(part.checksum, crc32c::crc32c(expected));
+                }
+                assert!(parts.next("x").await.unwrap().is_none());
+                let whole = parts.whole().await;
+                assert_eq!((whole.checksum, whole.digest), (crc32c::crc32c(bytes), Some(Digest::of(bytes))));
+            });
+        }
     }
 }
