@@ -69,7 +69,7 @@ def index(probe, image):
     seconds, size, entries = run(probe, "index", data.LAYOUT, cache, layer(image)).split()
     # Where src/layer/index/layout.rs has the number of spans.
     head = (cache / "lkit/index" / image.digest.removeprefix("sha256:")).read_bytes()[:104]
-    (spans,) = struct.unpack_from("<Q", head, 96)
+    (spans,) = struct.unpack_from("<I", head, 96)
     shutil.rmtree(cache)
     return float(seconds), int(size), int(entries), spans
 

@@ -167,9 +167,8 @@ def documents(lkit):
             (found,) = (path for path in cache.rglob("*") if path.is_file() and path.read_bytes()[:8] == b"lkit-idx")
             data = found.read_bytes()
         keep("index", name, data)
-        spans, pieces, toc = struct.unpack_from("<QQQ", data, 96)
-        start = 256 + 64 * spans + 8 * pieces
-        packed = data[start:start + toc]
+        directory, toc = struct.unpack_from("<QQ", data, 104)
+        packed = data[256 + directory:][:toc]
         keep("toc", name, subprocess.run(["zstd", "-dqc"], input=packed, stdout=subprocess.PIPE, check=True).stdout)
         if name == "gzip":
             keep("config", "config", config)

@@ -1,5 +1,7 @@
 //! Columns of small numbers and bytes: varints (LEB128), zigzag for signed ones.
 
+use std::ffi::CStr;
+
 /// A column being written.
 #[derive(Default)]
 pub(crate) struct Column(Vec<u8>);
@@ -111,6 +113,13 @@ impl<'a> ColumnReader<'a> {
         Some(bytes)
     }
 
+    /// Reads bytes up to the next NUL, which is passed over.
+    pub(crate) fn until_nul(&mut self) -> Option<&'a [u8]> {
+        let bytes = CStr::from_bytes_until_nul(self.0).ok()?.to_bytes();
+        self.0 = &self.0[bytes.len() + 1..];
+        Some(bytes)
+    }
+
     /// Reads a length and as many bytes.
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.length()?;
@@ -131,5 +140,12 @@ mod tests {
         let mut cursor = ColumnReader::new(column.as_slice());
         values.iter().for_each(|value| assert_eq!(cursor.signed(), Some(*value)));
         assert_eq!((cursor.number(), cursor.left(), cursor.number()), (Some(u64::MAX), 0, None));
+    }
+
+    #[test]
+    fn text_ends_at_its_nul() {
+        let mut cursor = ColumnReader::new(b"a/b\0\0c");
+        assert_eq!([cursor.until_nul(), cursor.until_nul(), cursor.until_nul()], [Some(&b"a/b"[..]), Some(b""), None]);
+        assert_eq!(cursor.left(), 1);
     }
 }

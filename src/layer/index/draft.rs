@@ -1,7 +1,8 @@
 //! What one pass over a blob finds out, and how it is written as an index file.
 
 use super::codec::Codec;
-use super::layout::{Head, SpanRecord};
+use super::directory::{Directory, SpanRecord};
+use super::layout::Head;
 use super::offset::DiffOffset;
 use super::part::{self, Whole};
 use super::resume::ResumePoint;
@@ -58,29 +59,29 @@ impl Draft {
 
     /// The index as a file, about `subject`.
     pub(crate) fn encode(&self, subject: &Digest) -> Vec<u8> {
-        let (mut directory, mut parts) = (Vec::new(), Vec::new());
+        let count = |len: usize| u32::try_from(len).expect("2^32 pieces would be some 100 TiB");
+        let (mut spans, mut parts) = (Vec::new(), Vec::new());
         for (number, span) in self.spans.iter().enumerate() {
             let end = self.spans.get(number + 1).map_or(self.pieces.len(), |next| next.first_piece);
             let part_start = parts.len();
             let digests: Vec<_> = self.pieces[span.first_piece..end].iter().map(|piece| piece.digest).collect();
             part::encode(&mut parts, span.whole.as_ref(), &digests, &span.window);
-            let first_piece = u32::try_from(span.first_piece).expect("2^32 pieces would be some 100 TiB");
+            let first_piece = count(span.first_piece);
             let digest = *blake3::hash(&parts[part_start..]).as_bytes();
-            let record = SpanRecord { first_piece, start: span.start, part: part_start as u64, digest };
-            record.encode(&mut directory);
+            spans.push(SpanRecord { first_piece, start: span.start, part: part_start as u64, digest });
         }
-        self.pieces.iter().for_each(|piece| directory.extend_from_slice(&piece.start.0.to_le_bytes()));
+        let directory = Directory { spans, pieces: self.pieces.iter().map(|piece| piece.start.0).collect() }.encode();
+        let sections = [&directory, &self.toc, &parts];
         let head = Head {
             codec: self.codec,
             blob_size: self.blob_size,
             diff_size: self.diff_size,
             subject: *subject,
             diff_id: self.diff_id,
-            spans: self.spans.len() as u64,
-            pieces: self.pieces.len() as u64,
-            toc: self.toc.len() as u64,
-            parts: parts.len() as u64,
-            digests: [&directory, &self.toc, &parts].map(|part| *blake3::hash(part).as_bytes()),
+            spans: count(self.spans.len()),
+            pieces: count(self.pieces.len()),
+            lengths: sections.map(|section| section.len() as u64),
+            digests: sections.map(|section| *blake3::hash(section).as_bytes()),
         };
         [&head.encode()[..], &directory, &self.toc, &parts].concat()
     }

@@ -14,7 +14,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use super::codec::Codec;
-use super::layout::{HEAD, Head, PIECE, SPAN, SpanRecord, long};
+use super::directory::{Directory, SpanRecord};
+use super::layout::{HEAD, Head};
 use super::offset::{BlobOffset, DiffOffset};
 use super::part::Part;
 use super::resume::ResumePoint;
@@ -128,7 +129,7 @@ impl Outset {
         let mut head = [0; HEAD];
         bytes.read_at(&mut head, 0).ok()?;
         let head = Head::decode(&head).filter(|head| (head.subject, head.blob_size) == (*subject, blob_size))?;
-        let [directory, toc, parts] = head.lengths()?;
+        let [directory, toc, parts] = head.lengths;
         let toc_at = directory.checked_add(HEAD as u64)?;
         let parts_at = toc_at.checked_add(toc)?;
         let end = parts_at.checked_add(parts)?;
@@ -140,8 +141,9 @@ impl Outset {
         Toc::decode(&toc, self.head.blob_size)
     }
 
-    fn directory(&self, bytes: &IndexBytes) -> Option<Vec<u8>> {
-        bytes.verified(HEAD as u64..self.toc_at, &self.head.digests[0])
+    fn directory(&self, bytes: &IndexBytes) -> Option<Directory> {
+        let directory = bytes.verified(HEAD as u64..self.toc_at, &self.head.digests[0])?;
+        Directory::decode(&directory, [self.head.spans, self.head.pieces], self.head.blob_size)
     }
 }
 
@@ -159,7 +161,7 @@ impl Index {
             _ => (is_whole(), outset.toc(&bytes)),
         };
         let directory = outset.directory(&bytes)?;
-        let index = Self::with_directory(bytes, &outset.head, &directory, parts)?;
+        let index = Self::with_directory(bytes, &outset.head, directory, parts)?;
         toc.filter(|_| is_whole).map(|toc| (index, toc))
     }
 
@@ -175,7 +177,7 @@ impl Index {
         let outset = Outset::of(&summary, subject, blob_size)?;
         summary.size().ok().filter(|size| *size == outset.parts_at)?;
         let (toc, directory) = (outset.toc(&summary)?, outset.directory(&summary)?);
-        let index = Self::with_directory(parts, &outset.head, &directory, 0..outset.head.parts)?;
+        let index = Self::with_directory(parts, &outset.head, directory, 0..outset.end - outset.parts_at)?;
         Some((index, toc))
     }
 
@@ -192,10 +194,8 @@ impl Index {
         Some((summary, outset.parts_at..outset.end))
     }
 
-    fn with_directory(bytes: IndexBytes, head: &Head, directory: &[u8], parts: Range<u64>) -> Option<Self> {
-        let (spans, pieces) = directory.split_at_checked(usize::try_from(head.spans).ok()? * SPAN)?;
-        let spans: Vec<_> = spans.as_chunks().0.iter().map(SpanRecord::decode).collect::<Option<_>>()?;
-        let pieces = pieces.as_chunks::<PIECE>().0.iter().map(|piece| long(piece, 0)).collect();
+    fn with_directory(bytes: IndexBytes, head: &Head, directory: Directory, parts: Range<u64>) -> Option<Self> {
+        let Directory { spans, pieces } = directory;
         let Head { codec, blob_size, diff_size, diff_id, .. } = *head;
         let index = Self { bytes, codec, blob_size, diff_size, diff_id, spans, pieces, parts };
         index.is_sound().then_some(index)

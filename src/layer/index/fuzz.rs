@@ -1,7 +1,8 @@
 //! Fuzz targets of an index file: whatever its bytes are, what it answers lies within its bounds.
 
+use super::directory::{DIGEST, Directory};
 use super::file::{Index, IndexBytes, PIECE_MAX};
-use super::layout::{HEAD, SPAN, long};
+use super::layout::{HEAD, long};
 use super::offset::DiffOffset;
 use super::toc::Toc;
 use crate::base::Digest;
@@ -12,9 +13,6 @@ const BLOB_SIZE: usize = 16;
 const SUBJECT: usize = 32;
 const DIGESTS: usize = 128;
 const OWN_DIGEST: usize = 224;
-/// Where the record of a span keeps the offset of its part, and the digest of that.
-const PART: usize = 24;
-const PART_DIGEST: usize = 32;
 /// Bytes of blob and diff that are no longer a small example.
 const LARGE: u64 = 4 << 20;
 
@@ -75,17 +73,17 @@ fn sealed(data: &[u8]) -> Option<Vec<u8>> {
     let mut file = data.to_vec();
     let field = |at| usize::try_from(long(data, at)).ok();
     data.get(..HEAD)?;
-    let [spans, pieces, toc] = [field(96)?, field(104)?, field(112)?];
-    let spans_len = spans.checked_mul(SPAN)?;
-    let toc_at = pieces.checked_mul(8)?.checked_add(spans_len)?.checked_add(HEAD)?;
-    let parts_at = toc_at.checked_add(toc)?;
+    let toc_at = field(104)?.checked_add(HEAD)?;
+    let parts_at = field(112)?.checked_add(toc_at)?;
     data.get(parts_at..)?;
-    for span in 0..spans {
-        let record = HEAD + span * SPAN;
-        let end = if span + 1 < spans { long(data, record + SPAN + PART) } else { (data.len() - parts_at) as u64 };
-        let part = usize::try_from(long(data, record + PART)).ok()?..usize::try_from(end).ok()?;
+    let counts = [96, 100].map(|at| u32::from_le_bytes(std::array::from_fn(|byte| data[at + byte])));
+    let spans =
+        Directory::decode(data.get(HEAD..toc_at)?, counts, long(data, BLOB_SIZE)).map_or(Vec::new(), |d| d.spans);
+    for (number, span) in spans.iter().enumerate() {
+        let end = spans.get(number + 1).map_or((data.len() - parts_at) as u64, |next| next.part);
+        let part = usize::try_from(span.part).ok()?..usize::try_from(end).ok()?;
         let digest = data[parts_at..].get(part).map(blake3::hash)?;
-        file[record + PART_DIGEST..][..32].copy_from_slice(digest.as_bytes());
+        file[HEAD + number * DIGEST..][..DIGEST].copy_from_slice(digest.as_bytes());
     }
     for (at, range) in [HEAD..toc_at, toc_at..parts_at, parts_at..data.len()].into_iter().enumerate() {
         let digest = blake3::hash(&file[range]);

@@ -3,6 +3,7 @@
 
 mod codec;
 mod columns;
+mod directory;
 mod draft;
 mod entry;
 mod file;
@@ -11,6 +12,7 @@ pub(crate) mod fuzz;
 mod layout;
 mod offer;
 mod offset;
+mod packed;
 mod part;
 mod resume;
 #[cfg(test)]

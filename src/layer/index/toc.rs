@@ -7,34 +7,36 @@
 //! | column | holds for each entry |
 //! |---|---|
 //! | tag | one byte: file kind, kind of body, whether it has attributes |
-//! | shared | bytes its path has in common with the path before |
-//! | length | bytes of the path behind them |
-//! | rest | those bytes |
+//! | dropped | bytes at the end of the path before that its path has not got |
+//! | rest | what its path has in their place, and a NUL |
 //! | mode | permission bits |
 //! | owner | uid, gid |
 //! | time | difference to the time before |
-//! | place | content: signed distance from the end of the content before; size |
+//! | gap | content: signed distance from where a plain tar would have it, a header for each entry since the content before |
+//! | high | size of the content without its last 16 bits |
 //! | link | length and bytes of the target |
 //! | extra | device numbers; size and runs of sparse files; number of the set of attributes |
+//! | middle, low | one byte each: the last 16 bits of the size, which hardly compress |
 //!
-//! The last column, sets, has every set of attributes once, in the order their numbers count from 0: how many attributes,
-//! then length and bytes of each name and value.
+//! The column before these two, sets, has every set of attributes once, in the order their numbers count from 0: how many
+//! attributes, then length and bytes of each name and value.
 
 use std::collections::HashMap;
 
 use super::columns::{Column, ColumnReader};
 use super::entry::{Body, Entry, Run};
+use super::packed;
 use crate::base::{FileKind, Metadata, Xattr, Xattrs};
 
 /// Number of columns.
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 13;
 /// Longest head of a table: the number of entries and the lengths of the columns, in bytes.
 const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// Bytes of table that any blob may have, enough for a hundred thousand files, and for each byte of it.
 const TOC_FREE: u64 = 4 << 20;
 const TOC_SHARE: u64 = 16;
-/// zstd's level: past it an index gets hardly smaller.
-const LEVEL: i32 = 6;
+/// Length of a header in a tar, and what content is filled up to, in bytes (POSIX.1, pax, "ustar Interchange Format").
+const BLOCK: u64 = 512;
 /// Kinds of file as a tag numbers them.
 pub(super) const KINDS: [FileKind; 7] = [
     FileKind::File,
@@ -57,16 +59,18 @@ const XATTRS: u8 = 0x80;
 #[derive(Clone, Copy)]
 enum Part {
     Tag,
-    Shared,
-    Length,
+    Dropped,
     Rest,
     Mode,
     Owner,
     Time,
-    Place,
+    Gap,
+    High,
     Link,
     Extra,
     Sets,
+    Middle,
+    Low,
 }
 
 /// Gathers entries as they are found.
@@ -88,12 +92,27 @@ struct Before {
     mtime: i64,
     /// End of the content before, in the diff.
     end: u64,
+    /// Entries since then, this one included.
+    headers: u64,
+}
+
+impl Before {
+    /// Where content is in a tar with one header for each entry.
+    const fn expected(&self) -> u64 {
+        let end = self.end.wrapping_add(BLOCK - 1) & !(BLOCK - 1);
+        end.wrapping_add(self.headers.wrapping_mul(BLOCK))
+    }
+
+    const fn ends_at(&mut self, end: u64) {
+        (self.end, self.headers) = (end, 0);
+    }
 }
 
 impl TocBuilder {
     /// Adds an entry behind those added before.
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
         self.entries += 1;
+        self.before.headers += 1;
         let kind = KINDS.iter().position(|kind| *kind == entry.metadata.kind).expect("every kind is in the table");
         let kind = u8::try_from(kind).expect("the table is short");
         let xattrs = if entry.xattrs.is_empty() { 0 } else { XATTRS };
@@ -141,18 +160,21 @@ impl TocBuilder {
         self.columns.iter().for_each(|column| head.length(column.as_slice().len()));
         let mut whole = head.as_slice().to_vec();
         self.columns.iter().for_each(|column| whole.extend_from_slice(column.as_slice()));
-        zstd::bulk::compress(&whole, LEVEL).expect("compressing to memory fails only without memory")
+        packed::pack(&whole)
     }
 
     fn at(&mut self, part: Part) -> &mut Column {
         &mut self.columns[part as usize]
     }
 
+    /// Adds a path, in which tars have no NUL.
     fn push_path(&mut self, path: &[u8]) {
+        debug_assert!(!path.contains(&0), "a path ends at its NUL");
         let shared = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
-        self.at(Part::Shared).length(shared);
-        self.at(Part::Length).length(path.len() - shared);
+        let dropped = self.path.len() - shared;
+        self.at(Part::Dropped).length(dropped);
         self.at(Part::Rest).raw(&path[shared..]);
+        self.at(Part::Rest).byte(0);
         self.path.truncate(shared);
         self.path.extend_from_slice(&path[shared..]);
     }
@@ -175,8 +197,8 @@ impl TocBuilder {
             Body::Empty => {}
             Body::Content { offset, size } => {
                 self.push_place(*offset);
-                self.at(Part::Place).number(*size);
-                self.before.end = offset + size;
+                self.push_size(*size);
+                self.before.ends_at(offset + size);
             }
             Body::Sparse { size, runs } => {
                 self.at(Part::Extra).number(*size);
@@ -185,7 +207,7 @@ impl TocBuilder {
                     self.push_place(run.offset);
                     self.at(Part::Extra).number(run.at);
                     self.at(Part::Extra).number(run.len);
-                    self.before.end = run.offset + run.len;
+                    self.before.ends_at(run.offset + run.len);
                 }
             }
             Body::Symlink(target) | Body::HardLink(target) => self.at(Part::Link).bytes(target),
@@ -193,8 +215,15 @@ impl TocBuilder {
     }
 
     fn push_place(&mut self, offset: u64) {
-        let gap = offset.wrapping_sub(self.before.end).cast_signed();
-        self.at(Part::Place).signed(gap);
+        let gap = offset.wrapping_sub(self.before.expected()).cast_signed();
+        self.at(Part::Gap).signed(gap);
+    }
+
+    fn push_size(&mut self, size: u64) {
+        let [low, middle, ..] = size.to_le_bytes();
+        self.at(Part::High).number(size >> 16);
+        self.at(Part::Middle).byte(middle);
+        self.at(Part::Low).byte(low);
     }
 }
 
@@ -209,15 +238,9 @@ pub struct Toc {
 }
 
 impl Toc {
-    /// Unpacks the table of a tar of `tar_size` bytes; `None` when it is damaged.
+    /// Unpacks the table of a blob of `blob_size` bytes; `None` when it is damaged.
     pub(crate) fn decode(packed: &[u8], blob_size: u64) -> Option<Self> {
-        let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-        if size > size_max(packed, blob_size) {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(usize::try_from(size).ok()?).ok()?;
-        zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(packed, &mut bytes).ok()?;
+        let bytes = packed::unpack(packed, toc_max(blob_size).saturating_add(HEAD_MAX))?;
         let mut cursor = ColumnReader::new(&bytes);
         let entries = cursor.number()?;
         let mut lengths = [0; COLUMNS];
@@ -279,13 +302,6 @@ pub(crate) const fn toc_max(blob_size: u64) -> u64 {
     blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE)
 }
 
-/// Most bytes that a packed table can have. Whatever its frame claims, a block of zstd has four bytes at least, and becomes
-/// 128 KiB at most (RFC 8878, section 3.1.1.2).
-const fn size_max(packed: &[u8], blob_size: u64) -> u64 {
-    let (by_blob, by_blocks) = (toc_max(blob_size).saturating_add(HEAD_MAX), (packed.len() as u64 / 4) << 17);
-    if by_blob < by_blocks { by_blob } else { by_blocks }
-}
-
 /// A walk over the columns; every step is checked.
 struct Walk<'a> {
     cursors: [ColumnReader<'a>; COLUMNS],
@@ -297,6 +313,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn entry(&mut self) -> Option<Entry<'_>> {
         let tag = self.at(Part::Tag).byte()?;
+        self.before.headers += 1;
         let kind = *KINDS.get(usize::from(tag & 7))?;
         self.next_path()?;
         let metadata = self.metadata(kind)?;
@@ -306,11 +323,11 @@ impl<'a> Walk<'a> {
     }
 
     fn next_path(&mut self) -> Option<()> {
-        let (shared, length) = (self.at(Part::Shared).length()?, self.at(Part::Length).length()?);
-        let rest = self.at(Part::Rest).raw(length)?;
-        self.path.truncate(shared);
+        let dropped = self.at(Part::Dropped).length()?;
+        let rest = self.at(Part::Rest).until_nul()?;
+        self.path.truncate(self.path.len().checked_sub(dropped)?);
         self.path.extend_from_slice(rest);
-        (self.path.len() == shared.checked_add(length)?).then_some(())
+        Some(())
     }
 
     fn at(&mut self, part: Part) -> &mut ColumnReader<'a> {
@@ -335,8 +352,8 @@ impl<'a> Walk<'a> {
             EMPTY => Body::Empty,
             CONTENT => {
                 let offset = self.place()?;
-                let size = self.at(Part::Place).number()?;
-                self.before.end = offset.checked_add(size)?;
+                let size = self.size()?;
+                self.before.ends_at(offset.checked_add(size)?);
                 Body::Content { offset, size }
             }
             SPARSE => self.sparse()?,
@@ -353,15 +370,21 @@ impl<'a> Walk<'a> {
         for _ in 0..count {
             let offset = self.place()?;
             let (at, len) = (self.at(Part::Extra).number()?, self.at(Part::Extra).number()?);
-            self.before.end = offset.checked_add(len)?;
+            self.before.ends_at(offset.checked_add(len)?);
             runs.push(Run { at, offset, len });
         }
         Some(Body::Sparse { size, runs })
     }
 
     fn place(&mut self) -> Option<u64> {
-        let gap = self.at(Part::Place).signed()?;
-        Some(self.before.end.wrapping_add_signed(gap))
+        let gap = self.at(Part::Gap).signed()?;
+        Some(self.before.expected().wrapping_add_signed(gap))
+    }
+
+    fn size(&mut self) -> Option<u64> {
+        let high = self.at(Part::High).number().filter(|high| high >> 48 == 0)?;
+        let [middle, low] = [self.at(Part::Middle).byte()?, self.at(Part::Low).byte()?];
+        Some(high << 16 | u64::from(middle) << 8 | u64::from(low))
     }
 
     fn xattrs(&mut self) -> Option<Xattrs> {
@@ -446,14 +469,6 @@ mod tests {
         .unwrap();
         assert_eq!((toc.sets.len(), addresses.len()), (2, 3));
         assert!(addresses[0] == addresses[2] && addresses[0] != addresses[1]);
-    }
-
-    #[test]
-    fn a_table_is_no_longer_than_its_tar_allows_and_its_blocks_hold() {
-        assert_eq!(size_max(&[0; 400], 500), 8000 + TOC_FREE + HEAD_MAX);
-        assert_eq!(size_max(&[0; 40], u64::MAX), 10 * (128 << 10));
-        let zeros = zstd::bulk::compress(&vec![0; 50 << 20], 1).unwrap();
-        assert!(size_max(&zeros, u64::MAX) >= 50 << 20, "{}", zeros.len());
     }
 
     #[test]
