@@ -44,6 +44,8 @@ pub struct IndexFound {
     pub summaries: u64,
     /// Bytes of which some are fetched with each span that is read.
     pub parts: u64,
+    /// Bytes of the read list that was pushed with it, if one was.
+    pub reads: Option<u64>,
 }
 
 /// Fetches the indexes of images into the cache, where they are used from now on.
@@ -125,6 +127,7 @@ impl Listed {
             digest: self.manifest.digest,
             summaries: self.at.blobs.summaries.size,
             parts: self.at.blobs.parts.size,
+            reads: self.at.blobs.reads.as_ref().map(|reads| reads.size),
         }
     }
 }

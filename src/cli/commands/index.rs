@@ -108,12 +108,16 @@ fn pushed_json(pushed: &IndexPushed) -> Value {
 }
 
 fn found_line(found: &IndexFound) -> String {
-    let IndexFound { image, target, digest, summaries, parts } = found;
-    format!("{image}: {} and {} in `{target}@{digest}`\n", shown_size(*summaries), shown_size(*parts))
+    let IndexFound { image, target, digest, summaries, parts, reads } = found;
+    let [summaries, parts] = [summaries, parts].map(|bytes| shown_size(*bytes));
+    match reads {
+        None => format!("{image}: {summaries} and {parts} in `{target}@{digest}`\n"),
+        Some(_) => format!("{image}: {summaries}, {parts} and a read list in `{target}@{digest}`\n"),
+    }
 }
 
 fn found_json(found: &IndexFound) -> Value {
-    let IndexFound { image, target, digest, summaries, parts } = found;
+    let IndexFound { image, target, digest, summaries, parts, reads } = found;
     let (key, place) = place_json(target);
     json!({
         "image": image.to_string(),
@@ -121,6 +125,7 @@ fn found_json(found: &IndexFound) -> Value {
         "digest": digest.to_string(),
         "summaries": summaries,
         "parts": parts,
+        "reads": reads,
     })
 }
 

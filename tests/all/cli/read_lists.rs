@@ -145,6 +145,23 @@ fn fuse_what_one_machine_reads_another_has_before_it_asks() {
 }
 
 #[test]
+fn index_ls_tells_which_indexes_have_a_read_list() {
+    let machines = Machines::new();
+    machines.good("one", "index push --arch amd64 a.yml");
+    let listed =
+        || -> Vec<Value> { serde_json::from_str(&machines.good("two", "index ls --arch amd64 --json a.yml")).unwrap() };
+    let lines = || machines.good("two", "index ls --arch amd64 a.yml").matches(" and a read list in `").count();
+    assert_eq!((listed().iter().filter(|index| index["reads"] != Value::Null).count(), lines()), (0, 0));
+    let list = json!({"version": 1, "layers": [{"digest": machines.layer, "ranges": [[0, 9]]}]});
+    fs::write(machines.path("reads.json"), list.to_string()).unwrap();
+    machines.good("one", "index push --arch amd64 --reads reads.json a.yml");
+    let digest = published_list(&machines);
+    let size = machines.shelf.held().blobs.iter().find(|((_, of), _)| *of == digest).map(|(_, bytes)| bytes.len());
+    let found: Vec<_> = listed().iter().filter_map(|index| index["reads"].as_u64()).collect();
+    assert_eq!((found, lines()), (vec![size.unwrap() as u64], 1));
+}
+
+#[test]
 fn what_is_no_read_list_and_no_place_for_one_is_told_before_anything_is_fetched() {
     let machines = Machines::new();
     fs::write(machines.path("no.json"), "{}").unwrap();
