@@ -78,7 +78,19 @@ impl<'a> ColumnReader<'a> {
     }
 
     /// Reads a varint.
+    #[inline]
     pub(crate) fn number(&mut self) -> Option<u64> {
+        // Most have one byte.
+        match self.0 {
+            [byte @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
