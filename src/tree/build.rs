@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::shown;
 use super::inode::{Body, NONE};
 use super::names::Names;
-use super::resolve::LastPath;
+use super::resolve::{LastPath, SplitPath};
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattrs, in_memory};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -90,37 +90,37 @@ impl TreeBuilder {
     /// When a parent is a file, links loop, or the name cannot be held.
     pub fn insert(&mut self, path: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
         let inode = self.make_inode(node)?;
-        self.place(path, inode)
+        self.place(SplitPath::new(path), inode)
     }
 
     /// Puts an inode that has no name yet at `path`.
-    pub(super) fn place(&mut self, path: &[u8], inode: Inode) -> Result<InodeId, Error> {
+    pub(super) fn place(&mut self, path: SplitPath<'_>, inode: Inode) -> Result<InodeId, Error> {
         match self.resolve_parent(path)? {
             Some((parent, name)) => self.insert_at(parent, name, inode),
             None if inode.is_directory() => {
                 self.inodes[0].metadata = inode.metadata;
+                self.inodes[0].xattrs = inode.xattrs;
                 self.names_root = true;
                 Ok(InodeId::ROOT)
             }
-            None => Err(Error::ReplacesRoot(shown(path))),
+            None => Err(Error::ReplacesRoot(shown(path.whole))),
         }
     }
 
     /// Puts an inode that has no name yet into the directory `parent`.
     pub(super) fn insert_at(&mut self, parent: InodeId, name: &[u8], inode: Inode) -> Result<InodeId, Error> {
-        if inode.is_directory()
-            && let Some(old) = self.names.find_to_replace(parent, name)
-        {
+        if let Some(old) = self.names.find_to_replace(parent, name) {
             let there = self.names[old].inode;
-            if self.inodes[there.index()].is_directory() {
+            if inode.is_directory() && self.inodes[there.index()].is_directory() {
                 self.names[old].layer = self.layer;
                 self.inodes[there.index()].metadata = inode.metadata;
-                self.inodes[there.index()].xattrs = NONE;
+                self.inodes[there.index()].xattrs = inode.xattrs;
                 return Ok(there);
             }
+            self.unlink(old);
         }
-        let inode = self.push_inode(inode, parent)?;
-        self.link(parent, name, inode)?;
+        let inode = self.push_inode(Inode { nlink: 1, ..inode }, parent)?;
+        self.names.add(parent, name, inode, self.layer)?;
         Ok(inode)
     }
 
@@ -150,7 +150,7 @@ impl TreeBuilder {
     }
 
     /// The number of a set, which it gets once; that of the empty set is `NONE`.
-    fn set_number(&mut self, set: Xattrs) -> u32 {
+    pub(super) fn set_number(&mut self, set: Xattrs) -> u32 {
         let Some(address) = set.address() else { return NONE };
         let sets = &mut self.xattrs;
         *self.set_numbers.entry(address).or_insert_with(|| {
@@ -271,11 +271,16 @@ impl TreeBuilder {
                 Inode { size: bytes.len() as u64, body, ..Inode::new(metadata) }
             }
             Node::Symlink(metadata, target) => {
-                let body = Body::Target { start: self.names.text.len() as u64 };
-                self.names.text.extend_from_slice(target);
-                Inode { size: target.len() as u64, body, ..Inode::new(metadata) }
+                Inode { size: target.len() as u64, body: self.add_target(target), ..Inode::new(metadata) }
             }
         })
+    }
+
+    /// Keeps the target of a symbolic link.
+    pub(super) fn add_target(&mut self, target: &[u8]) -> Body {
+        let start = self.names.text.len() as u64;
+        self.names.text.extend_from_slice(target);
+        Body::Target { start }
     }
 
     /// The number of a source, which gets one when it has none.

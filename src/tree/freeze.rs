@@ -1,5 +1,6 @@
 //! The finished tree: inodes numbered from the root down, every directory's names sorted and side by side.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::build::{GENERATED, slice};
@@ -32,61 +33,72 @@ pub struct Tree {
 impl TreeBuilder {
     /// Sorts and packs the tree. Inodes that no name leads to are dropped.
     pub fn finish(mut self) -> Tree {
-        let mut tree = Tree {
-            inodes: Vec::new(),
-            entries: Vec::with_capacity(self.names.len()),
-            named_by: vec![NONE],
-            text: Vec::new(),
-            sources: Vec::new(),
-            xattrs: Vec::new(),
-            names_root: self.names_root,
-        };
-        let mut new = vec![NONE; self.inodes.len()];
-        new[0] = 0;
+        let mut packed = Packed::with_room(self.inodes.len(), self.names.len());
         self.inodes[0].nlink = 2;
-        let mut todo = std::collections::VecDeque::from([InodeId::ROOT]);
-        while let Some(dir) = todo.pop_front() {
-            self.pack_directory(dir, &mut tree, &mut new, &mut todo);
+        while let Some(dir) = packed.todo.pop_front() {
+            self.pack_directory(dir, &mut packed);
         }
-        tree.inodes = self.inodes;
-        rearrange(&mut tree.inodes, new);
-        tree.inodes.truncate(tree.named_by.len());
-        tree.inodes.shrink_to_fit();
-        tree.text = self.names.text;
-        tree.xattrs = self.xattrs;
-        tree.sources = self.sources;
-        tree.sources[GENERATED as usize] = Arc::new(Bytes(self.generated.into_boxed_slice()));
-        tree
+        let Packed { entries, named_by, new, .. } = packed;
+        let mut inodes = self.inodes;
+        rearrange(&mut inodes, new);
+        inodes.truncate(named_by.len());
+        inodes.shrink_to_fit();
+        let mut sources = self.sources;
+        sources[GENERATED as usize] = Arc::new(Bytes(self.generated.into_boxed_slice()));
+        let (text, xattrs, names_root) = (self.names.text, self.xattrs, self.names_root);
+        Tree { inodes, entries, named_by, text, sources, xattrs, names_root }
     }
 
-    fn pack_directory(
-        &mut self,
-        dir: InodeId,
-        tree: &mut Tree,
-        new: &mut [u32],
-        todo: &mut std::collections::VecDeque<InodeId>,
-    ) {
-        let mut names: Vec<u32> = self.names.in_directory(dir).collect();
-        names.sort_unstable_by(|a, b| self.names.text_of(&self.names[*a]).cmp(self.names.text_of(&self.names[*b])));
-        let first = tree.entries.len();
-        let here = InodeId(new[dir.index()]);
-        for number in &names {
-            let name = self.names[*number];
-            let slot = &mut new[name.inode.index()];
+    fn pack_directory(&mut self, dir: InodeId, packed: &mut Packed) {
+        let first = packed.entries.len();
+        let parent = InodeId(packed.new[dir.index()]);
+        let mut names = std::mem::take(&mut packed.names);
+        names.extend(self.names.in_directory(dir));
+        self.names.sort(dir, &mut names);
+        for number in names.drain(..) {
+            let name = self.names[number];
+            let slot = &mut packed.new[name.inode.index()];
             if *slot == NONE {
-                *slot = number_of(tree.named_by.len());
-                tree.named_by.push(NONE);
+                *slot = number_of(packed.named_by.len());
+                packed.named_by.push(NONE);
             }
             if self.inodes[name.inode.index()].is_directory() {
-                tree.named_by[*slot as usize] = number_of(tree.entries.len());
+                packed.named_by[*slot as usize] = number_of(packed.entries.len());
                 self.inodes[name.inode.index()].nlink = 2;
                 self.inodes[dir.index()].nlink += 1;
-                todo.push_back(name.inode);
+                packed.todo.push_back(name.inode);
             }
             let (start, len) = name.range();
-            tree.entries.push(Dirent { parent: here, inode: InodeId(*slot), start, len });
+            packed.entries.push(Dirent { parent, inode: InodeId(*slot), start, len });
         }
-        self.inodes[dir.index()].body = Body::Entries { first: number_of(first), count: number_of(names.len()) };
+        packed.names = names;
+        let count = number_of(packed.entries.len() - first);
+        self.inodes[dir.index()].body = Body::Entries { first: number_of(first), count };
+    }
+}
+
+/// What is packed of a tree so far.
+struct Packed {
+    entries: Vec<Dirent>,
+    named_by: Vec<u32>,
+    /// The numbers that inodes get, by those they have.
+    new: Vec<u32>,
+    /// Directories that are packed next, by the numbers they have.
+    todo: VecDeque<InodeId>,
+    /// Room for the names of one directory.
+    names: Vec<u32>,
+}
+
+impl Packed {
+    /// Nothing but the root, whose number stays.
+    fn with_room(inodes: usize, entries: usize) -> Self {
+        // The largest first: it may fit where the table of contents was.
+        let entries = Vec::with_capacity(entries);
+        let mut named_by = Vec::with_capacity(inodes);
+        named_by.push(NONE);
+        let mut new = vec![NONE; inodes];
+        new[0] = 0;
+        Self { entries, named_by, new, todo: VecDeque::from([InodeId::ROOT]), names: Vec::new() }
     }
 }
 
@@ -258,4 +270,43 @@ impl Tree {
 /// A number the builder has made sure of.
 pub(super) fn number_of(count: usize) -> u32 {
     u32::try_from(count).expect("a builder holds fewer than 2^32 inodes and names")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Metadata;
+    use crate::tree::Node;
+
+    fn with(names: &[&str]) -> TreeBuilder {
+        let mut tree = TreeBuilder::new();
+        for name in names {
+            tree.insert(name.as_bytes(), Node::Plain(Metadata::file())).unwrap();
+        }
+        tree
+    }
+
+    fn listed(tree: &Tree, dir: InodeId) -> String {
+        tree.children(dir).map(|(name, _)| char::from(name[0])).collect()
+    }
+
+    #[test]
+    fn names_are_sorted_however_they_came() {
+        let rising: Vec<String> = ('a'..='z').map(String::from).collect();
+        let rising: Vec<&str> = rising.iter().map(String::as_str).collect();
+        let falling: Vec<&str> = rising.iter().rev().copied().collect();
+        let mixed = [&rising[13..], &falling[13..]].concat();
+        for names in [&rising, &falling, &mixed] {
+            assert_eq!(listed(&with(names).finish(), InodeId::ROOT), rising.concat(), "{names:?}");
+            let mut root = with(&["x", "q", "y", "z"]);
+            root.remove(b"z");
+            root.insert(b"r", Node::Plain(Metadata::file())).unwrap();
+            root.graft(b"s", with(names)).unwrap();
+            root.graft(b"t", with(&falling[..3])).unwrap();
+            let tree = root.finish();
+            let below = |name: &[u8]| listed(&tree, tree.lookup(InodeId::ROOT, name).unwrap());
+            assert_eq!((below(b"s"), below(b"t")), (rising.concat(), "xyz".to_owned()), "{names:?}");
+            assert_eq!(listed(&tree, InodeId::ROOT), "qrstxy", "{names:?}");
+        }
+    }
 }

@@ -73,9 +73,8 @@ impl TreeBuilder {
                 }
                 if inode.is_directory() && !is_fresh {
                     // One that is there keeps its entries.
-                    let id = self.insert_at(here, image.names.text_of(name), Inode::new(inode.metadata))?;
-                    self.inodes[id.index()].xattrs = base.attributes(inode);
-                    *slot = id.0;
+                    let directory = Inode { xattrs: base.attributes(inode), ..Inode::new(inode.metadata) };
+                    *slot = self.insert_at(here, image.names.text_of(name), directory)?.0;
                     continue;
                 }
                 if *slot == NONE {

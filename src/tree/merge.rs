@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::shown;
-use super::resolve::{clean, split};
-use super::{Error, Inode, Node, TreeBuilder, inode};
+use super::resolve::SplitPath;
+use super::{Error, Inode, TreeBuilder, inode};
 use crate::base::in_memory;
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
@@ -31,12 +31,13 @@ impl TreeBuilder {
     pub fn merge_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
         let merged = toc.each(|entry| {
-            let base = base_of(entry.path);
+            let path = SplitPath::new(entry.path);
+            let base = path.base();
             match base.strip_prefix(WHITEOUT) {
                 Some(_) if base == OPAQUE => self.make_opaque(parent_of(entry.path)),
                 Some(_) if base.starts_with(AUFS) => {}
                 Some(hidden) => self.white_out(parent_of(entry.path), hidden),
-                None => self.merge_entry(entry, diff, source)?,
+                None => self.merge_entry(path, entry, diff, source)?,
             }
             Ok(())
         });
@@ -50,7 +51,7 @@ impl TreeBuilder {
     /// As [`merge_layer`](Self::merge_layer).
     pub fn merge_archive(&mut self, toc: &Toc, diff: &SharedSource) -> Result<(), Error> {
         let source = self.start_layer(toc, diff)?;
-        let merged = toc.each(|entry| self.merge_entry(entry, diff, source));
+        let merged = toc.each(|entry| self.merge_entry(SplitPath::new(entry.path), entry, diff, source));
         self.end_layer();
         merged
     }
@@ -70,23 +71,33 @@ impl TreeBuilder {
         self.unnamed_left = usize::MAX;
     }
 
-    fn merge_entry(&mut self, entry: Entry<'_>, diff: &SharedSource, source: u32) -> Result<(), Error> {
-        let metadata = entry.metadata;
-        let inode = match entry.body {
-            Body::Empty | Body::Content { size: 0, .. } | Body::Sparse { size: 0, .. } => Inode::new(metadata),
+    fn merge_entry(
+        &mut self,
+        path: SplitPath<'_>,
+        entry: Entry<'_>,
+        diff: &SharedSource,
+        source: u32,
+    ) -> Result<(), Error> {
+        let mut inode = Inode::new(entry.metadata);
+        match entry.body {
+            Body::Empty | Body::Content { size: 0, .. } | Body::Sparse { size: 0, .. } => {}
             Body::Content { offset, size } => {
-                Inode { size, body: inode::Body::Content { source, offset }, ..Inode::new(metadata) }
+                inode.size = size;
+                inode.body = inode::Body::Content { source, offset };
             }
             Body::Sparse { size, runs } => {
                 let source = self.add_source(with_holes(diff, size, &runs))?;
-                Inode { size, body: inode::Body::Content { source, offset: 0 }, ..Inode::new(metadata) }
+                inode.size = size;
+                inode.body = inode::Body::Content { source, offset: 0 };
             }
-            Body::Symlink(target) => self.make_inode(Node::Symlink(metadata, target))?,
+            Body::Symlink(target) => {
+                inode.size = target.len() as u64;
+                inode.body = self.add_target(target);
+            }
             Body::HardLink(target) => return self.hard_link(entry.path, target),
-        };
-        let inode = self.place(entry.path, inode)?;
-        self.set_xattrs(inode, entry.xattrs);
-        Ok(())
+        }
+        inode.xattrs = self.set_number(entry.xattrs);
+        self.place(path, inode).map(drop)
     }
 
     /// Gives the file at `target` the further name `path`; both are clamped to the root.
@@ -99,7 +110,8 @@ impl TreeBuilder {
         if self.inodes[inode.index()].is_directory() {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
-        let (parent, name) = self.resolve_parent(path)?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        let (parent, name) =
+            self.resolve_parent(SplitPath::new(path))?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
         self.names.index_names(parent);
         if let Some(old) = self.names.find(parent, name)
             && self.names[old].inode == inode
@@ -148,11 +160,6 @@ impl TreeBuilder {
             }
         }
     }
-}
-
-/// The last component of a path.
-fn base_of(path: &[u8]) -> &[u8] {
-    split(path).map_or_else(|| clean(path).last().copied().unwrap_or_default(), |(_, base)| base)
 }
 
 /// The path without its last component.

@@ -49,7 +49,7 @@ pub(super) struct Names {
 /// and in what was grafted nothing is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FoundBy {
-    /// Names came in ascending order, so one above the last is new.
+    /// Names came in ascending order, so one above the last is new, and they are sorted.
     Order,
     /// One after the other.
     Search,
@@ -101,6 +101,20 @@ impl Names {
 
     pub fn text_of(&self, name: &Name) -> &[u8] {
         &self.text[name.start as usize..name.start as usize + usize::from(name.len)]
+    }
+
+    /// Sorts the names of a directory, which are the latest first.
+    pub fn sort(&self, dir: InodeId, names: &mut [u32]) {
+        names.reverse();
+        if self.found_by[dir.index()] == FoundBy::Order {
+            return;
+        }
+        // Those of a directory that was copied have been turned round once.
+        let text = |number: &u32| self.text_of(&self[*number]);
+        if names.first().map(text) > names.last().map(text) {
+            names.reverse();
+        }
+        names.sort_unstable_by(|a, b| text(a).cmp(text(b)));
     }
 
     /// Number of the name in a directory.

@@ -55,12 +55,13 @@ impl Followed {
 
 impl TreeBuilder {
     /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
-    pub(super) fn resolve_parent<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
-        if let Some(name) = path.strip_prefix(&*self.last_path.path).filter(|name| is_name(name)) {
+    pub(super) fn resolve_parent<'p>(&mut self, path: SplitPath<'p>) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+        let SplitPath { whole: path, parts } = path;
+        let Some((above, name)) = parts else { return self.resolve_clean(path) };
+        if above == self.last_path.path {
             let last = self.last_path.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
         }
-        let Some((above, name)) = split(path) else { return self.resolve_clean(path) };
         let shared = self.last_path.path.iter().zip(above).take_while(|(a, b)| a == b).count();
         while self.last_path.steps.pop_if(|step| step.end > shared).is_some() {}
         let mut at = *self.last_path.steps.last().unwrap_or(&Reached::ROOT);
@@ -240,13 +241,26 @@ const fn cost_of_parent(path: &[u8]) -> usize {
     64 + path.len() / 2
 }
 
-/// Whether a path is one component that names something.
-fn is_name(path: &[u8]) -> bool {
-    !path.contains(&b'/') && !matches!(path, b"" | b"." | b"..")
+/// A path, and the two parts of it where its last component is a plain name: what stands before it, and that name.
+#[derive(Clone, Copy)]
+pub(super) struct SplitPath<'p> {
+    pub whole: &'p [u8],
+    pub parts: Option<(&'p [u8], &'p [u8])>,
 }
 
-/// A path in two, where its last component is a plain name: what stands before it, and that name.
-pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+impl<'p> SplitPath<'p> {
+    pub fn new(path: &'p [u8]) -> Self {
+        Self { whole: path, parts: split(path) }
+    }
+
+    /// The last component.
+    pub fn base(&self) -> &'p [u8] {
+        self.parts.map_or_else(|| clean(self.whole).last().copied().unwrap_or_default(), |(_, name)| name)
+    }
+}
+
+/// The parts of a [`SplitPath`].
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = path.iter().rposition(|b| *b != b'/')? + 1;
     let start = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |slash| slash + 1);
     let name = &path[start..end];
