@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::stock::Stock;
+use super::threads::{self, threads_for};
 use super::{Error, IndexPlace, Origins, Prefetch, Problem};
 use crate::base::{Digest, Ending, Event, Monitor, Platform};
 use crate::blob::Store;
@@ -163,7 +164,10 @@ impl<'a> Images<'a> {
         // Without one of them the others are of no use.
         let has_failed = Arc::new(AtomicBool::new(false));
         let stop = Ending::when(has_failed.clone());
-        let opened = side_by_side(&wanted, PASSES, |(wanted, place, naming)| {
+        let are_indexed = wanted.iter().all(|(wanted, ..)| self.layers.has_index(&wanted.digest));
+        let sizes = wanted.iter().map(|(wanted, ..)| wanted.size);
+        let threads = if are_indexed { threads_for(sizes, threads::BLOBS, PASSES) } else { PASSES };
+        let opened = side_by_side(&wanted, threads, |(wanted, place, naming)| {
             let layer = (!stop.is_near()).then(|| self.open((wanted, *naming), &images[*place], &stop))?;
             if layer.is_ok() && is_first(*place) && first_left.fetch_sub(1, Ordering::SeqCst) == 1 {
                 sooner.iter().for_each(|sooner| (sooner.then)());
@@ -177,7 +181,9 @@ impl<'a> Images<'a> {
                 layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
             }
         }
-        let trees = side_by_side(images, PASSES, |image| merged(image, &layers));
+        let entries = |image: &Image| image.layers.iter().map(|layer| layers[&key(layer)].toc().len()).sum();
+        let threads = threads_for(images.iter().map(entries), threads::ENTRIES, PASSES);
+        let trees = side_by_side(images, threads, |image| merged(image, &layers));
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
     }
 

@@ -48,6 +48,7 @@ mod stock;
 mod stored;
 mod supply;
 mod tags;
+mod threads;
 mod touched;
 mod watch;
 mod watch_image;
