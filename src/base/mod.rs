@@ -22,7 +22,7 @@ pub use calendar::Civil;
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use ending::Ending;
 pub use kind::{ErrorKind, Fault, in_line};
-pub use memory::{bound_heap, trim_heap};
+pub use memory::{bound_heap, reserve_now, trim_heap};
 pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};
 pub use nearest::nearest;

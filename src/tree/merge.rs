@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::error::shown;
 use super::resolve::SplitPath;
 use super::{Error, Inode, TreeBuilder, inode};
-use crate::base::in_memory;
+use crate::base::{in_memory, reserve_now};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
@@ -18,6 +18,8 @@ use crate::layer::{Body, Entry, Run, Toc};
 /// have any; a few bytes of tar could name thousands, each below the one before.
 const UNNAMED: usize = 8 << 20;
 const UNNAMED_PER_ENTRY: usize = 1 << 10;
+/// Entries that get their memory at once: a table of contents may say that it has more than it has.
+const AT_ONCE: usize = 64 << 10;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Markers of the aufs file system, which older images still carry; they name nothing.
@@ -62,6 +64,9 @@ impl TreeBuilder {
         let count = in_memory(toc.len());
         // An image gets some entries more when it is laid out; memory that stays unused costs nothing.
         self.reserve(count + count / 8 + 64);
+        let first = count.min(AT_ONCE);
+        reserve_now(&mut self.inodes, first);
+        self.names.reserve_now(first);
         self.unnamed_left = UNNAMED.saturating_add(count.saturating_mul(UNNAMED_PER_ENTRY));
         self.source_number(diff)
     }

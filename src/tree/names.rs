@@ -8,6 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::error::shown;
 use super::inode::NONE;
 use super::{Error, InodeId};
+use crate::base::reserve_now;
 
 /// A name in a directory. Siblings form a list, the latest first.
 #[derive(Clone, Copy)]
@@ -81,6 +82,11 @@ impl Names {
         self.all.reserve(count);
         self.first.reserve(count);
         self.found_by.reserve(count);
+    }
+
+    /// The same for names that come at once.
+    pub fn reserve_now(&mut self, count: usize) {
+        reserve_now(&mut self.all, count);
     }
 
     /// Makes the next inode known, which has no names in it yet.
