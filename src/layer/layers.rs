@@ -106,12 +106,6 @@ impl Layers {
         self.open_or_index(wanted, fetch, monitor).map_err(|error| error.of(wanted.digest))
     }
 
-    /// Whether opening a layer costs no pass over its blob, as far as can be told without opening it.
-    pub fn is_indexed(&self, layer: &Digest) -> bool {
-        let key = layer.hex();
-        self.offered().contains_key(&key) || matches!(self.store.index(&key), Ok(Some(_)))
-    }
-
     fn open_or_index(&self, wanted: &Wanted, fetch: &Arc<dyn Fetch>, monitor: &dyn Monitor) -> Result<Layer, Error> {
         if let Some(layer) = self.indexed(wanted, fetch)? {
             return Ok(layer);

@@ -147,18 +147,7 @@ impl<'a> Images<'a> {
     /// # Errors
     /// When a layer cannot be had or is corrupt; with the place in `images` of the first image that has it.
     pub fn trees(&self, images: &[Image], sooner: Option<Sooner<'_>>) -> Result<Vec<Merged>, (usize, Problem)> {
-        let mut wanted: HashMap<Key, (Wanted, usize, Naming)> = HashMap::new();
-        for (place, image) in images.iter().enumerate() {
-            for layer in &image.layers {
-                let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
-                let known = wanted.entry(key(layer)).or_insert((name, place, Naming::ByOne));
-                if known.1 != place {
-                    known.2 = Naming::ByMany;
-                }
-            }
-        }
-        let mut wanted: Vec<_> = wanted.into_values().collect();
-        wanted.sort_by_key(|(_, place, _)| *place);
+        let wanted = wanted(images);
         let is_first = |place: usize| sooner.as_ref().is_some_and(|sooner| place < sooner.images);
         let first_left = AtomicUsize::new(wanted.iter().filter(|(_, place, _)| is_first(*place)).count());
         // Without one of them the others are of no use.
@@ -185,11 +174,6 @@ impl<'a> Images<'a> {
         let threads = threads_for(images.iter().map(entries), threads::ENTRIES, PASSES);
         let trees = side_by_side(images, threads, |image| merged(image, &layers));
         trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
-    }
-
-    /// Whether opening the layers of these images costs no pass.
-    pub fn are_indexed(&self, images: &[Image]) -> bool {
-        images.iter().flat_map(Image::layer_digests).all(|layer| self.layers.is_indexed(&layer))
     }
 
     /// The layers of an image as uncompressed tars.
@@ -243,6 +227,23 @@ impl<'a> Images<'a> {
 enum Naming {
     ByOne,
     ByMany,
+}
+
+/// The layers of images, each once, by the place of the first image that has it.
+fn wanted(images: &[Image]) -> Vec<(Wanted, usize, Naming)> {
+    let mut wanted: HashMap<Key, (Wanted, usize, Naming)> = HashMap::new();
+    for (place, image) in images.iter().enumerate() {
+        for layer in &image.layers {
+            let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
+            let known = wanted.entry(key(layer)).or_insert((name, place, Naming::ByOne));
+            if known.1 != place {
+                known.2 = Naming::ByMany;
+            }
+        }
+    }
+    let mut wanted: Vec<_> = wanted.into_values().collect();
+    wanted.sort_by_key(|(_, place, _)| *place);
+    wanted
 }
 
 /// A layer as an image names it; two images may name one blob with different diff ids, of which one is wrong.

@@ -210,7 +210,8 @@ fn root(
     images.take_published(&found, lock.as_ref());
     let seed = seed(parsed, &found);
     let first = rootfs::boot_images(&parsed.spec);
-    let begin = begin.filter(|_| !names.stored.is_empty() || !images.are_indexed(&found[first..]));
+    let begin =
+        begin.filter(|_| !names.stored.is_empty() || !found[first..].iter().all(|image| images.is_indexed(image)));
     let begin = begin.map(|begin| {
         let boot = rootfs::Options { part: Part::Boot, bill: None, device_trees: false, ..wanted.clone() };
         let (names, found) = (&names, &found[..first]);

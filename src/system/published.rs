@@ -157,7 +157,7 @@ impl Images<'_> {
     }
 
     /// Whether all layers of an image have an index here.
-    fn is_indexed(&self, image: &Image) -> bool {
+    pub(super) fn is_indexed(&self, image: &Image) -> bool {
         image.layers.iter().all(|layer| self.layers.has_index(&layer.digest))
     }
 
