@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Nothing is fetched that nobody reads, but for what fills the first and the last grain of a range, and for readers that
-//!   go on where they fetched last: at most as much again as they have fetched.
+//!   go on where they fetched last: at most as much again as they have fetched, and less where they did not read it.
 //! - A grain is fetched once at a time: other threads wait for it, and so do other processes where the cache keeps it.
 //! - Nothing is verified here: who decodes the bytes does so, and [renews](Source::renew) them when they are wrong.
 
@@ -201,7 +201,7 @@ impl RangedBlob {
                 let reached = air.strides.end_of(&grains, most / GRAIN).min(self.size.div_ceil(GRAIN));
                 end = (wanted..reached).find(is_taken).unwrap_or(reached.max(wanted));
             }
-            air.strides.note(&(grains.start..end));
+            air.strides.note(&(grains.start..wanted), end);
         }
         let flight = Arc::new(Flight { grains: grains.start..end, wanted, error: OnceLock::new() });
         air.flights.push(flight.clone());
@@ -341,6 +341,7 @@ impl Source for RangedBlob {
         if let Some(record) = &self.record {
             record.note(self.digest, offset..end);
         }
+        self.air().strides.read(&grains_of(&(offset..end)));
         for _ in 0..TRIES {
             if self.read_here(buf, offset)? {
                 return Ok(());
