@@ -71,7 +71,7 @@ impl BootDisk {
             Way::VhostUser => Boot::VhostUser(place.to_owned()),
             Way::Mount => Boot::Disk(Disk { path: place.join(self.artifact(name)), format: self.format }),
         };
-        Bootable { boot, uefi: self.file.uefi, architecture: None }
+        Bootable { boot, uefi: self.file.uefi, architecture: None, shown: true }
     }
 }
 

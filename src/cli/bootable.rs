@@ -21,6 +21,8 @@ pub struct Bootable {
     pub uefi: bool,
     /// GOARCH name of its processor, where a kernel tells.
     pub architecture: Option<&'static str>,
+    /// Whether its files are shown by this process alone, for this machine.
+    pub shown: bool,
 }
 
 /// What is wanted of the files there are.
@@ -53,7 +55,7 @@ impl Bootable {
             };
             Boot::Direct { kernel: dir.join("kernel"), initrd: Some(initrd), cmdline, root }
         };
-        Ok(Self { boot, uefi: false, architecture: None })
+        Ok(Self { boot, uefi: false, architecture: None, shown: true })
     }
 
     /// What is in a mount, or where its files were copied to.
@@ -65,7 +67,7 @@ impl Bootable {
         let architecture = architecture(&kernel);
         if wish.iso {
             let boot = Boot::Cdrom(shortest_iso(dir).ok_or_else(|| no_iso(dir))?);
-            return Ok(Self { boot, uefi: false, architecture });
+            return Ok(Self { boot, uefi: false, architecture, shown: false });
         }
         let (initrd, root) = match wish.root {
             None => (initrd, None),
@@ -75,7 +77,7 @@ impl Bootable {
             needed(part).map_err(|failure| failure.hint("name a file in the directory, or the prefix of its files"))?;
         }
         let boot = Boot::Direct { kernel, initrd: Some(initrd), cmdline: read_cmdline(&cmdline)?, root };
-        Ok(Self { boot, uefi: false, architecture })
+        Ok(Self { boot, uefi: false, architecture, shown: false })
     }
 
     /// A file of a known name, or the files of a prefix; nothing where neither is there.
@@ -140,7 +142,7 @@ impl Bootable {
             Start::Disk(format) => Boot::Disk(Disk { path: file, format }),
             Start::Program => Boot::Direct { kernel: file, initrd: None, cmdline: String::new(), root: None },
         };
-        Ok(Self { boot, uefi: *uefi, architecture })
+        Ok(Self { boot, uefi: *uefi, architecture, shown: false })
     }
 }
 

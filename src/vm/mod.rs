@@ -45,6 +45,9 @@ pub use crate::output::DiskFormat;
 pub struct Machine {
     /// What it starts from.
     pub boot: Boot,
+    /// Whether QEMU reads its root past the cache of the host, which would read ahead what the guest never asks for; only
+    /// some file systems can do that.
+    pub past_cache: bool,
     /// What it starts by.
     pub firmware: Firmware,
     /// Memory in MiB.
@@ -72,6 +75,7 @@ impl Machine {
     pub fn new(boot: Boot) -> Self {
         Self {
             boot,
+            past_cache: false,
             firmware: Firmware::Own,
             memory: 1024,
             cpus: 1,

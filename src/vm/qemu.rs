@@ -166,7 +166,11 @@ fn boot(line: &mut CommandLine, machine: &Machine) {
             if !cmdline.is_empty() {
                 line.options(["-append", cmdline]);
             }
-            root.iter().for_each(|root| line.option("-drive", drive(root, "id=root,if=virtio,readonly=on")));
+            let options = match machine.past_cache {
+                false => "id=root,if=virtio,readonly=on",
+                true => "id=root,if=virtio,readonly=on,cache.direct=on",
+            };
+            root.iter().for_each(|root| line.option("-drive", drive(root, options)));
         }
         // What `-cdrom` stands for, with a format: else QEMU looks for one in the content.
         Boot::Cdrom(path) => {
@@ -243,8 +247,12 @@ mod tests {
     fn a_root_is_the_first_disk_and_only_read() {
         let root = Some(raw("/m/r"));
         let boot = Boot::Direct { kernel: "/m/k".into(), initrd: None, cmdline: String::new(), root };
-        let line = line(boot, Firmware::Own, "amd64").unwrap();
+        let machine = machine(boot, Firmware::Own);
+        let line = line_of(&machine, "amd64").unwrap();
         assert!(line.ends_with(" -kernel /m/k -drive id=root,if=virtio,readonly=on,format=raw,file=/m/r"), "{line}");
+        let line = line_of(&Machine { past_cache: true, ..machine }, "amd64").unwrap();
+        let end = " -drive id=root,if=virtio,readonly=on,cache.direct=on,format=raw,file=/m/r";
+        assert!(line.ends_with(end), "{line}");
     }
 
     #[test]

@@ -272,7 +272,10 @@ impl Wanted {
         let session = mount(files, dir.path(), MountOptions::default())?;
         let bootable = match disk {
             Some(disk) => Ok(disk.bootable(dir.path(), &name)),
-            None => Bootable::in_directory(dir.path(), Wish { initrd: None, ..self.wish() }),
+            None => {
+                let found = Bootable::in_directory(dir.path(), Wish { initrd: None, ..self.wish() });
+                found.map(|found| Bootable { shown: true, ..found })
+            }
         };
         let result = bootable.and_then(|bootable| self.start(bootable, signals, ready));
         session.unmount()?;
@@ -419,6 +422,7 @@ impl Wanted {
         let machine = Machine {
             firmware: firmware(args, &bootable, &architecture)?,
             boot: bootable.boot,
+            past_cache: bootable.shown,
             memory: hardware.memory,
             cpus: hardware.cpus,
             disks: hardware.disks(),

@@ -47,7 +47,7 @@ fn a_spec_starts_from_a_disk_with_its_root() {
     let lines: Vec<&str> = said.lines().collect();
     assert_says(lines[1], &["lkit mount ", " --root=squashfs "]);
     let words = " -kernel ./a.mnt/kernel -initrd ./a.mnt/a-squashfs-initrd.img -append console=ttyS0 \
-                 -drive id=root,if=virtio,readonly=on,format=raw,file=./a.mnt/a-squashfs.img";
+                 -drive id=root,if=virtio,readonly=on,cache.direct=on,format=raw,file=./a.mnt/a-squashfs.img";
     assert!(lines[2].ends_with(words), "{said}");
     assert!(!system.cache().exists(), "nothing is fetched to tell");
 }

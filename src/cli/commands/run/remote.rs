@@ -32,7 +32,7 @@ pub fn bootable(url: &str, name: &str, uefi: bool) -> Result<Bootable, Failure> 
         ("http", false) => Boot::Script(format!("http://{}/ipxe", as_guest_sees(authority))),
         _ => return Err(wrong()),
     };
-    Ok(Bootable { boot, uefi, architecture: None })
+    Ok(Bootable { boot, uefi, architecture: None, shown: false })
 }
 
 /// A name as a part of a URL (RFC 3986, section 2.3).
