@@ -12,11 +12,15 @@ const SLACK: u64 = 1 << 20;
 const TRUST: u64 = 2 << 20;
 /// Reads by anybody after which a reader that has asked for nothing no longer counts as one of several.
 const RECENT: u64 = 64;
+/// Bytes that a reader must have read for each that it passed over, where work ahead is done with care.
+const CARE: u64 = 8;
 
 /// The readers of many things, each of which has a number.
 pub struct Streams {
     ahead: u64,
     together: u64,
+    /// Bytes that must have been read for each that was passed over.
+    care: u64,
     streams: Vec<Stream>,
     clock: u64,
 }
@@ -35,23 +39,30 @@ struct Stream {
 }
 
 impl Stream {
-    fn take(&mut self, read: &Range<u64>) {
+    /// Takes note of a read that follows; the bytes between `given` and it are passed over.
+    fn take(&mut self, read: &Range<u64>, given: u64) {
         let late = self.next.min(read.end).saturating_sub(read.start);
-        self.skipped = self.skipped.saturating_sub(late) + read.start.saturating_sub(self.next.max(self.asked));
+        self.skipped = self.skipped.saturating_sub(late) + read.start.saturating_sub(given);
         self.read += read.end - read.start;
         self.next = self.next.max(read.end);
     }
 
     /// Whether it has read enough, and not jumped about.
-    const fn is_trusted(&self) -> bool {
-        self.read >= TRUST && self.read >= self.skipped
+    const fn is_trusted(&self, care: u64) -> bool {
+        self.read >= TRUST && self.read >= self.skipped.saturating_mul(care)
     }
 }
 
 impl Streams {
     /// For work that is done `ahead` bytes before it is needed, `together` bytes at most for all readers of the moment.
     pub const fn new(ahead: u64, together: u64) -> Self {
-        Self { ahead, together, streams: Vec::new(), clock: 0 }
+        Self { ahead, together, care: 1, streams: Vec::new(), clock: 0 }
+    }
+
+    /// The same where work ahead that nobody needs costs much: a reader that leaves out some of what was made ready for it
+    /// gets nothing made ready.
+    pub fn careful(ahead: u64, together: u64) -> Self {
+        Self { care: CARE, ..Self::new(ahead, together) }
     }
 
     /// Takes note of a read of a thing; returns the bytes that are now worth work ahead, if there are any.
@@ -68,8 +79,9 @@ impl Streams {
         };
         let stream = &mut self.streams[at];
         stream.time = self.clock;
-        stream.take(read);
-        if !stream.is_trusted() {
+        let given = if self.care > 1 { stream.next } else { stream.next.max(stream.asked) };
+        stream.take(read, given);
+        if !stream.is_trusted(self.care) {
             return None;
         }
         let share = self.share();
@@ -81,7 +93,7 @@ impl Streams {
 
     /// Bytes ahead for each of the readers of the moment.
     fn share(&self) -> u64 {
-        let readers = self.streams.iter().filter(|s| s.is_trusted() && self.clock - s.time < RECENT).count();
+        let readers = self.streams.iter().filter(|s| s.is_trusted(self.care) && self.clock - s.time < RECENT).count();
         self.ahead.min(self.together / readers.max(1) as u64)
     }
 
@@ -139,6 +151,17 @@ mod tests {
         assert_eq!(streams.note(1, &(0..2 * MIB)), None);
         assert_eq!(streams.note(1, &(2 * MIB..3 * MIB)), Some(3 * MIB..6 * MIB));
         assert_eq!(streams.note(1, &(6 * MIB..7 * MIB)), Some(7 * MIB..10 * MIB));
+    }
+
+    #[test]
+    fn a_reader_page_by_page_makes_no_work_ahead_where_that_is_done_with_care() {
+        // Reads of 128 KiB with as much between two of them, as a kernel reads a program; then all in order.
+        for (mut streams, is_careful) in [(Streams::new(MIB, 2 * MIB), false), (Streams::careful(MIB, 2 * MIB), true)] {
+            let jumps: Vec<_> = (0..40).map(|at| streams.note(1, &(at * MIB / 4..at * MIB / 4 + MIB / 8))).collect();
+            assert_eq!(jumps.iter().all(Option::is_none), is_careful);
+            let in_order: Vec<_> = (0..4).map(|at| streams.note(2, &(at * MIB..(at + 1) * MIB))).collect();
+            assert_eq!(in_order[1..3], [Some(2 * MIB..3 * MIB), Some(3 * MIB..4 * MIB)]);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A decoder on its way through one span, which hands out its pieces in blocks.
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -7,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use super::block::{Block, Buffer, USUAL};
 use super::proof::Proofs;
 use crate::base::{Digest, ErrorKind, Fault as _, Hasher, in_memory};
+use crate::blob::RangedBlob;
 use crate::extent::{ReadError, SharedSource};
 use crate::layer::engine::{Decoder, Flow, HEADER_MAX, Room};
 use crate::layer::error::Error;
@@ -63,6 +65,12 @@ impl IndexedBlob {
     pub(crate) fn local(id: u64, name: String, blob: SharedSource, index: Index) -> Self {
         let (decoded, proofs) = (AtomicU64::new(0), Proofs::default());
         Self { id, name, blob, index, decoded, forget: None, proofs }
+    }
+
+    /// Whether its bytes are fetched when they are read.
+    pub(crate) fn is_far(&self) -> bool {
+        let blob: &dyn Any = &*self.blob;
+        blob.is::<RangedBlob>()
     }
 
     /// An error for bytes that are not what they were; the blob is forgotten.

@@ -26,6 +26,8 @@ use crate::layer::index::DiffOffset;
 
 /// Bytes decoded ahead of a reader: enough that the workers never wait while the kernel asks for the next.
 const AHEAD: u64 = 6 << 20;
+/// The same of a layer whose bytes are fetched when they are read: what is decoded is fetched first.
+const AHEAD_FAR: u64 = 1 << 20;
 /// Cursors whose memory is kept for the next: as many as start at a time.
 const INPUTS: usize = 4;
 /// Reads that are answered at a time, each of which may hold a block: together as much as the usual cache.
@@ -68,6 +70,8 @@ struct Shared {
     /// There is something to do for a worker, or the pool is gone.
     work: Condvar,
     streams: Mutex<Streams>,
+    /// Those of layers that are not here.
+    far_streams: Mutex<Streams>,
     gate: Gate,
     memory: Arc<Memory>,
     /// Memory of former cursors.
@@ -123,6 +127,7 @@ impl Pool {
             state: Mutex::new(State { runs: Runs::new(limits), broken: None, crew }),
             work: Condvar::new(),
             streams: Mutex::new(Streams::new(AHEAD, together)),
+            far_streams: Mutex::new(Streams::careful(AHEAD_FAR, together)),
             gate: Gate::new(readers),
             memory: Arc::default(),
             inputs: Mutex::new(Vec::new()),
@@ -156,7 +161,8 @@ impl Pool {
     /// Takes note of a read of these bytes of the diff, and has decoded ahead what is worth it.
     pub(super) fn note(&self, layer: &Arc<IndexedBlob>, read: &Range<u64>) {
         // Streams are a guess; half a note is one, too.
-        let noted = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).note(layer.id, read);
+        let streams = if layer.is_far() { &self.0.far_streams } else { &self.0.streams };
+        let noted = streams.lock().unwrap_or_else(PoisonError::into_inner).note(layer.id, read);
         if let Some(ahead) = noted {
             self.0.ask(layer, ahead.start..ahead.end.min(layer.index.diff_size()));
         }
