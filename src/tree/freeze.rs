@@ -39,13 +39,12 @@ impl TreeBuilder {
             self.pack_directory(dir, &mut packed);
         }
         let Packed { entries, named_by, new, .. } = packed;
-        let mut inodes = self.inodes;
-        rearrange(&mut inodes, new);
+        let Self { mut inodes, names, mut sources, generated, xattrs, names_root, .. } = self;
+        let text = names.into_text();
+        rearrange(&mut inodes, new, named_by.len());
         inodes.truncate(named_by.len());
         inodes.shrink_to_fit();
-        let mut sources = self.sources;
-        sources[GENERATED as usize] = Arc::new(Bytes(self.generated.into_boxed_slice()));
-        let (text, xattrs, names_root) = (self.names.text, self.xattrs, self.names_root);
+        sources[GENERATED as usize] = Arc::new(Bytes(generated.into_boxed_slice()));
         Tree { inodes, entries, named_by, text, sources, xattrs, names_root }
     }
 
@@ -102,14 +101,23 @@ impl Packed {
     }
 }
 
-/// Moves each item to its new place, where it has one: those without come to stand behind all others.
-fn rearrange<T>(items: &mut [T], mut new: Vec<u32>) {
-    for at in 0..items.len() {
-        while new[at] != NONE && new[at] as usize != at {
-            let to = new[at] as usize;
-            items.swap(at, to);
-            new.swap(at, to);
-        }
+/// Moves the items that have a new place there, the first `count` of all. Those without come to stand behind them.
+///
+/// Goes from place to place, since what stands together has mostly stood together before. Along the circles of the
+/// permutation each step would wait for memory.
+fn rearrange<T>(items: &mut [T], mut new: Vec<u32>, count: usize) {
+    let mut order = vec![0_u32; count];
+    for (old, new) in (0..).zip(&new).filter(|(_, new)| **new != NONE) {
+        order[*new as usize] = old;
+    }
+    // Where each item is, by its old place, and the other way round.
+    (0..).zip(&mut new).for_each(|(old, now)| *now = old);
+    let (mut now, mut item_at) = (new.clone(), new);
+    for (at, item) in order.into_iter().enumerate() {
+        let (from, moved) = (now[item as usize], item_at[at]);
+        items.swap(at, from as usize);
+        item_at[from as usize] = moved;
+        now[moved as usize] = from;
     }
 }
 
@@ -288,6 +296,22 @@ mod tests {
 
     fn listed(tree: &Tree, dir: InodeId) -> String {
         tree.children(dir).map(|(name, _)| char::from(name[0])).collect()
+    }
+
+    #[test]
+    fn items_move_to_their_places_and_those_without_one_come_last() {
+        let rows: [(&str, &[u32], &str); 5] = [
+            ("abcd", &[0, 1, 2, 3], "abcd"),
+            ("abcd", &[3, 0, 1, 2], "bcda"),
+            ("abcd", &[1, 0, 3, 2], "badc"),
+            ("abcde", &[2, NONE, 0, NONE, 1], "cea"),
+            ("ab", &[0, NONE], "a"),
+        ];
+        for (items, new, moved) in rows {
+            let mut items: Vec<char> = items.chars().collect();
+            rearrange(&mut items, new.to_vec(), moved.len());
+            assert_eq!(items[..moved.len()].iter().collect::<String>(), moved, "{new:?}");
+        }
     }
 
     #[test]

@@ -109,6 +109,11 @@ impl Names {
         &self.text[name.start as usize..name.start as usize + usize::from(name.len)]
     }
 
+    /// The text alone; what else is here goes.
+    pub fn into_text(self) -> Vec<u8> {
+        self.text
+    }
+
     /// Sorts the names of a directory, which are the latest first.
     pub fn sort(&self, dir: InodeId, names: &mut [u32]) {
         names.reverse();
