@@ -4,6 +4,7 @@ use super::directory::{DIGEST, Directory};
 use super::file::{Index, IndexBytes, PIECE_MAX};
 use super::layout::{HEAD, long};
 use super::offset::DiffOffset;
+use super::packed;
 use super::toc::Toc;
 use crate::base::Digest;
 
@@ -16,11 +17,21 @@ const OWN_DIGEST: usize = 224;
 /// Bytes of blob and diff that are no longer a small example.
 const LARGE: u64 = 4 << 20;
 
-/// An index file, as it is and with right digests.
+/// An index file, as it is and with right digests, and the columns of its directory.
 pub fn index(data: &[u8]) {
+    directory(data);
     look(data.to_vec());
     if let Some(sealed) = sealed(data) {
         look(sealed);
+    }
+}
+
+/// The columns of a directory, before they are packed; the first two bytes say how many spans and pieces there are.
+fn directory(data: &[u8]) {
+    let Some(([spans, pieces], columns)) = data.split_first_chunk() else { return };
+    let bytes = [vec![0; usize::from(*spans) * DIGEST], packed::pack(columns)].concat();
+    if let Some(found) = Directory::decode(&bytes, [(*spans).into(), (*pieces).into()], data.len() as u64) {
+        assert_eq!([found.spans.len(), found.pieces.len()], [usize::from(*spans), usize::from(*pieces)]);
     }
 }
 
