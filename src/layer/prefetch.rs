@@ -16,8 +16,9 @@ use crate::extent::Source as _;
 
 /// Bytes that are fetched rather than asked for around: a tenth of a second of a slow network, as a request may take.
 const GAP: u64 = 256 << 10;
-/// Requests that are made for a list, unless its ranges lie in more blobs, or too far apart.
-const REQUESTS: usize = 20;
+/// Requests that are made for a list, unless its ranges lie in more blobs, or too far apart; what else a boot reads takes a
+/// few more.
+const REQUESTS: usize = 14;
 /// Bytes that are fetched at most to save a request where there are too many.
 const WIDEST: u64 = 2 << 20;
 /// Bytes of one request.
