@@ -112,6 +112,22 @@ fn lazy_a_read_of_a_layer_that_is_not_here_fetches_the_spans_it_touches() {
 }
 
 #[test]
+fn lazy_a_reader_that_leaves_out_every_other_piece_has_nothing_fetched_ahead() {
+    let diff = big_tar(12 << 20);
+    let bare = Bare::new(&diff, &diff);
+    let registry = Registry::of(&diff);
+    let store = Store::open(bare.dir.path(), &[]).unwrap();
+    let layers = Layers::new(Arc::new(store), Options { cache: 48 << 20, ..OPTIONS });
+    let fetch: Arc<dyn Fetch> = registry.clone();
+    let layer = layers.open(&bare.wanted, &fetch, &Silent).unwrap();
+    for at in (0..6 << 20).step_by(256 << 10) {
+        assert_eq!(read(&**layer.diff(), at, 128 << 10), diff[at as usize..][..128 << 10]);
+    }
+    let asked = registry.taken();
+    assert!(asked.iter().all(|range| range.end <= 6 << 20), "{asked:?}");
+}
+
+#[test]
 fn what_was_fetched_is_kept_in_part_and_not_fetched_again() {
     let diff = big_tar(3 << 20);
     let blob = gzip(6, &diff);
