@@ -75,8 +75,12 @@ pub fn zstd(data: &[u8]) {
     let len = once.out.len().min(again.out.len());
     assert!(once.out[..len] == again.out[..len], "pieces change the bytes");
     if len < MOST {
-        assert_eq!(once.end, again.end);
-        assert_eq!(once.frames.last(), again.frames.last());
+        // A block that ends too soon may be called damaged or unfinished, before or behind an empty frame, as much of it as comes
+        // at once.
+        assert_eq!(once.end == Ok(true), again.end == Ok(true), "{:?} {:?}", once.end, again.end);
+        if once.end == Ok(true) {
+            assert_eq!(once.frames.last(), again.frames.last());
+        }
     }
 }
 
