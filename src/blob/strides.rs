@@ -4,7 +4,8 @@ use std::ops::Range;
 
 /// Readers in order that are told apart.
 const MOST: usize = 16;
-/// Runs of grains that were fetched ahead and are not read yet, which are told apart; the oldest are forgotten.
+/// Ranges of grains that are remembered because they were fetched ahead and nobody has read them. One more makes the oldest
+/// forgotten.
 const MOST_AHEAD: usize = 64;
 /// Each unread grain before a fetch takes as many grains as this from what is fetched ahead: a reader that leaves out a
 /// quarter does not read in order (a program is read page by page). It is not one, since other threads may be about to read it.

@@ -181,8 +181,9 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that others made, without comparing them with the layers first: `beside` takes those in the --layout or
-    /// repository of each image, another value those in that repository (repeatable) [default: those that were made here, pulled, or are in the lock]
+    /// Use layer indexes that others published; lkit does not read the layers to check them. `beside` takes those in the --layout
+    /// or repository of each image, another value is the repository that has them (repeatable) [default: use those that were
+    /// made here, pulled, or are in the lock]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
     /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)
@@ -275,7 +276,7 @@ pub struct Mount {
     /// Show the files of this image alone, in the place of specs
     #[arg(long, value_name = "REFERENCE", conflicts_with_all = [
         "name", "decompress_kernel", "size", "loader", "locked", "allow_local_sources", "artifact_mode", "root",
-        "eif_application", "data_size",
+        "eif_application", "data_size", "no_wait",
         "sbom", "no_sbom", "sbom_format", "sbom_output", "sbom_current_time",
     ])]
     pub image: Option<String>,
@@ -285,8 +286,8 @@ pub struct Mount {
     /// Serve in the foreground until interrupted
     #[arg(short, long)]
     pub foreground: bool,
-    /// Tell that it is mounted as soon as kernel and command line can be read; whoever opens more waits until all layers are
-    /// indexed [default: tell it then]
+    /// Return as soon as the kernel and the command line can be read. A program that opens another file waits until lkit has
+    /// indexed all layers [default: return then]
     #[arg(long)]
     pub no_wait: bool,
     /// File for the server's messages
@@ -354,8 +355,8 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
-    /// Write a block map, such as NAME-efi.img.bmap, beside each raw disk: bmaptool reads it, copies only the blocks that have
-    /// data, and verifies them [default: write none]
+    /// Write a block map beside each raw disk, such as NAME-efi.img.bmap. With it bmaptool copies only the blocks that have data,
+    /// and verifies each [default: write none]
     #[arg(long, conflicts_with_all = ["output", "digest", "dry_run"])]
     pub bmap: bool,
     /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how

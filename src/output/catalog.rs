@@ -80,7 +80,8 @@ impl Catalog {
         Self(Arc::new(Inner { name: name.into(), system, made: Default::default(), whole: None }))
     }
 
-    /// The artifacts of a system whose root is not whole yet. Whoever asks for one that needs it waits for the completion.
+    /// A catalog of a system whose root is not whole yet. A thread that opens an artifact which needs the whole root blocks until
+    /// the completion is given the whole catalog, or is dropped.
     pub fn early(name: impl Into<String>, system: System) -> (Self, Completion) {
         let whole = Some(OnceLock::new());
         let early = Self(Arc::new(Inner { name: name.into(), system, made: Default::default(), whole }));
@@ -185,11 +186,11 @@ impl Catalog {
     }
 }
 
-/// Gives an early catalog the whole one. When it is dropped without one, those who wait for it get an error.
+/// Gives an early catalog the whole one. If it is dropped before, the threads that wait get an error.
 pub struct Completion(Catalog);
 
 impl Completion {
-    /// Whoever asked for something that needs the whole root gets it now.
+    /// Unblocks the threads that wait in the early catalog; they get what they asked for from `whole`.
     pub fn complete(self, whole: Catalog) {
         self.set(Ok(whole));
     }

@@ -61,8 +61,8 @@ pub struct Serve {
     /// Leave the terminal when all is served; SIGTERM ends the server
     #[arg(long)]
     pub background: bool,
-    /// Tell that all is served as soon as kernel and command line are; clients that ask for more wait until all layers are
-    /// indexed [default: tell it then]
+    /// Say that it serves as soon as clients can read the kernel and the command line. A client that asks for another artifact
+    /// waits until lkit has indexed all layers [default: say it then]
     #[arg(long)]
     pub no_wait: bool,
     /// File for the server's messages

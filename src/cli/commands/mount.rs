@@ -70,7 +70,7 @@ struct Mounting {
     no_wait: bool,
     loudness: Loudness,
     log: Option<PathBuf>,
-    /// Who waits until it is mounted.
+    /// Tells the launcher, which waits for that, that it is mounted; taken when it is told, none in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 

@@ -91,7 +91,7 @@ struct Opening {
     doors: Mutex<Vec<Door>>,
     rules: DoorRules,
     log: Option<PathBuf>,
-    /// Who waits until it is served.
+    /// Tells the launcher, which waits for that, that it serves; taken when it is told, none in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 
