@@ -219,3 +219,9 @@ fn http_kernel_and_command_line_are_served_while_a_layer_is_fetched() {
     stderr.read_to_string(&mut said).unwrap();
     assert!(child.0.wait().unwrap().success(), "{said}");
 }
+
+#[test]
+fn no_wait_is_refused_where_nothing_is_shown_early() {
+    let said = System::new().bad("mount --image test/init:1 --no-wait mnt", 2);
+    assert_says(&said, &["--image", "cannot be used with '--no-wait'"]);
+}
