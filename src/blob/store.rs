@@ -255,9 +255,12 @@ impl Store {
         }
     }
 
-    /// Whether there is an index file of the blob `digest` itself; it counts as no use.
-    pub fn has_index(&self, digest: &Digest) -> bool {
-        !self.is_transient() && fs::metadata(self.index_dir().join(digest.hex())).is_ok_and(|found| found.is_file())
+    /// Whether there is an index file of the blob `digest` itself that begins with `start`; it counts as no use.
+    pub fn has_index(&self, digest: &Digest, start: &[u8]) -> bool {
+        let mut found = vec![0; start.len()];
+        !self.is_transient()
+            && regular::open_regular(&self.index_dir().join(digest.hex()))
+                .is_ok_and(|file| file.read_exact_at(&mut found, 0).is_ok() && found == start)
     }
 
     /// The keys of the index files that belong to the blob `digest`, sorted; none where nothing is kept.

@@ -42,9 +42,9 @@ pub struct Published {
 }
 
 impl Layers {
-    /// Whether an index of this layer is here; it may be damaged.
+    /// Whether an index of this layer is here, in today's version of the format; it may be damaged.
     pub fn has_index(&self, layer: &Digest) -> bool {
-        self.offered().contains_key(&layer.hex()) || self.store.has_index(layer)
+        self.offered().contains_key(&layer.hex()) || self.store.has_index(layer, &Index::START)
     }
 
     /// The indexes of these layers, and of what lies in them, as far as they are here.
@@ -79,14 +79,17 @@ impl Layers {
     }
 
     /// Takes indexes that were [published](Self::published) for these layers, of which there are none here; those of other
-    /// layers are passed over. One that is wrong is found out when its layer is opened, as if there was none.
+    /// layers, and of another version, are passed over. One that is wrong is found out when its layer is opened, as if
+    /// there was none.
     ///
     /// # Errors
     /// When `summaries` is none.
     pub fn offer(&self, layers: &[Digest], summaries: &[u8], parts: &AnyBlob) -> Result<(), Error> {
         let mut offered = self.offered();
         let entries = entries(summaries).ok_or(Error::NoSummaries)?;
-        let is_wanted = |entry: &Entry<'_>| layers.iter().any(|layer| entry.key.starts_with(&layer.hex()));
+        let is_wanted = |entry: &Entry<'_>| {
+            entry.summary.starts_with(&Index::START) && layers.iter().any(|layer| entry.key.starts_with(&layer.hex()))
+        };
         for Entry { key, summary, start } in entries.into_iter().filter(is_wanted) {
             offered.insert(key.to_owned(), Offer { summary: summary.to_vec(), parts: parts.clone(), start });
         }

@@ -15,7 +15,7 @@ use std::thread;
 
 use super::codec::Codec;
 use super::directory::{Directory, SpanRecord};
-use super::layout::{HEAD, Head};
+use super::layout::{HEAD, Head, START};
 use super::offset::{BlobOffset, DiffOffset};
 use super::part::Part;
 use super::resume::ResumePoint;
@@ -148,6 +148,9 @@ impl Outset {
 }
 
 impl Index {
+    /// What every index file of this version begins with.
+    pub(crate) const START: [u8; 12] = START;
+
     /// Opens an index about `subject`, a blob of `blob_size` bytes, with its table of contents; `None` when it is damaged, of
     /// another version, or about something else. All of it is verified.
     pub(crate) fn open(bytes: IndexBytes, subject: &Digest, blob_size: u64) -> Option<(Self, Toc)> {

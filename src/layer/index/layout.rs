@@ -21,9 +21,9 @@
 use super::codec::Codec;
 use crate::base::Digest;
 
-/// Version of the format and of what the tar scanner makes of a layer: raised whenever either changes.
-const VERSION: u32 = 5;
-const MAGIC: [u8; 8] = *b"lkit-idx";
+/// Magic and version. The version is that of the format and of what the tar scanner makes of a layer: raised whenever
+/// either changes.
+pub(super) const START: [u8; 12] = *b"lkit-idx\x05\0\0\0";
 /// Length of a head, in bytes.
 pub(super) const HEAD: usize = 256;
 /// Length of a head without its digest.
@@ -50,8 +50,7 @@ impl Head {
     /// The head as bytes.
     pub(super) fn encode(&self) -> [u8; HEAD] {
         let mut bytes = Vec::with_capacity(HEAD);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&START);
         bytes.extend_from_slice(&self.codec.number().to_le_bytes());
         bytes.extend_from_slice(&self.blob_size.to_le_bytes());
         bytes.extend_from_slice(&self.diff_size.to_le_bytes());
@@ -67,10 +66,7 @@ impl Head {
 
     /// A head from its bytes; `None` when it is damaged or of another version.
     pub(super) fn decode(bytes: &[u8; HEAD]) -> Option<Self> {
-        if bytes[..8] != MAGIC
-            || word(bytes, 8) != VERSION
-            || bytes[CHECKED..] != *blake3::hash(&bytes[..CHECKED]).as_bytes()
-        {
+        if !bytes.starts_with(&START) || bytes[CHECKED..] != *blake3::hash(&bytes[..CHECKED]).as_bytes() {
             return None;
         }
         Some(Self {

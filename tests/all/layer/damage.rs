@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lkit::base::{Digest, ErrorKind, Fault as _, Silent};
-use lkit::blob::Fetch;
+use lkit::blob::{Fetch, Store};
 use lkit::layer::{Layer, Options, Wanted};
 
 use super::fixture::{Numbers, OneBlob, Place, big_tar, gzip, read, wanted, zstd as compressed};
@@ -134,6 +134,32 @@ fn damage_to_an_index_is_mended_without_a_word() {
             assert_eq!(nothing.asked(), 0, "{name}");
             assert!(fs::read(&index).unwrap() == sound, "{name}: the same pass makes the same index");
         }
+    }
+}
+
+#[test]
+fn an_index_of_another_version_counts_as_none() {
+    let (diff, blobs) = blobs();
+    let blob = OneBlob::new(&blobs[1].1);
+    let wanted = wanted(&blob.blob, &diff);
+    let place = Place::new(SMALL);
+    place.open(&wanted, &blob).unwrap();
+    assert!(place.layers.has_index(&wanted.digest));
+    let mut summaries = place.layers.published(&[wanted.digest]).unwrap().summaries;
+    let file = files_below(place.path("lkit/index")).pop().unwrap();
+    let mut index = fs::read(&file).unwrap();
+    index[8] -= 1;
+    fs::write(&file, index).unwrap();
+    assert!(!place.layers.has_index(&wanted.digest));
+
+    let fetch: Arc<dyn Fetch> = Arc::new(blob);
+    let store = Store::open(&place.path(""), &[]).unwrap();
+    let parts = store.reach_for(&wanted.digest, wanted.size, &fetch).unwrap();
+    let version = summaries.windows(8).position(|bytes| bytes == b"lkit-idx").unwrap() + 8;
+    for (change, has_index) in [(-1, false), (1, true)] {
+        summaries[version] = summaries[version].wrapping_add_signed(change);
+        place.layers.offer(&[wanted.digest], &summaries, &parts).unwrap();
+        assert_eq!(place.layers.has_index(&wanted.digest), has_index);
     }
 }
 
