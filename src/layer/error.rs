@@ -68,6 +68,9 @@ pub enum Error {
     /// A zstd frame that takes more memory to decode than lkit gives it.
     #[error("a zstd frame needs a window over 64 MiB")]
     Window,
+    /// It is compressed again and again, or has hardly anything but holes.
+    #[error("it unpacks to more than anything of its size in the layer can")]
+    Bloated,
     /// The tar is damaged.
     #[error("bad tar header at byte {at}: {problem}")]
     Tar {
@@ -151,6 +154,7 @@ impl Fault for Error {
             | Self::DiffId { .. }
             | Self::Stream { .. }
             | Self::Cut(_)
+            | Self::Bloated
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::Damaged(_)
@@ -184,6 +188,7 @@ impl Fault for Error {
             Self::Blob(error) => error.hint(),
             Self::Stream { .. }
             | Self::Cut(_)
+            | Self::Bloated
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::IndexTooLarge

@@ -33,7 +33,8 @@ pub fn blob(data: &[u8]) {
     let span_size = 1 << (8 + numbers.below(10));
     let scanner = (numbers.below(4) == 0).then(|| Scanner::new(0));
     let has_scanner = scanner.is_some();
-    let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
+    let size = blob.len() as u64;
+    let expected = Expected { size, stored: size, digest: None, diff_id: None };
     let transfer = Transfer { input: &mut &*blob, copy: None, progress: &|_| {} };
     let draft = match pass(transfer, &expected, Search { span_size, scanner }) {
         Ok(draft) => draft,

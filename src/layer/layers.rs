@@ -195,7 +195,8 @@ impl Layers {
     ) -> Result<Draft, Error> {
         let digest = wanted.digest;
         let progress = |done| monitor.event(Event::LayerProgress { digest, done });
-        let expected = Expected { size: wanted.size, digest: Some(digest), diff_id: Some(wanted.diff_id) };
+        let Wanted { size, diff_id, .. } = *wanted;
+        let expected = Expected { size, stored: size, digest: Some(digest), diff_id: Some(diff_id) };
         let search = Search { span_size: self.options.span_size, scanner: Some(Scanner::new(0)) };
         // Reborrowed, so that the flow may live shorter than the writer.
         let copy = copy.map(|copy| &mut *copy as &mut (dyn Write + Send));

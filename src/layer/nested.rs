@@ -12,7 +12,7 @@ use super::error::Error;
 use super::gunzip::Gunzip;
 use super::index::{Codec, Draft, Index, Toc};
 use super::layers::{Layer, Layers};
-use super::pass::{self, Expected, Input, Scanner, Search, Transfer};
+use super::pass::{self, Expected, Input, Scanner, Search, Transfer, diff_max};
 use super::read::{Diff, IndexedBlob};
 use crate::base::{Attempt, Digest, ErrorKind, Fault as _};
 use crate::extent::{Origin, ReadError, SharedSource, Slice, Source, Span, Traced, Visit, origins, trace_as};
@@ -26,6 +26,8 @@ const GZIP_MIN: u64 = 20;
 
 /// Bytes at the start of a gzip file that are read without an index.
 const HEAD: u64 = 4096;
+/// Bytes that are taken for stored of a file that is no range of a layer, since it has holes. It may have a gigabyte then.
+const STORED: u64 = 32 << 10;
 
 /// A file of a layer.
 #[derive(Clone)]
@@ -72,7 +74,8 @@ impl Layers {
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
         let (blob, name) = (file.slice()?, file.to_string());
-        Ok(self.diff(subject, || IndexedBlob::local(self.pool.new_id(), name, blob, index)))
+        let stored = file.stored();
+        Ok(self.diff(subject, || IndexedBlob { stored, ..IndexedBlob::local(self.pool.new_id(), name, blob, index) }))
     }
 
     /// The index of a file in a layer: kept, or made now.
@@ -95,11 +98,15 @@ impl Layers {
 
     /// Reads the file; nothing of it is looked at before, so that one with an index costs no read.
     fn pass_nested(&self, file: &Inner, content: Content) -> Result<Draft, Error> {
+        let stored = file.stored();
+        if file.size > diff_max(stored) {
+            return Err(Error::Bloated.of(file));
+        }
         let codec = file.codec()?;
         let start = if codec == Codec::Plain { file.offset } else { 0 };
         let scanner = (content == Content::Tar).then(|| Scanner::new(start));
         let mut input = InnerInput(InnerReader::new(file.clone()));
-        let expected = Expected { size: file.size, digest: None, diff_id: None };
+        let expected = Expected { size: file.size, stored, digest: None, diff_id: None };
         let search = Search { span_size: self.options.span_size, scanner };
         let transfer = Transfer { input: &mut input, copy: None, progress: &|_| {} };
         let draft = pass::pass(transfer, &expected, search).map_err(|error| error.of(file))?;
@@ -122,6 +129,11 @@ impl Inner {
         let len = usize::try_from(self.size.min(SNIFFED)).expect("six fits in usize");
         self.source.read_at(&mut start[..len], self.offset).map_err(Error::Content)?;
         sniff(&start[..len]).map_err(|error| error.of(self))
+    }
+
+    /// Bytes that are stored of what it lies in.
+    fn stored(&self) -> u64 {
+        Diff::stored_of(&*self.source).unwrap_or(STORED)
     }
 
     fn slice(&self) -> Result<SharedSource, Error> {

@@ -25,6 +25,8 @@ use crate::layer::engine::{Checks, sniff};
 use crate::layer::error::Error;
 use crate::layer::index::{Codec, DiffOffset, Draft, Piece, Span, TocBuilder};
 
+/// Bytes that any blob may unpack to.
+const DIFF_FREE: u64 = 64 << 20;
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
 /// Chunks and stretches that may wait between two threads: enough to even out, too few to matter in memory.
@@ -36,10 +38,18 @@ const BUFFERS: usize = AHEAD + 3;
 pub(crate) struct Expected {
     /// Size of the blob in bytes.
     pub(crate) size: u64,
+    /// Bytes that are stored of it. What it may unpack to, and how many files it may have, depends on them.
+    pub(crate) stored: u64,
     /// Digest of the blob, unless the bytes come from something verified.
     pub(crate) digest: Option<Digest>,
     /// Digest of the diff, where somebody states it.
     pub(crate) diff_id: Option<Digest>,
+}
+
+/// Most bytes that a blob may unpack to of which `stored` bytes are stored: what no blob that is compressed once is beyond.
+/// A block of zstd has four bytes at least, and becomes 128 KiB at most (RFC 8878, section 3.1.1.2).
+pub(crate) const fn diff_max(stored: u64) -> u64 {
+    stored.saturating_mul(1 << 15).saturating_add(DIFF_FREE)
 }
 
 /// What the pass looks for.
@@ -94,8 +104,8 @@ pub(crate) fn pass(flow: Transfer<'_>, expected: &Expected, search: Search) -> R
         let digest = threads.spawn(move || digest(&stretches, &used));
         // Whoever states the digest of the diff needs no other judge of it.
         let checks = if expected.diff_id.is_some() { Checks::Left } else { Checks::Made };
-        let to =
-            Cutting { scanner: search.scanner.map(|scanner| scanner.within(expected.size)), stretches: cut, unused };
+        let scanner = search.scanner.map(|scanner| scanner.within(expected.stored));
+        let to = Cutting { scanner, left: diff_max(expected.stored), stretches: cut, unused };
         let decoded = decode(&chunks, &emptied, (checks, search.span_size), to);
         let decoded = decoded.map(|(codec, toc)| (codec, toc.finish()));
         // A damaged stream is often just a damaged blob: the digest tells, so the rest is hashed too.
@@ -187,6 +197,8 @@ fn fill(input: &mut dyn Input, buf: &mut [u8]) -> Result<usize, Error> {
 /// Scans stretches and hands them on.
 struct Cutting {
     scanner: Option<Scanner>,
+    /// Bytes that may still come.
+    left: u64,
     stretches: SyncSender<Stretch>,
     unused: Receiver<Vec<u8>>,
 }
@@ -197,6 +209,8 @@ impl Stretches for Cutting {
     }
 
     fn take(&mut self, stretch: Stretch) -> Result<(), Error> {
+        let left = self.left.checked_sub(stretch.bytes().len() as u64);
+        self.left = left.ok_or(Error::Bloated)?;
         if let Some(scanner) = &mut self.scanner {
             scanner.push(stretch.bytes())?;
         }
@@ -295,7 +309,8 @@ mod tests {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
             encoder.write_all(&content).unwrap();
             let blob = encoder.finish().unwrap();
-            let expected = Expected { size: blob.len() as u64, digest: None, diff_id: None };
+            let size = blob.len() as u64;
+            let expected = Expected { size, stored: size, digest: None, diff_id: None };
             let transfer = Transfer { input: &mut &blob[..], copy: None, progress: &|_| {} };
             let draft = pass(transfer, &expected, Search { span_size: 256 << 10, scanner: None }).unwrap();
             let starts = draft.spans.iter().map(|span| draft.pieces[span.first_piece].start.0);

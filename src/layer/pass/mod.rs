@@ -10,7 +10,7 @@ mod sparse;
 mod tar;
 mod window;
 
-pub(crate) use build::{Expected, Input, Search, Transfer, pass};
+pub(crate) use build::{Expected, Input, Search, Transfer, diff_max, pass};
 pub(crate) use header::{check_name, checksum_matches, link_name, number, until_nul};
 pub(crate) use pax::{Attributes, LOCAL_MAX, record};
 pub(crate) use tar::Scanner;

@@ -54,6 +54,12 @@ impl Diff {
         source.downcast_ref::<Self>().map(|diff| diff.subject)
     }
 
+    /// Bytes that are stored of the layer that a source is the diff of, if it is one.
+    pub(crate) fn stored_of(source: &dyn Source) -> Option<u64> {
+        let source: &dyn Any = source;
+        source.downcast_ref::<Self>().map(|diff| diff.layer.stored)
+    }
+
     /// Where the byte at `offset` comes from: a layer's tar, or a file that is compressed in one.
     fn origin(&self, offset: u64) -> Result<Origin, ReadError> {
         let blob = &*self.layer.blob;

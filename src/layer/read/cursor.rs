@@ -38,6 +38,8 @@ pub(crate) struct IndexedBlob {
     pub(crate) name: String,
     /// The compressed bytes.
     pub(crate) blob: SharedSource,
+    /// Bytes that are stored of it: fewer than the blob has where that lies in a layer, compressed again.
+    pub(crate) stored: u64,
     /// Where decoding can start, and what must come out.
     pub(crate) index: Index,
     /// Bytes decoded so far.
@@ -63,8 +65,8 @@ pub(crate) type Forget = Box<dyn Fn(Damaged) + Send + Sync>;
 impl IndexedBlob {
     /// A blob whose bytes are here, and of which nobody needs to know when it is damaged.
     pub(crate) fn local(id: u64, name: String, blob: SharedSource, index: Index) -> Self {
-        let (decoded, proofs) = (AtomicU64::new(0), Proofs::default());
-        Self { id, name, blob, index, decoded, forget: None, proofs }
+        let (decoded, proofs, stored) = (AtomicU64::new(0), Proofs::default(), blob.size());
+        Self { id, name, blob, stored, index, decoded, forget: None, proofs }
     }
 
     /// Whether its bytes are fetched when they are read.

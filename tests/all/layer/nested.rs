@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lkit::base::{ErrorKind, Fault as _};
-use lkit::extent::{Bytes, SharedSource};
+use lkit::extent::{Bytes, ReadError, SharedSource, Source};
 use lkit::layer::{Body, Inner, Layer, Options};
 
 use super::fixture::{OneBlob, Place, content, entries, gzip, read, tar_of, wanted, zstd};
@@ -107,4 +107,43 @@ fn damage_to_files_inside_layers_is_told() {
         assert_eq!(inflated.read_at(&mut [0], inflated.size() - 1).unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(inflated.read_at(&mut [0], 0).unwrap_err().kind(), ErrorKind::Corrupt);
     }
+}
+
+#[test]
+fn what_is_compressed_again_and_again_is_refused() {
+    let zeros = zstd(&vec![0; 128 << 20]);
+    let diff = tar_of(&[("kernel.tar", &zeros)]);
+    let blob = zstd(&diff);
+    let place = Place::new(SMALL);
+    let layer = place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap();
+    let Body::Content { offset, size } = entries(&layer)[0].body else { panic!("it has content") };
+    refused(&place, &Inner { source: layer.diff().clone(), offset, size });
+}
+
+/// A file of holes.
+struct Holes;
+
+impl Source for Holes {
+    fn size(&self) -> u64 {
+        1 << 60
+    }
+
+    fn read_at(&self, buf: &mut [u8], _: u64) -> Result<(), ReadError> {
+        buf.fill(0);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tar_of_holes_is_refused() {
+    refused(&Place::new(SMALL), &Inner { source: Arc::new(Holes), offset: 0, size: 1 << 60 });
+}
+
+fn refused(place: &Place, file: &Inner) {
+    let error = place.layers.open_nested(file).map(drop).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        (error.kind(), &*cause),
+        (ErrorKind::Corrupt, "it unpacks to more than anything of its size in the layer can")
+    );
 }
