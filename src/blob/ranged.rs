@@ -28,8 +28,8 @@ const AHEAD: u64 = 4 << 20;
 /// a quarter of that.
 const STRIDE: u64 = 4 << 20;
 const STRIDE_ON_DISK: u64 = 8 << 20;
-/// Largest blob of which a part is kept on the disk, in bytes: the map of what is here of it takes 8 MiB of memory. A
-/// manifest may claim any size.
+/// Largest blob of which a part is kept on the disk, in bytes: the map of what is here of it takes 8 MiB there. A manifest may
+/// claim any size.
 const MOST_KEPT: u64 = 1 << 40;
 /// How often bytes are looked for that others push out of memory before they are read.
 const TRIES: u32 = 3;

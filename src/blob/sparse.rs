@@ -9,6 +9,8 @@
 //!   grain is fetched again.
 //! - Nothing in it is trusted: what is decoded is verified by who reads it, and a file with wrong bytes is removed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -23,6 +25,9 @@ use crate::base::align_up;
 
 /// What is fetched and kept together, in bytes: a twelfth of a usual span.
 pub(super) const GRAIN: u64 = 16 << 10;
+/// Bytes of the map that are read at a time, when the first of their grains is looked for: half a gigabyte of the blob. A
+/// manifest may claim any size.
+const SECTION: usize = 4096;
 
 /// A file of the cache with some grains of a blob.
 #[derive(Debug)]
@@ -30,8 +35,11 @@ pub(super) struct SparseFile {
     file: File,
     path: PathBuf,
     size: u64,
-    map: Mutex<Vec<u8>>,
+    map: Mutex<Sections>,
 }
+
+/// What was read of the map: sections by their numbers.
+type Sections = BTreeMap<usize, Vec<u8>>;
 
 impl SparseFile {
     /// Opens the file for a blob of `size` bytes, made when there is none, made anew when it has another size.
@@ -48,20 +56,34 @@ impl SparseFile {
         if !found.is_file() {
             return Err(Error::InTheWay { path: path.to_owned(), what: super::regular::name_of(found.file_type()) });
         }
-        let mut map = vec![0; map_len(size)];
-        let whole = map_at(size) + map.len() as u64;
+        let whole = map_at(size) + map_len(size) as u64;
         if found.len() != whole {
             file.set_len(0).and_then(|()| file.set_len(whole)).map_err(Error::write("create", path))?;
         }
-        file.read_exact_at(&mut map, map_at(size)).map_err(Error::io("read", path))?;
         hold(&file, path);
-        Ok(Self { file, path: path.to_owned(), size, map: Mutex::new(map) })
+        Ok(Self { file, path: path.to_owned(), size, map: Mutex::default() })
     }
 
-    /// Whether a grain is here.
+    /// Whether a grain is here; none is where the map cannot be read.
     pub fn holds(&self, grain: u64) -> bool {
-        let (byte, bit) = place(grain);
-        self.map().get(byte).is_some_and(|byte| byte & bit != 0)
+        let (at, bit) = place(grain);
+        let mut map = self.map();
+        let section = match map.entry(at / SECTION) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => match self.section(at / SECTION) {
+                Ok(section) => place.insert(section),
+                Err(_) => return false,
+            },
+        };
+        section.get(at % SECTION).is_some_and(|byte| byte & bit != 0)
+    }
+
+    /// A section of the map, read from the file.
+    fn section(&self, number: usize) -> io::Result<Vec<u8>> {
+        let start = number.saturating_mul(SECTION);
+        let mut section = vec![0; map_len(self.size).saturating_sub(start).min(SECTION)];
+        self.file.read_exact_at(&mut section, map_at(self.size).saturating_add(start as u64))?;
+        Ok(section)
     }
 
     /// Looks what other processes have put here since.
@@ -69,9 +91,10 @@ impl SparseFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn look_again(&self) -> Result<(), Error> {
-        let mut found = vec![0; map_len(self.size)];
-        self.file.read_exact_at(&mut found, map_at(self.size)).map_err(Error::io("read", &self.path))?;
-        self.map().iter_mut().zip(found).for_each(|(byte, found)| *byte |= found);
+        for (number, section) in self.map().iter_mut() {
+            let found = self.section(*number).map_err(Error::io("read", &self.path))?;
+            section.iter_mut().zip(found).for_each(|(byte, found)| *byte |= found);
+        }
         Ok(())
     }
 
@@ -85,9 +108,10 @@ impl SparseFile {
         let mut map = self.map();
         let mut byte = [0];
         self.file.read_exact_at(&mut byte, map_at(self.size) + at as u64)?;
-        let byte = byte[0] | map[at] | bit;
+        let mut known = map.get_mut(&(at / SECTION)).and_then(|section| section.get_mut(at % SECTION));
+        let byte = byte[0] | known.as_deref().copied().unwrap_or_default() | bit;
         self.file.write_all_at(&[byte], map_at(self.size) + at as u64)?;
-        map[at] = byte;
+        known.iter_mut().for_each(|known| **known = byte);
         Ok(())
     }
 
@@ -104,14 +128,18 @@ impl SparseFile {
     /// # Errors
     /// When the file system fails.
     pub fn discard(&self) -> Result<(), Error> {
-        self.map().fill(0);
+        let mut map = self.map();
+        map.clear();
         // Another process that has it open must not go on with its bytes.
-        let emptied = self.file.write_all_at(&vec![0; map_len(self.size)], map_at(self.size));
-        emptied.map_err(Error::io("write", &self.path))?;
+        for start in (0..map_len(self.size)).step_by(SECTION) {
+            let len = SECTION.min(map_len(self.size) - start);
+            let emptied = self.file.write_all_at(&[0; SECTION][..len], map_at(self.size) + start as u64);
+            emptied.map_err(Error::io("write", &self.path))?;
+        }
         remove(&self.path).map(drop)
     }
 
-    fn map(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn map(&self) -> MutexGuard<'_, Sections> {
         // A byte is set in one step.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,8 +168,9 @@ mod tests {
         let path = dir.path().join("x");
         let [one, other] = [(); 2].map(|()| SparseFile::open(&path, 10 * GRAIN + 5).unwrap());
         one.put(9, &[1; GRAIN as usize]).unwrap();
-        other.put(10, &[2; 5]).unwrap();
         assert_eq!([9, 10, 11].map(|grain| one.holds(grain)), [true, false, false]);
+        other.put(10, &[2; 5]).unwrap();
+        assert!(!one.holds(10));
         one.look_again().unwrap();
         assert!(one.holds(10));
         let again = SparseFile::open(&path, 10 * GRAIN + 5).unwrap();
@@ -149,6 +178,19 @@ mod tests {
         again.read(&mut buf, 10 * GRAIN - 2).unwrap();
         assert!(again.holds(9) && again.holds(10) && buf == [1, 1, 2, 2, 2, 2, 2]);
         assert!(!SparseFile::open(&path, 11 * GRAIN).unwrap().holds(9), "of another size");
+    }
+
+    #[test]
+    fn of_the_map_only_what_is_asked_for_is_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, size) = (dir.path().join("x"), 1 << 40);
+        let last = size / GRAIN - 1;
+        let one = SparseFile::open(&path, size).unwrap();
+        assert_eq!(one.map().len(), 0);
+        one.put(last, &[1; GRAIN as usize]).unwrap();
+        assert!(one.holds(last) && !one.holds(last - 1) && !one.holds(last + 1) && !one.holds(0));
+        let lengths: Vec<usize> = one.map().values().map(Vec::len).collect();
+        assert_eq!(lengths, [SECTION, SECTION, 0]);
     }
 
     #[test]
