@@ -7,7 +7,7 @@
 
 use std::io::Read as _;
 
-use super::rows::{JSON_MAX, Table};
+use super::rows::{Table, json_max};
 use super::{About, InBlob, check, range_of, refused};
 use crate::base::Digest;
 use crate::extent::Source;
@@ -51,7 +51,7 @@ pub(super) fn draft(digest: &Digest, position: &Position, about: &About, blob: &
     let refused = refused("zstd:chunked");
     let Position { offset, size, raw_size } = *position;
     let end = offset.checked_add(size).filter(|end| *end <= about.size && offset >= FRAME_HEAD);
-    if end.is_none() || size.max(raw_size) > JSON_MAX {
+    if end.is_none() || size.max(raw_size) > json_max(size) {
         return Err(refused(format!("a table of contents of {size} bytes at byte {offset} is impossible")));
     }
     let packed = range_of(blob, offset, size)?;
@@ -112,7 +112,7 @@ mod tests {
     fn a_position_that_cannot_be_is_refused_before_anything_is_read() {
         let blob = crate::extent::Bytes(vec![0; 100].into());
         let about = About { blob: Digest::of(b""), size: 100, diff_id: Digest::of(b"") };
-        for (offset, size, raw_size) in [(7, 1, 1), (90, 11, 1), (u64::MAX, 1, 1), (8, 1, JSON_MAX + 1)] {
+        for (offset, size, raw_size) in [(7, 1, 1), (90, 11, 1), (u64::MAX, 1, 1), (8, 1, json_max(1) + 1)] {
             let error = draft(&Digest::of(b""), &Position { offset, size, raw_size }, &about, &blob).unwrap_err();
             let problem = format!("a table of contents of {size} bytes at byte {offset} is impossible");
             assert_eq!(error.to_string(), format!("the zstd:chunked index cannot be used: {problem}"));

@@ -1,7 +1,7 @@
 //! Entries as other indexes describe them, made into what our own scanner would have found in the tar.
 
 use crate::base::{FileKind, Metadata, Xattrs};
-use crate::layer::index::{Body, Entry, TocBuilder, toc_max};
+use crate::layer::index::{Body, Entry, TocBuilder, toc_max_of};
 use crate::layer::pass::{Attributes, LOCAL_MAX, check_name};
 
 /// What an index says of an entry.
@@ -28,9 +28,9 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// None yet, of a blob of this size.
-    pub(super) fn new(blob_size: u64) -> Self {
-        Self { toc: TocBuilder::default(), most: toc_max(blob_size) }
+    /// None yet, of a blob of this size; the index has `packed` bytes as it came.
+    pub(super) fn new(blob_size: u64, packed: u64) -> Self {
+        Self { toc: TocBuilder::default(), most: toc_max_of(blob_size, packed) }
     }
 
     /// Adds an entry; `content` is that of a regular file.
@@ -132,7 +132,7 @@ mod tests {
             device: (major, 0),
             xattrs: Xattrs::default(),
         };
-        Entries::new(100).push(&entry, Body::Content { offset: 0, size: 0 })
+        Entries::new(100, 100).push(&entry, Body::Content { offset: 0, size: 0 })
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_table_is_no_larger_than_the_blob_allows() {
-        let mut entries = Entries::new(0);
+        let mut entries = Entries::new(u64::MAX, 1000);
         let name = "n".repeat(4000);
         let entry = Described {
             kind: b"symlink",
@@ -172,6 +172,6 @@ mod tests {
             xattrs: Xattrs::default(),
         };
         let refused = (0..2000).find_map(|_| entries.push(&entry, Body::Empty).err());
-        assert_eq!(refused.as_deref(), Some("its names, links and attributes take more than 4194304 bytes"));
+        assert_eq!(refused.as_deref(), Some("its names, links and attributes take more than 129536 bytes"));
     }
 }

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::io::Read as _;
 use std::ops::Range;
 
-use super::rows::{Chunk, JSON_MAX, Table};
+use super::rows::{Chunk, Table, json_max};
 use super::{About, check, range_of, refused};
 use crate::base::{Digest, in_memory};
 use crate::extent::Source;
@@ -46,7 +46,7 @@ pub(super) fn draft(digest: &Digest, about: &About, blob: &dyn Source) -> Result
     let footer = range_of(blob, about.size - footer_size, footer_size)?;
     let (toc_at, len) = toc_offset(&footer).ok_or_else(|| refused("the blob has no footer".to_owned()))?;
     let toc_end = about.size - len as u64;
-    let size = toc_end.checked_sub(toc_at).filter(|size| *size <= JSON_MAX);
+    let size = toc_end.checked_sub(toc_at).filter(|size| *size <= json_max(*size));
     let size = size.ok_or_else(|| refused("its table of contents is impossibly large".to_owned()))?;
     let tar = unpacked(&range_of(blob, toc_at, size)?).map_err(&refused)?;
     with_tar(&tar, digest, toc_at..toc_end, about).map_err(refused)
@@ -67,7 +67,7 @@ fn toc_offset(footer: &[u8]) -> Option<(u64, usize)> {
 /// What the member with the table holds, bounded.
 fn unpacked(member: &[u8]) -> Result<Vec<u8>, String> {
     let mut tar = Vec::new();
-    let most = JSON_MAX + TAR_MAX;
+    let most = json_max(member.len() as u64) + TAR_MAX;
     let read = Gunzip::new(member).take(most + 1).read_to_end(&mut tar);
     read.map_err(|error| format!("its table of contents is damaged: {error}"))?;
     if tar.len() as u64 > most { Err("its table of contents is too large".to_owned()) } else { Ok(tar) }

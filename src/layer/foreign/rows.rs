@@ -25,7 +25,10 @@ use crate::base::Digest;
 use crate::layer::index::{BlobOffset, Body, Codec, Draft, Entry, Hashed, Run, Whole};
 
 /// Most bytes of such a table (150 MiB in containers/storage).
-pub(super) const JSON_MAX: u64 = 150 << 20;
+const JSON_MAX: u64 = 150 << 20;
+/// The same for each byte of it as it came, compressed, and of any table: digests of chunks compress to half.
+const PACKED_SHARE: u64 = 64;
+const PACKED_FREE: u64 = 64 << 10;
 /// What Go writes for bytes that are no UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
 
@@ -99,13 +102,18 @@ pub(super) struct Table {
     end: u64,
 }
 
+/// Most bytes that a table may have which came in `packed` bytes.
+pub(super) fn json_max(packed: u64) -> u64 {
+    packed.saturating_mul(PACKED_SHARE).saturating_add(PACKED_FREE).min(JSON_MAX)
+}
+
 impl Table {
     /// Reads a whole table.
     ///
     /// # Errors
     /// A clause that says what is wrong with it.
     pub(super) fn parse(json: &[u8], about: &About) -> Result<Self, String> {
-        let mut table = Self { entries: Entries::new(about.size), chunks: Vec::new(), end: 0 };
+        let mut table = Self { entries: Entries::new(about.size, json.len() as u64), chunks: Vec::new(), end: 0 };
         let mut json = serde_json::Deserializer::from_slice(json);
         let document = Document(&mut table).deserialize(&mut json);
         let version = document.and_then(|version| json.end().map(|()| version)).map_err(|e| e.to_string())?;

@@ -90,7 +90,8 @@ pub(super) fn draft(bytes: &[u8], about: &About) -> Result<Draft, String> {
         return Err("its tar is longer than the blob".to_owned());
     }
     let places = places(codec, about.size, checkpoints, &info)?;
-    let toc = entries(&root.table(ROOT_TOC).ok_or(DAMAGED)?, about.size, uncompressed)?;
+    let sizes = (about.size, bytes.len() as u64);
+    let toc = entries(&root.table(ROOT_TOC).ok_or(DAMAGED)?, sizes, uncompressed)?;
     Ok(places.finish(about.blob, about.diff_id, toc))
 }
 
@@ -179,8 +180,8 @@ fn places(codec: Codec, blob_size: u64, points: Vec<Checkpoint<'_>>, info: &Tabl
 }
 
 /// The table of contents.
-fn entries(toc: &Table<'_, '_>, blob_size: u64, diff_size: u64) -> Result<Vec<u8>, String> {
-    let mut entries = Entries::new(blob_size);
+fn entries(toc: &Table<'_, '_>, (blob_size, packed): (u64, u64), diff_size: u64) -> Result<Vec<u8>, String> {
+    let mut entries = Entries::new(blob_size, packed);
     // Where the header of the next entry must lie.
     let mut header = 0;
     for file in toc.tables(0).ok_or(DAMAGED)? {

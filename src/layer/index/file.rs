@@ -19,7 +19,7 @@ use super::layout::{HEAD, Head, START};
 use super::offset::{BlobOffset, DiffOffset};
 use super::part::Part;
 use super::resume::ResumePoint;
-use super::toc::Toc;
+use super::toc::{Toc, toc_max, toc_max_of};
 use crate::base::{Digest, in_memory};
 use crate::blob::{AnyBlob, RangedBlob};
 use crate::extent::ReadError;
@@ -39,8 +39,10 @@ const MEMORY_MAX: u64 = 1 << 30;
 pub(crate) enum IndexBytes {
     /// In a file, which may change at any time.
     File(File),
-    /// In memory.
+    /// In memory, made here.
     Memory(Vec<u8>),
+    /// In memory, made by somebody else.
+    Offered(Vec<u8>),
     /// The parts alone, in a blob that is fetched by range, from this byte on.
     Apart(AnyBlob, u64),
 }
@@ -57,7 +59,7 @@ impl IndexBytes {
     fn size(&self) -> io::Result<u64> {
         match self {
             Self::File(file) => Ok(file.metadata()?.len()),
-            Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::Memory(bytes) | Self::Offered(bytes) => Ok(bytes.len() as u64),
             Self::Apart(blob, start) => Ok(blob.source().size().saturating_sub(*start)),
         }
     }
@@ -65,7 +67,7 @@ impl IndexBytes {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
             Self::File(file) => file.read_exact_at(buf, offset),
-            Self::Memory(bytes) => {
+            Self::Memory(bytes) | Self::Offered(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 (&bytes[start..]).read_exact(buf)
             }
@@ -138,7 +140,11 @@ impl Outset {
 
     fn toc(&self, bytes: &IndexBytes) -> Option<Toc> {
         let toc = bytes.verified(self.toc_at..self.parts_at, &self.head.digests[1])?;
-        Toc::decode(&toc, self.head.blob_size)
+        let most = match bytes {
+            IndexBytes::File(_) | IndexBytes::Memory(_) => toc_max(self.head.blob_size),
+            IndexBytes::Offered(_) | IndexBytes::Apart(..) => toc_max_of(self.head.blob_size, toc.len() as u64),
+        };
+        Toc::decode(&toc, most)
     }
 
     fn directory(&self, bytes: &IndexBytes) -> Option<Directory> {
@@ -176,7 +182,7 @@ impl Index {
         subject: &Digest,
         blob_size: u64,
     ) -> Option<(Self, Toc)> {
-        let summary = IndexBytes::Memory(summary);
+        let summary = IndexBytes::Offered(summary);
         let outset = Outset::of(&summary, subject, blob_size)?;
         summary.size().ok().filter(|size| *size == outset.parts_at)?;
         let (toc, directory) = (outset.toc(&summary)?, outset.directory(&summary)?);

@@ -5,7 +5,7 @@ use super::file::{Index, IndexBytes, PIECE_MAX};
 use super::layout::{HEAD, long};
 use super::offset::DiffOffset;
 use super::packed;
-use super::toc::Toc;
+use super::toc::{Toc, toc_max};
 use crate::base::Digest;
 
 /// Where the head keeps the size of the blob.
@@ -38,7 +38,7 @@ fn directory(data: &[u8]) {
 /// The columns of a table of contents, before they are packed.
 pub fn toc(data: &[u8]) {
     let packed = zstd::bulk::compress(data, 1).expect("compressing to memory fails only without memory");
-    if let Some(toc) = Toc::decode(&packed, data.len() as u64) {
+    if let Some(toc) = Toc::decode(&packed, toc_max(data.len() as u64)) {
         walk(&toc);
     }
 }

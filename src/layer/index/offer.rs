@@ -18,7 +18,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// Opens it as the index about `subject`, a blob of `size` bytes; `None` when it is no sound one.
     pub(crate) fn open(&self, subject: &Digest, size: u64) -> Option<(Index, Toc)> {
-        Index::open(IndexBytes::Memory(self.summary.clone()), subject, size).or_else(|| {
+        Index::open(IndexBytes::Offered(self.summary.clone()), subject, size).or_else(|| {
             let parts = IndexBytes::Apart(self.parts.clone(), self.start);
             Index::open_summary(self.summary.clone(), parts, subject, size)
         })

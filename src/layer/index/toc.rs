@@ -35,6 +35,10 @@ const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// Bytes of table that any blob may have, enough for a hundred thousand files, and for each byte of it.
 const TOC_FREE: u64 = 4 << 20;
 const TOC_SHARE: u64 = 16;
+/// The same of a table that somebody else made, and for each byte of it as it came: tables of real layers pack to a twentieth
+/// at best. A layer whose table is refused costs a pass.
+const PACKED_FREE: u64 = 64 << 10;
+const PACKED_SHARE: u64 = 64;
 /// Length of a header in a tar, and what content is filled up to, in bytes (POSIX.1, pax, "ustar Interchange Format").
 const BLOCK: u64 = 512;
 /// Kinds of file as a tag numbers them.
@@ -238,9 +242,9 @@ pub struct Toc {
 }
 
 impl Toc {
-    /// Unpacks the table of a blob of `blob_size` bytes; `None` when it is damaged.
-    pub(crate) fn decode(packed: &[u8], blob_size: u64) -> Option<Self> {
-        let bytes = packed::unpack(packed, toc_max(blob_size).saturating_add(HEAD_MAX))?;
+    /// Unpacks a table of at most `most` bytes; `None` when it is damaged.
+    pub(crate) fn decode(packed: &[u8], most: u64) -> Option<Self> {
+        let bytes = packed::unpack(packed, most.saturating_add(HEAD_MAX))?;
         let mut cursor = ColumnReader::new(&bytes);
         let entries = cursor.number()?;
         let mut lengths = [0; COLUMNS];
@@ -300,6 +304,11 @@ impl<'a> FromIterator<Entry<'a>> for Toc {
 /// nothing is taken only up to a size.
 pub(crate) const fn toc_max(blob_size: u64) -> u64 {
     blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE)
+}
+
+/// The same of a blob that is said to have `blob_size` bytes, of which nothing came but `packed` bytes with the table.
+pub(crate) fn toc_max_of(blob_size: u64, packed: u64) -> u64 {
+    toc_max(blob_size).min(packed.saturating_mul(PACKED_SHARE).saturating_add(PACKED_FREE))
 }
 
 /// A walk over the columns; every step is checked.

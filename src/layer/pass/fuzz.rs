@@ -16,7 +16,7 @@ pub fn tar(data: &[u8]) {
     let pieces = numbers.below(12);
     assert!(once == scanned(tar, 1 + numbers.below(1 << pieces)), "pieces change the table");
     let Ok(packed) = once else { return };
-    let toc = Toc::decode(&packed, tar.len() as u64).expect("a table that was just written is sound");
+    let toc = Toc::decode(&packed, u64::MAX).expect("a table that was just written is sound");
     let (mut names, mut count) = (Vec::new(), 0);
     let each = toc.each(|entry| {
         check(&entry, tar.len() as u64);
