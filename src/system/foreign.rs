@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::images::Images;
-use crate::base::{Digest, Event, MIB};
+use crate::base::{Digest, Event, MIB, in_line};
 use crate::blob::{AnyBlob, Descriptor};
 use crate::extent::{Bytes, SharedSource};
 use crate::layer::{Foreign, InBlob, Layer, Wanted, Ztoc, ZtocOptions, write_ztoc};
@@ -39,7 +39,7 @@ impl Images<'_> {
         let opened = self.open_foreign(wanted, image);
         opened.unwrap_or_else(|error| {
             let (digest, reference) = (wanted.digest, &image.reference);
-            let warning = format!("the index of layer `{digest}` of `{reference}` is passed over: {error}");
+            let warning = format!("the index of layer `{digest}` of `{reference}` is passed over: {}", in_line(&error));
             self.monitor.event(Event::Warning(warning));
             None
         })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::stock::Stock;
 use super::threads::{self, threads_for};
 use super::{Error, IndexPlace, Origins, Prefetch, Problem};
-use crate::base::{Digest, Ending, Event, Monitor, Platform};
+use crate::base::{Digest, Ending, Event, Monitor, Platform, in_line};
 use crate::blob::Store;
 use crate::extent::SharedSource;
 use crate::layer::{Layer, Layers, ReadList, Wanted};
@@ -198,7 +198,7 @@ impl<'a> Images<'a> {
     /// Keeps the cache within its limit. What cannot be removed stays.
     pub fn make_room(&self) {
         if let Err(error) = self.store.make_room() {
-            self.monitor.event(Event::Warning(format!("the cache cannot be made smaller: {error}")));
+            self.monitor.event(Event::Warning(format!("the cache cannot be made smaller: {}", in_line(&error))));
         }
     }
 

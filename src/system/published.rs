@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use super::images::{Images, RESOLVERS, side_by_side};
 use super::lock_file::{LockFile, PublishedAt};
 use super::{Error, IndexPlace, IndexTarget, Input, Origins, Problem, load};
-use crate::base::{Digest, Event, MIB, Monitor};
+use crate::base::{Digest, Event, MIB, Monitor, in_line};
 use crate::blob::{AnyBlob, Descriptor, Layout, Named};
 use crate::layer::ReadList;
 use crate::oci::{INDEX_TYPE, Image, IndexManifest, Reference};
@@ -138,7 +138,11 @@ impl Images<'_> {
         let wanting: Vec<_> = images.iter().filter(|image| !self.is_indexed(image)).collect();
         side_by_side(&wanting, RESOLVERS, |image| {
             if let Err(error) = self.take(image, lock) {
-                let warning = format!("the published layer indexes of `{}` are passed over: {error}", image.reference);
+                let warning = format!(
+                    "the published layer indexes of `{}` are passed over: {}",
+                    image.reference,
+                    in_line(&error)
+                );
                 self.monitor.event(Event::Warning(warning));
             }
         });
@@ -149,7 +153,8 @@ impl Images<'_> {
         side_by_side(images, RESOLVERS, |image| {
             let found = self.verified(image);
             found.unwrap_or_else(|error| {
-                let warning = format!("the lock records no layer indexes of `{}`: {error}", image.reference);
+                let warning =
+                    format!("the lock records no layer indexes of `{}`: {}", image.reference, in_line(&error));
                 self.monitor.event(Event::Warning(warning));
                 None
             })

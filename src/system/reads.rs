@@ -6,7 +6,7 @@ use std::path::Path;
 use super::images::Images;
 use super::lock_file::LockFile;
 use super::{Error, Prefetch, Problem};
-use crate::base::Event;
+use crate::base::{Event, in_line};
 use crate::blob::open_regular;
 use crate::layer::ReadList;
 use crate::oci::{Descriptor, Image, Reference};
@@ -57,7 +57,7 @@ impl Images<'_> {
     pub(super) fn take_reads(&self, image: &Image, repository: &Reference, reads: Option<&Descriptor>) {
         let (Prefetch::Known, Some(reads)) = (self.prefetch, reads) else { return };
         let bytes = self.resolver.small(repository, reads, ReadList::LARGEST);
-        let list = bytes.map_err(|error| error.to_string()).and_then(|bytes| ReadList::parse(&bytes));
+        let list = bytes.map_err(|error| in_line(&error)).and_then(|bytes| ReadList::parse(&bytes));
         match list {
             Ok(list) => drop(self.reads().insert(*image.digest(), list.of_layers(&image.layer_digests()))),
             Err(reason) => self.monitor.event(Event::Warning(format!(
