@@ -63,6 +63,16 @@ pub enum Error {
         /// Largest image in bytes.
         limit: u64,
     },
+    /// Files have more holes than the format tells of.
+    #[error("the holes of `{path}` and the files before it are more than {format} can hold ({limit} bytes)")]
+    HolesTooLarge {
+        /// Path in the root of the first file that is too much.
+        path: String,
+        /// The format, with its article.
+        format: &'static str,
+        /// Most bytes in holes.
+        limit: u64,
+    },
     /// The content does not fit the size asked for.
     #[error("{format} of {size} bytes is too small, it needs {needed}")]
     ImageTooSmall {
@@ -120,6 +130,7 @@ impl Fault for Error {
             | Self::DiskTooSmall { .. }
             | Self::PartitionOutside { .. }
             | Self::ImageTooLarge { .. }
+            | Self::HolesTooLarge { .. }
             | Self::ImageTooSmall { .. }
             | Self::TooMany { .. }
             | Self::NotPacked { .. }
@@ -132,6 +143,9 @@ impl Fault for Error {
         match self {
             Self::FileTooLarge { instead, .. } => Some(format!("{instead} can hold it")),
             Self::DiskTooLarge { .. } => Some("the raw disk has no such limit, or pass a smaller `--size`".to_owned()),
+            Self::HolesTooLarge { .. } => Some(
+                "leave out `--compress`, since holes take no room in a file then, or use `kernel+squashfs`".to_owned(),
+            ),
             Self::ImageTooSmall { needed, .. } => Some(format!("pass `--size {}M` or more", needed.div_ceil(MIB))),
             Self::DiskTooSmall { .. } | Self::PartitionOutside { .. } => Some("pass a larger `--size`".to_owned()),
             Self::StubMalformed

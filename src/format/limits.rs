@@ -2,8 +2,9 @@
 //! how much content a format has room for.
 
 use super::Error;
+use super::packing::data_from;
 use crate::base::{FileKind, GIB, printable};
-use crate::tree::{InodeId, Tree};
+use crate::tree::{Content, InodeId, Tree};
 
 /// Longest target of a symbolic link that Linux reads back: a page, less the NUL.
 const LONGEST_TARGET: u64 = 4095;
@@ -51,6 +52,33 @@ impl Room {
     pub fn too_large(&self, path: String, size: u64) -> Error {
         Error::FileTooLarge { path, size, format: self.format, limit: self.file, instead: holders(size) }
     }
+}
+
+/// Refuses a tree whose files have holes of more than `limit` bytes. They take nothing of a layer, so what a format has to say
+/// of them is in proportion to nothing that was fetched.
+///
+/// # Errors
+/// When there are more.
+pub(super) fn check_holes(tree: &Tree, format: &'static str, limit: u64) -> Result<(), Error> {
+    let mut holes = 0_u64;
+    for id in ids(tree) {
+        holes = holes.saturating_add(tree.content(id).map_or(0, |content| holes_of(&content)));
+        if holes > limit {
+            return Err(Error::HolesTooLarge { path: path_of(tree, id), format, limit });
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes of a content are in holes.
+fn holes_of(content: &Content) -> u64 {
+    let (mut holes, mut at) = (0, 0);
+    while at < content.size {
+        let data = data_from(content, at);
+        holes += data.start - at;
+        at = data.end;
+    }
+    holes
 }
 
 /// The artifacts that can hold a file of `size` bytes.
@@ -113,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::base::Metadata;
-    use crate::extent::Zeros;
+    use crate::extent::{MapBuilder, Sink as _, Zeros};
     use crate::tree::{Content, Node, TreeBuilder};
 
     #[test]
@@ -160,6 +188,28 @@ mod tests {
             let result = room.check(&tree(sizes)).map_err(|error| error.to_string());
             assert_eq!(result.err().as_deref(), expected, "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn holes_are_counted_up_to_the_limit() {
+        let mut map = MapBuilder::default();
+        for (hole, data) in [(10, &b"abc"[..]), (5, b""), (1, b"d"), (20, b"")] {
+            map.zeros(hole);
+            map.bytes(data);
+        }
+        let map = map.share();
+        let mut tree = TreeBuilder::new();
+        for (name, content) in [("a", Content::whole(map.clone())), ("b", Content { source: map, offset: 2, size: 12 })]
+        {
+            tree.insert(name.as_bytes(), Node::File(Metadata::file(), content)).unwrap();
+        }
+        let (tree, holes) = (tree.finish(), 36 + 9);
+        assert!(check_holes(&tree, "a box", holes).is_ok());
+        let error = check_holes(&tree, "a box", holes - 1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the holes of `b` and the files before it are more than a box can hold (44 bytes)"
+        );
     }
 
     #[test]

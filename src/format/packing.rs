@@ -11,11 +11,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::contents::Contents;
 use super::{Codec, Error};
-use crate::base::{MIB, Workers, in_memory};
+use crate::base::{KIB, MIB, Workers, in_memory};
 use crate::extent::{ReadError, Source};
 use crate::tree::{Content, InodeId, Tree};
 
@@ -108,11 +108,15 @@ impl<T> Press<T> {
     }
 }
 
+/// Bytes of content that are hashed together, or not at all.
+const HASHED: u64 = 128 * KIB;
+
 /// Finds files whose content another one has already.
 pub(super) struct Twins {
     /// Sizes that several files have, ascending. The content of any other has no twin.
     sizes: Vec<u64>,
-    known: HashMap<blake3::Hash, InodeId>,
+    /// By size and hash.
+    known: HashMap<(u64, blake3::Hash), InodeId>,
 }
 
 impl Twins {
@@ -131,18 +135,24 @@ impl Twins {
             return Ok(None);
         }
         let hash = bytes.map_or_else(|| hash_of(content), |bytes| Ok(blake3::hash(bytes)))?;
-        let first = *self.known.entry(hash).or_insert(id);
+        let first = *self.known.entry((content.size, hash)).or_insert(id);
         Ok((first != id).then_some(first))
     }
 }
 
+/// The hash of a content: of where its blocks stand that are not all zeros, and of what is in them. Holes are not read, and
+/// hashed as zeros that are stored.
 fn hash_of(content: &Content) -> Result<blake3::Hash, ReadError> {
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;
     while at < content.size {
-        let bytes = read(content, at, MIB)?;
-        hasher.update(&bytes);
-        at += bytes.len() as u64;
+        at = data_from(content, at).start / HASHED * HASHED;
+        let bytes = read(content, at, HASHED)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes());
+            hasher.update(&bytes);
+        }
+        at += HASHED;
     }
     Ok(hasher.finalize())
 }
@@ -154,10 +164,11 @@ pub(super) fn read(content: &Content, at: u64, len: u64) -> Result<Vec<u8>, Read
     Ok(bytes)
 }
 
-/// Where a content may hold anything but zeros again, at or after `at`; its size where it holds none.
-pub(super) fn data_from(content: &Content, at: u64) -> u64 {
+/// The next run of a content that may hold anything but zeros, at or after `at`; empty and at its end where there is none.
+pub(super) fn data_from(content: &Content, at: u64) -> Range<u64> {
+    let within = |offset: u64| offset.saturating_sub(content.offset).clamp(at, content.size);
     let run = content.source.data_from(content.offset + at);
-    run.map_or(content.size, |run| run.start.saturating_sub(content.offset).clamp(at, content.size))
+    run.map_or(content.size..content.size, |run| within(run.start)..within(run.end))
 }
 
 /// Writes `source` from `at` on, a mebibyte at a time.
@@ -170,4 +181,50 @@ pub(super) fn write_from(source: &dyn Source, at: u64, output: &mut dyn Write) -
         at += chunk.len() as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::Metadata;
+    use crate::extent::{Bytes, MapBuilder, SharedSource, Sink as _, Zeros};
+    use crate::tree::{Node, TreeBuilder};
+
+    /// A content of this size with `x` at `at`.
+    fn with_data(size: u64, at: u64) -> Content {
+        let mut map = MapBuilder::default();
+        map.zeros(at);
+        map.bytes(b"x");
+        map.zeros(size - at - 1);
+        Content::whole(map.share())
+    }
+
+    #[test]
+    fn twins_are_those_with_the_same_bytes_and_holes_are_not_read_for_it() {
+        const SIZE: u64 = 1 << 50;
+        let stored = |size: u64| Content::whole(Arc::new(Bytes(vec![0; in_memory(size)].into())) as SharedSource);
+        let hole = |size: u64| Content::whole(Arc::new(Zeros(size)) as SharedSource);
+        let (large, small) = (SIZE + 1, 3 * HASHED + 5);
+        let rows = [
+            (with_data(large, SIZE), 0),
+            (with_data(large, SIZE - 1), 1),
+            (with_data(large, SIZE), 0),
+            (hole(large), 3),
+            (hole(small), 4),
+            (stored(small), 4),
+        ];
+        let mut tree = TreeBuilder::new();
+        for (number, (content, _)) in rows.iter().enumerate() {
+            tree.insert(number.to_string().as_bytes(), Node::File(Metadata::file(), content.clone())).unwrap();
+        }
+        let tree = Arc::new(tree.finish());
+        let mut twins = Twins::among(&tree, &Contents::new(tree.clone(), 1, |_| true));
+        let id = |number: usize| tree.find(number.to_string().as_bytes()).unwrap();
+        for (number, (content, first)) in rows.iter().enumerate() {
+            let found = twins.of(id(number), content, None).unwrap();
+            assert_eq!(found, (number != *first).then(|| id(*first)), "{number}");
+        }
+    }
 }

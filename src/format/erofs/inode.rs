@@ -114,6 +114,11 @@ impl Inodes {
         }
     }
 
+    /// Whether a block is content of several files, or several times of one.
+    pub fn is_shared(&self) -> bool {
+        self.packed.as_ref().is_some_and(|(_, files)| files.is_shared())
+    }
+
     /// The listing of a directory.
     fn listing(&self, id: InodeId) -> &Listing {
         let place = self.listings.binary_search_by_key(&id, |listing| listing.directory);

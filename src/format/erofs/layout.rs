@@ -82,7 +82,8 @@ impl Nodes {
     /// What the superblock tells.
     pub fn superblock(&self, algorithm: Option<Algorithm>) -> Superblock {
         let (inodes, mtime) = (self.placement.tree.inode_count() as u64, Metadata::GENERATED_MTIME);
-        Superblock { inodes, blocks: self.blocks, inodes_block: self.inodes_block, mtime, algorithm }
+        let is_shared = self.placement.inodes.is_shared();
+        Superblock { inodes, blocks: self.blocks, inodes_block: self.inodes_block, mtime, algorithm, is_shared }
     }
 
     /// Adds all of them.

@@ -68,12 +68,25 @@ pub(super) struct Extent {
     pub blocks: u16,
 }
 
+/// Extents of a file that are stored in one place: one, or several that are equal.
+struct Run {
+    /// The number of its first extent among those of all files.
+    first: u64,
+    extent: Extent,
+}
+
 /// Where compressed content is.
 #[derive(Default)]
 pub(super) struct PackedFiles {
-    /// Of each inode the number of its first extent.
+    /// Of each inode the number of its first run.
     firsts: Vec<u32>,
-    extents: Vec<Extent>,
+    /// Of all files; each begins with one of its own.
+    runs: Vec<Run>,
+    /// How many extents all files have.
+    count: u64,
+    /// The block of the last one that was stored, and whether an earlier one stands for another, too.
+    newest: u32,
+    is_shared: bool,
 }
 
 /// How many extents content of this many bytes has. The last one takes what is less than a block, for that cannot be
@@ -90,26 +103,54 @@ pub(super) const fn extent_len(size: u64, extent: u64) -> u64 {
 
 impl PackedFiles {
     pub fn new(inodes: usize) -> Self {
-        Self { firsts: vec![NONE; inodes], extents: Vec::new() }
+        Self { firsts: vec![NONE; inodes], ..Self::default() }
     }
 
     /// Says that the extents which are added now are those of a file.
     pub fn begin(&mut self, id: InodeId) {
-        self.firsts[id.index()] = count_of(self.extents.len());
+        self.firsts[id.index()] = count_of(self.runs.len());
     }
 
-    pub fn add(&mut self, extent: Extent) {
-        self.extents.push(extent);
+    /// Adds as many extents that are stored in one place.
+    pub fn add(&mut self, extent: Extent, count: u64) {
+        self.runs.push(Run { first: self.count, extent });
+        self.count += count;
+        self.is_shared |= count > 1 || extent.start <= self.newest;
+        self.newest = self.newest.max(extent.start);
     }
 
-    /// How many blocks a content takes, which its inode tells.
+    /// Whether an extent that is stored is several of the files.
+    pub const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// The first extent of a file among those of all files.
+    fn first(&self, id: InodeId) -> (usize, u64) {
+        let run = self.firsts[id.index()] as usize;
+        (run, self.runs[run].first)
+    }
+
+    /// One of the extents of a file.
+    fn extent(&self, id: InodeId, number: u64) -> Extent {
+        let (run, first) = self.first(id);
+        let behind = self.runs[run..].partition_point(|run| run.first <= first + number);
+        self.runs[run + behind - 1].extent
+    }
+
+    /// How many blocks a content takes, which its inode tells. Those that stand for several extents count for each.
     pub fn blocks(&self, id: InodeId, size: u64) -> u64 {
-        let first = self.firsts[id.index()] as usize;
-        let blocks = |(number, extent): (u64, &Extent)| match extent.blocks {
-            0 => extent_len(size, number).div_ceil(BLOCK),
-            blocks => blocks.into(),
-        };
-        (0..extents(size)).zip(&self.extents[first..]).map(blocks).sum()
+        let (run, first) = self.first(id);
+        let (mut blocks, end) = (0, first + extents(size));
+        let ends = self.runs[run + 1..].iter().map(|run| run.first).chain([self.count]);
+        for (Run { first: at, extent }, next) in
+            self.runs[run..].iter().zip(ends).take_while(|(run, _)| run.first < end)
+        {
+            blocks += match extent.blocks {
+                0 => (at - first..next - first).map(|number| extent_len(size, number).div_ceil(BLOCK)).sum(),
+                blocks => u64::from(blocks) * (next - at),
+            };
+        }
+        blocks
     }
 
     /// Adds the index of a content. A long one is made where it is read.
@@ -136,7 +177,7 @@ impl PackedFiles {
     /// What the index says of one block of a content.
     fn index(&self, id: InodeId, size: u64, block: u64) -> [u8; INDEX] {
         let number = (block / (EXTENT / BLOCK)).min(extents(size) - 1);
-        let Extent { start, blocks } = self.extents[self.firsts[id.index()] as usize + in_memory(number)];
+        let Extent { start, blocks } = self.extent(id, number);
         let distance = block - number * (EXTENT / BLOCK);
         let (whole, rest) = (extent_len(size, number) / BLOCK, extent_len(size, number) % BLOCK);
         let small = |number: u64| u16::try_from(number).expect("an extent has few blocks");
@@ -162,7 +203,7 @@ mod tests {
     fn index(size: u64, extents: &[Extent]) -> Vec<[u16; 4]> {
         let mut files = PackedFiles::new(1);
         files.begin(InodeId::ROOT);
-        extents.iter().for_each(|extent| files.add(*extent));
+        extents.iter().for_each(|extent| files.add(*extent, 1));
         let words = |index: [u8; INDEX]| [0, 2, 4, 6].map(|at| u16::from_le_bytes([index[at], index[at + 1]]));
         (0..size.div_ceil(BLOCK)).map(|block| words(files.index(InodeId::ROOT, size, block))).collect()
     }
@@ -175,6 +216,26 @@ mod tests {
         assert_eq!(cut(EXTENT + 4095), [EXTENT + 4095]);
         assert_eq!(cut(EXTENT + 4096), [EXTENT, 4096]);
         assert_eq!(cut(2 * EXTENT + 1), [EXTENT, EXTENT + 1]);
+    }
+
+    #[test]
+    fn equal_extents_in_a_row_take_the_memory_of_one() {
+        let (zeros, data) = (Extent { start: 5, blocks: 1 }, Extent { start: 6, blocks: 3 });
+        let mut files = PackedFiles::new(2);
+        files.begin(InodeId::ROOT);
+        files.add(zeros, 1 << 24);
+        files.add(data, 1);
+        files.add(zeros, 2);
+        files.begin(InodeId::ROOT);
+        files.add(data, 1);
+        assert_eq!((files.runs.len(), files.firsts[0], files.is_shared()), (4, 3, true));
+        files.firsts[0] = 0;
+        let numbers = [0, (1 << 24) - 1, 1 << 24, (1 << 24) + 1, (1 << 24) + 2];
+        assert_eq!(numbers.map(|number| files.extent(InodeId::ROOT, number)), [zeros, zeros, data, zeros, zeros]);
+        assert_eq!(files.blocks(InodeId::ROOT, (EXTENT << 24) + 3 * EXTENT), (1 << 24) + 5);
+        let mut alone = PackedFiles::new(1);
+        [zeros, data].into_iter().for_each(|extent| alone.add(extent, 1));
+        assert!(!alone.is_shared());
     }
 
     #[test]

@@ -55,6 +55,8 @@ const MTIME: u32 = 2;
 /// Compressed blocks have their zeros in front; what is said of algorithms stands behind the superblock, and clusters may
 /// have several blocks (`EROFS_FEATURE_INCOMPAT_ZERO_PADDING`, `…_COMPR_CFGS`).
 const COMPRESSED: u32 = 1 | 2;
+/// A cluster may stand for several of the content (`EROFS_FEATURE_INCOMPAT_DEDUPE`), which Linux knows since 6.1.
+const SHARED: u32 = 0x20;
 const LABEL: &[u8] = b"LinuxKit";
 
 /// How files are compressed.
@@ -103,6 +105,8 @@ pub(super) struct Superblock {
     pub inodes_block: u32,
     pub mtime: i64,
     pub algorithm: Option<Algorithm>,
+    /// Whether clusters stand for several of the content.
+    pub is_shared: bool,
 }
 
 /// Block 0.
@@ -117,7 +121,7 @@ pub(super) fn first_block(told: &Superblock) -> [u8; BLOCK as usize] {
         blocks: told.blocks.into(),
         meta_blkaddr: told.inodes_block.into(),
         volume_name: padded(LABEL, 0),
-        feature_incompat: told.algorithm.map_or(0, |_| COMPRESSED).into(),
+        feature_incompat: (told.algorithm.map_or(0, |_| COMPRESSED) | if told.is_shared { SHARED } else { 0 }).into(),
         available_compr_algs: algorithms.into(),
         ..FromZeros::new_zeroed()
     };

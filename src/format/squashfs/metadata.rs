@@ -56,14 +56,18 @@ pub(super) struct PackedBlocks {
     /// The block that is being filled.
     block: Vec<u8>,
     position: u64,
+    /// A block of zeros as it is stored, once there is one: lists of the blocks of sparse files have many.
+    zeros: Option<Vec<u8>>,
     pub starts: Starts,
     pub bytes: Vec<u8>,
 }
 
+const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+
 impl PackedBlocks {
     pub fn new(codec: Codec) -> Self {
         let block = Vec::with_capacity(in_memory(BLOCK));
-        Self { codec, block, position: 0, starts: Starts::Packed(vec![0]), bytes: Vec::new() }
+        Self { codec, block, position: 0, zeros: None, starts: Starts::Packed(vec![0]), bytes: Vec::new() }
     }
 
     /// Ends the last block.
@@ -77,6 +81,17 @@ impl PackedBlocks {
     fn end_block(&mut self) {
         self.bytes.extend(stored(&self.block, Some(self.codec)));
         self.block.clear();
+        self.note_start();
+    }
+
+    /// Adds a whole block of zeros where one begins.
+    fn zero_block(&mut self) {
+        self.position += BLOCK;
+        self.bytes.extend_from_slice(self.zeros.get_or_insert_with(|| stored(&ZEROS, Some(self.codec))));
+        self.note_start();
+    }
+
+    fn note_start(&mut self) {
         if let Starts::Packed(starts) = &mut self.starts {
             starts.push(u32::try_from(self.bytes.len()).expect("larger tables are refused"));
         }
@@ -101,10 +116,13 @@ impl Sink for PackedBlocks {
     }
 
     fn zeros(&mut self, mut len: u64) {
-        const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
         while len > 0 {
-            let part = len.min(BLOCK);
-            self.bytes(&ZEROS[..in_memory(part)]);
+            let part = len.min(BLOCK - self.block.len() as u64);
+            if part == BLOCK {
+                self.zero_block();
+            } else {
+                self.bytes(&ZEROS[..in_memory(part)]);
+            }
             len -= part;
         }
     }
@@ -219,20 +237,20 @@ mod tests {
     fn a_compressed_stream_is_cut_where_a_stored_one_is() {
         let mut blocks = PackedBlocks::new(Codec::Zstd(15));
         blocks.bytes(&[b'x'; 8000]);
-        blocks.zeros(16_000);
+        blocks.zeros(24_192);
         blocks.bytes(b"end");
-        assert_eq!(blocks.position(), 24_003);
+        assert_eq!(blocks.position(), 32_195);
         let blocks = blocks.finish();
         let mut at = 0;
         let mut stream = Vec::new();
-        for block in 0..3 {
+        for block in 0..4 {
             assert_eq!(blocks.starts.block(block * 8192), at as u64);
             let len = usize::from(u16::from_le_bytes([blocks.bytes[at], blocks.bytes[at + 1]]));
             assert!(len < 100);
             stream.extend(zstd::bulk::decompress(&blocks.bytes[at + 2..at + 2 + len], 8192).unwrap());
             at += 2 + len;
         }
-        assert!(at == blocks.bytes.len() && stream.len() == 24_003);
-        assert!(stream[..8000] == [b'x'; 8000] && stream[8000..24_000] == [0; 16_000] && stream.ends_with(b"end"));
+        assert!(at == blocks.bytes.len() && stream.len() == 32_195);
+        assert!(stream[..8000] == [b'x'; 8000] && stream[8000..32_192] == [0; 24_192] && stream.ends_with(b"end"));
     }
 }

@@ -122,7 +122,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         }
         let mut at = 0;
         while at < end {
-            let data = data_from(content, at).min(end) / DATA_BLOCK * DATA_BLOCK;
+            let data = data_from(content, at).start.min(end) / DATA_BLOCK * DATA_BLOCK;
             if data > at {
                 self.skip(id, data - at)?;
                 at = data;

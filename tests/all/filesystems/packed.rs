@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lkit::base::{ErrorKind, Fault as _, Metadata};
-use lkit::extent::{Bytes, ReadError, SharedSource, Source, Zeros};
+use lkit::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _, Source, Zeros};
 use lkit::format::{Codec, PackError, Packed, Packing, pack_erofs, pack_squashfs};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
 
@@ -221,6 +221,101 @@ fn oracle_linux_reads_a_compressed_file_of_a_terabyte_of_zeros() {
     let mut end = [0xff; 4096];
     file.read_exact_at(&mut end, (1 << 40) + 5 - 4096).unwrap();
     assert_eq!((end, file.metadata().unwrap().len()), ([0; 4096], (1 << 40) + 5));
+}
+
+/// Files with holes: in front, between, at the end, shorter and longer than what is compressed together.
+fn sparse_tree() -> (Arc<Tree>, Vec<(String, SharedSource)>) {
+    let extent = BLOCK as u64;
+    let rows: [&[(u64, usize)]; 6] = [
+        &[(200 << 20, 1)],
+        &[(3 * extent, BLOCK), (4 * extent, 1), (2 * extent, 0)],
+        &[(0, BLOCK), (extent - 1, 1), (extent, 5000)],
+        &[(2 * extent + 4095, 0)],
+        &[(2 * extent + 4097, 0)],
+        &[(0, 10), (40 * extent + 5, 0)],
+    ];
+    let mut tree = TreeBuilder::new();
+    let file = |(number, parts): (usize, &&[(u64, usize)])| {
+        let mut map = MapBuilder::default();
+        for (hole, data) in *parts {
+            map.zeros(*hole);
+            map.bytes(&text(*data));
+        }
+        (format!("sparse-{number}"), map.share())
+    };
+    let files: Vec<_> = rows.iter().enumerate().map(file).collect();
+    for (path, content) in &files {
+        tree.insert(path.as_bytes(), Node::File(Metadata::file(), Content::whole(content.clone()))).unwrap();
+    }
+    (Arc::new(tree.finish()), files)
+}
+
+/// Whether a file has the bytes of a source.
+fn assert_same_bytes(path: &std::path::Path, source: &SharedSource) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::open(path).unwrap();
+    let size = source.size();
+    assert_eq!(file.metadata().unwrap().len(), size, "{}", path.display());
+    for at in (0..size).step_by(1 << 20) {
+        let mut found = vec![0xff; usize::try_from((size - at).min(1 << 20)).unwrap()];
+        let mut expected = found.clone();
+        file.read_exact_at(&mut found, at).unwrap();
+        source.read_at(&mut expected, at).unwrap();
+        assert!(found == expected, "{} at {at}", path.display());
+    }
+}
+
+/// An image that does not tell that it has shared clusters, and has no checksum: fsck.erofs before 1.6 reads them, but
+/// refuses to when they are told.
+fn for_any_fsck(mut image: Vec<u8>) -> Vec<u8> {
+    let (feature_compat, feature_incompat) = (1024 + 8, 1024 + 80);
+    assert_eq!((image[feature_compat], image[feature_incompat]), (1 | 2, 1 | 2 | 0x20));
+    image[feature_compat] &= !1;
+    image[feature_incompat] &= !0x20;
+    image
+}
+
+#[test]
+fn oracle_holes_are_stored_once_in_a_compressed_erofs_and_read_by_linux_and_fsck() {
+    let (tree, files) = sparse_tree();
+    let dir = Directory::new("fsck-sparse-erofs.d");
+    for codec in ["lz4", "zstd"] {
+        let image = packed(pack_erofs, &tree, codec, 2);
+        // Of 200 MiB eight bytes for each block, and else little.
+        assert!(image.len() < 1 << 20, "{}", image.len());
+        // The tool may be built without zstd.
+        if codec == "lz4" && have(&["fsck.erofs"]) {
+            let image = written(for_any_fsck(image.clone()), "fsck-sparse.erofs");
+            let report = judge("fsck.erofs", &[&format!("--extract={}", dir.arg()), image.arg()]);
+            assert!(!report.contains("corrupted"), "{report}");
+            files.iter().for_each(|(path, content)| assert_same_bytes(&dir.path().join(path), content));
+        }
+        let image = written(image, &format!("sparse-{codec}.erofs"));
+        let Some(mount) = Mount::new(image, "erofs") else { return };
+        files.iter().for_each(|(path, content)| assert_same_bytes(&mount.path().join(path), content));
+    }
+}
+
+#[test]
+fn regression_holes_that_no_index_is_in_proportion_to_are_refused_before_anything_is_written() {
+    let tree = |size| {
+        let mut tree = TreeBuilder::new();
+        tree.insert(b"a", Node::File(Metadata::file(), Content::whole(Arc::new(Zeros(size))))).unwrap();
+        Arc::new(tree.finish())
+    };
+    let refused = |pack: Pack, size| {
+        let mut output = Full(0);
+        let packing = Packing { codec: Codec::Zstd(3), threads: 1, output: &mut output, passed: &mut go_on };
+        match pack(tree(size), packing) {
+            Err(PackError::Format(error)) => Some(error.to_string()),
+            _ => None,
+        }
+    };
+    let expected =
+        "the holes of `a` and the files before it are more than a compressed EROFS can hold (68719476736 bytes)";
+    assert_eq!(refused(pack_erofs, (64 << 30) + 1).as_deref(), Some(expected));
+    assert_eq!(refused(pack_erofs, 64 << 30), None);
+    assert_eq!(refused(pack_squashfs, 100 << 40), None);
 }
 
 /// Content of which only the first half can be read.
