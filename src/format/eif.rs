@@ -4,7 +4,7 @@
 //! header, CRC-32 | kernel | command line | metadata | ramdisk | ramdisk ... | signature
 //! ```
 //!
-//! The checksum is over everything else, so its first read reads all content once. It is kept from then on.
+//! The checksum is over everything else, so its first read reads all data once, but no holes. It is kept from then on.
 //!
 //! # Format
 //! AWS's crate `aws-nitro-enclaves-image-format` 0.8, `src/defs`, version 4. Numbers are big-endian.
@@ -17,9 +17,9 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::Error;
 use super::computed::Computed;
-use super::limits::LARGEST_IMAGE;
+use super::crc32::crc32;
 use crate::base::{GIB, in_memory};
-use crate::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink, Source, read_through};
+use crate::extent::{Bytes, MapBuilder, SharedSource, Sink};
 
 /// Sections that the header has room for.
 const MOST_SECTIONS: usize = 32;
@@ -28,6 +28,9 @@ const ARM64: u16 = 1;
 /// What an enclave gets unless it is started with something else: AWS's own defaults.
 const MEMORY: u64 = GIB;
 const PROCESSORS: u64 = 2;
+/// The largest image in bytes. `nitro-cli` wants four times as much memory for an enclave, which measures all of it when it
+/// starts.
+const LARGEST: u64 = 16 * GIB;
 
 /// "EifHeader".
 #[derive(FromZeros, Immutable, IntoBytes)]
@@ -89,7 +92,7 @@ impl Eif {
     /// Lays out the image.
     ///
     /// # Errors
-    /// When there are more sections than the header has room for, or more bytes than a file can have.
+    /// When there are more sections than the header has room for, or more than 16 GiB.
     pub fn layout(self) -> Result<SharedSource, Error> {
         let mut header = Header {
             magic: *b".eif",
@@ -115,7 +118,8 @@ impl Eif {
         covered.whole(&body.share());
         let covered = covered.share();
         let all = covered.clone();
-        let checksum: SharedSource = Arc::new(Computed::new(HEADER - CHECKSUM, move || checksum(&*all)));
+        let checksum = move || Ok(crc32(&*all)?.to_be_bytes().to_vec());
+        let checksum: SharedSource = Arc::new(Computed::new(HEADER - CHECKSUM, checksum));
         let mut image = MapBuilder::default();
         image.extent(&covered, 0, CHECKSUM);
         image.whole(&checksum);
@@ -142,27 +146,30 @@ fn check(sections: &[(Section, SharedSource)]) -> Result<(), Error> {
     if sections.len() > MOST_SECTIONS {
         return Err(Error::TooMany { what: "sections", format: "an EIF", limit: MOST_SECTIONS as u64 });
     }
+    eif_holds(sections.iter().map(|(_, content)| content.size()))
+}
+
+/// Whether an image can hold sections of these sizes in bytes, as far as that is known without their number.
+///
+/// # Errors
+/// When they have more than 16 GiB together.
+pub fn eif_holds(sizes: impl IntoIterator<Item = u64>) -> Result<(), Error> {
     let fixed = HEADER + (MOST_SECTIONS * size_of::<SectionHeader>()) as u64;
-    let left = sections.iter().try_fold(LARGEST_IMAGE - fixed, |left, (_, content)| left.checked_sub(content.size()));
-    left.map(drop).ok_or(Error::ImageTooLarge { format: "an EIF", limit: LARGEST_IMAGE })
+    let left = sizes.into_iter().try_fold(LARGEST - fixed, u64::checked_sub);
+    left.map(drop).ok_or(Error::ImageTooLarge { format: "an EIF", limit: LARGEST })
 }
 
 fn section_header(kind: Section, size: u64) -> SectionHeader {
     SectionHeader { section_type: (kind as u16).into(), flags: 0.into(), section_size: size.into() }
 }
 
-/// The CRC-32 of all that is covered.
-fn checksum(covered: &dyn Source) -> Result<Vec<u8>, ReadError> {
-    let mut hasher = crc32fast::Hasher::new();
-    read_through(covered, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finalize().to_be_bytes().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
-    use crate::base::Digest;
-    use crate::extent::Zeros;
+    use crate::base::{Digest, ErrorKind, MIB};
+    use crate::extent::{ReadError, Source, Zeros};
 
     fn image(ramdisks: Vec<SharedSource>) -> Eif {
         let bytes = |text: &str| Arc::new(Bytes(text.as_bytes().into())) as SharedSource;
@@ -220,8 +227,37 @@ mod tests {
         let many = |count| image((0..count).map(|_| Arc::new(Zeros(1)) as SharedSource).collect()).layout();
         assert!(many(28).is_ok());
         assert_eq!(many(29).err().unwrap().to_string(), "an EIF cannot hold more than 32 sections");
-        let large = image(vec![Arc::new(Zeros(LARGEST_IMAGE)), Arc::new(Zeros(u64::MAX))]).layout();
-        let expected = "the content is more than an EIF can hold (9223372036854775807 bytes)";
-        assert_eq!(large.err().unwrap().to_string(), expected);
+        for sizes in [[LARGEST, 1], [1, LARGEST], [u64::MAX, u64::MAX]] {
+            let large = image(sizes.map(|size| Arc::new(Zeros(size)) as SharedSource).into()).layout();
+            assert_eq!(
+                large.err().unwrap().to_string(),
+                "the content is more than an EIF can hold (17179869184 bytes)"
+            );
+        }
+    }
+
+    #[test]
+    fn holes_are_not_read_for_the_checksum() {
+        let holes = image(vec![Arc::new(Unread(LARGEST - MIB))]).layout().unwrap();
+        let mut checksum = [0; 4];
+        holes.read_at(&mut checksum, CHECKSUM).unwrap();
+        assert_ne!(checksum, [0; 4]);
+    }
+
+    /// Zeros that are not to be read.
+    struct Unread(u64);
+
+    impl Source for Unread {
+        fn size(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, _: &mut [u8], _: u64) -> Result<(), ReadError> {
+            Err(ReadError::new(ErrorKind::Io, "it is not to be read"))
+        }
+
+        fn data_from(&self, _: u64) -> Option<Range<u64>> {
+            None
+        }
     }
 }

@@ -12,6 +12,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::crc32::add_zeros;
 use super::gzip_sums::Sums;
 use super::used::Used;
 use crate::base::{KIB, in_memory};
@@ -217,7 +218,7 @@ impl GzipStored {
         let mut whole = crc32fast::Hasher::new();
         for (number, run) in self.runs.iter().enumerate() {
             self.sums.add_run(&mut whole, number, &|buf, offset| self.content.read_at(buf, run.content + offset))?;
-            Sums::add_zeros(&mut whole, run.zeros * ZEROS_UNIT);
+            add_zeros(&mut whole, run.zeros * ZEROS_UNIT);
         }
         let [a, b, c, d, ..] = self.content.size().to_le_bytes();
         let [e, f, g, h] = whole.finalize().to_le_bytes();

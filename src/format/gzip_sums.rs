@@ -68,20 +68,6 @@ impl Sums {
         Ok(())
     }
 
-    /// Adds zeros to the checksum of what stands before them, in time that grows with the digits of their number.
-    pub fn add_zeros(whole: &mut Hasher, mut len: u64) {
-        let mut power = Hasher::new();
-        power.update(&[0]);
-        while len > 0 {
-            if len % 2 == 1 {
-                whole.combine(&power);
-            }
-            let half = power.clone();
-            power.combine(&half);
-            len /= 2;
-        }
-    }
-
     fn progress(&self, part: usize) -> Progress {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)[part]
     }
@@ -124,21 +110,4 @@ impl Progress {
 fn continues(progress: Progress, bytes: &[u8], start: u64) -> Option<&[u8]> {
     let known = usize::try_from(u64::from(progress.len).checked_sub(start)?).ok()?;
     bytes.get(known..).filter(|fresh| !fresh.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zeros_are_added_as_if_they_had_been_read() {
-        for len in [0, 1, 2, 1031, 1032, 100_000] {
-            let mut whole = Hasher::new();
-            whole.update(b"before");
-            Sums::add_zeros(&mut whole, len);
-            whole.update(b"behind");
-            let bytes = [b"before".as_slice(), &vec![0; in_memory(len)], b"behind"].concat();
-            assert_eq!(whole.finalize(), crc32fast::hash(&bytes), "{len}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod codec;
 mod computed;
 mod contents;
 mod cpio;
+mod crc32;
 mod eif;
 mod erofs;
 mod error;
@@ -43,7 +44,7 @@ mod vmdk;
 
 pub use codec::{Codec, level_of};
 pub use cpio::{behind_microcode, cpio, cpio_holds};
-pub use eif::Eif;
+pub use eif::{Eif, eif_holds};
 pub use erofs::{erofs, pack_erofs};
 pub use error::Error;
 pub use fat::{Fat, FatFile, FatKind, FatOptions, fat};

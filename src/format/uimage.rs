@@ -1,6 +1,6 @@
 //! U-Boot's older image: a header of 64 bytes with checksums, and the content behind it.
 //!
-//! The header has a checksum of the content, so its first read reads all of that once.
+//! The header has a checksum of the content, so its first read reads all data of that once.
 //!
 //! # Format
 //! U-Boot's `include/image.h`, "legacy format image header". Numbers are big-endian.
@@ -12,9 +12,10 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::Error;
 use super::computed::Computed;
+use super::crc32::crc32;
 use super::field::padded;
 use crate::base::Metadata;
-use crate::extent::{MapBuilder, ReadError, SharedSource, Sink as _, Source, read_through};
+use crate::extent::{MapBuilder, ReadError, SharedSource, Sink as _, Source};
 
 /// "legacy_img_hdr".
 #[derive(Clone, Immutable, IntoBytes)]
@@ -112,9 +113,7 @@ fn size(len: u64) -> Result<u32, Error> {
 
 /// The header with the checksum of the content, and then its own over all of it.
 fn with_checksums(header: &Header, content: &dyn Source) -> Result<Vec<u8>, ReadError> {
-    let mut crc = crc32fast::Hasher::new();
-    read_through(content, &mut |bytes| crc.update(bytes))?;
-    let mut header = Header { dcrc: crc.finalize().into(), ..header.clone() };
+    let mut header = Header { dcrc: crc32(content)?.into(), ..header.clone() };
     header.hcrc = crc32fast::hash(header.as_bytes()).into();
     Ok(header.as_bytes().to_vec())
 }

@@ -57,7 +57,15 @@ impl Parts {
         let application = system.enclave.application.clone().map(format::cpio).transpose()?;
         let cmdline = Arc::new(Bytes(system.cmdline.clone().unwrap_or_default().into()));
         let arm64 = matches!(head.kind, KernelKind::Efi { machine: Machine::Arm64, .. });
-        Ok(Self { arm64, kernel, cmdline, initrd, application })
+        let parts = Self { arm64, kernel, cmdline, initrd, application };
+        parts.check()?;
+        Ok(parts)
+    }
+
+    /// Refuses what no image holds, before all of it is read for a signature or a register.
+    fn check(&self) -> Result<(), format::Error> {
+        let parts = [&self.kernel, &self.cmdline, &self.initrd].into_iter().chain(&self.application);
+        format::eif_holds(parts.map(|part| part.size()))
     }
 
     fn measure(&self) -> Result<Measurements, ReadError> {
@@ -152,6 +160,20 @@ mod tests {
         let second = "3124fd8b91dbd08e6115b24b0d3f959cca7356cfbaef3bee2c0b856f1c2ca7493a5ffb5f469936ab3e8a20ee3febb910";
         assert_eq!(registers(None), [first, first, none]);
         assert_eq!(registers(Some("SECOND")), [both, first, second]);
+    }
+
+    #[test]
+    fn what_no_image_holds_is_refused_before_it_is_measured() {
+        let zeros = |size| Arc::new(crate::extent::Zeros(size)) as SharedSource;
+        let parts = |initrd, application| {
+            let (kernel, cmdline) = (zeros(1 << 20), zeros(5));
+            Parts { arm64: true, kernel, cmdline, initrd: zeros(initrd), application: Some(zeros(application)) }.check()
+        };
+        assert!(parts(8 << 30, 7 << 30).is_ok());
+        for (initrd, application) in [(16 << 30, 0), (8 << 30, 8 << 30), (u64::MAX, u64::MAX)] {
+            let error = parts(initrd, application).unwrap_err().to_string();
+            assert_eq!(error, "the content is more than an EIF can hold (17179869184 bytes)");
+        }
     }
 
     #[test]
