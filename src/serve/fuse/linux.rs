@@ -7,11 +7,12 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fuser::Config;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
@@ -144,6 +145,12 @@ pub(super) fn cut_off((major, minor): DeviceNumber) {
     if let Err(error) = fs::write(&abort, "1") {
         tracing::debug!("cannot write `{abort}`: {error}");
     }
+}
+
+/// Whether the kernel has ended a connection: nobody waits for answers any more.
+pub(super) fn is_over(connection: &impl AsFd) -> bool {
+    let mut ends = [PollFd::new(connection, PollFlags::empty())];
+    poll(&mut ends, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 /// Root may let the kernel read ahead as much as one request holds; others keep the default of 128 KiB.

@@ -1,6 +1,7 @@
 //! A mount's life: made, served, ended by whoever ends it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,6 +22,8 @@ use crate::serve::{Error, Files, Interrupts, holders};
 
 /// How long files may stay open after the mount is to end, before they are cut off.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often is looked whether the mount has ended while a read is being answered, which the session waits for.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the end of a mount that nobody uses may take.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
@@ -71,6 +74,8 @@ impl Shown {
 pub struct Session {
     path: PathBuf,
     device: DeviceNumber,
+    /// The kernel's end of it.
+    connection: OwnedFd,
     shown: Shown,
     events: Receiver<Event>,
     send: Sender<Event>,
@@ -98,6 +103,7 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
     let (descriptor, attached) = host::attach(&path, options).map_err(refused)?;
+    let connection = descriptor.try_clone().map_err(|error| attached.undo(refused(error)))?;
     let (acl, config) = config(options);
     let session = fuser::Session::from_fd(adapter, descriptor, acl, config);
     let session = session.map_err(|error| attached.undo(refused(error)))?;
@@ -111,7 +117,7 @@ pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session,
         .map_err(|error| attached.undo(Error::server("start the thread that serves")(error)))?;
     let device = attached.served().map_err(refused)?;
     host::raise_read_ahead(device);
-    Ok(Session { path, device, shown, events, send, over: false })
+    Ok(Session { path, device, connection, shown, events, send, over: false })
 }
 
 impl Session {
@@ -133,9 +139,23 @@ impl Session {
         let send = self.send.clone();
         // Nobody listens any more only when the session is over.
         let _forwarding = interrupts.forward(move || drop(send.send(Event::Signal)));
-        match self.events.recv() {
-            Ok(Event::Ended(result)) => self.ended(result),
-            Ok(Event::Signal) | Err(_) => self.end(),
+        match self.next_event() {
+            Event::Ended(result) => self.ended(result),
+            Event::Signal => self.end(),
+        }
+    }
+
+    /// Waits for an event. A mount has ended when the kernel asks nothing more, however long an answer that nobody waits for
+    /// still takes.
+    fn next_event(&self) -> Event {
+        loop {
+            let is_over = match self.events.recv_timeout(LOOK) {
+                Ok(event) => return event,
+                Err(_) => host::is_over(&self.connection),
+            };
+            if is_over {
+                return self.events.recv_timeout(AT_ONCE).unwrap_or(Event::Ended(Ok(())));
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use lkit::base::Fault as _;
 use lkit::serve::{MountOptions, background, mount, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::mounted::{can_mount, empty, files, is_mounted, mounted, server, wait_for};
+use super::mounted::{begun, can_mount, empty, files, is_mounted, mounted, server, stuck_server, wait_for};
 use crate::common::have;
 
 fn run(program: &str, arguments: &[&str], dir: &Path) {
@@ -53,6 +53,23 @@ fn fuse_signals_end_the_mount_even_while_it_is_read() {
         // Cut off: what the kernel does not hold already is an error now, and nothing hangs.
         assert!(file.read_to_end(&mut Vec::new()).is_err());
     }
+}
+
+#[test]
+fn regression_fuse_a_mount_ends_though_something_is_made_that_nobody_waits_for() {
+    if !can_mount() || !have(&["head"]) {
+        return;
+    }
+    let dir = empty();
+    let mut server = stuck_server(dir.path());
+    let mut reader = Command::new("head").args(["-c", "1"]).arg(dir.path().join("never")).spawn().unwrap();
+    wait_for("a read", || begun(dir.path()).exists());
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    unmount(dir.path()).unwrap();
+    wait_for("the end of the server", || server.try_wait().unwrap().is_some());
+    assert!(server.wait().unwrap().success() && !is_mounted(dir.path()));
+    fs::remove_file(begun(dir.path())).unwrap();
 }
 
 #[test]

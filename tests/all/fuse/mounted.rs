@@ -132,14 +132,44 @@ pub fn asked() -> Option<PathBuf> {
 
 /// A server in a process of its own, serving when this returns.
 pub fn server(dir: &Path) -> Child {
-    let mut child = role("fuse::mounted::serves_when_asked", dir).stdout(Stdio::piped()).spawn().unwrap();
+    started("fuse::mounted::serves_when_asked", dir)
+}
+
+/// A server whose file `never` is never read to its end; a file beside the directory tells that a read has begun.
+pub fn stuck_server(dir: &Path) -> Child {
+    started("fuse::mounted::serves_what_never_comes_when_asked", dir)
+}
+
+fn started(name: &str, dir: &Path) -> Child {
+    let mut child = role(name, dir).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().ends_with(READY)), "the server ended early");
     child
 }
 
+/// The file that tells that a read has begun.
+pub fn begun(dir: &Path) -> PathBuf {
+    dir.with_extension("begun")
+}
+
+/// A source whose reads do not end.
+struct Never(PathBuf);
+
+impl Source for Never {
+    fn size(&self) -> u64 {
+        8192
+    }
+
+    fn read_at(&self, _: &mut [u8], _: u64) -> Result<(), ReadError> {
+        fs::write(&self.0, "").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
 /// Waits until `condition` holds, for a minute at most.
-pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = std::time::Instant::now();
     while !condition() {
         assert!(begin.elapsed().as_secs() < 60, "waited a minute for {what}");
@@ -150,9 +180,21 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn serves_when_asked() {
     let Some(dir) = asked() else { return };
+    serve(files(), &dir)
+}
+
+#[test]
+fn serves_what_never_comes_when_asked() {
+    let Some(dir) = asked() else { return };
+    let never = Artifact::ready("never", Arc::new(Never(begun(&dir))));
+    serve(Files::new(vec![never], None, owner()), &dir)
+}
+
+/// Serves until the mount ends, and ends the process.
+fn serve(files: Files, dir: &Path) -> ! {
     let served = (|| -> Result<(), Error> {
         let interrupts = Interrupts::catch()?;
-        let session = mount(files(), &dir, MountOptions::default())?;
+        let session = mount(files, dir, MountOptions::default())?;
         println!("{READY}");
         session.wait(interrupts)
     })();
