@@ -125,6 +125,14 @@ pub enum Error {
         /// Why.
         source: ReadError,
     },
+    /// An artifact has more holes than are compressed.
+    #[error("the holes of `{name}` are more than what is compressed ({limit} bytes)")]
+    Holes {
+        /// Name of the artifact.
+        name: String,
+        /// Most bytes in holes.
+        limit: u64,
+    },
     /// A file cannot be written.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -179,6 +187,7 @@ impl Fault for Error {
                 ErrorKind::Busy
             }
             Self::Read { source, .. } => source.kind(),
+            Self::Holes { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
     }
@@ -210,6 +219,7 @@ impl Fault for Error {
             Self::NoArtifact { nearest: Some(name), .. } => Some(format!("is `{name}` meant?")),
             Self::NoArtifact { nearest: None, .. } => Some("`lkit inspect` lists the artifacts of a spec".to_owned()),
             Self::Read { source, .. } => source.hint(),
+            Self::Holes { .. } => Some("leave out `--compress`, since holes take no room in a file then".to_owned()),
             Self::Write { path, size, source } => write_hint(path, *size, source),
             Self::Mount { .. }
             | Self::Session(_)

@@ -14,7 +14,7 @@ use super::compress::{Compression, Compressor};
 use super::packed::{no_stream, write_root};
 use super::staged::{Staged, directory};
 use super::{Artifact, Error};
-use crate::base::{Hasher, KIB, MIB};
+use crate::base::{GIB, Hasher, KIB, MIB};
 use crate::extent::{ReadError, Source};
 use crate::format::PackError;
 use crate::output::PackedRoot;
@@ -23,6 +23,10 @@ use crate::output::PackedRoot;
 const CHUNK: u64 = MIB;
 /// Zeros shorter than this are written, since a hole costs more to skip.
 const LEAST_HOLE: u64 = 64 * KIB;
+
+/// Most bytes of holes that are compressed: some two minutes of a processor with the levels that are usual. No layer is large
+/// because of them, and unlike data they have no end.
+const MOST_HOLES: u64 = 256 * GIB;
 
 /// How far an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +158,7 @@ pub fn export_to(export: &Export<'_>, output: impl Write, step: &mut Step<'_>) -
 enum Failure {
     Read(String, ReadError),
     Write(io::Error),
+    Holes(String),
     Ended,
 }
 
@@ -170,6 +175,7 @@ fn failure(failure: Failure, path: &Path, size: u64) -> Error {
     match failure {
         Failure::Read(name, source) => Error::Read { name, source },
         Failure::Write(source) => Error::Write { path: path.to_owned(), size, source },
+        Failure::Holes(name) => Error::Holes { name, limit: MOST_HOLES },
         Failure::Ended => Error::Interrupted,
     }
 }
@@ -232,6 +238,9 @@ impl Copy<'_, '_> {
                 return Ok(output.count);
             }
         };
+        if holes_pass(self.source, from, MOST_HOLES) {
+            return Err(Failure::Holes(self.name.to_owned()));
+        }
         self.pass(0..from, &mut output)?;
         let mut compressor = Compressor::new(compression, size - from, output).map_err(Failure::Write)?;
         self.pass(from..size, &mut compressor)?;
@@ -316,6 +325,20 @@ impl<W: Write> Write for Counted<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
+}
+
+/// Whether the holes of a source behind `from` have more than `limit` bytes.
+fn holes_pass(source: &dyn Source, from: u64, limit: u64) -> bool {
+    let (size, mut at, mut left) = (source.size(), from, limit);
+    // Nothing is looked at where there is no room for so many.
+    while size.saturating_sub(at) > left {
+        let data = source.data_from(at).unwrap_or(size..size);
+        match left.checked_sub(data.start.saturating_sub(at)) {
+            None => return true,
+            Some(rest) => (at, left) = (data.end.max(at + 1), rest),
+        }
+    }
+    false
 }
 
 /// The next data at or after `at`, a chunk at most; runs that only small holes part are one.
@@ -412,6 +435,31 @@ mod tests {
         let mut content = Vec::new();
         io::Read::read_to_end(&mut flate2::bufread::GzDecoder::new(&written[4..]), &mut content).unwrap();
         assert!(content == bytes[4..] && written.len() < 10_000);
+    }
+
+    #[test]
+    fn holes_are_counted_up_to_what_is_compressed() {
+        let mut map = MapBuilder::default();
+        for (hole, data) in [(10, 5), (7, 1), (3, 0)] {
+            map.zeros(hole);
+            map.bytes(&vec![b'x'; data]);
+        }
+        let map = map.finish();
+        for (from, holes) in [(0, 20), (4, 16), (12, 10), (23, 3), (26, 0)] {
+            assert!(!holes_pass(&map, from, holes), "{from}");
+            assert!(holes == 0 || holes_pass(&map, from, holes - 1), "{from}");
+        }
+    }
+
+    #[test]
+    fn regression_more_holes_than_are_compressed_are_refused_at_once() {
+        let holes = Artifact::ready("a", Arc::new(crate::extent::Zeros(1 << 60)));
+        for coding in [Compression::Gzip(1), Compression::Zstd(1), Compression::Xz(1)] {
+            let export = Export { coding: Some(Coding::Stream(coding, 0)), ..Export::plain(&holes, "a") };
+            let error = export_to(&export, io::sink(), &mut go_on).unwrap_err();
+            let message = "the holes of `a` are more than what is compressed (274877906944 bytes)";
+            assert_eq!((error.to_string().as_str(), error.kind()), (message, ErrorKind::Unsupported));
+        }
     }
 
     #[test]
