@@ -99,6 +99,9 @@ pub enum Error {
     /// The index of a layer would be larger than any that lkit opens.
     #[error("it has more files than the index of a layer can hold")]
     IndexTooLarge,
+    /// A layer may have a table that its blob is too small for; not all of them may.
+    #[error("it and other layers have more names, links and attributes than layers of their sizes can")]
+    TablesTooLarge,
     /// What should be the indexes of an image is something else.
     #[error("it holds no layer indexes that this version of lkit knows")]
     NoSummaries,
@@ -155,6 +158,7 @@ impl Fault for Error {
             | Self::Stream { .. }
             | Self::Cut(_)
             | Self::Bloated
+            | Self::TablesTooLarge
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::Damaged(_)
@@ -189,6 +193,7 @@ impl Fault for Error {
             Self::Stream { .. }
             | Self::Cut(_)
             | Self::Bloated
+            | Self::TablesTooLarge
             | Self::Tar { .. }
             | Self::TrailerSize { .. }
             | Self::IndexTooLarge

@@ -1,7 +1,7 @@
 //! Images for a spec: references resolved side by side, layers opened side by side, one tree for each.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::stock::Stock;
@@ -10,7 +10,7 @@ use super::{Error, IndexPlace, Origins, Prefetch, Problem};
 use crate::base::{Digest, Ending, Event, Monitor, Platform, in_line};
 use crate::blob::Store;
 use crate::extent::SharedSource;
-use crate::layer::{Layer, Layers, ReadList, Wanted};
+use crate::layer::{self, Layer, Layers, ReadList, Wanted};
 use crate::oci::{self, Closure, Descriptor, Image, Reference, Resolver};
 use crate::tree::TreeBuilder;
 
@@ -18,6 +18,8 @@ use crate::tree::TreeBuilder;
 pub(super) const RESOLVERS: usize = 16;
 /// Layers passed over at once. A pass keeps two cores busy; a third hides the network's pauses.
 pub(super) const PASSES: usize = 3;
+/// Bytes that all tables of contents may have together beyond what the sizes of their layers allow.
+const TABLES_FREE: u64 = 32 << 20;
 
 /// SOCI's indexes, by the image that names them and the layer that they are of.
 type Ztocs = HashMap<(Digest, Digest), Arc<[u8]>>;
@@ -156,8 +158,11 @@ impl<'a> Images<'a> {
         let are_indexed = wanted.iter().all(|(wanted, ..)| self.layers.has_index(&wanted.digest));
         let sizes = wanted.iter().map(|(wanted, ..)| wanted.size);
         let threads = if are_indexed { threads_for(sizes, threads::BLOBS, PASSES) } else { PASSES };
+        let beyond = AtomicU64::new(0);
         let opened = side_by_side(&wanted, threads, |(wanted, place, naming)| {
-            let layer = (!stop.is_near()).then(|| self.open((wanted, *naming), &images[*place], &stop))?;
+            let image = &images[*place];
+            let layer = (!stop.is_near()).then(|| self.open((wanted, *naming), image, &stop))?;
+            let layer = layer.and_then(|layer| among(&beyond, layer, wanted, image));
             if layer.is_ok() && is_first(*place) && first_left.fetch_sub(1, Ordering::SeqCst) == 1 {
                 sooner.iter().for_each(|sooner| (sooner.then)());
             }
@@ -220,6 +225,17 @@ impl<'a> Images<'a> {
         let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
+}
+
+/// The layer, unless the tables of contents of all layers are together too far `beyond` what their sizes allow.
+fn among(beyond: &AtomicU64, layer: Layer, wanted: &Wanted, image: &Image) -> Result<Layer, Problem> {
+    let own = layer.toc().beyond(wanted.size);
+    if beyond.fetch_add(own, Ordering::Relaxed).saturating_add(own) <= TABLES_FREE {
+        return Ok(layer);
+    }
+    let source = Box::new(layer::Error::TablesTooLarge);
+    let source = layer::Error::Layer { layer: wanted.digest.to_string(), source };
+    Err(Problem::Layer { reference: Box::new(image.reference.clone()), source })
 }
 
 /// Whether several images have a layer.

@@ -266,6 +266,11 @@ impl Toc {
         Some(Self { bytes, starts, entries, sets })
     }
 
+    /// Bytes that it has beyond those that each byte of a blob of `blob_size` bytes may have.
+    pub(crate) fn beyond(&self, blob_size: u64) -> u64 {
+        (self.bytes.len() as u64).saturating_sub(blob_size.saturating_mul(TOC_SHARE))
+    }
+
     /// Number of entries.
     pub const fn len(&self) -> u64 {
         self.entries

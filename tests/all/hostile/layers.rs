@@ -126,6 +126,19 @@ fn what_compresses_to_nothing_is_kept_up_to_a_size() {
 }
 
 #[test]
+fn what_compresses_to_nothing_in_many_layers_is_kept_up_to_a_size() {
+    if !can_measure() {
+        return;
+    }
+    let target = with_content("L", b'K', "t".repeat(4000).as_bytes());
+    let link = |name: String| [target.clone(), header(&name, b'2', 0, "")].concat();
+    let layers: Vec<_> = (0..12).map(|number| layer(900, |n| link(format!("{number}/{n}")))).collect();
+    let said = look("many links in many layers", &layers, 5);
+    assert!(said.contains("more names, links and attributes than layers of their sizes can"), "{said}");
+    look("many links in some layers", &layers[..8], 0);
+}
+
+#[test]
 fn paths_for_all_entries_are_bounded() {
     if !can_measure() {
         return;
