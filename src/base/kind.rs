@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use super::descriptors;
+
 /// The sorts of failure a caller may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -39,6 +41,14 @@ pub trait Fault: Error + Send + Sync + 'static {
         None
     }
 
+    /// The same, or what to do about what the system says among the causes.
+    fn advice(&self) -> Option<String>
+    where
+        Self: Sized,
+    {
+        self.hint().or_else(|| descriptors::hint(self))
+    }
+
     /// The place in a spec that the error is about, ready to be printed below the message.
     fn excerpt(&self) -> Option<String> {
         None
@@ -49,4 +59,31 @@ pub trait Fault: Error + Send + Sync + 'static {
 pub fn in_line(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read")]
+    struct Unread(#[source] io::Error);
+
+    impl Fault for Unread {
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Io
+        }
+    }
+
+    #[test]
+    fn too_many_open_files_come_with_advice() {
+        let rows = [(libc::EMFILE, Some("ulimit -Hn")), (libc::ENFILE, Some("fs.file-max")), (libc::ENOENT, None)];
+        for (code, part) in rows {
+            let advice = Unread(io::Error::from_raw_os_error(code)).advice();
+            assert_eq!(advice.is_some(), part.is_some(), "{code}");
+            assert!(advice.unwrap_or_default().contains(part.unwrap_or_default()), "{code}");
+        }
+    }
 }

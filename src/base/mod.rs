@@ -2,6 +2,7 @@
 
 mod attempt;
 mod calendar;
+mod descriptors;
 mod digest;
 mod ending;
 mod kind;
@@ -19,6 +20,7 @@ mod xattrs;
 
 pub use attempt::Attempt;
 pub use calendar::Civil;
+pub use descriptors::{command, raise_open_files};
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use ending::Ending;
 pub use kind::{ErrorKind, Fault, in_line};

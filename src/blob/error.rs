@@ -122,7 +122,7 @@ pub struct Cause {
 impl Cause {
     /// Boxes `error`.
     pub fn new(error: impl Fault) -> Self {
-        Self { kind: error.kind(), hint: error.hint(), error: Box::new(error) }
+        Self { kind: error.kind(), hint: error.advice(), error: Box::new(error) }
     }
 }
 

@@ -38,6 +38,7 @@ use self::report::Failure;
 /// Runs the program on the arguments of the process.
 pub fn run() -> ExitCode {
     crate::base::bound_heap();
+    crate::base::raise_open_files();
     answer().unwrap_or_else(|failure| failed(&failure))
 }
 

@@ -150,7 +150,7 @@ impl<E: Fault> From<E> for Failure {
             message: error.to_string(),
             excerpt: error.excerpt(),
             causes: chain(error.source()),
-            hint: error.hint(),
+            hint: error.advice(),
         }
     }
 }

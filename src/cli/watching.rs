@@ -192,7 +192,7 @@ fn trouble(error: &Error) -> Trouble {
         place: place(error),
         excerpt: error.excerpt(),
         causes: causes.map(ToString::to_string).collect(),
-        hint: error.hint(),
+        hint: error.advice(),
     }
 }
 

@@ -17,7 +17,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::local::local;
 use super::{Error, Origin};
-use crate::base::steers;
+use crate::base::{command, steers};
 
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ pub fn start(
     signals: EndSignals,
 ) -> Result<RunningMachine, Error> {
     let servers = servers.iter().map(serve).collect::<Result<_, _>>()?;
-    let mut command = Command::new(&line.program);
+    let mut command = command(&line.program);
     if let Some(log) = log {
         let copy = || log.try_clone().map_err(|source| Error::Start { program: line.program.clone(), source });
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
@@ -177,7 +177,7 @@ fn serve(server: &Server) -> Result<Running, Error> {
     let line = server.on_standard_input();
     let listener = UnixListener::bind(&server.socket);
     let listener = listener.map_err(|source| Error::Start { program: line.program.clone(), source })?;
-    let mut command = Command::new(&line.program);
+    let mut command = command(&line.program);
     command.stdin(OwnedFd::from(listener));
     spawned(&line, command)
 }

@@ -3,14 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::run::usual_firmware;
-use crate::base::{Fault, GIB, Hasher, Platform, in_line, printable_line};
+use crate::base::{Fault, GIB, Hasher, Platform, command, in_line, printable_line};
 use crate::cli::args;
 use crate::cli::report::{self, Failure};
 use crate::cli::settings::{cache_dir, credentials};
@@ -170,7 +170,7 @@ fn kvm() -> Finding {
 
 /// Runs the guest in a process of its own, which is given up when it takes too long; nothing then.
 fn guest_halts() -> io::Result<Option<bool>> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = command(std::env::current_exe()?);
     command.args(["doctor", "--probe-kvm"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn()?;
     let mut output = child.stdout.take().ok_or_else(|| io::Error::other("the guest has no output"))?;

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::header::Labels;
+use crate::base::command;
 use crate::cli::report::Failure;
 
 /// How long a script that has to end may clean up.
@@ -103,7 +104,7 @@ impl Runner {
         let cannot = |error: io::Error| Failure::io(format!("cannot write `{}`", log.display()), &error);
         let output = File::options().append(true).create(true).open(&log).map_err(cannot)?;
         let errors = output.try_clone().map_err(cannot)?;
-        let mut command = Command::new("/bin/sh");
+        let mut command = command("/bin/sh");
         command.args(self.surroundings.traces.then_some("-x")).arg(script).args(arguments).current_dir(dir);
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         self.surround(&mut command, name);

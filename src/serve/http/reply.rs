@@ -38,7 +38,7 @@ pub(super) fn complaint(status: StatusCode, message: &str) -> Response<Body> {
 
 /// Why something cannot be had, and what to do about it.
 pub(super) fn failure(error: &impl Fault) -> Response<Body> {
-    let hint = error.hint().map(|hint| format!("\nhint: {}", printable_line(&hint))).unwrap_or_default();
+    let hint = error.advice().map(|hint| format!("\nhint: {}", printable_line(&hint))).unwrap_or_default();
     complaint(status(error.kind()), &format!("{}{hint}", printable_line(&in_line(error))))
 }
 

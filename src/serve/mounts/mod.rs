@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 pub use host::helper;
 pub(super) use host::{DEAD, end};
 
+use crate::base::command;
+
 /// Numbers by which the system tells mounted file systems apart; on Linux major and minor number of the device.
 pub(super) type DeviceNumber = (u32, u32);
 
@@ -60,7 +62,7 @@ fn last_on(mounts: Vec<Mount>, path: &Path) -> Option<Mount> {
 /// The helper without arguments, in a process group of its own: when the terminal is closed, all of the group in its
 /// foreground is ended, and the helper is to finish.
 pub(super) fn helper_command(helper: &Path) -> Command {
-    let mut command = Command::new(helper);
+    let mut command = command(helper);
     command.stdin(Stdio::null()).process_group(0);
     command
 }

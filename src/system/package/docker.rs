@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::keep::for_platform;
 use super::process::{run, status};
 use super::{Builder, PackageError};
-use crate::base::{Monitor, Platform};
+use crate::base::{Monitor, Platform, command};
 use crate::oci::Reference;
 use crate::system::{Archived, Asked, Origins, Packed, archive, pour};
 
@@ -89,7 +89,7 @@ fn os(words: &[&str]) -> Vec<OsString> {
 
 /// What docker prints; nothing when it fails, as for what is not there.
 fn asked(words: &[&str]) -> Result<Option<String>, PackageError> {
-    let output = Command::new(PROGRAM).args(words).stdin(Stdio::null()).output();
+    let output = command(PROGRAM).args(words).stdin(Stdio::null()).output();
     let output = output.map_err(|source| PackageError::Run { program: PROGRAM.to_owned(), source })?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }
@@ -117,7 +117,7 @@ pub fn load_into_docker(
         let asked = Asked { reference: reference.clone(), platforms: vec![platform.clone()] };
         let packed = Packed { asked, name: for_platform(reference, platform)? };
         let source = archive(&[packed], Archived::Docker, &origins, monitor)?;
-        let mut command = Command::new(PROGRAM);
+        let mut command = command(PROGRAM);
         command.args(["image", "load"]).stdin(Stdio::piped()).stdout(std::io::stderr());
         let unable = |source| PackageError::Run { program: PROGRAM.to_owned(), source };
         let mut child = command.spawn().map_err(unable)?;
@@ -187,7 +187,7 @@ pub fn look_after(
     names.dedup();
     names.truncate(if builder == Builder::Docker { names.len() } else { 1 });
     for name in names {
-        let mut command = Command::new(builder.program());
+        let mut command = command(builder.program());
         command.args(words).stdin(Stdio::null());
         if let Some(name) = name.filter(|_| builder == Builder::Docker) {
             command.args(["--builder", &name]);

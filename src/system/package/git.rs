@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
+
+use crate::base::command;
 
 /// The git work tree around a directory.
 pub(super) struct Git {
@@ -71,7 +73,7 @@ impl Git {
     }
 
     fn output(&self, args: &[&str]) -> Result<Output, String> {
-        let output = Command::new("git").arg("-C").arg(&self.directory).args(args).output();
+        let output = command("git").arg("-C").arg(&self.directory).args(args).output();
         output.map_err(|error| format!("cannot run `git`: {error}"))
     }
 }

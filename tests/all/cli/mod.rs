@@ -31,6 +31,7 @@ mod machines_in_a_file;
 mod memory;
 mod metadata;
 mod monitors;
+mod open_files;
 mod outputs;
 mod packages;
 mod packed_kernels;

@@ -234,3 +234,15 @@ fn build_tests_of_linuxkits_kind_run() {
     let log = fs::read_to_string(system.path("_results/linuxkit.build.bad.log")).unwrap();
     assert_says(&log, &["error: `no-such` is no output format"]);
 }
+
+#[test]
+fn a_script_has_the_limit_of_open_files_that_lkit_was_started_with() {
+    let project = Project::of(&[("group.sh", "# NAME: lk\n"), ("000_a/test.sh", "ulimit -Sn\n")]);
+    let line = project.command(&[]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -Sn 77 && exec \"$0\" \"$@\""]).arg(line.get_program()).args(line.get_args());
+    command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.current_dir(project.0.path()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(project.log("lk.a").lines().next(), Some("77"));
+}
