@@ -6,6 +6,7 @@
 //!   that is not there, a layer that cannot be read, a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use virtio_bindings::virtio_blk::{
@@ -27,6 +28,8 @@ pub(super) struct Disk {
     source: SharedSource,
     /// Nobody waits for answers any more.
     is_left: AtomicBool,
+    /// The memory that answers go to is gone.
+    is_lost: Arc<AtomicBool>,
 }
 
 /// Why a request fails: a status of virtio-blk.
@@ -37,7 +40,7 @@ const IOERR: Failed = Failed(VIRTIO_BLK_S_IOERR);
 impl Disk {
     /// The disk with these bytes; its name is what guests take for its serial number.
     pub fn new(name: impl Into<String>, source: SharedSource) -> Self {
-        Self { name: name.into(), source, is_left: AtomicBool::new(false) }
+        Self { name: name.into(), source, is_left: AtomicBool::new(false), is_lost: Arc::default() }
     }
 
     /// The name of its artifact.
@@ -57,7 +60,17 @@ impl Disk {
 
     /// Whether nobody waits for answers any more.
     pub fn is_left(&self) -> bool {
-        self.is_left.load(Ordering::Relaxed)
+        self.is_left.load(Ordering::Relaxed) || self.is_lost()
+    }
+
+    /// Whether the memory that answers go to is gone.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// What is set when that memory is gone.
+    pub fn loss(&self) -> &Arc<AtomicBool> {
+        &self.is_lost
     }
 
     /// Answers a request; how many bytes were written to the guest's memory, as far as it may rely on them.

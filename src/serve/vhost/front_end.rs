@@ -248,3 +248,41 @@ fn a_ring_that_is_reset_in_the_middle_of_a_request_is_given_back_with_its_answer
     assert_eq!(FrontEnd::at(&server.path()).features(), Some(FEATURES));
     end.send(()).unwrap();
 }
+
+#[test]
+fn a_front_end_that_takes_back_its_memory_is_cut_off_and_others_go_on() {
+    let server = Server::start(Arc::new(Zeros(1 << 20)));
+    let mut staying = FrontEnd::at(&server.path());
+    // All of it; the status and data of a request; the data alone.
+    for left in [0, STATUS, DATA] {
+        let (mut front_end, ring) = (FrontEnd::at(&server.path()), Ring::new());
+        front_end.send(SET_FEATURES, &(1u64 << 32 | 1 << 30).to_le_bytes(), &[]);
+        ring.hand_over(&mut front_end);
+        assert_eq!(front_end.features(), Some(FEATURES), "it is set up");
+        ring.offer(0, 1);
+        while ring.answered() != (1, 0) {
+            thread::yield_now();
+        }
+        ring.memory.set_len(left).unwrap();
+        (&ring.kick).write_all(&1u64.to_ne_bytes()).unwrap();
+        if left > 0 {
+            ring.memory.write_all_at(&2u16.to_le_bytes(), AVAIL + 2).unwrap();
+            (&ring.kick).write_all(&1u64.to_ne_bytes()).unwrap();
+        }
+        assert_eq!(front_end.reply(), None, "{left}");
+        assert_eq!(staying.features(), Some(FEATURES), "{left}");
+    }
+}
+
+#[test]
+fn memory_that_was_never_there_harms_nobody_when_a_ring_is_set_up() {
+    let server = Server::start(Arc::new(Zeros(1 << 20)));
+    let (mut front_end, ring) = (FrontEnd::at(&server.path()), Ring::new());
+    ring.memory.set_len(0).unwrap();
+    let region = [GUEST, MEMORY, MONITOR, 0].map(u64::to_le_bytes).concat();
+    front_end.send(SET_MEM_TABLE, &[&1u64.to_le_bytes()[..], &region].concat(), &[ring.memory.as_fd()]);
+    let places = [0, MONITOR, MONITOR + USED, MONITOR + AVAIL, 0].map(u64::to_le_bytes).concat();
+    front_end.send(SET_VRING_ADDR, &places, &[]);
+    assert_eq!(front_end.features(), Some(FEATURES));
+    assert_eq!(FrontEnd::at(&server.path()).features(), Some(FEATURES));
+}

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use vhost::vhost_user::{Error as ProtocolError, Listener};
 use vhost_user_backend::{Error as DaemonError, ShutdownHandle, VhostUserDaemon};
@@ -19,6 +20,8 @@ use crate::serve::{Artifact, Error, Exports, Generation};
 
 /// Front ends of one socket at a time; further ones wait until one leaves. Each has a thread for each ring.
 const MOST_FRONT_ENDS: usize = 16;
+/// How long nobody is let in when the system has no room, such as for another descriptor.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the artifact of this name to all who connect, until it is told to stop. Each front end sees the generation that
 /// is served when it connects.
@@ -79,7 +82,12 @@ impl Door<'_> {
             if let Err(error) = self.admit() {
                 tracing::error!("cannot serve `{}` by vhost-user: {}", self.artifact, in_line(&error));
                 // Who waits at the socket is turned away, rather than tried again and again.
-                drop(self.listener.accept());
+                let waits = stop.wait_for(watched, Some(Duration::ZERO))? == Woken::Ready;
+                let is_away = waits && self.listener.accept().is_ok();
+                // There may be no room even for that: others may leave meanwhile.
+                if !is_away && stop.wait(Some(PAUSE))? {
+                    break;
+                }
             }
         }
         Ok(())
@@ -87,12 +95,20 @@ impl Door<'_> {
 
     /// Takes the front end that waits, and gives it a device.
     fn admit(&mut self) -> Result<(), Error> {
+        let device = Device::new(open(self.exports, self.artifact)?);
+        let device = Arc::new(device.map_err(Error::server("make a device"))?);
+        // Threads that were started before something failed would wait for ever.
+        self.connect(&device).inspect_err(|_| device.leave())
+    }
+
+    /// Takes the front end that waits, and has this device answer it.
+    fn connect(&mut self, device: &Arc<Device>) -> Result<(), Error> {
         let failed = |error: DaemonError| Error::server("make a device")(io::Error::other(error.to_string()));
-        let memory = GuestMemoryAtomic::new(Memory::new());
-        let device = Arc::new(Device::new(open(self.exports, self.artifact)?, memory.clone()));
+        let (device, memory) = (device.clone(), GuestMemoryAtomic::new(Memory::new()));
         let mut daemon = VhostUserDaemon::new("vhost-user-disk".to_owned(), device.clone(), memory).map_err(failed)?;
         daemon.start(&mut self.listener).map_err(failed)?;
         let Some(handle) = daemon.shutdown_handle() else { return Ok(()) };
+        device.connected(handle.clone());
         let number = self.front_ends.add(handle);
         let (kept, artifact) = (self.front_ends.clone(), self.artifact.to_owned());
         let wait = move || {

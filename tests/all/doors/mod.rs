@@ -10,3 +10,5 @@ mod sandbox;
 pub mod served;
 mod server;
 mod tftp;
+#[cfg(target_os = "linux")]
+mod vhost;

@@ -43,6 +43,12 @@ impl Served {
         self.urls[door].rsplit(':').next().unwrap().parse().unwrap()
     }
 
+    /// How many descriptors it has open.
+    #[cfg(target_os = "linux")]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// Ends it by a signal; how it ended, and what it said meanwhile.
     pub fn end(mut self, name: &str) -> (ExitStatus, String) {
         signal(name, self.child.id());
