@@ -3,12 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::args;
 use super::boot_disk::BootDisk;
 use super::report::Failure;
-use crate::base::{ErrorKind, GIB, MIB, Platform, SECTOR, parse_size};
+use crate::base::{ErrorKind, GIB, MIB, Platform, SECTOR, command, parse_size};
+use crate::blob::open_regular;
 use crate::serve::check_target;
 use crate::vm::{Ability, Accelerator, Disk, DiskFormat, Link, Mac, Monitor, Port, local};
 
@@ -258,8 +258,7 @@ fn make_disk(disk: &Disk, bytes: u64) -> Result<(), Failure> {
         });
     }
     let size = bytes.to_string();
-    let status =
-        Command::new("qemu-img").args(["create", "-q", "-f", disk.format.name()]).arg(&path).arg(size).status();
+    let status = command("qemu-img").args(["create", "-q", "-f", disk.format.name()]).arg(&path).arg(size).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(cannot(io::Error::other(format!("`qemu-img` ended with {status}")))),
@@ -270,7 +269,7 @@ fn make_disk(disk: &Disk, bytes: u64) -> Result<(), Failure> {
 /// The address of the machine's network card, as LinuxKit keeps it in its state directory; none before the first run.
 pub fn known_mac(state: &Path) -> Result<Option<Mac>, Failure> {
     let path = state.join(MAC);
-    match File::open(&path) {
+    match open_regular(&path) {
         Ok(file) => read_mac(file, &path).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io(format!("cannot read `{}`", path.display()), &error)),

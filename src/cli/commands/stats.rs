@@ -1,24 +1,26 @@
 //! `lkit stats`: what a mount has done so far.
 
-use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::base::{ErrorKind, printable_line, shown_size};
+use crate::base::{ErrorKind, MIB, printable_line, shown_size};
+use crate::blob::open_regular;
 use crate::cli::args;
 use crate::cli::report::{self, Failure};
 
 /// The file of a mount that has the counts.
 const FILE: &str = ".lkit/stats.json";
+/// Longest file of counts in bytes: a layer takes some 200, and no spec has a hundred thousand.
+const LONGEST: u64 = 32 * MIB;
 /// Digits of a digest that tell layers apart in a table.
 const SHORT: usize = 19;
 
 /// Prints the counts of a mount.
 pub fn run(args: &args::Stats) -> Result<ExitCode, Failure> {
-    let text = fs::read_to_string(args.dir.join(FILE)).map_err(|error| failure(&args.dir, &error))?;
+    let text = read(&args.dir.join(FILE)).map_err(|error| failure(&args.dir, &error))?;
     if args.json {
         report::print(&text)?;
         return Ok(ExitCode::SUCCESS);
@@ -30,10 +32,17 @@ pub fn run(args: &args::Stats) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The text of the counts; what else may be in their place is not waited for, and not read to its end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = open_regular(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if read as u64 > LONGEST { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+}
+
 fn failure(dir: &Path, error: &io::Error) -> Failure {
     let failure = Failure::caused(ErrorKind::Io, format!("cannot read the counts of `{}`", dir.display()), error);
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
             failure.hint("name a directory that `lkit mount` shows a system in")
         }
         _ => failure,

@@ -1,10 +1,10 @@
 //! What the comments of a script say of it, and what labels mean.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::blob::open_regular;
 use crate::cli::report::Failure;
 
 /// A header stands at the start of a script; what comes later is not looked at. In bytes.
@@ -78,7 +78,7 @@ impl Header {
     /// When it cannot be read, or contradicts itself.
     pub fn of_file(path: &Path) -> Result<Self, Failure> {
         let mut text = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
+        let read = open_regular(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
         let cannot = |error: io::Error| Failure::io(format!("cannot read `{}`", path.display()), &error);
         read.map_err(cannot)?;
         Self::parse(&String::from_utf8_lossy(&text)).map_err(|message| {

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::text::text;
 use super::{Builder, PackageError};
 
 /// What Docker Hub is called in docker's file.
@@ -98,8 +99,7 @@ fn fill(logins: &[Login], own: Option<&Path>, folder: &Path) -> std::io::Result<
                 symlink(entry.path(), folder.join(entry.file_name()))?;
             }
         }
-        let text = fs::read(own.join("config.json")).unwrap_or_default();
-        settings = serde_json::from_slice(&text).unwrap_or_default();
+        settings = serde_json::from_str(&text(&own.join("config.json")).unwrap_or_default()).unwrap_or_default();
     }
     settings.retain(|name, _| !["auths", "credsStore", "credHelpers"].contains(&&**name));
     let auths = logins.iter().flat_map(|Login { registry, secret }| {

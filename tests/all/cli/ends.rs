@@ -140,21 +140,25 @@ fn fuse_a_signal_between_mount_and_machine_leaves_neither() {
         return;
     }
     fs::create_dir(system.path("tmp")).unwrap();
-    fs::create_dir(system.path("state")).unwrap();
     install_script("#!/bin/sh\nexec sleep 60\n", &system.path("qemu"));
-    // The address of the machine is read once the system is mounted, and here not before we write it.
-    let address = system.path("state/mac-addr");
-    run("mkfifo", [&address]);
+    // The disk of the machine is made once the system is mounted, and here not before we write.
+    fs::create_dir(system.path("bin")).unwrap();
+    install_script("#!/bin/sh\n: >reached\nread -r word <go\n", &system.path("bin/qemu-img"));
+    let go = system.path("go");
+    run("mkfifo", [&go]);
+    // For both, so that nobody waits for the other to open it.
+    let mut go = fs::File::options().read(true).write(true).open(go).unwrap();
+    let path = format!("{}:{}", system.path("bin").display(), std::env::var("PATH").unwrap());
     let mut child = system
-        .command("run --accel tcg --qemu ./qemu --state state a.yml")
+        .command("run --accel tcg --qemu ./qemu --disk file=disk,size=1M,format=qcow2 a.yml")
         .env("TMPDIR", system.path("tmp"))
+        .env("PATH", path)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut address = fs::File::options().write(true).open(address).unwrap();
+    wait_for("the disk to be made", || system.path("reached").exists());
     signal("TERM", child.id());
-    address.write_all(b"02:00:00:00:00:01\n").unwrap();
-    drop(address);
+    go.write_all(b"go\n").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(fs::read_dir(system.path("tmp")).unwrap().count(), 0);
     assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(system.path("tmp").to_str().unwrap()));

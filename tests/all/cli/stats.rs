@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::system::{LARGE, System, assert_says};
+use crate::common::run;
 
 #[test]
 fn a_mount_counts_what_it_serves_and_decodes() {
@@ -45,4 +46,19 @@ fn what_is_no_mount_has_no_counts() {
     for dir in ["mnt", "nowhere", "a.yml"] {
         assert_says(&system.bad(&format!("stats {dir}"), 1), &["cannot read the counts of", "lkit mount"]);
     }
+}
+
+#[test]
+fn counts_that_are_a_device_or_a_fifo_or_too_long_are_refused_at_once() {
+    let system = System::new();
+    let counts = system.path("mnt/.lkit/stats.json");
+    fs::create_dir(counts.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &counts).unwrap();
+    assert_says(&system.bad("stats mnt", 1), &["cannot read the counts of", "it is a device"]);
+    fs::remove_file(&counts).unwrap();
+    run("mkfifo", [&counts]);
+    assert_says(&system.bad("stats mnt", 1), &["cannot read the counts of", "it is a fifo"]);
+    fs::remove_file(&counts).unwrap();
+    fs::File::create(&counts).unwrap().set_len(1 << 40).unwrap();
+    assert_says(&system.bad("stats mnt", 1), &["cannot read the counts of", "file too large"]);
 }
