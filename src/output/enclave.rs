@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha384};
 
 use super::media::unpacked;
 use super::{Obstacle, Signer, System};
-use crate::base::Digest;
+use crate::base::{Digest, FileKind};
 use crate::boot::{KernelKind, Machine};
 use crate::extent::{Bytes, ReadError, SharedSource, read_through};
 use crate::format::{self, Eif};
@@ -87,6 +87,14 @@ impl Parts {
 /// A register that was extended once, with what was hashed.
 pub(super) fn pcr(hashed: Sha384) -> Pcr {
     Sha384::new().chain_update([0; size_of::<Pcr>()]).chain_update(hashed.finalize()).finalize().into()
+}
+
+/// Why there can be no image of a system, as far as the sizes of files tell.
+pub(super) fn too_large(system: &System) -> Option<format::Error> {
+    let trees = std::iter::once(&system.tree).chain(&system.enclave.application);
+    let inodes = trees.flat_map(|tree| (0..tree.inode_count()).filter_map(|index| Some(tree.inode(tree.id(index)?))));
+    let files = inodes.filter(|inode| inode.metadata.kind == FileKind::File);
+    format::eif_holds(files.map(|inode| inode.size)).err()
 }
 
 /// What an enclave measures that is started from the image of a system. Reads all of it once.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Artifact, Catalog, Obstacle, Product, RootFs};
-use super::{media, rpi3};
+use super::{enclave, media, rpi3};
 use crate::format;
 
 impl Catalog {
@@ -27,13 +27,15 @@ impl Catalog {
         let system = self.system();
         let initrd = format::cpio_holds(&system.tree).err().map(|error| Obstacle::Format(Arc::new(error)));
         let [loaded, unified, board] = media::without_loader(system);
+        let enclave = enclave::too_large(system).map(|error| Obstacle::Format(Arc::new(error)));
         let root = self.check_root_disk().err().filter(Obstacle::is_lasting);
         let pi = system.board.as_ref().filter(|_| !self.is_early()).and_then(rpi3::without_tree);
         let why = |product| match product {
             Product::Fit => initrd.as_ref().or(board.as_ref()),
             Product::BootScript => board.as_ref(),
             Product::Rpi3Tar | Product::Rpi3Disk => initrd.as_ref().or(board.as_ref()).or(pi.as_ref()),
-            Product::Initrd | Product::Archive | Product::KernelInitrdTar | Product::Eif => initrd.as_ref(),
+            Product::Initrd | Product::Archive | Product::KernelInitrdTar => initrd.as_ref(),
+            Product::Eif => initrd.as_ref().or(enclave.as_ref()),
             Product::UnifiedImage => initrd.as_ref().or(unified.as_ref()),
             Product::BootIso | Product::Disk | Product::CloudDisk | Product::Qcow2 | Product::Gcp => {
                 initrd.as_ref().or(loaded.as_ref())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use lkit::base::{Digest, FileKind, MIB, Metadata, Xattr};
 use lkit::blob::Store;
 use lkit::boot::Kernel;
-use lkit::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _, Source};
+use lkit::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _, Source, Zeros};
 use lkit::layer::{Inner, Layers, Options};
 use lkit::output::{Artifact, Board, Catalog, Enclave, Format, Product, System};
 use lkit::tree::{Content, Node, Tree, TreeBuilder};
@@ -150,6 +150,24 @@ fn lazy_what_is_ruled_out_costs_one_look_at_the_kernel() {
         assert!(catalog.ruled_out().is_empty(), "{sort:?}");
         assert_eq!(*log.lock().unwrap(), [("kernel", 0..4096)], "{sort:?}");
     }
+}
+
+#[test]
+fn lazy_an_image_for_an_enclave_is_ruled_out_where_no_enclave_has_the_memory() {
+    let ruled_out = |size| {
+        let log = Log::default();
+        let mut tree = TreeBuilder::new();
+        for number in 0..5 {
+            let zeros = Content::whole(Arc::new(Zeros(size)) as SharedSource);
+            tree.insert(format!("{number}").as_bytes(), Node::File(Metadata::file(), zeros)).unwrap();
+        }
+        let system = System { tree: Arc::new(tree.finish()), ..system(SORTS[0], &log) };
+        let found = Catalog::new("x", system).ruled_out();
+        assert!(log.lock().unwrap().iter().all(|(name, _)| *name == "kernel"));
+        found.into_iter().map(|(artifact, why)| format!("{}: {why}", artifact.name())).collect::<Vec<_>>()
+    };
+    assert_eq!(ruled_out(3 << 30), [""; 0]);
+    assert_eq!(ruled_out((4 << 30) - 1), ["x.eif: the content is more than an EIF can hold (17179869184 bytes)"]);
 }
 
 /// All that a mount names and all that a format writes.
