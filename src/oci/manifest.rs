@@ -13,6 +13,9 @@ use crate::base::{Digest, ParseDigestError};
 pub(super) const MAX_MANIFEST: u64 = 8 << 20;
 /// Largest image config, in bytes.
 pub(super) const MAX_CONFIG: u64 = 8 << 20;
+/// Most layers of an image, which may all be one: twice as many as Linux can lay over each other (`OVL_MAX_STACK`), and eight
+/// times as many as docker makes.
+const MAX_LAYERS: usize = 1024;
 
 /// What a reference or an entry of an image index can lead to.
 #[derive(Debug)]
@@ -114,6 +117,10 @@ impl Manifest {
             let (layers, diff_ids) = (self.layers.len(), config.diff_ids.len());
             return Err(Flaw::Malformed(format!("it has {layers} layers, its image config has {diff_ids} diff ids")));
         }
+        if self.layers.len() > MAX_LAYERS {
+            let layers = self.layers.len();
+            return Err(Flaw::Unsupported(format!("it has {layers} layers, lkit takes {MAX_LAYERS} at most")));
+        }
         let layer = |(descriptor, diff_id): (&Descriptor, _)| match layer_type(&descriptor.media_type) {
             LayerType::Tar(compression) => Ok(Layer {
                 digest: descriptor.digest,
@@ -183,6 +190,22 @@ mod tests {
         let config = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, Digest::of(b""));
         let layers = manifest.layers(&ImageConfig::parse(config.as_bytes()).unwrap()).unwrap();
         assert_eq!(layers[0].annotations, BTreeMap::from([("k".to_owned(), "v".to_owned())]));
+    }
+
+    #[test]
+    fn an_image_with_far_more_layers_than_any_has_is_refused() {
+        let config = descriptor("application/vnd.oci.image.config.v1+json");
+        let layer = descriptor("application/vnd.oci.image.layer.v1.tar");
+        let of = |count: usize| {
+            let text = format!(r#"{{"config":{config},"layers":[{}]}}"#, vec![layer.clone(); count].join(","));
+            let ids = vec![format!("\"{}\"", Digest::of(b"")); count].join(",");
+            let config = ImageConfig::parse(format!(r#"{{"rootfs":{{"diff_ids":[{ids}]}}}}"#).as_bytes()).unwrap();
+            let Ok((Document::Manifest(manifest), _)) = Document::parse(text.as_bytes()) else { panic!("no manifest") };
+            manifest.layers(&config).map(|layers| layers.len())
+        };
+        assert_eq!(of(1024), Ok(1024));
+        let reason = "it has 1025 layers, lkit takes 1024 at most".to_owned();
+        assert_eq!(of(1025), Err(Flaw::Unsupported(reason)));
     }
 
     #[test]
