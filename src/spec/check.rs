@@ -1,6 +1,7 @@
 //! What a spec may not say although its types are right: names, references between its sections, contradictions.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::{
     Container, ContainerOptions, File, FileContent, IdRef, Located, Mount, Place, Problem, Spec, Volume,
@@ -193,7 +194,8 @@ fn unknown_id(id: &Located<IdRef>, names: &[&str]) -> Option<Problem> {
 
 /// A file cannot be the directory of another one. A symbolic link can, and a source may be missing.
 fn parents(files: &[File], problems: &mut Vec<Problem>) {
-    let mut plain: HashMap<&str, bool> = HashMap::new();
+    let keys = RandomState::new();
+    let mut plain: HashMap<u64, (&str, bool)> = HashMap::new();
     for File { path, content, .. } in files {
         let is_plain = match content {
             FileContent::Contents(_) | FileContent::Metadata(_) => true,
@@ -201,10 +203,26 @@ fn parents(files: &[File], problems: &mut Vec<Problem>) {
             FileContent::Directory | FileContent::Symlink(_) => false,
         };
         let text = path.value.as_str();
-        let above = |(index, _)| text.get(..index);
-        if let Some(parent) = text.match_indices('/').filter_map(above).find(|p| plain.get(p) == Some(&true)) {
+        let prefixes = prefixes(text, &keys);
+        let Some(((_, hash), above)) = prefixes.split_last() else { continue };
+        let is_file =
+            |(parent, hash): &&(&str, u64)| plain.get(hash).is_some_and(|(path, plain)| *plain && path == parent);
+        if let Some((parent, _)) = above.iter().find(is_file) {
             problems.push(Problem::new(path.place, format!("`{parent}` is a file, so it cannot hold `{text}`")));
         }
-        plain.insert(text, is_plain);
+        plain.insert(*hash, (text, is_plain));
     }
+}
+
+/// The directories above a path, then the path itself, each with a hash: those of all cost as much as that of the path.
+fn prefixes<'t>(path: &'t str, keys: &RandomState) -> Vec<(&'t str, u64)> {
+    let mut hasher = keys.build_hasher();
+    let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+    let mut start = 0;
+    let prefix = |end| {
+        hasher.write(&path.as_bytes()[start..end]);
+        start = end;
+        (&path[..end], hasher.finish())
+    };
+    ends.map(prefix).collect()
 }
