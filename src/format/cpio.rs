@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::limits::{LARGEST_IMAGE, Room};
+use super::limits::{LARGEST_IMAGE, Room, check_unpacked};
 use super::order::Order;
 use crate::base::FileKind;
 use crate::extent::{MapBuilder, PagedLayout, PagedMap, SharedSource, Sink};
@@ -18,21 +18,26 @@ use crate::tree::{InodeId, Tree};
 const FIELDS_LEN: usize = 110;
 /// Size fields have eight hex digits.
 const ROOM: Room = Room { format: "an initrd", file: u32::MAX as u64, image: LARGEST_IMAGE };
+/// The name that ends an archive.
+const TRAILER: &[u8] = b"TRAILER!!!";
+/// The same file's name where it is one of the tree; readers compare before they clean a path.
+const NOT_TRAILER: &[u8] = b"./TRAILER!!!";
 
 struct Cpio(Order);
 
 /// Looks whether a newc archive can hold a tree, and lays out nothing.
 ///
 /// # Errors
-/// When a file is over 4 GiB.
+/// When a file is over 4 GiB, or the kernel would pass over a path or link, or make another device.
 pub fn cpio_holds(tree: &Tree) -> Result<(), Error> {
-    ROOM.check(tree)
+    ROOM.check(tree)?;
+    check_unpacked(tree, ROOM.format)
 }
 
 /// Lays out a tree as a newc archive.
 ///
 /// # Errors
-/// When a file is over 4 GiB.
+/// As [`cpio_holds`].
 pub fn cpio(tree: Arc<Tree>) -> Result<SharedSource, Error> {
     cpio_holds(&tree)?;
     Ok(Arc::new(PagedMap::new(Cpio(Order::new(tree)))))
@@ -79,7 +84,12 @@ impl Cpio {
             kind => kind == FileKind::Symlink,
         };
         let size = if has_content { inode.size } else { 0 };
-        sink.made(header_len(tree.path_len(entry)), &|| self.header(id, size, &tree.path(entry)));
+        let path_len = tree.path_len(entry);
+        if path_len == TRAILER.len() && tree.path(entry) == TRAILER {
+            sink.bytes(&self.header(id, size, NOT_TRAILER));
+        } else {
+            sink.made(header_len(path_len), &|| self.header(id, size, &tree.path(entry)));
+        }
         sink.align(4);
         match tree.extent(id) {
             Some((source, offset)) if has_content => sink.extent(source, offset, size),
@@ -108,7 +118,7 @@ impl Cpio {
 
 fn emit_trailer(sink: &mut dyn Sink) {
     let header = NewcHeader { nlink: 1, ..NewcHeader::default() };
-    sink.bytes(&header.encode(b"TRAILER!!!"));
+    sink.bytes(&header.encode(TRAILER));
     // GNU cpio rounds archives to this block size; readers of tapes and loop devices count on it.
     sink.align(512);
 }
@@ -249,6 +259,40 @@ mod tests {
             error.to_string(),
             "`big` has 4294967296 bytes, more than an initrd can hold (4294967295 bytes a file)"
         );
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_the_trailer_does_not_end_the_archive() {
+        let mut tree = TreeBuilder::new();
+        for path in ["TRAILER!!!", "ordinary10", "d/TRAILER!!!", "z"] {
+            tree.insert(path.as_bytes(), Node::Generated(Metadata::file(), path.as_bytes())).unwrap();
+        }
+        let names: Vec<String> =
+            listed(&read(&cpio(Arc::new(tree.finish())).unwrap())).into_iter().map(|entry| entry.0).collect();
+        assert_eq!(names, ["d", "./TRAILER!!!", "ordinary10", "d/TRAILER!!!", "z"]);
+    }
+
+    #[test]
+    fn what_a_kernel_passes_over_or_changes_is_refused_by_name() {
+        let laid_out = |path: &str, node: Node<'_>| {
+            let mut tree = TreeBuilder::new();
+            tree.insert(path.as_bytes(), node).unwrap();
+            cpio(Arc::new(tree.finish())).map(drop).map_err(|error| error.to_string())
+        };
+        let file = || Node::Generated(Metadata::file(), b"");
+        let device = |rdev| Node::Plain(Metadata { kind: FileKind::CharDevice, rdev, ..Metadata::file() });
+        let target = "x".repeat(4096);
+        let link = |len: usize| Node::Symlink(Metadata::symlink(), &target.as_bytes()[..len]);
+        let deep = "ab/".repeat(1365);
+        assert_eq!(laid_out(&format!("{}abc", &deep[..4092]), file()), Ok(()));
+        assert_eq!(laid_out("l", link(4095)), Ok(()));
+        assert_eq!(laid_out("d", device((4095, 1_048_575))), Ok(()));
+        let error = laid_out(&format!("{deep}c"), file()).unwrap_err();
+        assert_eq!(error, format!("`{}…` has a path over 4095 bytes that an initrd cannot hold", &deep[..200]));
+        let error = laid_out("l", link(4096)).unwrap_err();
+        assert_eq!(error, "`l` has a link target that an initrd cannot hold");
+        let error = laid_out("d", device((4096, 0))).unwrap_err();
+        assert_eq!(error, "`d` has device numbers that an initrd cannot hold");
     }
 
     #[test]

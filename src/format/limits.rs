@@ -3,11 +3,15 @@
 
 use super::Error;
 use super::packing::data_from;
-use crate::base::{FileKind, GIB, printable};
-use crate::tree::{Content, InodeId, Tree};
+use crate::base::{FileKind, GIB, Xattr, printable};
+use crate::tree::{Content, EntryId, Inode, InodeId, Tree};
 
 /// Longest target of a symbolic link that Linux reads back: a page, less the NUL.
 const LONGEST_TARGET: u64 = 4095;
+/// Longest path that Linux takes: `PATH_MAX`, less the NUL.
+const LONGEST_PATH: usize = 4095;
+/// Most bytes of a path that a message shows.
+const LONGEST_SHOWN: usize = 200;
 /// Longest name and largest value of an extended attribute (`XATTR_NAME_MAX`, `XATTR_SIZE_MAX`).
 const LONGEST_XATTR_NAME: usize = 255;
 const LARGEST_XATTR: usize = 65_535;
@@ -97,21 +101,45 @@ const fn holders(size: u64) -> &'static str {
 
 /// Refuses a tree with link targets, attributes or device numbers that Linux has no room for.
 pub(super) fn check_inodes(tree: &Tree, format: &'static str) -> Result<(), Error> {
-    for id in ids(tree) {
-        let inode = tree.inode(id);
-        let (major, minor) = inode.metadata.rdev;
-        let what = if inode.metadata.kind == FileKind::Symlink && inode.size > LONGEST_TARGET {
-            "a link target"
-        } else if tree.xattrs(id).iter().any(|x| x.name.len() > LONGEST_XATTR_NAME || x.value.len() > LARGEST_XATTR) {
-            "an extended attribute"
-        } else if major > LARGEST_DEVICE.0 || minor > LARGEST_DEVICE.1 {
-            "device numbers"
-        } else {
-            continue;
-        };
-        return Err(Error::Unheld { path: path_of(tree, id), what, format });
+    let is_long = |x: &Xattr| x.name.len() > LONGEST_XATTR_NAME || x.value.len() > LARGEST_XATTR;
+    let attribute = |id| tree.xattrs(id).iter().any(is_long).then_some("an extended attribute");
+    check_each(tree, format, |id| lost_by_linux(tree.inode(id)).or_else(|| attribute(id)))
+}
+
+/// Refuses a tree with paths, link targets or device numbers that Linux passes over or changes when it unpacks an archive.
+pub(super) fn check_unpacked(tree: &Tree, format: &'static str) -> Result<(), Error> {
+    if tree.longest_path() > LONGEST_PATH {
+        let entry = tree.entries().find(|entry| tree.path_len(*entry) > LONGEST_PATH);
+        let path = entry.map(|entry| shown_path(tree, entry)).unwrap_or_default();
+        return Err(Error::Unheld { path, what: "a path over 4095 bytes", format });
     }
-    Ok(())
+    check_each(tree, format, |id| lost_by_linux(tree.inode(id)))
+}
+
+/// Refuses a tree with device numbers over `largest`.
+pub(super) fn check_devices(tree: &Tree, format: &'static str, largest: u32) -> Result<(), Error> {
+    check_each(tree, format, |id| has_device_over(tree.inode(id), (largest, largest)).then_some("device numbers"))
+}
+
+/// Refuses a tree with an inode of which something is `lost`.
+fn check_each(tree: &Tree, format: &'static str, lost: impl Fn(InodeId) -> Option<&'static str>) -> Result<(), Error> {
+    match ids(tree).find_map(|id| Some((id, lost(id)?))) {
+        Some((id, what)) => Err(Error::Unheld { path: path_of(tree, id), what, format }),
+        None => Ok(()),
+    }
+}
+
+fn lost_by_linux(inode: &Inode) -> Option<&'static str> {
+    match inode.metadata.kind {
+        FileKind::Symlink if inode.size > LONGEST_TARGET => Some("a link target"),
+        _ if has_device_over(inode, LARGEST_DEVICE) => Some("device numbers"),
+        _ => None,
+    }
+}
+
+const fn has_device_over(inode: &Inode, largest: (u32, u32)) -> bool {
+    let (major, minor) = inode.metadata.rdev;
+    major > largest.0 || minor > largest.1
 }
 
 /// A device number as Linux stores it in 32 bits (`new_encode_dev`).
@@ -132,7 +160,14 @@ pub(super) fn ids(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
 /// The first path that leads to an inode, for a message.
 pub(super) fn path_of(tree: &Tree, id: InodeId) -> String {
     let entry = tree.entries().find(|entry| tree.entry_inode(*entry) == id);
-    entry.map_or_else(|| "/".to_owned(), |entry| printable(&tree.path(entry)).to_string())
+    entry.map_or_else(|| "/".to_owned(), |entry| shown_path(tree, entry))
+}
+
+/// The path of an entry for a message; a long one is cut.
+fn shown_path(tree: &Tree, entry: EntryId) -> String {
+    let path = tree.path(entry);
+    let start = &path[..path.len().min(LONGEST_SHOWN)];
+    format!("{}{}", printable(start), if start.len() < path.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub use ova::Ova;
 pub use packing::{PackError, Packed, Packing};
 pub use qcow2::qcow2;
 pub use squashfs::{pack_squashfs, squashfs};
-pub use tar::{Member, tar};
+pub use tar::{Member, tar, tar_holds};
 pub use uimage::{LegacyKind, legacy_image};
 pub use uki::{Section, uki};
 pub use vhd::{dynamic_vhd, fixed_vhd};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::limits::{LARGEST_IMAGE, Room};
+use super::limits::{LARGEST_IMAGE, Room, check_devices};
 use super::order::Order;
 use crate::base::{FileKind, Metadata, SECTOR, Xattr};
 use crate::extent::{PagedLayout, PagedMap, SharedSource, Sink};
@@ -31,12 +31,21 @@ struct Tar {
 /// PAX sizes have no limit.
 const ROOM: Room = Room { format: "a tar", file: LARGEST_IMAGE, image: LARGEST_IMAGE };
 
+/// Looks whether an archive can hold a tree, and lays out nothing.
+///
+/// # Errors
+/// When all content together is over 8 EiB, or a device has larger numbers than the field for them, which no record replaces.
+pub fn tar_holds(tree: &Tree) -> Result<(), Error> {
+    ROOM.check(tree)?;
+    check_devices(tree, ROOM.format, MAX_ID)
+}
+
 /// Lays out `members`, then `tree`, as one archive.
 ///
 /// # Errors
-/// When all content together is over 8 EiB.
+/// As [`tar_holds`], the content of `members` counted.
 pub fn tar(members: Vec<Member>, tree: Arc<Tree>) -> Result<SharedSource, Error> {
-    ROOM.check(&tree)?;
+    tar_holds(&tree)?;
     let mut left = LARGEST_IMAGE;
     for content in members.iter().filter_map(|member| member.content.as_ref()) {
         let rest = left.checked_sub(content.size());
@@ -147,8 +156,8 @@ impl Fields<'_> {
         header.set_gid(self.metadata.gid.min(MAX_ID).into());
         header.set_mtime(u64::try_from(self.metadata.mtime).unwrap_or(0).min(MAX_NUMBER));
         let (major, minor) = self.metadata.rdev;
-        header.set_device_major(major.min(MAX_ID)).expect("made as ustar");
-        header.set_device_minor(minor.min(MAX_ID)).expect("made as ustar");
+        header.set_device_major(major).expect("made as ustar");
+        header.set_device_minor(minor).expect("made as ustar");
         header
     }
 
@@ -273,6 +282,25 @@ mod tests {
         let error = "the content is more than a tar can hold (9223372036854775807 bytes)".to_owned();
         assert_eq!(laid_out([LARGEST_IMAGE, 1]), Err(error.clone()));
         assert_eq!(laid_out([u64::MAX, u64::MAX]), Err(error));
+    }
+
+    #[test]
+    fn a_device_with_larger_numbers_than_a_header_holds_is_refused_by_name() {
+        let laid_out = |rdev| {
+            let mut tree = TreeBuilder::new();
+            let device = Metadata { kind: FileKind::BlockDevice, rdev, ..Metadata::file() };
+            tree.insert(b"dev/x", Node::Plain(device)).unwrap();
+            tar(Vec::new(), Arc::new(tree.finish())).map(|tar| read(&tar)).map_err(|e| e.to_string())
+        };
+        let bytes = laid_out((2_097_151, 2_097_151)).unwrap();
+        let header = ::tar::Archive::new(&*bytes).entries().unwrap().nth(1).unwrap().unwrap().header().clone();
+        assert_eq!(
+            (header.device_major().unwrap(), header.device_minor().unwrap()),
+            (Some(2_097_151), Some(2_097_151))
+        );
+        for rdev in [(2_097_152, 0), (0, 2_097_152)] {
+            assert_eq!(laid_out(rdev).unwrap_err(), "`dev/x` has device numbers that a tar cannot hold");
+        }
     }
 
     #[test]

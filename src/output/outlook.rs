@@ -25,7 +25,8 @@ impl Catalog {
     /// disk, where that is asked for. An early catalog rules out nothing that the rest of its root may still allow.
     pub fn ruled_out(&self) -> Vec<(Artifact, Obstacle)> {
         let system = self.system();
-        let initrd = format::cpio_holds(&system.tree).err().map(|error| Obstacle::Format(Arc::new(error)));
+        let held = |held: Result<(), format::Error>| held.err().map(|error| Obstacle::Format(Arc::new(error)));
+        let (initrd, tar) = (held(format::cpio_holds(&system.tree)), held(format::tar_holds(&system.tree)));
         let [loaded, unified, board] = media::without_loader(system);
         let enclave = enclave::too_large(system).map(|error| Obstacle::Format(Arc::new(error)));
         let root = self.check_root_disk().err().filter(Obstacle::is_lasting);
@@ -43,7 +44,8 @@ impl Catalog {
             Product::FixedVhd | Product::DynamicVhd | Product::Vmdk | Product::Ova | Product::Vhdx => {
                 initrd.as_ref().or(loaded.as_ref())
             }
-            Product::Kernel | Product::Cmdline | Product::Tar | Product::Docker => None,
+            Product::Tar | Product::Docker => tar.as_ref(),
+            Product::Kernel | Product::Cmdline => None,
             Product::RootIso | Product::Squashfs | Product::Erofs => None,
             Product::SquashfsInitrd | Product::ErofsInitrd => root.as_ref(),
         };

@@ -28,6 +28,7 @@ pub struct Tree {
     sources: Vec<SharedSource>,
     xattrs: Vec<Xattrs>,
     names_root: bool,
+    longest_path: usize,
 }
 
 impl TreeBuilder {
@@ -35,20 +36,21 @@ impl TreeBuilder {
     pub fn finish(mut self) -> Tree {
         let mut packed = Packed::with_room(self.inodes.len(), self.names.len());
         self.inodes[0].nlink = 2;
-        while let Some(dir) = packed.todo.pop_front() {
-            self.pack_directory(dir, &mut packed);
+        while let Some((dir, above)) = packed.todo.pop_front() {
+            self.pack_directory(dir, above, &mut packed);
         }
-        let Packed { entries, named_by, new, .. } = packed;
+        let Packed { entries, named_by, new, longest_path, .. } = packed;
         let Self { mut inodes, names, mut sources, generated, xattrs, names_root, .. } = self;
         let text = names.into_text();
         rearrange(&mut inodes, new, named_by.len());
         inodes.truncate(named_by.len());
         inodes.shrink_to_fit();
         sources[GENERATED as usize] = Arc::new(Bytes(generated.into_boxed_slice()));
-        Tree { inodes, entries, named_by, text, sources, xattrs, names_root }
+        Tree { inodes, entries, named_by, text, sources, xattrs, names_root, longest_path }
     }
 
-    fn pack_directory(&mut self, dir: InodeId, packed: &mut Packed) {
+    /// Packs a directory; in paths, `above` bytes stand before its names.
+    fn pack_directory(&mut self, dir: InodeId, above: usize, packed: &mut Packed) {
         let first = packed.entries.len();
         let parent = InodeId(packed.new[dir.index()]);
         let mut names = std::mem::take(&mut packed.names);
@@ -56,6 +58,9 @@ impl TreeBuilder {
         self.names.sort(dir, &mut names);
         for number in names.drain(..) {
             let name = self.names[number];
+            let (start, len) = name.range();
+            let path_len = above + usize::from(len);
+            packed.longest_path = packed.longest_path.max(path_len);
             let slot = &mut packed.new[name.inode.index()];
             if *slot == NONE {
                 *slot = number_of(packed.named_by.len());
@@ -65,9 +70,8 @@ impl TreeBuilder {
                 packed.named_by[*slot as usize] = number_of(packed.entries.len());
                 self.inodes[name.inode.index()].nlink = 2;
                 self.inodes[dir.index()].nlink += 1;
-                packed.todo.push_back(name.inode);
+                packed.todo.push_back((name.inode, path_len + 1));
             }
-            let (start, len) = name.range();
             packed.entries.push(Dirent { parent, inode: InodeId(*slot), start, len });
         }
         packed.names = names;
@@ -82,8 +86,9 @@ struct Packed {
     named_by: Vec<u32>,
     /// The numbers that inodes get, by those they have.
     new: Vec<u32>,
-    /// Directories that are packed next, by the numbers they have.
-    todo: VecDeque<InodeId>,
+    /// Directories that are packed next, by the numbers they have, and the lengths of their paths with a slash.
+    todo: VecDeque<(InodeId, usize)>,
+    longest_path: usize,
     /// Room for the names of one directory.
     names: Vec<u32>,
 }
@@ -97,7 +102,8 @@ impl Packed {
         named_by.push(NONE);
         let mut new = vec![NONE; inodes];
         new[0] = 0;
-        Self { entries, named_by, new, todo: VecDeque::from([InodeId::ROOT]), names: Vec::new() }
+        let todo = VecDeque::from([(InodeId::ROOT, 0)]);
+        Self { entries, named_by, new, todo, longest_path: 0, names: Vec::new() }
     }
 }
 
@@ -255,6 +261,11 @@ impl Tree {
     /// Length in bytes of the path of an entry.
     pub fn path_len(&self, entry: EntryId) -> usize {
         self.upwards(entry).map(|entry| usize::from(entry.len) + 1).sum::<usize>() - 1
+    }
+
+    /// Length in bytes of the longest path.
+    pub fn longest_path(&self) -> usize {
+        self.longest_path
     }
 
     /// An entry and those that name the directories above it.

@@ -67,6 +67,14 @@ fn d04_hard_links_stay_hard_links() {
     assert!(said.contains("hard link `bin/sh` names `bin/gone`"), "{said}");
 }
 
+#[test]
+fn d25_a_file_that_is_called_as_the_end_of_an_initrd_is_kept() {
+    let mut shop = Workshop::new();
+    shop.image("a", &["TRAILER!!! = 1\nz = 2"]);
+    let root = shop.initrd(INIT);
+    assert_eq!([root.line("./TRAILER!!!"), root.line("z")], ["./TRAILER!!! = 1", "z = 2"]);
+}
+
 /// The header and content of one file of any type, padded.
 fn file(path: &str, kind: u8, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
