@@ -61,11 +61,7 @@ impl Work<'_> {
     fn put_file(&mut self, file: &File, parent: Metadata, node: Node<'_>) -> Result<(), Error> {
         let path = file.path.value.as_bytes();
         let error = || tree_error(format!("`{}`", file.path.value), file.path.place);
-        for end in ends_of_parents(path) {
-            if self.root.lookup_often(&path[..end]).is_none() {
-                self.root.insert(&path[..end], Node::Plain(parent)).map_err(error())?;
-            }
-        }
+        self.root.make_parents(path, &parent).map_err(error())?;
         let below = self.root.lookup_often(path).filter(|below| self.root.inode(*below).is_directory());
         let is_directory = matches!(node, Node::Plain(_));
         if below.is_some_and(|below| !is_directory && self.root.children(below).next().is_some()) {
@@ -92,15 +88,8 @@ fn permissions(mode: u32) -> u16 {
     u16::try_from(mode & 0o7777).expect("twelve bits fit")
 }
 
-/// Where the names of a path's parents end.
-fn ends_of_parents(path: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let last = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
-    (1..last).filter(|at| path[*at] == b'/' && path[*at - 1] != b'/')
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::rootfs::sample::{assemble_root, assemble_with, file_lines};
 
     #[test]
@@ -144,14 +133,5 @@ mod tests {
         let error = assemble_with(text, &|_| unreachable!("the spec has no images")).err().unwrap();
         assert_eq!(error.to_string(), "`a` is a directory with entries, so no file can be there");
         assert_eq!(error.place().unwrap().column, 42);
-    }
-
-    #[test]
-    fn the_parents_of_a_path_are_found() {
-        for (path, ends) in
-            [("a", &[][..]), ("a/b/c", &[1, 3]), ("a//b", &[1]), ("a/", &[]), ("/a", &[]), ("./a/b/", &[1, 3])]
-        {
-            assert_eq!(ends_of_parents(path.as_bytes()).collect::<Vec<_>>(), ends, "{path}");
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! A tree that is still being put together.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::shown;
 use super::inode::{Body, NONE};
 use super::names::Names;
-use super::resolve::{LastPath, SplitPath};
+use super::resolve::{LastPath, SplitPath, UNNAMED, UNNAMED_PER_ENTRY};
 use super::{Content, Error, Inode, InodeId};
 use crate::base::{FileKind, Metadata, Xattrs, in_memory};
 use crate::extent::{Bytes, SharedSource, Slice};
@@ -34,15 +35,19 @@ pub struct TreeBuilder {
     /// Number 0 stands for `generated`.
     pub(super) sources: Vec<SharedSource>,
     pub(super) generated: Vec<u8>,
+    /// Bytes of memory of each source that one file alone has, by its number.
+    pub(super) maps: HashMap<u32, usize>,
     /// Sets of attributes.
     pub(super) xattrs: Vec<Xattrs>,
     /// The number of a set by its address, of those that were given here.
-    set_numbers: HashMap<usize, u32>,
+    pub(super) set_numbers: HashMap<usize, u32>,
+    /// Bytes of memory that nothing leads to any more.
+    pub(super) dead: usize,
     /// Number of the layer being merged.
     pub(super) layer: u32,
     /// Directories below which the layer being merged has nothing left to hide.
     pub(super) pruned: HashSet<InodeId>,
-    /// How many more directories may be made that have no entry of their own.
+    /// What further directories without an entry of their own may cost.
     pub(super) unnamed_left: usize,
     /// Somebody said what the root directory is like.
     pub(super) names_root: bool,
@@ -69,11 +74,13 @@ impl TreeBuilder {
             parents: Vec::new(),
             sources: vec![generated],
             generated: Vec::new(),
+            maps: HashMap::new(),
             xattrs: Vec::new(),
             set_numbers: HashMap::new(),
+            dead: 0,
             layer: 0,
             pruned: HashSet::new(),
-            unnamed_left: usize::MAX,
+            unnamed_left: UNNAMED,
             names_root: false,
             last_path: LastPath::default(),
         };
@@ -90,12 +97,21 @@ impl TreeBuilder {
     /// When a parent is a file, links loop, or the name cannot be held.
     pub fn insert(&mut self, path: &[u8], node: Node<'_>) -> Result<InodeId, Error> {
         let inode = self.make_inode(node)?;
+        self.unnamed_left = self.unnamed_left.saturating_add(UNNAMED_PER_ENTRY);
         self.place(SplitPath::new(path), inode)
+    }
+
+    /// Makes the directories above `path` that are missing, as [`insert`](Self::insert) does, but with this metadata.
+    ///
+    /// # Errors
+    /// As `insert`.
+    pub fn make_parents(&mut self, path: &[u8], metadata: &Metadata) -> Result<(), Error> {
+        self.resolve_parent(SplitPath::new(path), metadata).map(drop)
     }
 
     /// Puts an inode that has no name yet at `path`.
     pub(super) fn place(&mut self, path: SplitPath<'_>, inode: Inode) -> Result<InodeId, Error> {
-        match self.resolve_parent(path)? {
+        match self.resolve_parent(path, &Metadata::directory())? {
             Some((parent, name)) => self.insert_at(parent, name, inode),
             None if inode.is_directory() => {
                 self.inodes[0].metadata = inode.metadata;
@@ -177,10 +193,15 @@ impl TreeBuilder {
 
     /// The target of a symbolic link; empty for anything else.
     pub fn link_target(&self, id: InodeId) -> &[u8] {
+        &self.names.text[self.target_range(id)]
+    }
+
+    /// Where the target of a symbolic link stands in the text; nowhere for anything else.
+    pub(super) fn target_range(&self, id: InodeId) -> Range<usize> {
         let inode = &self.inodes[id.index()];
         match inode.body {
-            Body::Target { start } => slice(&self.names.text, start, inode.size),
-            _ => &[],
+            Body::Target { start } => in_memory(start)..in_memory(start + inode.size),
+            _ => 0..0,
         }
     }
 
@@ -243,13 +264,15 @@ impl TreeBuilder {
     }
 
     pub(super) fn detach(&mut self, number: u32) {
-        self.names.remove(number);
-        let inode = &mut self.inodes[self.names[number].inode.index()];
+        let (freed, inode) = self.names.remove(number);
+        let inode = &mut self.inodes[inode.index()];
         inode.nlink -= 1;
         if matches!(inode.metadata.kind, FileKind::Directory | FileKind::Symlink) {
             // A path may have led through it.
             self.last_path = LastPath::default();
         }
+        let inode = *inode;
+        self.dead += freed + if inode.nlink == 0 { self.memory_of(&inode) } else { 0 };
     }
 
     /// An inode without a name.

@@ -16,8 +16,8 @@ pub enum Error {
     /// Following symbolic links in the path does not end.
     #[error("too many symbolic links in the parents of `{0}`")]
     LinkLoop(String),
-    /// A layer has far more directories that only paths name than it has entries.
-    #[error("too many directories of the layer have no entry, those above `{0}` among them")]
+    /// There are far more directories that only paths name than there are entries.
+    #[error("too many directories have no entry of their own, those above `{0}` among them")]
     TooManyParents(String),
     /// A hard link names a path that no layer so far has.
     #[error("hard link `{path}` names `{target}`, which does not exist")]

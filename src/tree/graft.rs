@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::build::GENERATED;
+use super::error::shown;
 use super::inode::{Body, NONE};
-use super::resolve::LastPath;
+use super::resolve::{LastPath, UNNAMED};
 use super::{Error, Inode, InodeId, Node, TreeBuilder};
 use crate::base::Metadata;
 use crate::extent::SharedSource;
@@ -20,6 +21,15 @@ impl TreeBuilder {
     /// When a parent of `prefix` is a file, or the tree grows beyond what it can hold.
     pub fn graft(&mut self, prefix: &[u8], image: Self) -> Result<(), Error> {
         let top = self.directory(prefix)?;
+        let unnamed = (self.unnamed_left.saturating_add(image.unnamed_left)).checked_sub(UNNAMED);
+        let unnamed_left = unnamed.ok_or_else(|| Error::TooManyParents(shown(prefix)))?;
+        self.graft_at(top, image)?;
+        self.unnamed_left = unnamed_left;
+        self.compact_when_half_dead();
+        Ok(())
+    }
+
+    fn graft_at(&mut self, top: InodeId, image: Self) -> Result<(), Error> {
         // The smaller is copied into the larger, so a thousand grafts take no longer than a few.
         if top != InodeId::ROOT && self.names.is_empty(top) && image.names.len() > self.names.len() {
             return self.surround(top, image);
@@ -109,8 +119,9 @@ impl TreeBuilder {
     /// Takes over the sources of another tree with their numbers, its own behind them: content is laid out in the order
     /// of grafts.
     fn number_sources_like(&mut self, other: &mut Self) -> Result<(), Error> {
-        let numbers = other.adopt_sources(&self.sources)?;
+        let numbers = other.adopt_sources(self)?;
         self.sources.clone_from(&other.sources);
+        self.maps.clone_from(&other.maps);
         for inode in &mut self.inodes {
             if let Body::Content { source, .. } = &mut inode.body {
                 *source = numbers[*source as usize];
@@ -120,11 +131,15 @@ impl TreeBuilder {
     }
 
     /// The numbers that the sources of another tree have here, which may be new.
-    fn adopt_sources(&mut self, sources: &[SharedSource]) -> Result<Vec<u32>, Error> {
+    fn adopt_sources(&mut self, image: &Self) -> Result<Vec<u32>, Error> {
         let known: HashMap<_, u32> = self.sources.iter().map(address).zip(0..).collect();
-        let others = sources.iter().skip(1).map(|source| match known.get(&address(source)) {
-            Some(number) => Ok(*number),
-            None => self.add_source(source.clone()),
+        let others = (1..).zip(image.sources.iter().skip(1)).map(|(theirs, source)| {
+            if let Some(number) = known.get(&address(source)) {
+                return Ok(*number);
+            }
+            let number = self.add_source(source.clone())?;
+            self.maps.extend(image.maps.get(&theirs).map(|bytes| (number, *bytes)));
+            Ok(number)
         });
         std::iter::once(Ok(GENERATED)).chain(others).collect()
     }
@@ -215,13 +230,14 @@ impl TreeBuilder {
         let number = |len: usize| u32::try_from(len).map_err(|_| Error::TooLarge);
         number(self.names.text.len() + image.names.text.len())?;
         let base = Base {
-            sources: self.adopt_sources(&image.sources)?,
+            sources: self.adopt_sources(image)?,
             text: number(self.names.text.len())?,
             xattrs: number(self.xattrs.len())?,
             generated: self.generated.len() as u64,
         };
         self.names.text.extend_from_slice(&image.names.text);
         self.xattrs.extend_from_slice(&image.xattrs);
+        self.dead += image.dead;
         self.generated.extend_from_slice(&image.generated);
         Ok(base)
     }

@@ -8,25 +8,24 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::shown;
-use super::resolve::SplitPath;
+use super::resolve::{SplitPath, UNNAMED_PER_ENTRY};
 use super::{Error, Inode, TreeBuilder, inode};
-use crate::base::{in_memory, reserve_now};
+use crate::base::{Metadata, in_memory, reserve_now};
 use crate::extent::{MapBuilder, SharedSource, Sink as _};
 use crate::layer::{Body, Entry, Run, Toc};
 
-/// What the directories without an entry that a layer may have cost together: some, and some for each entry. Layers hardly
-/// have any; a few bytes of tar could name thousands, each below the one before.
-const UNNAMED: usize = 8 << 20;
-const UNNAMED_PER_ENTRY: usize = 1 << 10;
 /// Entries that get their memory at once: a table of contents may say that it has more than it has.
 const AT_ONCE: usize = 64 << 10;
+/// Bytes of memory of a file with holes: of its own, and of each run with the hole before it.
+const MAP: usize = 256;
+const RUN: usize = 48;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Markers of the aufs file system, which older images still carry; they name nothing.
 const AUFS: &[u8] = b".wh..wh.";
 
 impl TreeBuilder {
-    /// Lays what is in a layer over the tree. `diff` is what its offsets count in.
+    /// Lays what is in a layer over the tree. `diff` is what its offsets count in. Inodes may get other numbers.
     ///
     /// # Errors
     /// When an entry cannot stand where it says, or a hard link names nothing.
@@ -58,7 +57,8 @@ impl TreeBuilder {
         merged
     }
 
-    /// Makes ready for a layer; returns the number of its source.
+    /// Makes ready for a layer; returns the number of its source. One that was there before brings no further room for
+    /// directories without an entry.
     fn start_layer(&mut self, toc: &Toc, diff: &SharedSource) -> Result<u32, Error> {
         self.layer += 1;
         let count = in_memory(toc.len());
@@ -67,13 +67,17 @@ impl TreeBuilder {
         let first = count.min(AT_ONCE);
         reserve_now(&mut self.inodes, first);
         self.names.reserve_now(first);
-        self.unnamed_left = UNNAMED.saturating_add(count.saturating_mul(UNNAMED_PER_ENTRY));
-        self.source_number(diff)
+        let known = self.sources.len();
+        let source = self.source_number(diff)?;
+        if self.sources.len() > known {
+            self.unnamed_left = self.unnamed_left.saturating_add(count.saturating_mul(UNNAMED_PER_ENTRY));
+        }
+        Ok(source)
     }
 
     fn end_layer(&mut self) {
         self.pruned = HashSet::new();
-        self.unnamed_left = usize::MAX;
+        self.compact_when_half_dead();
     }
 
     fn merge_entry(
@@ -92,6 +96,7 @@ impl TreeBuilder {
             }
             Body::Sparse { size, runs } => {
                 let source = self.add_source(with_holes(diff, size, &runs))?;
+                self.maps.insert(source, MAP + runs.len() * RUN);
                 inode.size = size;
                 inode.body = inode::Body::Content { source, offset: 0 };
             }
@@ -115,8 +120,9 @@ impl TreeBuilder {
         if self.inodes[inode.index()].is_directory() {
             return Err(Error::HardLinkToDirectory { path: shown(path), target: shown(target) });
         }
-        let (parent, name) =
-            self.resolve_parent(SplitPath::new(path))?.ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
+        let (parent, name) = self
+            .resolve_parent(SplitPath::new(path), &Metadata::directory())?
+            .ok_or_else(|| Error::ReplacesRoot(shown(path)))?;
         self.names.index_names(parent);
         if let Some(old) = self.names.find(parent, name)
             && self.names[old].inode == inode
@@ -188,7 +194,7 @@ fn with_holes(diff: &SharedSource, size: u64, runs: &[Run]) -> SharedSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{FileKind, Metadata, Xattrs};
+    use crate::base::{FileKind, Xattrs};
     use crate::extent::Zeros;
 
     /// Entries from text: `d path`, `f path`, `h path target`, `l path target`.
@@ -303,7 +309,36 @@ mod tests {
         assert!(TreeBuilder::new().merge_layer(&toc(2), &diff).is_ok());
         let error = TreeBuilder::new().merge_layer(&toc(3), &diff).unwrap_err().to_string();
         let above = format!("{}…", &paths[2][..200]);
-        assert_eq!(error, format!("too many directories of the layer have no entry, those above `{above}` among them"));
+        assert_eq!(error, format!("too many directories have no entry of their own, those above `{above}` among them"));
+    }
+
+    #[test]
+    fn directories_without_an_entry_are_counted_over_all_layers_and_images() {
+        let deep = |n: usize| format!("f {n}/{}f", "a/".repeat(2000));
+        let diffs: [SharedSource; 3] = [Arc::new(Zeros(1)), Arc::new(Zeros(2)), Arc::new(Zeros(3))];
+        let mut tree = TreeBuilder::new();
+        let merged = [0, 1, 2].map(|n| tree.merge_layer(&layer(&deep(n)), &diffs[n]).is_ok());
+        assert_eq!(merged, [true, true, false]);
+        let (mut root, mut image) = (TreeBuilder::new(), TreeBuilder::new());
+        image.merge_layer(&layer(&deep(0)), &diffs[0]).unwrap();
+        assert_eq!(["x", "y", "z"].map(|at| root.graft(at.as_bytes(), image.clone()).is_ok()), [true, true, false]);
+        let mut root = TreeBuilder::new();
+        let made = [0, 1, 2].map(|n| root.make_parents(&deep(n).as_bytes()[2..], &Metadata::directory()).is_ok());
+        assert_eq!(made, [true, true, false]);
+    }
+
+    #[test]
+    fn each_layer_has_room_for_directories_without_an_entry_once() {
+        let [full, path]: [String; 2] =
+            [(0..5000).map(|n| format!("f {n}\n")).collect(), format!("f 0/{}f", "a/".repeat(2000))];
+        let diffs: [SharedSource; 2] = [Arc::new(Zeros(1)), Arc::new(Zeros(2))];
+        let left = |times: usize| {
+            let mut tree = TreeBuilder::new();
+            (0..times).for_each(|_| tree.merge_layer(&layer(&full), &diffs[0]).unwrap());
+            tree.merge_layer(&layer(&format!("f .wh.0\n{}", &path)), &diffs[1]).unwrap();
+            tree.unnamed_left
+        };
+        assert_eq!(left(1), left(9));
     }
 
     #[test]

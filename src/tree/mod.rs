@@ -11,6 +11,7 @@
 //! - A finished tree costs under 100 bytes a file and its name.
 
 mod build;
+mod compact;
 mod difference;
 mod error;
 mod freeze;
@@ -18,6 +19,7 @@ mod graft;
 mod inode;
 mod merge;
 mod names;
+mod packing;
 mod resolve;
 mod walk;
 

@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::error::shown;
 use super::inode::NONE;
+use super::packing::{Piece, Start, keep, pack, renumbered};
 use super::{Error, InodeId};
 use crate::base::reserve_now;
 
@@ -250,8 +251,36 @@ impl Names {
         Ok(number)
     }
 
-    /// Takes a name out of its directory.
-    pub fn remove(&mut self, number: u32) {
+    /// Bytes of memory that are taken.
+    pub fn memory(&self) -> usize {
+        self.all.len() * size_of::<Name>() + self.text.len()
+    }
+
+    /// Drops the names that were removed, and all that belongs to inodes without a new number.
+    pub fn compact(&mut self, inodes: &[u32]) {
+        let new = renumbered(self.all.iter().map(|name| name.inode != InodeId(NONE)));
+        let place = |number: u32| if number == NONE { NONE } else { new[number as usize] };
+        keep(&mut self.all, &new);
+        for name in &mut self.all {
+            (name.parent, name.inode) = (InodeId(inodes[name.parent.index()]), InodeId(inodes[name.inode.index()]));
+            (name.previous, name.next) = (place(name.previous), place(name.next));
+        }
+        keep(&mut self.first, inodes);
+        self.first.iter_mut().for_each(|first| *first = place(*first));
+        keep(&mut self.found_by, inodes);
+        // Hashes are of parents, which have other numbers now.
+        self.table.clear();
+        self.found_by.iter_mut().filter(|by| **by == FoundBy::Table).for_each(|by| *by = FoundBy::Search);
+    }
+
+    /// Drops the text that is neither a name nor one of these targets of links.
+    pub fn pack_text<'a>(&'a mut self, targets: impl Iterator<Item = Piece<'a>>) {
+        let names = self.all.iter_mut().map(|name| Piece::new(Start::Short(&mut name.start), name.len.into()));
+        pack(&mut self.text, names.chain(targets).collect());
+    }
+
+    /// Takes a name out of its directory for good; tells how many bytes of memory are of no use now, and what it named.
+    pub fn remove(&mut self, number: u32) -> (usize, InodeId) {
         let name = self[number];
         match name.previous {
             NONE => self.first[name.parent.index()] = name.next,
@@ -263,6 +292,8 @@ impl Names {
         if self.found_by[name.parent.index()] == FoundBy::Table {
             self.drop_from_table(number);
         }
+        self[number].inode = InodeId(NONE);
+        (size_of::<Name>() + usize::from(name.len), name.inode)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Names from archives are cleaned first: `a/../b` is `b`, `../../x` and `/x` are `x`. Symbolic links in parents are
 //! followed inside the root, as containerd and umoci do when they unpack.
 
+use std::ops::Range;
+
 use super::error::shown;
 use super::{Error, Inode, InodeId, TreeBuilder};
 use crate::base::{FileKind, Metadata};
@@ -12,6 +14,11 @@ const MAX_LINKS: u32 = 40;
 /// Most bytes of all link targets in one path: as many as the longest path has. So what is followed stays in proportion
 /// to what is written.
 const MAX_TARGETS: usize = 4095;
+
+/// What the directories that only paths name may cost together in a tree: some, and some for each entry. There are hardly
+/// any; a few bytes could name thousands, each below the one before.
+pub(super) const UNNAMED: usize = 8 << 20;
+pub(super) const UNNAMED_PER_ENTRY: usize = 1 << 10;
 
 /// The directories that the last path led through: neighbours in an archive share most of them.
 #[derive(Clone, Default)]
@@ -54,10 +61,15 @@ impl Followed {
 }
 
 impl TreeBuilder {
-    /// The directory and name that `path` stands for; missing directories are made. `None` for the root.
-    pub(super) fn resolve_parent<'p>(&mut self, path: SplitPath<'p>) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+    /// The directory and name that `path` stands for; directories of it that are missing are `made` so. `None` for the
+    /// root.
+    pub(super) fn resolve_parent<'p>(
+        &mut self,
+        path: SplitPath<'p>,
+        made: &Metadata,
+    ) -> Result<Option<(InodeId, &'p [u8])>, Error> {
         let SplitPath { whole: path, parts } = path;
-        let Some((above, name)) = parts else { return self.resolve_clean(path) };
+        let Some((above, name)) = parts else { return self.resolve_clean(path, made) };
         if above == self.last_path.path {
             let last = self.last_path.steps.last().unwrap_or(&Reached::ROOT);
             return Ok(Some((last.dir, name)));
@@ -68,10 +80,10 @@ impl TreeBuilder {
         self.last_path.path.truncate(at.end);
         let parts = || above[at.end..].split_inclusive(|b| *b == b'/');
         if parts().any(|part| part == b"../") {
-            return self.resolve_clean(path);
+            return self.resolve_clean(path, made);
         }
         for part in parts() {
-            self.enter(&mut at, &part[..part.len() - 1], path)?;
+            self.enter(&mut at, &part[..part.len() - 1], path, made)?;
             at.end += part.len();
             self.last_path.path.extend_from_slice(part);
             self.last_path.steps.push(at);
@@ -80,16 +92,16 @@ impl TreeBuilder {
     }
 
     /// The same for a path that has to be cleaned.
-    fn resolve_clean<'p>(&mut self, path: &'p [u8]) -> Result<Option<(InodeId, &'p [u8])>, Error> {
+    fn resolve_clean<'p>(&mut self, path: &'p [u8], made: &Metadata) -> Result<Option<(InodeId, &'p [u8])>, Error> {
         let mut clean = clean(path);
         let Some(name) = clean.pop() else { return Ok(None) };
         let mut at = Reached::ROOT;
-        clean.into_iter().try_for_each(|component| self.enter(&mut at, component, path))?;
+        clean.into_iter().try_for_each(|component| self.enter(&mut at, component, path, made))?;
         Ok(Some((at.dir, name)))
     }
 
-    /// Goes on to a directory by one component of `path`.
-    fn enter(&mut self, at: &mut Reached, component: &[u8], path: &[u8]) -> Result<(), Error> {
+    /// Goes on to a directory by one component of `path`; one that is missing is `made` so.
+    fn enter(&mut self, at: &mut Reached, component: &[u8], path: &[u8], made: &Metadata) -> Result<(), Error> {
         if self.names.needs_index(at.dir, component) {
             self.names.index_names(at.dir);
         }
@@ -98,11 +110,11 @@ impl TreeBuilder {
                 at.dir = next;
                 return Ok(());
             }
-            Component::Link(target) => target.to_vec(),
+            Component::Link(link) => self.link_target(link).to_vec(),
             Component::Missing => {
                 let left = self.unnamed_left.checked_sub(cost_of_parent(path));
                 self.unnamed_left = left.ok_or_else(|| Error::TooManyParents(shown(path)))?;
-                at.dir = self.insert_at(at.dir, component, Inode::new(Metadata::directory()))?;
+                at.dir = self.insert_at(at.dir, component, Inode::new(*made))?;
                 return Ok(());
             }
             Component::Blocked => {
@@ -113,99 +125,85 @@ impl TreeBuilder {
             return Err(Error::LinkLoop(shown(path)));
         }
         at.dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { at.dir };
-        target.split(|b| *b == b'/').try_for_each(|component| self.enter(at, component, path))
+        // What a link leads to is no part of the path.
+        let made = Metadata::directory();
+        target.split(|b| *b == b'/').try_for_each(|component| self.enter(at, component, path, &made))
     }
 
     /// The inode at `path`, nothing made; `None` also when a parent is missing or no directory.
     pub(super) fn find(&self, path: &[u8]) -> Option<InodeId> {
-        let found = self.walk_to(path, |_, _| false).expect("every directory is looked through");
-        found.map(|found| self.inode_of(found))
+        let mut clean = clean(path);
+        let Some(name) = clean.pop() else { return Some(InodeId::ROOT) };
+        let dir = self.walk(&mut Route::new(clean), |_, _| false).expect("every directory is looked through")?;
+        self.names.find(dir, name).map(|number| self.names[number].inode)
     }
 
     /// The same, through the table: a directory that is looked for in comes into it.
     pub(super) fn find_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
-        self.walk_through_table(path).map(|found| self.inode_of(found))
+        if clean(path).is_empty() {
+            return Some(InodeId::ROOT);
+        }
+        self.find_name_quickly(path).map(|number| self.names[number].inode)
     }
 
     /// Number of the name at `path`; the root has none.
     pub(super) fn find_name_quickly(&mut self, path: &[u8]) -> Option<u32> {
-        match self.walk_through_table(path)? {
-            PathEnd::Root => None,
-            PathEnd::Name(number) => Some(number),
+        let mut clean = clean(path);
+        let name = clean.pop()?;
+        let dir = self.walk_quickly(clean)?;
+        if self.names.needs_index(dir, name) {
+            self.names.index_names(dir);
         }
-    }
-
-    fn inode_of(&self, found: PathEnd) -> InodeId {
-        match found {
-            PathEnd::Root => InodeId::ROOT,
-            PathEnd::Name(number) => self.names[number].inode,
-        }
+        self.names.find(dir, name)
     }
 
     /// The directory that `path` leads to, nothing made; links are followed, the last one, too. `None` where something
     /// is missing or no directory.
     pub(super) fn find_directory(&self, path: &[u8]) -> Option<InodeId> {
-        self.walk(clean(path), |_, _| false).expect("every directory is looked through")
+        self.walk(&mut Route::new(clean(path)), |_, _| false).expect("every directory is looked through")
     }
 
     /// The same, through the table.
     pub(super) fn find_directory_quickly(&mut self, path: &[u8]) -> Option<InodeId> {
-        let clean = clean(path);
+        self.walk_quickly(clean(path))
+    }
+
+    fn walk_quickly(&mut self, components: Vec<&[u8]>) -> Option<InodeId> {
+        let mut route = Route::new(components);
         loop {
-            match self.walk(clean.clone(), |dir, name| self.names.needs_index(dir, name)) {
+            match self.walk(&mut route, |dir, name| self.names.needs_index(dir, name)) {
                 Ok(found) => return found,
                 Err(dir) => self.names.index_names(dir),
             }
         }
     }
 
-    fn walk_through_table(&mut self, path: &[u8]) -> Option<PathEnd> {
-        loop {
-            match self.walk_to(path, |dir, name| self.names.needs_index(dir, name)) {
-                Ok(found) => return found,
-                Err(dir) => self.names.index_names(dir),
-            }
-        }
-    }
-
-    /// Goes along a path to its last name; stops with a directory that `needs_index` does not want to be looked through.
-    fn walk_to(&self, path: &[u8], needs_index: impl Fn(InodeId, &[u8]) -> bool) -> Result<Option<PathEnd>, InodeId> {
-        let mut clean = clean(path);
-        let Some(name) = clean.pop() else { return Ok(Some(PathEnd::Root)) };
-        let Some(dir) = self.walk(clean, &needs_index)? else { return Ok(None) };
-        if needs_index(dir, name) {
-            return Err(dir);
-        }
-        Ok(self.names.find(dir, name).map(PathEnd::Name))
-    }
-
-    /// Goes through all components from the root, following links; stops as [`walk_to`](Self::walk_to).
+    /// Goes through the components of a route, following links; stops before a directory that `needs_index` does not want
+    /// to be looked through, and goes on from there when it is called again.
     fn walk(
         &self,
-        components: Vec<&[u8]>,
+        route: &mut Route<'_>,
         needs_index: impl Fn(InodeId, &[u8]) -> bool,
     ) -> Result<Option<InodeId>, InodeId> {
-        let mut dir = InodeId::ROOT;
-        let mut todo: Vec<&[u8]> = components;
-        todo.reverse();
-        let mut links = Followed::default();
-        while let Some(component) = todo.pop() {
-            if needs_index(dir, component) {
-                return Err(dir);
+        while let Some(part) = route.todo.pop() {
+            let component = match &part {
+                Part::OfPath(component) => component,
+                Part::OfTarget(range) => &self.names.text[range.clone()],
+            };
+            if needs_index(route.dir, component) {
+                route.todo.push(part);
+                return Err(route.dir);
             }
-            match self.step(dir, component) {
-                Component::Into(next) => dir = next,
-                Component::Link(target) if links.count(target) => {
-                    dir = if target.first() == Some(&b'/') { InodeId::ROOT } else { dir };
-                    todo.extend(target.split(|b| *b == b'/').rev());
-                }
+            match self.step(route.dir, component) {
+                Component::Into(next) => route.dir = next,
+                Component::Link(link) if route.links.count(self.link_target(link)) => route.follow(self, link),
                 Component::Link(_) | Component::Missing | Component::Blocked => return Ok(None),
             }
         }
-        Ok(Some(dir))
+        Ok(Some(route.dir))
     }
 
-    fn step(&self, dir: InodeId, component: &[u8]) -> Component<'_> {
+    fn step(&self, dir: InodeId, component: &[u8]) -> Component {
         match component {
             b"" | b"." => return Component::Into(dir),
             b".." => return Component::Into(self.parents[dir.index()]),
@@ -215,22 +213,50 @@ impl TreeBuilder {
         let inode = self.names[name].inode;
         match self.inodes[inode.index()].metadata.kind {
             FileKind::Directory => Component::Into(inode),
-            FileKind::Symlink => Component::Link(self.link_target(inode)),
+            FileKind::Symlink => Component::Link(inode),
             _ => Component::Blocked,
         }
     }
 }
 
-/// What a path leads to.
-enum PathEnd {
-    Root,
-    Name(u32),
+/// What is still to go of a path.
+struct Route<'p> {
+    dir: InodeId,
+    /// The next part last.
+    todo: Vec<Part<'p>>,
+    links: Followed,
+}
+
+/// A component of a path, or of a link's target in the text of the tree.
+enum Part<'p> {
+    OfPath(&'p [u8]),
+    OfTarget(Range<usize>),
+}
+
+impl<'p> Route<'p> {
+    /// From the root.
+    fn new(components: Vec<&'p [u8]>) -> Self {
+        let todo = components.into_iter().rev().map(Part::OfPath).collect();
+        Self { dir: InodeId::ROOT, todo, links: Followed::default() }
+    }
+
+    fn follow(&mut self, tree: &TreeBuilder, link: InodeId) {
+        let target = tree.target_range(link);
+        if tree.names.text[target.clone()].first() == Some(&b'/') {
+            self.dir = InodeId::ROOT;
+        }
+        let mut end = target.end;
+        for component in tree.names.text[target].rsplit(|b| *b == b'/') {
+            self.todo.push(Part::OfTarget(end - component.len()..end));
+            end = (end - component.len()).saturating_sub(1);
+        }
+    }
 }
 
 /// What one component of a path leads to.
-enum Component<'a> {
+enum Component {
     Into(InodeId),
-    Link(&'a [u8]),
+    Link(InodeId),
     Missing,
     Blocked,
 }

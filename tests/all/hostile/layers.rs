@@ -151,7 +151,7 @@ fn paths_for_all_entries_are_bounded() {
     assert!(said.contains("the name has 6000 bytes, over 4095"), "{said}");
     let deep = layer(300, |n| [with_content("L", b'L', format!("{n}/{long}").as_bytes()), file("f")].concat());
     let said = look("directories without entries", &[deep], 5);
-    assert!(said.contains("too many directories of the layer have no entry, those above `2/p/"), "{said}");
+    assert!(said.contains("too many directories have no entry of their own, those above `2/p/"), "{said}");
     let one = with_content("L", b'L', format!("{long}f").as_bytes());
     look("one path as deep as Linux allows", &[[one, file("f")].concat()], 0);
 }
