@@ -330,7 +330,7 @@ impl<W: Write> Write for Counted<W> {
 /// Whether the holes of a source behind `from` have more than `limit` bytes.
 fn holes_pass(source: &dyn Source, from: u64, limit: u64) -> bool {
     let (size, mut at, mut left) = (source.size(), from, limit);
-    // Nothing is looked at where there is no room for so many.
+    // Once the rest is no longer than what holes may still have, they cannot pass the limit.
     while size.saturating_sub(at) > left {
         let data = source.data_from(at).unwrap_or(size..size);
         match left.checked_sub(data.start.saturating_sub(at)) {

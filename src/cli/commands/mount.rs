@@ -70,7 +70,8 @@ struct Mounting {
     no_wait: bool,
     loudness: Loudness,
     log: Option<PathBuf>,
-    /// Tells the launcher, which waits for that, that it is mounted; taken when it is told, none in the foreground.
+    /// In the background: the process that started this one, which exits once it is told that the mount is there. `None`
+    /// after that, and in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 

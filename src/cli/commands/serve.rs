@@ -91,7 +91,8 @@ struct Opening {
     doors: Mutex<Vec<Door>>,
     rules: DoorRules,
     log: Option<PathBuf>,
-    /// Tells the launcher, which waits for that, that it serves; taken when it is told, none in the foreground.
+    /// In the background: the process that started this one, which exits once it is told that the doors answer. `None`
+    /// after that, and in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 
