@@ -28,9 +28,9 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// None yet, of a blob of this size; the index has `packed` bytes as it came.
-    pub(super) fn new(blob_size: u64, packed: u64) -> Self {
-        Self { toc: TocBuilder::default(), most: toc_max_of(blob_size, packed) }
+    /// None yet, of a blob that is said to have `blob_size` bytes, by an index of `index_size` bytes.
+    pub(super) fn new(blob_size: u64, index_size: u64) -> Self {
+        Self { toc: TocBuilder::default(), most: toc_max_of(blob_size, index_size) }
     }
 
     /// Adds an entry; `content` is that of a regular file.

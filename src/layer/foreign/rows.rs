@@ -22,13 +22,10 @@ use super::entries::{Described, Entries, attributes};
 use super::places::{Places, frame};
 use super::{About, time};
 use crate::base::Digest;
-use crate::layer::index::{BlobOffset, Body, Codec, Draft, Entry, Hashed, Run, Whole};
+use crate::layer::index::{BlobOffset, Body, Codec, Draft, Entry, Hashed, Run, Whole, unpacked_max};
 
 /// Most bytes of such a table (150 MiB in containers/storage).
 const JSON_MAX: u64 = 150 << 20;
-/// The same for each byte of it as it came, compressed, and of any table: digests of chunks compress to half.
-const PACKED_SHARE: u64 = 64;
-const PACKED_FREE: u64 = 64 << 10;
 /// What Go writes for bytes that are no UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
 
@@ -104,7 +101,7 @@ pub(super) struct Table {
 
 /// Most bytes that a table may have which came in `packed` bytes.
 pub(super) fn json_max(packed: u64) -> u64 {
-    packed.saturating_mul(PACKED_SHARE).saturating_add(PACKED_FREE).min(JSON_MAX)
+    unpacked_max(packed).min(JSON_MAX)
 }
 
 impl Table {

@@ -29,7 +29,7 @@ pub(crate) use offset::{BitOffset, BlobOffset, DiffOffset};
 pub(crate) use part::{Digests, Hashed, SKIP_MAX, WHOLE_BLOB_MAX, Whole};
 pub(crate) use resume::ResumePoint;
 pub use toc::Toc;
-pub(crate) use toc::{TocBuilder, toc_max, toc_max_of};
+pub(crate) use toc::{TocBuilder, toc_max, toc_max_of, unpacked_max};
 #[cfg(any(test, fuzzing))]
 pub(crate) use window::spread;
 pub(crate) use window::{UsedBytes, WINDOW};

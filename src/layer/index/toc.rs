@@ -35,8 +35,8 @@ const HEAD_MAX: u64 = 10 * (COLUMNS as u64 + 1);
 /// Bytes of table that any blob may have, enough for a hundred thousand files, and for each byte of it.
 const TOC_FREE: u64 = 4 << 20;
 const TOC_SHARE: u64 = 16;
-/// The same of a table that somebody else made, and for each byte of it as it came: tables of real layers pack to a twentieth
-/// at best. A layer whose table is refused costs a pass.
+/// Bytes that any table which somebody else made may unpack to, and for each byte of it as it came: tables of real layers pack
+/// to a twentieth at best. A layer whose table is refused costs a pass.
 const PACKED_FREE: u64 = 64 << 10;
 const PACKED_SHARE: u64 = 64;
 /// Length of a header in a tar, and what content is filled up to, in bytes (POSIX.1, pax, "ustar Interchange Format").
@@ -311,9 +311,14 @@ pub(crate) const fn toc_max(blob_size: u64) -> u64 {
     blob_size.saturating_mul(TOC_SHARE).saturating_add(TOC_FREE)
 }
 
-/// The same of a blob that is said to have `blob_size` bytes, of which nothing came but `packed` bytes with the table.
-pub(crate) fn toc_max_of(blob_size: u64, packed: u64) -> u64 {
-    toc_max(blob_size).min(packed.saturating_mul(PACKED_SHARE).saturating_add(PACKED_FREE))
+/// Most bytes that a table which somebody else made may unpack to, of which `came` bytes came.
+pub(crate) const fn unpacked_max(came: u64) -> u64 {
+    came.saturating_mul(PACKED_SHARE).saturating_add(PACKED_FREE)
+}
+
+/// [`toc_max`] of a blob that is only said to have `blob_size` bytes, where `came` bytes of a table came.
+pub(crate) fn toc_max_of(blob_size: u64, came: u64) -> u64 {
+    toc_max(blob_size).min(unpacked_max(came))
 }
 
 /// A walk over the columns; every step is checked.
