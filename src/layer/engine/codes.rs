@@ -8,6 +8,7 @@
 //!   where as many are left.
 //! - A copy first checks that its distance is within the history of the buffer.
 //! - Lengths are at most 258, which the tables keep. Every index into them is masked.
+//! - An entry is looked up before a refill, so that it waits for none: the bits for it are always left.
 
 use std::hint::cold_path;
 
@@ -20,6 +21,23 @@ use super::tables::{
 
 /// Input that a turn of the loop may read: at most two refills advance by seven bytes each, and read eight.
 pub(super) const INPUT_MARGIN: usize = 32;
+
+/// Bits that a refill leaves at least.
+const REFILLED: u32 = 56;
+/// Longest code, and most extra bits of a distance (RFC 1951, section 3.2.5).
+const LONGEST: u32 = 15;
+const DISTANCE_EXTRA: u32 = 13;
+/// Bits that a distance takes at most, with the bits by which the next entry is looked up: if its code is a short one, and
+/// if it is any.
+const SHORT_DISTANCE: u32 = DISTANCE_BITS + DISTANCE_EXTRA + LITERAL_BITS;
+const DISTANCE: u32 = LONGEST + DISTANCE_EXTRA + LITERAL_BITS;
+const _: () = {
+    let length = LONGEST + 5;
+    assert!(REFILLED >= 3 * LITERAL_BITS + LITERAL_BITS, "a literal behind three");
+    assert!(REFILLED >= 2 * LITERAL_BITS + LONGEST + LITERAL_BITS, "a literal behind two and a long one");
+    assert!(REFILLED >= 2 * LITERAL_BITS + length + DISTANCE_BITS, "a distance behind two literals and a length");
+    assert!(REFILLED >= DISTANCE, "any distance behind a refill");
+};
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,28 +194,30 @@ impl<const BMI2: bool> State<BMI2> {
             self.refill();
             let mut entry = self.look(literals);
             while self.input < ends.input && self.out < ends.out {
+                let mut before = self.consume(entry);
                 if entry & LITERAL != 0 {
                     entry = self.literal(entry, literals);
+                    before = self.consume(entry);
                     if entry & LITERAL != 0 {
                         entry = self.literal(entry, literals);
+                        before = self.consume(entry);
                         if entry & LITERAL != 0 {
-                            entry = self.last_literal(entry, literals);
+                            entry = self.literal(entry, literals);
+                            self.refill();
                             continue;
                         }
                     }
                 }
-                let mut before = self.buffer;
-                self.consume(entry);
                 if entry & SPECIAL != 0 {
                     cold_path();
                     if entry & STOP == 0 {
                         entry = literals[self.index_below(entry) & (LITERAL_SIZE - 1)];
+                        before = self.consume(entry);
                         if entry & LITERAL != 0 {
-                            entry = self.last_literal(entry, literals);
+                            entry = self.literal(entry, literals);
+                            self.refill();
                             continue;
                         }
-                        before = self.buffer;
-                        self.consume(entry);
                     }
                     if entry & SPECIAL != 0 {
                         let is_end = entry >> 16 == END_OF_BLOCK;
@@ -205,14 +225,16 @@ impl<const BMI2: bool> State<BMI2> {
                     }
                 }
                 let len = value::<BMI2>(before, entry);
-                // At most 22 bits of literals and 20 of the length are gone.
-                if (self.count & 255) < 15 + 13 {
+                entry = distances[(self.buffer & ((1 << DISTANCE_BITS) - 1)) as usize];
+                if self.has_less_than(SHORT_DISTANCE) {
                     cold_path();
                     self.refill();
                 }
-                entry = distances[(self.buffer & ((1 << DISTANCE_BITS) - 1)) as usize];
                 if entry & SPECIAL != 0 {
                     cold_path();
+                    if self.has_less_than(DISTANCE) {
+                        self.refill();
+                    }
                     if entry & STOP == 0 {
                         self.consume(entry);
                         entry = distances[self.index_below(entry) & (DISTANCE_SIZE - 1)];
@@ -221,11 +243,9 @@ impl<const BMI2: bool> State<BMI2> {
                         return Err(Problem::Distance);
                     }
                 }
-                before = self.buffer;
-                self.consume(entry);
-                let distance = value::<BMI2>(before, entry);
-                self.refill();
+                let distance = value::<BMI2>(self.consume(entry), entry);
                 entry = self.look(literals);
+                self.refill();
                 let history = self.out.addr() - base.addr();
                 if distance > history {
                     cold_path();
@@ -238,7 +258,7 @@ impl<const BMI2: bool> State<BMI2> {
         }
     }
 
-    /// Reads until there are at least 56 bits.
+    /// Reads until there are at least [`REFILLED`] bits.
     ///
     /// # Safety
     /// Eight bytes of input are readable.
@@ -249,7 +269,13 @@ impl<const BMI2: bool> State<BMI2> {
             self.buffer |= u64::from_le(self.input.cast::<u64>().read_unaligned()).wrapping_shl(self.count);
             self.input = self.input.add(7 - (self.count >> 3 & 7) as usize);
         }
-        self.count |= 56;
+        self.count |= REFILLED;
+    }
+
+    /// Whether fewer bits than these are left.
+    #[inline(always)]
+    const fn has_less_than(&self, bits: u32) -> bool {
+        self.count & 255 < bits
     }
 
     /// The entry for the next bits.
@@ -258,11 +284,13 @@ impl<const BMI2: bool> State<BMI2> {
         literals[(self.buffer & ((1 << LITERAL_BITS) - 1)) as usize]
     }
 
-    /// Takes away the bits of an entry.
+    /// Takes away the bits of an entry; returns them and those behind.
     #[inline(always)]
-    const fn consume(&mut self, entry: u32) {
-        self.buffer = self.buffer.wrapping_shr(entry);
+    const fn consume(&mut self, entry: u32) -> u64 {
+        let before = self.buffer;
+        self.buffer = before.wrapping_shr(entry);
         self.count = self.count.wrapping_sub(entry);
+        before
     }
 
     /// Where the next bits lead in the subtable that an entry refers to.
@@ -275,33 +303,19 @@ impl<const BMI2: bool> State<BMI2> {
         (entry >> 16) as usize + unsafe { low::<BMI2>(self.buffer, entry >> 8 & 15) } as usize
     }
 
-    /// Writes a literal; returns the entry behind it.
+    /// Writes a literal whose bits are taken away; returns the entry behind it.
     ///
     /// # Safety
     /// A byte is writable.
     #[inline(always)]
     unsafe fn literal(&mut self, entry: u32, literals: &[u32; LITERAL_SIZE]) -> u32 {
-        self.consume(entry);
+        let next = self.look(literals);
         // SAFETY: the caller's.
         unsafe {
             *self.out = (entry >> 16) as u8;
             self.out = self.out.add(1);
         }
-        self.look(literals)
-    }
-
-    /// The same, and refills before the entry is looked up.
-    ///
-    /// # Safety
-    /// A byte is writable, and eight bytes of input are readable.
-    #[inline(always)]
-    unsafe fn last_literal(&mut self, entry: u32, literals: &[u32; LITERAL_SIZE]) -> u32 {
-        // SAFETY: the caller's.
-        unsafe {
-            self.literal(entry, literals);
-            self.refill();
-        }
-        self.look(literals)
+        next
     }
 }
 
@@ -339,16 +353,14 @@ unsafe fn copy(out: *mut u8, distance: usize, len: usize) {
     unsafe {
         let end = out.add(len);
         let (mut to, mut from) = (out, out.sub(distance).cast_const());
-        if distance >= 16 {
-            copy_16(from, to);
-            copy_16(from.add(16), to.add(16));
+        if distance >= 8 {
+            copy_32(from, to);
             if len > 32 {
                 cold_path();
                 loop {
                     to = to.add(32);
                     from = from.add(32);
-                    copy_16(from, to);
-                    copy_16(from.add(16), to.add(16));
+                    copy_32(from, to);
                     if to.add(32) >= end {
                         break;
                     }
@@ -360,17 +372,6 @@ unsafe fn copy(out: *mut u8, distance: usize, len: usize) {
             loop {
                 to.cast::<[u8; 32]>().write_unaligned(word);
                 to = to.add(32);
-                if to >= end {
-                    break;
-                }
-            }
-        } else if distance >= 8 {
-            cold_path();
-            loop {
-                copy_8(from, to);
-                copy_8(from.add(8), to.add(8));
-                to = to.add(16);
-                from = from.add(16);
                 if to >= end {
                     break;
                 }
@@ -390,11 +391,16 @@ unsafe fn copy(out: *mut u8, distance: usize, len: usize) {
 }
 
 /// # Safety
-/// 16 bytes are readable and writable there.
+/// 32 bytes are readable and writable there.
 #[inline(always)]
-unsafe fn copy_16(from: *const u8, to: *mut u8) {
+unsafe fn copy_32(from: *const u8, to: *mut u8) {
     // SAFETY: the caller's.
-    unsafe { to.cast::<u128>().write_unaligned(from.cast::<u128>().read_unaligned()) };
+    unsafe {
+        copy_8(from, to);
+        copy_8(from.add(8), to.add(8));
+        copy_8(from.add(16), to.add(16));
+        copy_8(from.add(24), to.add(24));
+    }
 }
 
 /// # Safety

@@ -38,21 +38,26 @@ impl UsedBytes {
         }
     }
 
-    /// In order.
-    fn positions(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let words = std::iter::successors(Some(*word), |left| Some(left & left.wrapping_sub(1)));
-            words.take_while(|left| *left != 0).map(move |left| at * 64 + left.trailing_zeros() as usize)
+    /// Runs of them, in order; each ends with its word at the latest.
+    fn runs(&self) -> impl Iterator<Item = Range<usize>> {
+        self.0.iter().zip((0..).step_by(64)).flat_map(|(word, at)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let start = left.trailing_zeros();
+                let end = start + left.unbounded_shr(start).trailing_ones();
+                left &= u64::MAX.unbounded_shl(end);
+                (start < end).then_some(at + start as usize..at + end as usize)
+            })
         })
     }
 
     /// What is kept of the window, before it is compressed.
     pub(crate) fn keep(&self, window: &[u8; WINDOW]) -> Vec<u8> {
         let mut runs: Vec<Range<usize>> = Vec::new();
-        for position in self.positions() {
+        for run in self.runs() {
             match runs.last_mut() {
-                Some(run) if position <= run.end + GAP => run.end = position + 1,
-                _ => runs.push(position..position + 1),
+                Some(last) if run.start <= last.end + GAP => last.end = run.end,
+                _ => runs.push(run),
             }
         }
         let (mut places, mut end) = (Column::default(), 0);
