@@ -275,6 +275,31 @@ fn a_front_end_that_takes_back_its_memory_is_cut_off_and_others_go_on() {
 }
 
 #[test]
+fn a_front_end_whose_event_blocks_holds_up_neither_others_nor_the_end() {
+    let server = Server::start(Arc::new(Zeros(1 << 20)));
+    let (mut blocking, mut ring) = (FrontEnd::at(&server.path()), Ring::new());
+    let full = File::from(eventfd(u32::MAX, EventfdFlags::CLOEXEC).unwrap());
+    (&full).write_all(&(u64::MAX - 1 - u64::from(u32::MAX)).to_ne_bytes()).unwrap();
+    ring.call = full;
+    blocking.send(SET_FEATURES, &(1u64 << 32 | 1 << 30).to_le_bytes(), &[]);
+    ring.hand_over(&mut blocking);
+    assert_eq!(blocking.features(), Some(FEATURES), "it is set up");
+    ring.offer(0, 1);
+    while ring.answered() != (1, 0) {
+        thread::yield_now();
+    }
+    assert_eq!(FrontEnd::at(&server.path()).features(), Some(FEATURES));
+    let (ended, ends) = channel();
+    thread::spawn(move || {
+        drop(server);
+        ended.send(()).unwrap();
+    });
+    // As long as nobody takes a signal, the thread waits to give one.
+    ends.recv_timeout(std::time::Duration::from_secs(30)).expect("the end comes");
+    assert_eq!((&ring.call).read(&mut [0; 8]).unwrap(), 8);
+}
+
+#[test]
 fn memory_that_was_never_there_harms_nobody_when_a_ring_is_set_up() {
     let server = Server::start(Arc::new(Zeros(1 << 20)));
     let (mut front_end, ring) = (FrontEnd::at(&server.path()), Ring::new());

@@ -23,6 +23,10 @@ const MOST_FRONT_ENDS: usize = 16;
 /// How long nobody is let in when the system has no room, such as for another descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long front ends are waited for at the end. One may hold the thread that answers it: by a read that is slow, or by an
+/// event that blocks whoever signals it.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// Serves the artifact of this name to all who connect, until it is told to stop. Each front end sees the generation that
 /// is served when it connects.
 ///
@@ -41,7 +45,10 @@ pub fn serve(listener: UnixListener, exports: &Exports, artifact: &str, stop: &S
     let waiting = thread::Builder::new().name("vhost-user-end".to_owned()).spawn(end)?;
     let served = door.serve(&watched, stop);
     door.front_ends.stop();
-    door.front_ends.wait_for_all();
+    let held = door.front_ends.wait_for_all(LEAVING);
+    if held > 0 {
+        tracing::warn!("cannot end the threads of {held} front ends of `{artifact}`: they are left behind");
+    }
     served.and_then(|()| waiting.join().unwrap_or(Ok(true)).map(drop))
 }
 
@@ -155,19 +162,17 @@ impl FrontEnds {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `is_enough` of the state.
-    fn wait_until(&self, is_enough: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.changed.wait_while(self.lock(), |state| !is_enough(state));
-        waited.unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until there is room for another front end; whether there is, rather than the end.
     fn wait_for_room(&self) -> bool {
-        !self.wait_until(|state| state.is_stopping || state.open.len() < MOST_FRONT_ENDS).is_stopping
+        let is_full = |state: &mut State| !state.is_stopping && state.open.len() >= MOST_FRONT_ENDS;
+        let waited = self.changed.wait_while(self.lock(), is_full);
+        !waited.unwrap_or_else(PoisonError::into_inner).is_stopping
     }
 
-    fn wait_for_all(&self) {
-        drop(self.wait_until(|state| state.open.is_empty()));
+    /// Waits until all have left, or the time is over; how many are still there.
+    fn wait_for_all(&self, time: Duration) -> usize {
+        let waited = self.changed.wait_timeout_while(self.lock(), time, |state| !state.open.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.open.len()
     }
 
     /// Keeps a front end; the number it is removed by.
