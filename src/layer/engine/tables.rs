@@ -231,15 +231,16 @@ fn build(table: &mut [u32], root: u32, symbols: &[u32], lengths: &[u8]) -> Resul
     let sorted = sort(lengths)?;
     let entry = |symbol: u16, bits: usize| symbols[usize::from(symbol)] + bits as u32 * CODE_BIT;
     // Codes of up to `root` bits: a table of one bit more begins as two copies of the one before.
-    let mut code = 0;
+    let mut code = 0_u32;
     table[0] = NO_CODE;
     for len in 1..=root as usize {
         let half = 1 << (len - 1);
         let (low, high) = table[..2 * half].split_at_mut(half);
         high.copy_from_slice(low);
+        code <<= 1;
         for symbol in sorted.of_length(len) {
-            table[code] = entry(*symbol, len);
-            code = next_code(code, len);
+            table[reversed(code, len)] = entry(*symbol, len);
+            code += 1;
         }
     }
     if sorted.longest <= root as usize {
@@ -253,16 +254,19 @@ fn build_subtables(
     table: &mut [u32],
     root: usize,
     sorted: &Sorted,
-    mut code: usize,
+    mut code: u32,
     entry: impl Fn(u16, usize) -> u32,
 ) -> Result<(), Problem> {
     let (mut end, mut base) = (1 << root, 0);
     let mut prefix = usize::MAX;
     let mut unseen = sorted.counts;
     for len in root + 1..=sorted.longest {
+        code <<= 1;
         for symbol in sorted.of_length(len) {
-            if code & ((1 << root) - 1) != prefix {
-                prefix = code & ((1 << root) - 1);
+            let bits = reversed(code, len);
+            code += 1;
+            if bits & ((1 << root) - 1) != prefix {
+                prefix = bits & ((1 << root) - 1);
                 let width = subtable_width(root, len, sorted.longest, &unseen);
                 (base, end) = (end, end + (1 << width));
                 if end > table.len() {
@@ -272,8 +276,7 @@ fn build_subtables(
             }
             unseen[len] -= 1;
             let entry = entry(*symbol, len - root);
-            table[base + (code >> root)..end].iter_mut().step_by(1 << (len - root)).for_each(|place| *place = entry);
-            code = next_code(code, len);
+            table[base + (bits >> root)..end].iter_mut().step_by(1 << (len - root)).for_each(|place| *place = entry);
         }
     }
     Ok(())
@@ -294,16 +297,10 @@ fn subtable_width(root: usize, len: usize, longest: usize, unseen: &[u16; LONGES
     width
 }
 
-/// The code of `len` bits behind this one. The first bit of a code is its lowest, as in the stream; behind the last code
-/// comes zero.
+/// A code of `len` bits as it stands in the stream: its first bit is the lowest.
 #[inline(always)]
-fn next_code(code: usize, len: usize) -> usize {
-    // Adds one at the top and carries downwards.
-    let ones = (code << (usize::BITS as usize - len)).leading_ones() as usize;
-    match len.checked_sub(ones + 1) {
-        Some(bit) => code & ((1 << bit) - 1) | 1 << bit,
-        None => 0,
-    }
+const fn reversed(code: u32, len: usize) -> usize {
+    (code.reverse_bits() >> (u32::BITS as usize - len)) as usize
 }
 
 #[cfg(test)]
