@@ -132,7 +132,7 @@ impl Inner {
     }
 
     /// Bytes that are stored of what it lies in.
-    fn stored(&self) -> u64 {
+    pub(super) fn stored(&self) -> u64 {
         Diff::stored_of(&*self.source).unwrap_or(STORED)
     }
 

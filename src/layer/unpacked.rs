@@ -22,6 +22,7 @@ use super::error::Error;
 use super::gunzip::Gunzip;
 use super::layers::Layers;
 use super::nested::{Inner, InnerReader};
+use super::pass::diff_max;
 use crate::base::{GIB, KIB, MIB, in_memory};
 use crate::extent::{ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
@@ -135,6 +136,9 @@ impl Unpacked {
         let size = u64::from(u32::from_le_bytes(size));
         if size > LARGEST {
             return Err(bad("it says that it holds over 1 GiB"));
+        }
+        if size > diff_max(file.stored()) {
+            return Err(Error::Bloated.of(&file));
         }
         Ok(Self { file: Inner { size: len, ..file }, packing, size, decoding: Mutex::default() })
     }

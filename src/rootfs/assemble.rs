@@ -1,6 +1,6 @@
 //! The order in which a root is put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::boot::Boot;
 use super::enclave::{self, Command};
@@ -51,6 +51,9 @@ pub fn assemble(
         laid: Vec::new(),
         metadata: Vec::new(),
         device_trees: Vec::new(),
+        laid_once: HashSet::new(),
+        laid_again: 0,
+        written: 0,
         problems: Vec::new(),
         warnings: Vec::new(),
     };

@@ -12,6 +12,8 @@ use crate::sbom::{Bill, Database, Distribution, Part};
 use crate::spec::{Located, Place};
 use crate::tree::{Content, Node, TreeBuilder};
 
+/// Most entries of images that are laid out again, after they were once: their blobs bound the first time alone.
+const MOST_AGAIN: usize = 1_000_000;
 /// Where databases of packages are; an image may have several.
 const DATABASES: [(&[u8], Database); 3] = [
     (b"var/lib/dpkg/status", Database::Dpkg),
@@ -30,9 +32,28 @@ const BUFFER: usize = 64 << 10;
 
 impl Work<'_> {
     /// Takes note of an image that is laid out below `prefix`, when there is to be a bill.
-    pub(super) fn note_laid(&mut self, reference: &Located<String>, prefix: &str, tree: &TreeBuilder) {
+    ///
+    /// # Errors
+    /// When images that are laid out again have too many entries together.
+    pub(super) fn note_laid(
+        &mut self,
+        reference: &Located<String>,
+        prefix: &str,
+        tree: &TreeBuilder,
+    ) -> Result<(), Error> {
+        let number = self.images.number(reference);
+        if !self.laid_once.insert(number) {
+            self.laid_again += tree.entry_count();
+        }
+        if self.laid_again > MOST_AGAIN {
+            let what = format!(
+                "images that are laid out again have over {MOST_AGAIN} entries, `{}` the last",
+                reference.value
+            );
+            return Err(Error::TooMuch { what, place: reference.place });
+        }
         if self.options.bill.is_none() {
-            return;
+            return Ok(());
         }
         let file = |path: &[u8]| followed(tree, path).and_then(|inode| tree.content(inode));
         let mut inodes: Vec<_> =
@@ -43,13 +64,14 @@ impl Work<'_> {
         let mut databases: Vec<(Database, Content)> = found.collect();
         databases.extend(dpkg_files(tree).into_iter().map(|content| (Database::Dpkg, content)));
         self.laid.push(Laid {
-            number: self.images.number(reference),
+            number,
             reference: reference.value.clone(),
             place: reference.place,
             prefix: prefix.to_owned(),
             release: RELEASES.iter().find_map(|path| file(path)),
             databases,
         });
+        Ok(())
     }
 
     /// Adds the bill of all images, each once for each place.
@@ -112,6 +134,9 @@ fn dpkg_files(tree: &TreeBuilder) -> Vec<Content> {
     let children = directory.into_iter().flat_map(|directory| tree.children(directory));
     let mut files: Vec<_> = children.filter(|(name, _)| !name.ends_with(b".md5sums")).collect();
     files.sort_unstable_by_key(|(name, _)| *name);
+    // A file may have many names.
+    let mut seen = HashSet::new();
+    files.retain(|(_, inode)| seen.insert(*inode));
     files.into_iter().filter_map(|(_, inode)| tree.content(inode)).collect()
 }
 
@@ -199,6 +224,20 @@ mod tests {
         let related: Vec<&Value> =
             bill["relationships"].as_array().unwrap().iter().map(|one| &one["relatedSpdxElement"]).collect();
         assert_eq!(related, ["SPDXRef-1-image", "SPDXRef-1-package-1", "SPDXRef-1-package-2", "SPDXRef-1-package-3"]);
+    }
+
+    #[test]
+    fn a_database_of_many_names_is_read_once_and_images_are_laid_out_again_within_bounds() {
+        let mut many = tree(&["var/lib/dpkg/status.d/a=Package: a\nVersion: 1\n"]);
+        for name in 0..9 {
+            many.hard_link(format!("var/lib/dpkg/status.d/b{name}").as_bytes(), b"var/lib/dpkg/status.d/a").unwrap();
+        }
+        assert_eq!(dpkg_files(&many).len(), 1);
+        let volumes: Vec<String> = (0..3).map(|at| format!("{{name: v{at}, image: q.io/a}}")).collect();
+        let files: Vec<String> = (0..600_000).map(|at| format!("f{at}=")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let error = assembled(&format!("volumes: [{}]", volumes.join(", ")), &files).err().unwrap();
+        assert_eq!(error.kind(), crate::base::ErrorKind::Unsupported, "{error}");
     }
 
     #[test]

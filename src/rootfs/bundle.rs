@@ -15,6 +15,11 @@ use crate::spec::{Container, ContainerOptions, Place, Problem, parse_label};
 use crate::tree::Node;
 
 const LABEL: &str = "org.mobyproject.config";
+/// Problems after which no further containers are looked at: one label has the same for every container.
+const MOST_PROBLEMS: usize = 20;
+/// Most bytes of what is written for all containers together. A config of an image has some kilobytes, and comes again for
+/// each container of it.
+const MOST_WRITTEN: usize = 64 << 20;
 
 impl Work<'_> {
     /// Adds the containers of all sections.
@@ -33,6 +38,9 @@ impl Work<'_> {
 
     fn add_container(&mut self, container: &Container, path: String) -> Result<(), Error> {
         let image = self.images.take(&container.image);
+        if self.problems.len() >= MOST_PROBLEMS {
+            return Ok(());
+        }
         let options = merged(label(&image, container)?, container.options.clone());
         let config = match config_json(&options, &image.config, &self.ids, &self.spec.volumes) {
             Ok(config) => config,
@@ -44,6 +52,11 @@ impl Work<'_> {
         let bundle = Bundle { path, readonly: options.readonly.unwrap_or_default(), container };
         let files = self.lay_out_image(&bundle, image)?;
         let runtime = runtime_json(options.runtime.as_ref(), bundle.root_mounts(&files));
+        self.written += config.len() + runtime.len();
+        if self.written > MOST_WRITTEN {
+            let what = format!("`config.json` of all containers up to `{}` is over 64 MiB", container.name.value);
+            return Err(Error::TooMuch { what, place: container.name.place });
+        }
         self.put(&bundle, "config.json", Node::Generated(Metadata::file(), config.as_bytes()))?;
         if !bundle.readonly {
             self.put(&bundle, "tmp", Node::Plain(Metadata::directory()))?;
@@ -61,7 +74,7 @@ impl Work<'_> {
         }
         let directory = bundle.below(if bundle.readonly { "rootfs" } else { "lower" });
         let reference = image.reference.clone();
-        self.note_laid(&bundle.container.image, &directory, &image.tree);
+        self.note_laid(&bundle.container.image, &directory, &image.tree)?;
         let tree = filtered(image, ResolvConf::Unconfigured);
         let tree = tree.map_err(tree_error(format!("image `{reference}`"), bundle.container.image.place))?;
         self.root.graft(directory.as_bytes(), tree).map_err(bundle.error())?;
@@ -179,6 +192,32 @@ mod tests {
             {"destination": format!("{at}/rootfs"), "type": "overlay", "source": "overlay", "options": options},
         ]);
         assert_eq!(mounts(&root, "onboot/000-a"), expected);
+    }
+
+    #[test]
+    fn what_an_image_says_is_bounded_over_all_its_containers() {
+        let services = |count: usize| {
+            let services: Vec<String> = (0..count).map(|at| format!("{{name: s{at}, image: q.io/a}}")).collect();
+            format!("services: [{}]", services.join(", "))
+        };
+        let wrong = |reference: &str| {
+            let mut image = image(reference, tree(&["bin/x=1"]));
+            let names = vec!["nobody-knows-this"; 7];
+            image.config.labels.insert(LABEL.to_owned(), json!({ "additionalGids": names }).to_string());
+            image
+        };
+        let Some(Error::Values { problems }) = assemble_with(&services(50), &wrong).err() else {
+            panic!("no problems")
+        };
+        assert_eq!(problems.len(), 21, "those of three containers");
+        let long = |reference: &str| {
+            let mut image = image(reference, tree(&["bin/x=1"]));
+            image.config.env = vec!["x".repeat(1000); 5000];
+            image
+        };
+        let error = assemble_with(&services(20), &long).err().unwrap();
+        assert_eq!((error.kind(), error.place().is_some()), (crate::base::ErrorKind::Unsupported, true), "{error}");
+        assert!(assemble_with(&services(10), &long).is_ok());
     }
 
     #[test]

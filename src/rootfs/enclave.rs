@@ -29,7 +29,7 @@ impl Work<'_> {
     /// Adds the kernel, its command line, `init` and modules of the kernel image.
     pub(super) fn add_bootstrap(&mut self, kernel: &Kernel) -> Result<(), Error> {
         let image = self.images.take(&kernel.image);
-        self.note_laid(&kernel.image, "", &image.tree);
+        self.note_laid(&kernel.image, "", &image.tree)?;
         let missing = |path: &str| Error::KernelFile {
             reference: kernel.image.value.clone(),
             path: path.to_owned(),

@@ -134,6 +134,14 @@ pub enum Error {
         /// Why.
         source: tree::Error,
     },
+    /// What a spec repeats is out of all proportion.
+    #[error("{what}")]
+    TooMuch {
+        /// What is more than there may be.
+        what: String,
+        /// Where the spec names what was too much.
+        place: Place,
+    },
     /// The bill of materials cannot be made.
     #[error("cannot make {what}")]
     Bill {
@@ -183,6 +191,7 @@ impl Error {
             | Self::Command { place, .. }
             | Self::Bill { place, .. }
             | Self::HostFile { place, .. }
+            | Self::TooMuch { place, .. }
             | Self::Tree { place, .. } => *place,
             Self::NotAFile(_) | Self::LongCmdline(_) | Self::Read { .. } => return None,
         };
@@ -197,7 +206,9 @@ impl Fault for Error {
                 ErrorKind::Spec
             }
             Self::NotAFile(_) | Self::LongCmdline(_) | Self::Command { .. } => ErrorKind::Spec,
-            Self::Tree { source: tree::Error::TooLarge, .. } | Self::Decompress { .. } => ErrorKind::Unsupported,
+            Self::Tree { source: tree::Error::TooLarge, .. } | Self::Decompress { .. } | Self::TooMuch { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::Tree { .. } => ErrorKind::Spec,
             Self::Image { source, .. } | Self::Inside { source, .. } | Self::Bill { source, .. } => source.kind(),
             Self::Read { source, .. } => source.kind(),
@@ -226,7 +237,7 @@ impl Fault for Error {
                 Some(source.hint().unwrap_or_else(|| "leave the SBOM away with `--no-sbom`".to_owned()))
             }
             Self::Read { source, .. } => source.hint(),
-            Self::Label { .. } | Self::HostFile { .. } | Self::Tree { .. } => None,
+            Self::Label { .. } | Self::HostFile { .. } | Self::Tree { .. } | Self::TooMuch { .. } => None,
             Self::NotAFile(_) | Self::LongCmdline(_) => None,
         }
     }

@@ -10,6 +10,8 @@ use crate::tree::{Content, Node, TreeBuilder};
 
 /// Alpine's list of installed packages.
 const PACKAGES: &[u8] = b"lib/apk/db/installed";
+/// Most paths of an image that are told one by one when they are left out.
+const MOST_TOLD: usize = 20;
 /// Most bytes of all such lists that are joined; those of whole distributions have some megabytes. A sparse file may have
 /// any size.
 const LONGEST_LISTS: u64 = 1 << 32;
@@ -22,14 +24,16 @@ impl Work<'_> {
             let image = self.images.take(reference);
             let what = || format!("image `{}`", reference.value);
             let error = || tree_error(what(), reference.place);
-            self.note_laid(reference, "", &image.tree);
+            self.note_laid(reference, "", &image.tree)?;
             let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
             lists.extend(packages(&tree));
             let kept = lay_over(&mut self.root, tree).map_err(error())?;
-            self.warnings.extend(kept.iter().map(|path| {
-                let path = printable(path);
-                format!("`{path}` of {} is left out: the root has a directory with entries there", what())
-            }));
+            let left_out = |what: String| format!("{what} is left out: the root has a directory with entries there");
+            let told = kept.iter().take(MOST_TOLD);
+            self.warnings.extend(told.map(|path| left_out(format!("`{}` of {}", printable(path), what()))));
+            if kept.len() > MOST_TOLD {
+                self.warnings.push(left_out(format!("more of {}, {} in all,", what(), kept.len())));
+            }
         }
         if lists.iter().fold(0, |sum: u64, list| sum.saturating_add(list.size)) > LONGEST_LISTS {
             let path = printable(PACKAGES);

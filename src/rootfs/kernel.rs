@@ -26,7 +26,7 @@ impl Work<'_> {
         if self.options.device_trees {
             self.device_trees = device_trees(&image.tree, InodeId::ROOT);
         }
-        self.note_laid(&kernel.image, "", &image.tree);
+        self.note_laid(&kernel.image, "", &image.tree)?;
         let binary = file_in(&image, kernel, kernel.binary.as_ref(), "binary")?.expect("a kernel has a default name");
         let ucode = file_in(&image, kernel, kernel.ucode.as_ref(), "ucode")?;
         let tar = file_in(&image, kernel, kernel.tar.as_ref(), "tar")?;

@@ -6,6 +6,10 @@ use crate::tree::{self, InodeId, Node, TreeBuilder};
 
 /// Most directories of the root that give way to links of one image; far more than any root has.
 const MOST_MOVED: usize = 64;
+/// Most links of the root that outlive directories of one image; the others give way, as they do when a kernel unpacks it.
+const MOST_LINKS: usize = 1024;
+/// Most bytes of paths that are kept while two trees are compared.
+const MOST_PATHS: usize = 32 << 20;
 /// The directory that is no part of the root in the end: a link in its place could lead anywhere.
 const BOOT: &[u8] = b"boot";
 
@@ -17,7 +21,7 @@ const BOOT: &[u8] = b"boot";
 pub(super) fn lay_over(root: &mut TreeBuilder, mut image: TreeBuilder) -> Result<Vec<Vec<u8>>, tree::Error> {
     let mut moved = 0;
     let Clashes { kept, links, .. } = loop {
-        let clashes = Clashes::of(root, &image);
+        let clashes = Clashes::of(root, &image)?;
         let before = moved;
         for (link, to) in clashes.directories.iter().take(MOST_MOVED - moved) {
             moved += usize::from(root.move_entries(link, to)?);
@@ -60,31 +64,41 @@ struct Link {
 }
 
 impl Clashes {
-    fn of(root: &mut TreeBuilder, image: &TreeBuilder) -> Self {
-        let mut clashes = Self::default();
+    fn of(root: &mut TreeBuilder, image: &TreeBuilder) -> Result<Self, tree::Error> {
+        let (mut clashes, mut bytes) = (Self::default(), 0);
         let mut todo: Vec<(Vec<u8>, InodeId)> = vec![(Vec::new(), InodeId::ROOT)];
         while let Some((path, dir)) = todo.pop() {
             for (name, child) in image.children(dir) {
                 let path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
                 let Some(below) = root.lookup_often(&path) else { continue };
                 match (root.inode(below).metadata.kind, image.inode(child).metadata.kind) {
-                    (FileKind::Directory, FileKind::Directory) => todo.push((path, child)),
+                    (FileKind::Directory, FileKind::Directory) => {
+                        bytes += path.len();
+                        todo.push((path, child));
+                    }
                     (FileKind::Directory, kind) if root.children(below).next().is_some() => {
                         if kind == FileKind::Symlink
                             && path != BOOT
+                            && clashes.directories.len() < MOST_MOVED
                             && let Some(to) = led_to(root, image, &path, image.link_target(child))
                         {
                             clashes.directories.push((path.clone(), to));
                         }
+                        bytes += path.len();
                         clashes.kept.push(path);
                     }
-                    (FileKind::Symlink, FileKind::Directory) => clashes.links.extend(Link::of(root, path, below)),
+                    (FileKind::Symlink, FileKind::Directory) if clashes.links.len() < MOST_LINKS => {
+                        clashes.links.extend(Link::of(root, path, below));
+                    }
                     _ => {}
+                }
+                if bytes > MOST_PATHS {
+                    return Err(tree::Error::TooLarge);
                 }
             }
         }
         clashes.kept.sort();
-        clashes
+        Ok(clashes)
     }
 }
 
@@ -151,6 +165,21 @@ mod tests {
         assert_eq!(lay_over(&mut root, tree(&["lib/l=22", "lib/d/y=1"])).unwrap(), [b""; 0]);
         assert_eq!(root.inode(root.lookup(b"usr/lib/l").unwrap()).size, 2);
         assert_eq!(listing(root), "lib->usr/lib usr/ usr/lib/ usr/lib/d/ usr/lib/d/x usr/lib/d/y usr/lib/l");
+    }
+
+    #[test]
+    fn any_number_of_links_takes_time_in_proportion() {
+        let mut root = TreeBuilder::new();
+        let mut image = TreeBuilder::new();
+        for number in 0..20_000 {
+            let file = Node::Generated(Metadata::file(), b"1");
+            root.insert(format!("s/l{number}/f").as_bytes(), file).unwrap();
+            image.insert(format!("s/l{number}").as_bytes(), Node::Symlink(Metadata::symlink(), b"nope")).unwrap();
+        }
+        let start = std::time::Instant::now();
+        assert_eq!(lay_over(&mut root, image).unwrap().len(), 20_000);
+        // It took minutes when each link was looked for in a list of all.
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Work<'_> {
             Some(reference) if volume.format == VolumeFormat::Oci => self.add_layout(&lower, volume, reference)?,
             Some(reference) => {
                 let image = self.images.take(reference);
-                self.note_laid(reference, &lower, &image.tree);
+                self.note_laid(reference, &lower, &image.tree)?;
                 let tree = filtered(image, ResolvConf::Linked).map_err(error())?;
                 self.root.graft(lower.as_bytes(), tree).map_err(error())?;
             }

@@ -1,6 +1,6 @@
 //! A root in the making: what all that add to it work on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Error;
 use super::images::Images;
@@ -28,6 +28,11 @@ pub(super) struct Work<'a> {
     pub metadata: Vec<(MetadataFormat, SharedSource)>,
     /// Those of the kernel image.
     pub device_trees: Vec<(String, Content)>,
+    /// The numbers of images that were laid out, and the entries of those that were laid out once more.
+    pub laid_once: HashSet<usize>,
+    pub laid_again: usize,
+    /// Bytes that were written for containers.
+    pub written: usize,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
 }

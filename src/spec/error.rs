@@ -6,7 +6,7 @@ use super::{Place, Texts};
 use crate::base::{ErrorKind, Fault, printable_line};
 
 /// Problems shown at once; a spec with more has one cause for most of them.
-const SHOWN: usize = 20;
+pub const SHOWN: usize = 20;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

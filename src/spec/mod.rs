@@ -38,7 +38,7 @@ pub use capability::{CAPABILITIES, expand_capabilities};
 pub use check::{check_options, check_volume};
 pub use container::{Device, IdMapping, IdRef, Interface, Mount};
 pub use document::Document;
-pub use error::{Error, Problem};
+pub use error::{Error, Problem, SHOWN};
 pub use model::{Container, File, FileContent, Kernel, MetadataFormat, Spec, Volume, VolumeFormat};
 pub use mount::{parse_bind, parse_tmpfs};
 pub use options::{BindNamespaces, ContainerOptions, RuntimeOptions};

@@ -6,7 +6,7 @@ use std::fmt;
 use super::Problem;
 use crate::base::{ErrorKind, Fault, printable_line};
 use crate::rootfs;
-use crate::spec::{Place, Texts};
+use crate::spec::{Place, SHOWN, Texts};
 
 /// A problem with its place in the specs. `Debug` writes it as a person reads it, for programs whose `main` returns it.
 pub struct Error {
@@ -84,11 +84,13 @@ impl Fault for Error {
             Problem::Root(rootfs::Error::Values { problems }) => problems,
             _ => return self.place.map(|place| self.texts.excerpt(place)),
         };
-        let lines = values.iter().enumerate().map(|(number, problem)| {
+        let lines = values.iter().take(SHOWN).enumerate().map(|(number, problem)| {
             let message = (number > 0).then(|| format!("error: {}\n", printable_line(&problem.message)));
             message.unwrap_or_default() + &self.texts.excerpt(problem.place)
         });
-        Some(lines.collect::<Vec<_>>().join("\n"))
+        let more = values.len().saturating_sub(SHOWN);
+        let more = (more > 0).then(|| format!("and {more} more problems\n"));
+        Some(lines.chain(more).collect::<Vec<_>>().join("\n"))
     }
 }
 

@@ -145,6 +145,11 @@ impl TreeBuilder {
         self.find(path)
     }
 
+    /// How many names it has; those that were removed count until their room is given back.
+    pub fn entry_count(&self) -> usize {
+        self.names.len()
+    }
+
     /// The same for who looks for many: directories come into the table, so none is looked through twice.
     pub fn lookup_often(&mut self, path: &[u8]) -> Option<InodeId> {
         self.find_quickly(path)
