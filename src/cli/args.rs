@@ -378,7 +378,7 @@ pub struct Build {
     #[arg(long, conflicts_with = "dry_run")]
     pub digest: bool,
     /// Print what was written as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
     /// Accepted for linuxkit's sake: nothing is built, so an earlier build saves nothing
     #[arg(long, hide = true, conflicts_with = "pull")]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::colour::for_standard_error;
-use crate::base::{ErrorKind, Fault, printable_line};
+use crate::base::{ErrorKind, Fault, printable_line, shell_line_on};
 
 /// An error on its way to the terminal: only texts are left of it, and its kind.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Failure {
         let failure = Self::io(format!("cannot write `{}`", file.display()), cause);
         match (cause.kind(), file.parent()) {
             (io::ErrorKind::NotFound, Some(dir)) => {
-                failure.hint(format!("make the directory with `mkdir -p {}`", dir.display()))
+                failure.hint(format!("make the directory with `{}`", shell_line_on(&["mkdir", "-p"], dir)))
             }
             _ => failure,
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::{ErrorKind, Fault};
+use crate::base::{ErrorKind, Fault, directory_of, shell_line_on};
 use crate::extent::ReadError;
 
 /// Why something cannot be mounted, unmounted or written.
@@ -177,11 +177,11 @@ impl Fault for Error {
             | Self::NotASocket(_)
             | Self::Certificate { .. }
             | Self::Directory { .. }
+            | Self::AllowOther
             | Self::Write { .. } => ErrorKind::Io,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => ErrorKind::Busy,
             Self::Listen { .. } => ErrorKind::Io,
             Self::NoArtifact { .. } | Self::OnlyHttp(_) => ErrorKind::Usage,
-            Self::AllowOther => ErrorKind::Denied,
             Self::Exposed(_) => ErrorKind::Usage,
             Self::MountPointNotEmpty(_) | Self::MountPointBusy(_) | Self::Unmount { .. } | Self::SocketBusy(_) => {
                 ErrorKind::Busy
@@ -194,10 +194,10 @@ impl Fault for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::MountPointMissing(path) => Some(format!("make it with `mkdir -p {}`", path.display())),
+            Self::MountPointMissing(path) => Some(format!("make it with `{}`", shell_line_on(&["mkdir", "-p"], path))),
             Self::MountPointNotADirectory(_) => Some("the last argument is the directory to mount on".to_owned()),
             Self::MountPointNotEmpty(_) => Some("choose an empty directory; a mount would hide the files".to_owned()),
-            Self::MountPointBusy(path) => Some(format!("end it with `lkit umount {}`", path.display())),
+            Self::MountPointBusy(path) => Some(format!("end it with `{}`", shell_line_on(&["lkit", "umount"], path))),
             Self::NoDevice(source) => Some(no_device_hint(source)),
             Self::NoFusermount => Some("install the package `fuse3`, or mount as root".to_owned()),
             Self::NoMacFuse => Some(
@@ -208,7 +208,7 @@ impl Fault for Error {
                 Some("an ordinary user mounts only on a directory of his own".to_owned())
             }
             Self::NotMounted(_) => Some("`findmnt -t fuse.lkit` lists the mounts of lkit".to_owned()),
-            Self::NotOurs { path, .. } => Some(format!("end it with `umount {}`", path.display())),
+            Self::NotOurs { path, .. } => Some(format!("end it with `{}`", shell_line_on(&["umount"], path))),
             Self::Unmount { .. } => Some("only root and the user who mounted it can unmount it".to_owned()),
             Self::Listen { address, source } => listen_hint(address, source),
             Self::SocketBusy(_) => Some("end that server, or choose another path".to_owned()),
@@ -255,14 +255,16 @@ fn no_device_hint(source: &io::Error) -> String {
 }
 
 fn write_hint(path: &Path, size: u64, source: &io::Error) -> Option<String> {
-    let place = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = directory_of(path);
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some(format!("make room in `{}`: the file has {size} bytes", place.display()))
         }
         io::ErrorKind::NotADirectory => Some(format!("`{}` is no directory; name one with `--dir`", place.display())),
         io::ErrorKind::IsADirectory => Some("write into a directory with `--dir`".to_owned()),
-        io::ErrorKind::NotFound => Some(format!("make the directory with `mkdir -p {}`", place.display())),
+        io::ErrorKind::NotFound => {
+            Some(format!("make the directory with `{}`", shell_line_on(&["mkdir", "-p"], place)))
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("choose a directory you may write to with `--dir`".to_owned())
         }

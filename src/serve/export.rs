@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::{ControlFlow, Range};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -12,9 +12,9 @@ use rustix::fs::{Access, access};
 use super::block_map::{BlockMap, blocks};
 use super::compress::{Compression, Compressor};
 use super::packed::{no_stream, write_root};
-use super::staged::{Staged, directory};
+use super::staged::Staged;
 use super::{Artifact, Error};
-use crate::base::{GIB, Hasher, KIB, MIB};
+use crate::base::{Destination, GIB, Hasher, KIB, MIB, directory_of};
 use crate::extent::{ReadError, Source};
 use crate::format::PackError;
 use crate::output::PackedRoot;
@@ -121,15 +121,11 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
 }
 
 fn can_open(path: &Path) -> io::Result<()> {
-    let found = match path.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        Ok(found) if found.is_file() => found,
-        Ok(device) => return Ok(access(&device, Access::WRITE_OK)?),
-        Err(error) => return Err(error),
-    };
-    // With a dot behind it, so that a file in the place of the directory is told as such.
-    Ok(access(directory(&found).join("."), Access::WRITE_OK | Access::EXEC_OK)?)
+    match Destination::of(path)? {
+        Destination::Stream => Ok(access(path, Access::WRITE_OK)?),
+        // With a dot behind it, so that a file in the place of the directory is told as such.
+        Destination::File(place) => Ok(access(directory_of(&place).join("."), Access::WRITE_OK | Access::EXEC_OK)?),
+    }
 }
 
 /// Writes an artifact to standard output, whatever the path of the export says.
@@ -180,22 +176,17 @@ fn failure(failure: Failure, path: &Path, size: u64) -> Error {
     }
 }
 
-/// A place for a new file, or what `path` is already when a file must not replace it. Links are followed.
+/// A place for a new file, or what `path` is already when a file must not replace it. A file that is replaced hands its
+/// permissions on, unless others are asked for.
 fn open(path: &Path, mode: Option<u16>) -> io::Result<Output> {
-    let found = match path.canonicalize() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Staged::new(path.to_owned(), mode).map(Output::Staged);
+    match Destination::of(path)? {
+        Destination::Stream => File::options().write(true).open(path).map(Output::Stream),
+        Destination::File(place) => {
+            let old = || place.metadata().ok().map(|old| (old.permissions().mode() & 0o777) as u16);
+            let mode = mode.or_else(old);
+            Staged::new(place, mode).map(Output::Staged)
         }
-        found => found?,
-    };
-    let kind = found.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
     }
-    if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
-        return File::options().write(true).open(found).map(Output::Stream);
-    }
-    Staged::new(found, mode).map(Output::Staged)
 }
 
 struct Copy<'a, 'b> {
@@ -509,7 +500,7 @@ mod tests {
         export(&[Export::plain(&new, &link)], &mut go_on).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && fs::read(&file).unwrap() == b"new");
         export(&[Export::plain(&new, "/dev/null")], &mut go_on).unwrap();
-        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
         let error = export(&[Export::plain(&new, dir.path())], &mut go_on).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot write `{}`", dir.path().display()));
         let error = export(&[Export::plain(&new, dir.path().join("no/file"))], &mut go_on).unwrap_err();

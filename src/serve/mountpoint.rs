@@ -1,14 +1,22 @@
 //! The directory a mount lies on: what is mounted there now, and how that is ended.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::Error;
 use super::mounts::{self, DEAD, DeviceNumber, Force, Mount, end};
 
 /// Type of a place that is mounted when it is first used, as systemd's automount units are.
 const AUTOMOUNT: &str = "autofs";
+
+/// How long others are waited for who mount on the same directory, and how often they are looked at.
+const TURN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What lies on a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +56,25 @@ pub fn prepare(dir: &Path) -> Result<PathBuf, Error> {
         None => Ok(path),
         Some(_) => Err(Error::MountPointNotEmpty(dir.to_owned())),
     }
+}
+
+/// The same, for one of several that want to mount on `dir` at once: the others wait as long as the file is open, and then
+/// find the mount.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn take_turn(dir: &Path) -> Result<(PathBuf, Option<File>), Error> {
+    let path = prepare(dir)?;
+    // To open what is mounted on first use mounts it.
+    let file = if occupant(&path)? == Occupant::Nothing { File::open(&path).ok() } else { None };
+    let Some(file) = file else { return Ok((path, None)) };
+    // Whoever may read the directory may hold it: nobody waits for ever.
+    let mut tries = TURN.as_millis() / LOOK.as_millis();
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && tries > 0 {
+        thread::park_timeout(LOOK);
+        tries -= 1;
+    }
+    prepare(dir).map(|path| (path, Some(file)))
 }
 
 /// Detaches the mount of a server that no longer lives, if `dir` is one; gives the full path.

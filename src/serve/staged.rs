@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, linkat};
 
+use crate::base::directory_of;
+
 /// Hidden names that are tried before giving up.
 const TRIES: u32 = 1000;
 /// Permissions of a file that is asked for without any, before the umask.
@@ -33,7 +35,7 @@ impl Staged {
     pub(super) fn new(target: PathBuf, mode: Option<u16>) -> io::Result<Self> {
         // From the start no more than asked for: who opens a file early reads what is written to it later.
         let first = mode.map_or(EVERYBODY, u32::from);
-        let staged = match unnamed(directory(&target), first) {
+        let staged = match unnamed(directory_of(&target), first) {
             Ok(file) => Self { file, target, hidden: None },
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
             Err(_) => {
@@ -88,11 +90,6 @@ impl Drop for Staged {
     }
 }
 
-/// The directory that holds `path`.
-pub(super) fn directory(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// A file without a name in `dir`, with these permissions before the umask.
 #[cfg(target_os = "linux")]
 fn unnamed(dir: &Path, mode: u32) -> io::Result<File> {
@@ -111,7 +108,7 @@ fn hidden<T>(target: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
     for number in 0..TRIES {
-        let path = directory(target).join(format!(".{name}.{}.{number}", std::process::id()));
+        let path = directory_of(target).join(format!(".{name}.{}.{number}", std::process::id()));
         match make(&path) {
             Ok(made) => return Ok((made, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,

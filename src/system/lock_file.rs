@@ -8,13 +8,13 @@
 //! was published with them. A read list that is recorded by itself is in `reads`, by platform.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Input, Problem};
-use crate::base::{Digest, MIB, Platform};
+use crate::base::{Digest, MIB, Platform, write_whole};
 use crate::blob::open_regular;
 use crate::layer::ReadList;
 use crate::oci::{Descriptor, IndexManifest, PARTS_TYPE, READS_TYPE, Reference, SUMMARIES_TYPE};
@@ -187,17 +187,9 @@ impl LockFile {
     /// # Errors
     /// When the file system fails.
     pub fn write(&self, path: &Path) -> Result<(), Problem> {
-        let cannot = |source| Problem::WriteLock { path: path.to_owned(), source };
         let mut text = serde_json::to_string_pretty(self).expect("maps with text keys become JSON");
         text.push('\n');
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(cannot)?;
-        file.write_all(text.as_bytes()).map_err(cannot)?;
-        // A lock is checked in and read by others; temporary files are private.
-        let shared = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(shared).map_err(cannot)?;
-        file.persist(path).map_err(|error| cannot(error.error))?;
-        Ok(())
+        write_whole(path, text.as_bytes()).map_err(|source| Problem::WriteLock { path: path.to_owned(), source })
     }
 }
 

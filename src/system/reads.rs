@@ -1,12 +1,12 @@
 //! Read lists: taken from a file, a lock, or what is published with layer indexes, and fetched ahead of the readers.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use super::images::Images;
 use super::lock_file::LockFile;
 use super::{Error, Prefetch, Problem};
-use crate::base::{Event, in_line};
+use crate::base::{Event, in_line, write_whole};
 use crate::blob::open_regular;
 use crate::layer::ReadList;
 use crate::oci::{Descriptor, Image, Reference};
@@ -27,15 +27,8 @@ pub fn read_list(path: &Path) -> Result<ReadList, Error> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_read_list(path: &Path, list: &ReadList) -> Result<(), Error> {
-    let cannot = |source: io::Error| Problem::WriteReads { path: path.to_owned(), source };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(cannot)?;
-    file.write_all(&list.to_bytes()).map_err(cannot)?;
-    // It is handed on to others; temporary files are private.
-    let shared = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(shared).map_err(cannot)?;
-    file.persist(path).map_err(|error| cannot(error.error))?;
-    Ok(())
+    let written = write_whole(path, &list.to_bytes());
+    Ok(written.map_err(|source| Problem::WriteReads { path: path.to_owned(), source })?)
 }
 
 impl Images<'_> {

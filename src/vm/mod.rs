@@ -31,7 +31,7 @@ pub use mac::Mac;
 pub use monitor::{Ability, Monitor};
 pub use network::{Link, Network};
 pub use probe::run_guest;
-pub use process::{CommandLine, EndSignals, RunningMachine, Server, find_program, shell_line, start};
+pub use process::{CommandLine, EndSignals, RunningMachine, Server, find_program, start};
 pub use publish::{Port, Protocol};
 pub use qemu::{Qemu, qemu, qemu_program};
 pub use share::{Share, virtiofsd};

@@ -1,15 +1,15 @@
 //! A monitor as a child process: started, waited for, ended with us.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -17,7 +17,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::local::local;
 use super::{Error, Origin};
-use crate::base::{command, steers};
+use crate::base::{TOGETHER, command, shell_line};
 
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,11 +101,6 @@ impl CommandLine {
     }
 }
 
-/// Words as a shell takes them for one command.
-pub fn shell_line<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> String {
-    words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ")
-}
-
 impl fmt::Display for CommandLine {
     /// The command as a shell takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,27 +108,6 @@ impl fmt::Display for CommandLine {
             [self.program.as_os_str()].into_iter().chain(self.arguments.iter().map(OsString::as_os_str)),
         ))
     }
-}
-
-/// A word for a POSIX shell; quoted only where it must be.
-fn quoted(word: &OsStr) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./,:=+@%".contains(&b);
-    match word.to_str() {
-        Some(text) if !text.is_empty() && text.bytes().all(is_plain) => text.to_owned(),
-        Some(text) if !text.contains(steers) => format!("'{}'", text.replace('\'', r"'\''")),
-        _ => dollar_quoted(word.as_bytes()),
-    }
-}
-
-/// A word between `$'` and `'` (POSIX.1-2024, section 2.2.4), for bytes that a terminal does not show as they are.
-fn dollar_quoted(word: &[u8]) -> String {
-    let escaped = word.iter().map(|byte| match byte {
-        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
-        b' '..=b'~' => char::from(*byte).to_string(),
-        // Of exactly three digits, so that no digit that follows is taken for one of them.
-        _ => format!("\\{byte:03o}"),
-    });
-    format!("$'{}'", escaped.collect::<String>())
 }
 
 /// Signals that end a machine. One that comes before the machine runs is kept, and ends it then.
@@ -201,7 +175,23 @@ pub struct RunningMachine {
     _servers: Vec<Running>,
 }
 
+/// Time in which a monitor refuses what it is told, and how often it is looked at meanwhile.
+const REFUSAL: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
+
 impl RunningMachine {
+    /// Whether it runs for as long as a monitor takes to refuse what it is told.
+    pub fn has_started(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < REFUSAL {
+            if !matches!(self.running.0.try_wait(), Ok(None)) {
+                return false;
+            }
+            thread::park_timeout(LOOK);
+        }
+        true
+    }
+
     /// Waits until the guest ends.
     ///
     /// # Errors
@@ -246,16 +236,16 @@ struct Watch {
 impl Watch {
     fn start(mut signals: Signals, monitor: Pid) -> Self {
         let handle = signals.handle();
-        let thread = std::thread::spawn(move || {
-            let mut came = false;
+        let thread = thread::spawn(move || {
+            let mut first: Option<Instant> = None;
             for signal in signals.forever() {
                 // Who closes a terminal sends SIGHUP twice, and does not mean to insist.
-                let insists = came && signal != SIGHUP;
+                let insists = signal != SIGHUP && first.is_some_and(|first| first.elapsed() > TOGETHER);
                 // It may have ended by itself in this moment.
                 let _ = kill_process(monitor, if insists { Signal::KILL } else { Signal::TERM });
-                came = true;
+                first.get_or_insert_with(Instant::now);
             }
-            came
+            first.is_some()
         });
         Self { handle, thread }
     }
@@ -289,18 +279,6 @@ mod tests {
         let mut line = CommandLine::new("/bin/x".into(), Origin::Package("x"));
         line.options(["a b", "it's", "", "k=v,w"]);
         assert_eq!(line.to_string(), r"/bin/x 'a b' 'it'\''s' '' k=v,w");
-    }
-
-    #[test]
-    fn words_that_steer_a_terminal_or_are_no_text_are_quoted_byte_by_byte() {
-        let rows: [(&[u8], &str); 3] = [
-            (b"a\x1b[2J7'\\\n", r"$'a\033[2J7\'\\\012'"),
-            (b"x\xff,", r"$'x\377,'"),
-            ("\u{202e}".as_bytes(), r"$'\342\200\256'"),
-        ];
-        for (word, shown) in rows {
-            assert_eq!(quoted(OsStr::from_bytes(word)), shown);
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `lkit build`: artifacts as files under LinuxKit's names.
 
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use crate::base::{ErrorKind, Hasher, printable_line};
+use crate::cli::commands::shown::path_json;
 use crate::cli::compression::{Compressed, Compressions};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
@@ -144,7 +146,12 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     }
     let written = write(&outputs, &target, &progress)?;
     if json {
-        let files: Vec<_> = written.iter().map(|(path, size)| json!({"path": path, "size": size})).collect();
+        let file = |(path, size): &(PathBuf, u64)| {
+            let mut row = path_json(path.as_os_str().as_bytes());
+            row.insert("size".to_owned(), (*size).into());
+            row
+        };
+        let files: Vec<_> = written.iter().map(file).collect();
         report::print(&format!("{}\n", json!({ "files": files })))?;
     } else if !written.is_empty() {
         progress.finished(&written_line(&written));

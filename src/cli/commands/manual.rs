@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Command, CommandFactory as _};
 
+use crate::base::shell_line_on;
 use crate::cli::args::Args;
 use crate::cli::report::{self, Failure};
 
@@ -31,7 +32,9 @@ pub fn pages(dir: &Path) -> Result<ExitCode, Failure> {
     written.map_err(|error| {
         let failure = Failure::io(format!("cannot write manual pages to `{}`", dir.display()), &error);
         match error.kind() {
-            ErrorKind::NotFound => failure.hint(format!("make the directory with `mkdir -p {}`", dir.display())),
+            ErrorKind::NotFound => {
+                failure.hint(format!("make the directory with `{}`", shell_line_on(&["mkdir", "-p"], dir)))
+            }
             _ => failure,
         }
     })?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::base::shell_line_on;
 use crate::cli::early::{Beginning, Begun};
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
@@ -110,7 +111,8 @@ impl Mounting {
     fn tell(&self) -> Result<(), Failure> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         let dir = self.dir.display();
-        let end = if ready.is_some() { format!("`lkit umount {dir}`") } else { "Ctrl-C".to_owned() };
+        let umount = || format!("`{}`", shell_line_on(&["lkit", "umount"], &self.dir));
+        let end = if ready.is_some() { umount() } else { "Ctrl-C".to_owned() };
         let progress = Progress::new(self.loudness);
         progress.finished(&format!("`{}` is mounted on `{dir}`; {end} ends it", self.name));
         if let Some(ready) = ready {

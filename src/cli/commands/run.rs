@@ -308,9 +308,13 @@ impl Wanted {
         let path = state.join(CONSOLE);
         let console = File::create(&path);
         let console = console.map_err(|error| Failure::io(format!("cannot write `{}`", path.display()), &error))?;
-        let running = start_machine(&prepared.line, &prepared.servers, Some(&console), signals)?;
-        ready.announce(Some(&path))?;
-        Ok(running.wait()?)
+        let mut running = start_machine(&prepared.line, &prepared.servers, Some(&console), signals)?;
+        if running.has_started() {
+            ready.announce(Some(&path))?;
+            return Ok(running.wait()?);
+        }
+        let why = || format!("read what it says in `{}`", path.display());
+        running.wait().map_err(|error| Failure::from(error).hint(why()))
     }
 
     /// Says what is slow, what is missing, and how to end a console that takes every key.

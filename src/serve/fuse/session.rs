@@ -96,13 +96,14 @@ pub fn check_mount(options: MountOptions) -> Result<(), Error> {
 /// When `dir` cannot be mounted on, the device or the helper is missing, or the system refuses.
 pub fn mount(files: Files, dir: &Path, options: MountOptions) -> Result<Session, Error> {
     check_mount(options)?;
-    let path = mountpoint::prepare(dir)?;
+    let (path, turn) = mountpoint::take_turn(dir)?;
     let artifact_mode = options.mode_of_artifacts();
     let generations = Arc::new(Generations::new(files.with_artifact_mode(artifact_mode), options.can_change));
     let adapter = Adapter::new(generations.clone()).map_err(Error::server("start threads that read"))?;
     let ahead = adapter.ahead().clone();
     let refused = |source: io::Error| refusal(dir, source);
     let (descriptor, attached) = host::attach(&path, options).map_err(refused)?;
+    drop(turn);
     let connection = descriptor.try_clone().map_err(|error| attached.undo(refused(error)))?;
     let (acl, config) = config(options);
     let session = fuser::Session::from_fd(adapter, descriptor, acl, config);

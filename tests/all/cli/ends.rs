@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use super::system::{Mounted, System, assert_says, is_mounted, server_of, signal, wait_for};
 use crate::common::{have, install, install_script, run, skip_unless, stdout};
@@ -320,10 +321,16 @@ fn fuse_a_machine_that_does_not_end_when_asked_is_killed_by_the_second_signal() 
     let deaf = "#!/bin/sh\ntrap '' TERM\necho $$ >machine.new\nmv machine.new machine\nexec sleep 600\n";
     install_script(deaf, &system.path("qemu"));
     let (mut child, machine) = running(&system);
+    // As `timeout` sends it: to the program, and to its process group.
     signal("TERM", child.id());
+    signal("TERM", child.id());
+    let start = Instant::now();
+    wait_for("the next signal to be another one", || start.elapsed() > 2 * lkit::base::TOGETHER);
     assert!(child.try_wait().unwrap().is_none() && runs(machine));
     // A terminal that is closed does not insist.
     signal("HUP", child.id());
+    let start = Instant::now();
+    wait_for("the next signal to be another one", || start.elapsed() > 2 * lkit::base::TOGETHER);
     assert!(child.try_wait().unwrap().is_none() && runs(machine));
     signal("INT", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -203,6 +203,19 @@ fn a_machine_in_the_background_is_ended_by_its_process_id() {
 }
 
 #[test]
+fn a_machine_that_does_not_start_in_the_background_is_told() {
+    let system = System::new();
+    system.write("a-bios.img", "");
+    install_script("#!/bin/sh\necho no such device\nexit 1\n", &system.path("qemu"));
+    if !can_mount() {
+        return;
+    }
+    let said = system.bad("run --accel tcg --qemu ./qemu --state st --detached --data x a-bios.img", 1);
+    assert_says(&said, &["exit status: 1", "hint: read what it says in `st/console.log`"]);
+    assert_eq!(fs::read_to_string(system.path("st/console.log")).unwrap(), "no such device\n");
+}
+
+#[test]
 fn oracle_qemu_connects_to_the_server_of_a_share() {
     let system = System::new();
     let server = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"].iter().any(|path| Path::new(path).exists());

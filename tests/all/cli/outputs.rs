@@ -1,7 +1,9 @@
 //! Formats, files and streams that `lkit build` writes.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -49,6 +51,45 @@ fn regression_a_device_is_written_to_and_not_replaced() {
     system.good("build -f tar -o x a.yml");
     assert!(reader.join().unwrap() == fs::read(system.path("x")).unwrap());
     assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
+}
+
+#[test]
+fn a_link_is_followed_and_stays_where_it_leads_to_a_pipe_or_to_nothing_yet() {
+    let system = System::new();
+    system.good("build -f tar -o x a.yml");
+    let expected = fs::read(system.path("x")).unwrap();
+    // As `/dev/stdout` is one.
+    symlink("/proc/self/fd/1", system.path("out")).unwrap();
+    let output = system.command("build -f tar -o out a.yml").output().unwrap();
+    assert!(output.status.success() && output.stdout == expected, "{}", stderr(&output));
+    symlink("later", system.path("link")).unwrap();
+    system.good("build -f tar -o link a.yml");
+    assert!(fs::read(system.path("later")).unwrap() == expected);
+    assert!(["out", "link"].iter().all(|name| system.path(name).is_symlink()));
+}
+
+#[test]
+fn a_file_that_is_written_over_keeps_its_permissions() {
+    let system = System::new();
+    let mode = || fs::metadata(system.path("x")).unwrap().permissions().mode() & 0o777;
+    system.write("x", "old");
+    fs::set_permissions(system.path("x"), fs::Permissions::from_mode(0o600)).unwrap();
+    system.good("build -f tar -o x a.yml");
+    assert_eq!(mode(), 0o600);
+    system.good("build -f tar --artifact-mode 0640 -o x a.yml");
+    assert_eq!(mode(), 0o640);
+}
+
+#[test]
+fn a_path_that_is_no_text_is_told_in_json_with_its_bytes() {
+    let system = System::new();
+    let name = OsStr::from_bytes(b"bad\xff");
+    fs::create_dir(system.dir.path().join(name)).unwrap();
+    let built = system.command("build --json -f tar a.yml").arg("--dir").arg(name).output().unwrap();
+    let said: serde_json::Value = serde_json::from_str(&stdout("build", &built)).unwrap();
+    assert_eq!(said["files"][0]["pathHex"], "626164ff2f612e746172");
+    let said = system.bad("build --json --dry-run a.yml", 2);
+    assert_says(&said, &["'--json' cannot be used with '--dry-run'"]);
 }
 
 #[test]

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::aside::Aside;
 use super::{CONFIG, DATA, Prepared, Wanted};
-use crate::base::is_url;
+use crate::base::{is_url, shell_line, shell_line_on};
 use crate::cli::args;
-use crate::vm::{Ability, Monitor, Server, local, shell_line};
+use crate::vm::{Ability, Monitor, Server, local};
 
 /// The commands around those of a machine that starts from specs, which are mounted on `dir`.
 pub fn steps(specs: &[PathBuf], options: &[OsString], dir: &Path, machine: &str) -> String {
     let mount = words("mount", options, specs).into_iter();
     let [make, mount, end] = [
-        shell_line(["mkdir", "-p"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
+        shell_line_on(&["mkdir", "-p"], dir),
         shell_line(mount.chain([dir.into()])),
-        shell_line(["lkit", "umount"].map(OsStr::new).into_iter().chain([dir.as_os_str()])),
+        shell_line_on(&["lkit", "umount"], dir),
     ];
     format!("{make}\n{mount}\n{machine}{end}\n")
 }
