@@ -63,7 +63,7 @@ pub struct Pushing {
     #[arg(long)]
     pub dry_run: bool,
     /// Print what was pushed as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
     #[command(flatten)]
     pub sources: Sources,

@@ -69,6 +69,11 @@ fn target(to: &str, soci: Option<&Soci>) -> Result<IndexTarget, Failure> {
 fn place(from: Option<String>) -> Result<IndexPlace, Failure> {
     Ok(match from {
         None => IndexPlace::Beside,
+        Some(from) if from.starts_with("oci:") => {
+            let hint =
+                "indexes in a layout are found beside its images: name it with `--layout DIR`, and leave out `--from`";
+            return Err(Failure::usage("--from: indexes are looked for in a repository").hint(hint));
+        }
         Some(from) => IndexPlace::In(Box::new(repository("--from", &from)?)),
     })
 }
