@@ -142,7 +142,7 @@ fn fuse_a_mount_point_in_use_is_refused_with_what_to_do() {
     }
     let (dir, session) = mounted(files());
     let error = mount(files(), dir.path(), MountOptions::default()).err().unwrap();
-    assert_eq!(error.hint(), Some(format!("end it with `lkit umount {}`", dir.path().display())));
+    assert_eq!(error.hint(), Some(format!("end it with `lkit umount '{}'`", dir.path().display())));
     session.unmount().unwrap();
     run("mount", &["-t", "tmpfs", "none"], dir.path());
     let refused = unmount(dir.path()).unwrap_err();
