@@ -185,6 +185,11 @@ impl TreeBuilder {
         self.find_directory(path)
     }
 
+    /// The same for who looks for many.
+    pub fn lookup_directory_often(&mut self, path: &[u8]) -> Option<InodeId> {
+        self.find_directory_quickly(path)
+    }
+
     /// Removes `path` and what is below it; whether it was there. The root stays, empty.
     pub fn remove(&mut self, path: &[u8]) -> bool {
         match self.find_name_quickly(path) {

@@ -136,6 +136,21 @@ fn fuse_a_process_with_threads_is_not_copied() {
 }
 
 #[test]
+fn fuse_of_two_that_mount_on_one_directory_at_once_one_does() {
+    if !can_mount() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mount = || mount(files(), dir.path(), MountOptions::default());
+    for _ in 0..20 {
+        let both = thread::scope(|threads| [(); 2].map(|()| threads.spawn(mount)).map(|one| one.join().unwrap()));
+        let mut sessions: Vec<_> = both.into_iter().flatten().collect();
+        assert_eq!(sessions.len(), 1);
+        sessions.remove(0).unmount().unwrap();
+    }
+}
+
+#[test]
 fn fuse_a_mount_point_in_use_is_refused_with_what_to_do() {
     if !can_mount() {
         return;
