@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn links_are_followed_and_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+        let root = dir.path().canonicalize().unwrap();
+        let at = |name: &str| root.join(name);
         symlink("there", at("link")).unwrap();
         symlink(at("link"), at("to-link")).unwrap();
         assert_eq!(Destination::of(&at("to-link")).unwrap(), Destination::File(at("there")));

@@ -181,9 +181,9 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that somebody else published, and do not read whole layers to check them. With `beside` lkit takes the
-    /// indexes from where each image is (its repository, or --layout), with a repository from there (repeatable) [default:
-    /// only indexes that lkit made here, that `lkit index pull` brought, or that the lock names]
+    /// Use layer indexes that others published, without reading whole layers to check them. FROM is a repository that has the
+    /// indexes, or `beside`, which stands for the repository or --layout that each image is in (repeatable) [default: use only
+    /// indexes that lkit made here, that `lkit index pull` brought, or that the lock names]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
     /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)
@@ -355,8 +355,8 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
-    /// Write a block map beside each raw disk, such as NAME-efi.img.bmap. When bmaptool writes the disk to a device, it reads the
-    /// map, copies only the blocks that have data, and checks them [default: write none]
+    /// Write a block map beside each raw disk, such as NAME-efi.img.bmap. bmaptool reads the map when it writes the disk to a
+    /// device: it copies only blocks that have data, and compares them with the map's checksums [default: write none]
     #[arg(long, conflicts_with_all = ["output", "digest", "dry_run"])]
     pub bmap: bool,
     /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how

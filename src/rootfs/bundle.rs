@@ -11,12 +11,10 @@ use super::runtime_json::runtime_json;
 use super::supply::SourceImage;
 use super::work::{Work, tree_error};
 use crate::base::Metadata;
-use crate::spec::{Container, ContainerOptions, Place, Problem, parse_label};
+use crate::spec::{Container, ContainerOptions, Place, Problem, SHOWN, parse_label};
 use crate::tree::Node;
 
 const LABEL: &str = "org.mobyproject.config";
-/// Problems after which no further containers are looked at: one label has the same for every container.
-const MOST_PROBLEMS: usize = 20;
 /// Most bytes of what is written for all containers together. A config of an image has some kilobytes, and comes again for
 /// each container of it.
 const MOST_WRITTEN: usize = 64 << 20;
@@ -38,7 +36,8 @@ impl Work<'_> {
 
     fn add_container(&mut self, container: &Container, path: String) -> Result<(), Error> {
         let image = self.images.take(&container.image);
-        if self.problems.len() >= MOST_PROBLEMS {
+        // One label has the same problems for every container, and no more are shown.
+        if self.problems.len() >= SHOWN {
             return Ok(());
         }
         let options = merged(label(&image, container)?, container.options.clone());

@@ -10,7 +10,7 @@ use crate::tree::{Content, Node, TreeBuilder};
 
 /// Alpine's list of installed packages.
 const PACKAGES: &[u8] = b"lib/apk/db/installed";
-/// Most paths of an image that are told one by one when they are left out.
+/// Each path of an image that is left out has a warning, up to this many; one more warning then has the number of all.
 const MOST_TOLD: usize = 20;
 /// Most bytes of all such lists that are joined; those of whole distributions have some megabytes. A sparse file may have
 /// any size.

@@ -123,7 +123,7 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
 fn can_open(path: &Path) -> io::Result<()> {
     match Destination::of(path)? {
         Destination::Stream => Ok(access(path, Access::WRITE_OK)?),
-        // With a dot behind it, so that a file in the place of the directory is told as such.
+        // `DIRECTORY/.`: where a file stands in the place of the directory, the system then says that it is no directory.
         Destination::File(place) => Ok(access(directory_of(&place).join("."), Access::WRITE_OK | Access::EXEC_OK)?),
     }
 }

@@ -68,7 +68,7 @@ pub fn take_turn(dir: &Path) -> Result<(PathBuf, Option<File>), Error> {
     // To open what is mounted on first use mounts it.
     let file = if occupant(&path)? == Occupant::Nothing { File::open(&path).ok() } else { None };
     let Some(file) = file else { return Ok((path, None)) };
-    // Whoever may read the directory may hold it: nobody waits for ever.
+    // Any user who may read the directory can lock it. lkit waits for five seconds at most, and then mounts all the same.
     let mut tries = TURN.as_millis() / LOOK.as_millis();
     while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && tries > 0 {
         thread::park_timeout(LOOK);

@@ -19,6 +19,10 @@ use super::local::local;
 use super::{Error, Origin};
 use crate::base::{TOGETHER, command, shell_line};
 
+/// A monitor that does not like its arguments ends within this time; and how often lkit looks meanwhile.
+const REFUSAL: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A program with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
@@ -175,12 +179,8 @@ pub struct RunningMachine {
     _servers: Vec<Running>,
 }
 
-/// Time in which a monitor refuses what it is told, and how often it is looked at meanwhile.
-const REFUSAL: Duration = Duration::from_millis(500);
-const LOOK: Duration = Duration::from_millis(10);
-
 impl RunningMachine {
-    /// Whether it runs for as long as a monitor takes to refuse what it is told.
+    /// Waits half a second, or until the monitor ends; whether it still runs.
     pub fn has_started(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < REFUSAL {

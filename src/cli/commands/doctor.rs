@@ -203,9 +203,8 @@ fn login() -> Finding {
 /// The cache: whether it can be written to, has room, and holds what its names say.
 fn cache(dir: &Path) -> Vec<Finding> {
     if !dir.exists() {
-        let above = dir.ancestors().skip(1).map(or_here).find(|above| above.exists());
-        let can_be_made = above.is_some_and(|above| check_target(&above.join("new")).is_ok());
-        return vec![match can_be_made {
+        let above = dir.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("."));
+        return vec![match check_target(&above.join("new")).is_ok() {
             true => Finding::good("cache", format!("`{}` is made when it is first needed", dir.display())),
             false => {
                 let found = format!("`{}` cannot be made", dir.display());
@@ -226,11 +225,6 @@ fn cache(dir: &Path) -> Vec<Finding> {
         }
     };
     vec![writable, space(dir), damage(dir)]
-}
-
-/// The directory that an empty path means.
-fn or_here(dir: &Path) -> &Path {
-    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
 
 fn space(dir: &Path) -> Finding {

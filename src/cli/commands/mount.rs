@@ -71,8 +71,8 @@ struct Mounting {
     no_wait: bool,
     loudness: Loudness,
     log: Option<PathBuf>,
-    /// In the background: the process that started this one, which exits once it is told that the mount is there. `None`
-    /// after that, and in the foreground.
+    /// Tells the process that started this one in the background that the mount is there; that process then exits. `None` once it
+    /// was told, and in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 

@@ -91,8 +91,8 @@ struct Opening {
     doors: Mutex<Vec<Door>>,
     rules: DoorRules,
     log: Option<PathBuf>,
-    /// In the background: the process that started this one, which exits once it is told that the doors answer. `None`
-    /// after that, and in the foreground.
+    /// Tells the process that started this one in the background that the doors answer; that process then exits. `None` once it
+    /// was told, and in the foreground.
     ready: Mutex<Option<Ready>>,
 }
 

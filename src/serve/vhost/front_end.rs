@@ -212,6 +212,15 @@ impl Ring {
         (&self.kick).write_all(&1u64.to_ne_bytes()).unwrap();
     }
 
+    /// Waits until the ring is set up, and its first request is answered.
+    fn is_answered_once(&self, front_end: &mut FrontEnd) {
+        assert_eq!(front_end.features(), Some(FEATURES), "it is set up");
+        self.offer(0, 1);
+        while self.answered() != (1, 0) {
+            thread::yield_now();
+        }
+    }
+
     /// How many requests are answered, and the status of the last one.
     fn answered(&self) -> (u16, u8) {
         let (mut index, mut status) = ([0; 2], [0]);
@@ -258,11 +267,7 @@ fn a_front_end_that_takes_back_its_memory_is_cut_off_and_others_go_on() {
         let (mut front_end, ring) = (FrontEnd::at(&server.path()), Ring::new());
         front_end.send(SET_FEATURES, &(1u64 << 32 | 1 << 30).to_le_bytes(), &[]);
         ring.hand_over(&mut front_end);
-        assert_eq!(front_end.features(), Some(FEATURES), "it is set up");
-        ring.offer(0, 1);
-        while ring.answered() != (1, 0) {
-            thread::yield_now();
-        }
+        ring.is_answered_once(&mut front_end);
         ring.memory.set_len(left).unwrap();
         (&ring.kick).write_all(&1u64.to_ne_bytes()).unwrap();
         if left > 0 {
@@ -283,11 +288,7 @@ fn a_front_end_whose_event_blocks_holds_up_neither_others_nor_the_end() {
     ring.call = full;
     blocking.send(SET_FEATURES, &(1u64 << 32 | 1 << 30).to_le_bytes(), &[]);
     ring.hand_over(&mut blocking);
-    assert_eq!(blocking.features(), Some(FEATURES), "it is set up");
-    ring.offer(0, 1);
-    while ring.answered() != (1, 0) {
-        thread::yield_now();
-    }
+    ring.is_answered_once(&mut blocking);
     assert_eq!(FrontEnd::at(&server.path()).features(), Some(FEATURES));
     let (ended, ends) = channel();
     thread::spawn(move || {

@@ -23,8 +23,8 @@ const MOST_FRONT_ENDS: usize = 16;
 /// How long nobody is let in when the system has no room, such as for another descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long front ends are waited for at the end. One may hold the thread that answers it: by a read that is slow, or by an
-/// event that blocks whoever signals it.
+/// How long the end waits for the threads that answer front ends. Such a thread may be in a slow read, or write to an event
+/// of its front end that takes nothing more; lkit then ends without it.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// Serves the artifact of this name to all who connect, until it is told to stop. Each front end sees the generation that
