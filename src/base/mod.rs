@@ -1,4 +1,4 @@
-//! Values that every other module shares; no input or output here.
+//! Values and small helpers that every other module shares.
 
 mod attempt;
 mod calendar;
@@ -11,6 +11,7 @@ mod memory;
 mod metadata;
 mod monitor;
 mod nearest;
+mod pipe;
 mod platform;
 mod printable;
 mod shell;
@@ -31,6 +32,7 @@ pub use memory::{bound_heap, reserve_now, trim_heap};
 pub use metadata::{FileKind, Metadata};
 pub use monitor::{Event, Monitor, Silent};
 pub use nearest::nearest;
+pub use pipe::{Patient, open_at_once};
 pub use platform::{ParsePlatformError, Platform};
 pub use printable::{printable, printable_line, steers};
 pub use shell::{shell_line, shell_line_on};

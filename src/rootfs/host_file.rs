@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{Digest, ErrorKind};
+use crate::base::{Digest, ErrorKind, Patient, open_at_once};
 use crate::extent::{Bytes, Origin, ReadError, SharedSource, Source, Traced, Visit, trace_as};
 
 /// Largest content that is kept in memory, in bytes: of pipes and of files that do not know their size.
@@ -41,7 +41,7 @@ impl HostFile {
     /// # Errors
     /// When it cannot be opened or read, is a directory, or is endless.
     pub fn open(path: &Path) -> io::Result<SharedSource> {
-        let file = File::open(path)?;
+        let file = open_at_once(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -52,7 +52,7 @@ impl HostFile {
             return Ok(Arc::new(Self { file, path: path.into(), size, mtime, stamp }));
         }
         let mut bytes = Vec::new();
-        file.take(MOST_IN_MEMORY + 1).read_to_end(&mut bytes)?;
+        Patient::new(file)?.take(MOST_IN_MEMORY + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST_IN_MEMORY {
             let message = format!("it is no regular file and gives more than {MOST_IN_MEMORY} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

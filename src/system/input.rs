@@ -1,22 +1,15 @@
 //! The texts of specs: files, standard input, URLs, and texts that are at hand.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_setfl};
-
 use super::{Error, Problem};
-use crate::base::{MIB, is_url, shown_url, url_file_name};
+use crate::base::{MIB, Patient, is_url, open_at_once, shown_url, url_file_name};
 use crate::spec;
 
 /// Specs are small; what is larger is a mistake and is not read. In bytes.
 const LARGEST: u64 = 16 * MIB;
-/// How long a pipe may have nobody who writes to it.
-const WRITER: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// A server that says nothing for this long is not going to.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The name of a system whose last spec has no file name.
@@ -94,22 +87,9 @@ pub fn name_of(inputs: &[Input]) -> String {
 
 fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let cannot = |source: io::Error| Problem::ReadSpec { name: name.to_owned(), source };
-    let file = open_soon(path, &WRITER).map_err(cannot)?;
+    let file = open_at_once(path).map_err(cannot)?;
     let size = file.metadata().map_err(cannot)?.len();
-    if size > LARGEST { Err(too_large(name)) } else { bounded(file, name) }
-}
-
-/// Opens a file, and waits a while for who writes to it where it is a pipe.
-fn open_soon(path: &Path, wait: &Timespec) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    if file.metadata()?.file_type().is_fifo() {
-        let mut pipe = [PollFd::new(&file, PollFlags::IN)];
-        if poll(&mut pipe, Some(wait))? == 0 {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody writes to the pipe"));
-        }
-        fcntl_setfl(&file, OFlags::empty())?;
-    }
-    Ok(file)
+    if size > LARGEST { Err(too_large(name)) } else { bounded(Patient::new(file).map_err(cannot)?, name) }
 }
 
 fn bounded(reader: impl Read, name: &str) -> Result<Vec<u8>, Error> {
@@ -164,26 +144,6 @@ mod tests {
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(Input::named).collect::<Vec<_>>()), name);
         }
-    }
-
-    #[test]
-    fn a_pipe_is_read_when_somebody_writes_to_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.yml");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-            0,
-        )
-        .unwrap();
-        let error = open_soon(&path, &Timespec { tv_sec: 0, tv_nsec: 1 }).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let writer = path.clone();
-        let writes = std::thread::spawn(move || std::fs::write(writer, b"init: [a]").unwrap());
-        assert_eq!(read_file(&path, "x.yml").unwrap(), b"init: [a]");
-        writes.join().unwrap();
     }
 
     #[test]
