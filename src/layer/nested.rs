@@ -26,7 +26,7 @@ const GZIP_MIN: u64 = 20;
 
 /// Bytes at the start of a gzip file that are read without an index.
 const HEAD: u64 = 4096;
-/// Bytes that are taken for stored of a file that is no range of a layer, since it has holes. It may have a gigabyte then.
+/// Bytes that are taken for stored of a file that lies in no layer. It may unpack to a gigabyte then.
 const STORED: u64 = 32 << 10;
 
 /// A file of a layer.
@@ -74,8 +74,19 @@ impl Layers {
 
     fn diff_of(&self, subject: Digest, file: &Inner, index: Index) -> Result<SharedSource, Error> {
         let (blob, name) = (file.slice()?, file.to_string());
-        let stored = file.stored();
+        let stored = self.stored_below(file)?;
         Ok(self.diff(subject, || IndexedBlob { stored, ..IndexedBlob::local(self.pool.new_id(), name, blob, index) }))
+    }
+
+    /// Bytes that are stored of the layer that a file lies in, also where it has holes.
+    pub(super) fn stored_below(&self, file: &Inner) -> Result<u64, Error> {
+        if let Some(stored) = Diff::stored_of(&*file.source) {
+            return Ok(stored);
+        }
+        let layer = file.place().map_err(Error::Content)?.map(|(layer, _)| layer);
+        let open = self.open_diffs();
+        let diff = open.iter().filter(|(subject, _)| Some(*subject) == layer).find_map(|(_, diff)| diff.upgrade());
+        Ok(diff.and_then(|diff| Diff::stored_of(&*diff)).unwrap_or(STORED))
     }
 
     /// The index of a file in a layer: kept, or made now.
@@ -98,7 +109,7 @@ impl Layers {
 
     /// Reads the file; nothing of it is looked at before, so that one with an index costs no read.
     fn pass_nested(&self, file: &Inner, content: Content) -> Result<Draft, Error> {
-        let stored = file.stored();
+        let stored = self.stored_below(file)?;
         if file.size > diff_max(stored) {
             return Err(Error::Bloated.of(file));
         }
@@ -131,26 +142,27 @@ impl Inner {
         sniff(&start[..len]).map_err(|error| error.of(self))
     }
 
-    /// Bytes that are stored of what it lies in.
-    pub(super) fn stored(&self) -> u64 {
-        Diff::stored_of(&*self.source).unwrap_or(STORED)
-    }
-
     fn slice(&self) -> Result<SharedSource, Error> {
         let slice = Slice::new(self.source.clone(), self.offset, self.size).map_err(Error::Content)?;
         Ok(Arc::new(slice))
     }
 
-    /// The origin of a byte of what the file decompresses to.
-    pub(super) fn unpacked(&self, offset: u64) -> Result<Origin, ReadError> {
-        let mut digest = None;
-        let mut at = self.offset;
+    /// The layer that its first byte lies in, and where in the tar of that.
+    fn place(&self) -> Result<Option<(Digest, u64)>, ReadError> {
+        let mut place = None;
         origins(Span { source: &*self.source, offset: self.offset, len: self.size.min(1) }, &mut |_, origin| {
-            if let Origin::Layer { digest: layer, offset, .. } = origin {
-                (digest, at) = (Some(*layer), *offset);
+            if let Origin::Layer { digest, offset, .. } = origin {
+                place = Some((*digest, *offset));
             }
             ControlFlow::Break(())
         })?;
+        Ok(place)
+    }
+
+    /// The origin of a byte of what the file decompresses to.
+    pub(super) fn unpacked(&self, offset: u64) -> Result<Origin, ReadError> {
+        let place = self.place()?;
+        let (digest, at) = (place.map(|(layer, _)| layer), place.map_or(self.offset, |(_, at)| at));
         let outer = Diff::subject_of(&*self.source);
         Ok(Origin::Unpacked { digest, at, subject: self.subject(outer.as_ref(), false), offset })
     }

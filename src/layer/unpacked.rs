@@ -109,7 +109,7 @@ impl Layers {
         file.source.read_at(&mut start[..len], file.offset).map_err(Error::Content)?;
         match Packing::of(&start[..len]) {
             None | Some(Packing::Gzip) => self.open_gzip(file),
-            Some(packing) => Ok(Arc::new(Unpacked::open(file.clone(), packing)?)),
+            Some(packing) => Ok(Arc::new(Unpacked::open(file.clone(), packing, self.stored_below(file)?)?)),
         }
     }
 }
@@ -125,7 +125,8 @@ struct Unpacked {
 }
 
 impl Unpacked {
-    fn open(file: Inner, packing: Packing) -> Result<Self, Error> {
+    /// `stored` are the bytes that are stored of what the file lies in.
+    fn open(file: Inner, packing: Packing, stored: u64) -> Result<Self, Error> {
         let bad = |problem: &str| {
             let (format, at, problem) = (packing.name(), file.offset, problem.to_owned());
             Error::Stream { format, at, problem }.of(&file)
@@ -137,7 +138,7 @@ impl Unpacked {
         if size > LARGEST {
             return Err(bad("it says that it holds over 1 GiB"));
         }
-        if size > diff_max(file.stored()) {
+        if size > diff_max(stored) {
             return Err(Error::Bloated.of(&file));
         }
         Ok(Self { file: Inner { size: len, ..file }, packing, size, decoding: Mutex::default() })
@@ -291,7 +292,7 @@ pub fn unpacked(data: &[u8]) {
     const MOST: u64 = 20 << 20;
     let Some(packing) = Packing::of(data).filter(|packing| *packing != Packing::Gzip) else { return };
     let file = Inner { source: Arc::new(crate::extent::Bytes(data.into())), offset: 0, size: data.len() as u64 };
-    let Ok(content) = Unpacked::open(file, packing) else { return };
+    let Ok(content) = Unpacked::open(file, packing, data.len() as u64) else { return };
     let mut bytes = vec![0; in_memory(content.size.min(MOST))];
     let half = bytes.len() / 2;
     let (head, tail) = bytes.split_at_mut(half);
@@ -362,7 +363,7 @@ mod tests {
         let packing = Packing::of(&file).expect("it has a known magic number");
         let source = Arc::new(Counted(file, AtomicU64::new(0)));
         let size = source.size();
-        Ok((Unpacked::open(Inner { source: source.clone(), offset: 0, size }, packing)?, source))
+        Ok((Unpacked::open(Inner { source: source.clone(), offset: 0, size }, packing, size)?, source))
     }
 
     fn read(content: &Unpacked, range: Range<usize>) -> Result<Vec<u8>, ReadError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lkit::base::{ErrorKind, Fault as _};
-use lkit::extent::{Bytes, ReadError, SharedSource, Source};
+use lkit::extent::{Bytes, MapBuilder, ReadError, SharedSource, Sink as _, Source};
 use lkit::layer::{Body, Inner, Layer, Options};
 
 use super::fixture::{OneBlob, Place, content, entries, gzip, read, tar_of, wanted, zstd};
@@ -118,6 +118,30 @@ fn what_is_compressed_again_and_again_is_refused() {
     let layer = place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap();
     let Body::Content { offset, size } = entries(&layer)[0].body else { panic!("it has content") };
     refused(&place, &Inner { source: layer.diff().clone(), offset, size });
+}
+
+#[test]
+fn a_packed_file_with_a_hole_is_bounded_by_its_layer() {
+    const PLAIN: usize = 200 << 20;
+    let packed = zstd(&vec![0; PLAIN]);
+    let size = u32::try_from(PLAIN).unwrap().to_le_bytes();
+    // A layer that has a few KiB which nothing packs may have the file, too.
+    for (noise, is_refused) in [(0, true), (8192, false)] {
+        let diff = tar_of(&[("kernel", &packed), ("size", &size), ("noise", &content(3, noise))]);
+        let blob = zstd(&diff);
+        let place = Place::new(SMALL);
+        let layer = place.open(&wanted(&blob, &diff), &OneBlob::new(&blob)).unwrap();
+        let mut file = MapBuilder::default();
+        for (entry, hole) in entries(&layer).iter().zip([4096, 0]) {
+            let Body::Content { offset, size } = entry.body else { panic!("it has content") };
+            file.extent(layer.diff(), offset, size);
+            file.zeros(hole);
+        }
+        let file: SharedSource = Arc::new(file.finish());
+        let file = Inner { offset: 0, size: file.size(), source: file };
+        let opened = place.layers.open_packed(&file).map(drop).map_err(|error| error.kind());
+        assert_eq!(opened, if is_refused { Err(ErrorKind::Corrupt) } else { Ok(()) }, "{} bytes stored", blob.len());
+    }
 }
 
 /// A file of holes.
