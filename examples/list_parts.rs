@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let system = load(&[Input::named(spec)], &origins, &Options::default(), &Silent)?;
     for used in &system.images {
         println!("image {} {}", used.name.reference, used.image.digest());
-        for layer in &used.image.layers {
+        for layer in used.image.layers.iter() {
             println!("  layer {} {}", layer.digest, layer.size);
         }
     }

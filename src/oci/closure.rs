@@ -211,12 +211,12 @@ impl Walk<'_> {
 impl From<Image> for Closure {
     /// What the image of one platform leads to.
     fn from(image: Image) -> Self {
-        let layer = |layer: Layer| Descriptor::new(layer.media_type, layer.digest, layer.size);
+        let layer = |layer: &Layer| Descriptor::new(&*layer.media_type, layer.digest, layer.size);
         let config = Descriptor::new(image.config_type, image.config_digest, image.config_bytes.len() as u64);
         Self {
             root: image.manifest.clone(),
-            documents: vec![(image.manifest, image.manifest_bytes), (config, image.config_bytes)],
-            layers: image.layers.into_iter().map(layer).collect(),
+            documents: vec![(image.manifest, image.manifest_bytes.to_vec()), (config, image.config_bytes.to_vec())],
+            layers: image.layers.iter().map(layer).collect(),
         }
     }
 }

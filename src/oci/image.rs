@@ -1,11 +1,12 @@
 //! An image for one platform: everything about it but the bytes of its layers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Compression, Descriptor, ImageConfig, Reference};
 use crate::base::Digest;
 
-/// An image that was found, with its manifest and image config verified.
+/// An image that was found, with its manifest and image config verified. A copy shares all that is large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// The name it was found under.
@@ -15,17 +16,17 @@ pub struct Image {
     /// Its manifest: digest, size in bytes, media type.
     pub manifest: Descriptor,
     /// The manifest's bytes.
-    pub manifest_bytes: Vec<u8>,
+    pub manifest_bytes: Arc<[u8]>,
     /// The image config.
-    pub config: ImageConfig,
+    pub config: Arc<ImageConfig>,
     /// Media type of the image config.
     pub config_type: String,
     /// Digest of the image config's bytes.
     pub config_digest: Digest,
     /// The image config's bytes.
-    pub config_bytes: Vec<u8>,
+    pub config_bytes: Arc<[u8]>,
     /// The layers, lowest first.
-    pub layers: Vec<Layer>,
+    pub layers: Arc<[Layer]>,
 }
 
 impl Image {

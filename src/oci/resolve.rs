@@ -457,12 +457,12 @@ impl Origin {
             reference,
             root: digest,
             manifest: descriptor,
-            manifest_bytes: bytes,
-            config,
+            manifest_bytes: bytes.into(),
+            config: config.into(),
             config_type: manifest.config.media_type.clone(),
             config_digest,
-            config_bytes,
-            layers,
+            config_bytes: config_bytes.into(),
+            layers: layers.into(),
         }))
     }
 

@@ -92,6 +92,8 @@ fn command(work: &Work<'_>) -> Result<Option<Command>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::Fault as _;
     use crate::rootfs::sample::{assemble_with, image, tree};
@@ -140,7 +142,9 @@ mod tests {
     fn problems_of_all_containers_and_files_are_told_together() {
         let image = |reference: &str| {
             let mut image = image(reference, tree(KERNEL));
-            image.config.labels.insert("org.mobyproject.config".to_owned(), "uid: nobody".to_owned());
+            Arc::make_mut(&mut image.config)
+                .labels
+                .insert("org.mobyproject.config".to_owned(), "uid: nobody".to_owned());
             image
         };
         let text = "services: [{name: s, image: q.io/a}, {name: t, image: q.io/b}]";

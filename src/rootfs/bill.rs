@@ -42,7 +42,7 @@ impl Work<'_> {
         tree: &TreeBuilder,
     ) -> Result<(), Error> {
         let number = self.images.number(reference);
-        if !self.laid_once.insert(number) {
+        if !self.laid_once.insert(self.images.first_alike(reference)) {
             self.laid_again += tree.entry_count();
         }
         if self.laid_again > MOST_AGAIN {

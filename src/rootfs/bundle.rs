@@ -202,7 +202,9 @@ mod tests {
         let wrong = |reference: &str| {
             let mut image = image(reference, tree(&["bin/x=1"]));
             let names = vec!["nobody-knows-this"; 7];
-            image.config.labels.insert(LABEL.to_owned(), json!({ "additionalGids": names }).to_string());
+            Arc::make_mut(&mut image.config)
+                .labels
+                .insert(LABEL.to_owned(), json!({ "additionalGids": names }).to_string());
             image
         };
         let Some(Error::Values { problems }) = assemble_with(&services(50), &wrong).err() else {
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(problems.len(), 21, "those of three containers");
         let long = |reference: &str| {
             let mut image = image(reference, tree(&["bin/x=1"]));
-            image.config.env = vec!["x".repeat(1000); 5000];
+            Arc::make_mut(&mut image.config).env = vec!["x".repeat(1000); 5000];
             image
         };
         let error = assemble_with(&services(20), &long).err().unwrap();
@@ -247,7 +249,7 @@ mod tests {
         let labelled = |label: &'static str| {
             move |reference: &str| {
                 let mut image = image(reference, tree(&["bin/x=1"]));
-                image.config.labels.insert(LABEL.to_owned(), label.to_owned());
+                Arc::make_mut(&mut image.config).labels.insert(LABEL.to_owned(), label.to_owned());
                 image
             }
         };

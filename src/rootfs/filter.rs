@@ -32,7 +32,8 @@ pub(super) enum ResolvConf {
 /// # Errors
 /// When the tree cannot take what is added.
 pub(super) fn filtered(image: Arc<SourceImage>, resolv_conf: ResolvConf) -> Result<TreeBuilder, tree::Error> {
-    let mut tree = Arc::try_unwrap(image).map_or_else(|shared| shared.tree.clone(), |own| own.tree);
+    let tree = Arc::try_unwrap(image).map_or_else(|shared| shared.tree.clone(), |own| own.tree);
+    let mut tree = Arc::unwrap_or_clone(tree);
     EXCLUDED.iter().for_each(|path| exclude(&mut tree, path));
     for path in DIRECTORIES {
         match tree.lookup_directory(path) {

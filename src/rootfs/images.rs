@@ -47,6 +47,8 @@ fn each_once<'a>(references: impl Iterator<Item = &'a Located<String>>) -> Vec<&
 /// Images that wait to be laid out.
 pub(super) struct Images<'a> {
     numbers: HashMap<&'a str, usize>,
+    /// Of each image the number of the first one with the same tree.
+    trees: Vec<usize>,
     stored: HashMap<&'a str, usize>,
     /// Of each image a handle for every use that is to come.
     handles: Vec<Vec<Arc<SourceImage>>>,
@@ -57,12 +59,16 @@ impl<'a> Images<'a> {
     pub fn new(spec: &'a Spec, images: Vec<SourceImage>) -> Self {
         let numbers = numbered(references(spec));
         let images: Vec<Arc<SourceImage>> = images.into_iter().map(Arc::new).collect();
+        let mut first = HashMap::new();
+        let mut tree =
+            |(number, image): (usize, &Arc<SourceImage>)| *first.entry(Arc::as_ptr(&image.tree)).or_insert(number);
+        let trees = images.iter().enumerate().map(&mut tree).collect();
         let mut handles = vec![Vec::new(); numbers.len()];
         for reference in uses(spec) {
             let number = numbers[reference.value.as_str()];
             handles[number].extend(images.get(number).cloned());
         }
-        Self { numbers, stored: numbered(stored_references(spec)), handles }
+        Self { numbers, trees, stored: numbered(stored_references(spec)), handles }
     }
 
     /// The image for one use; once for each use that the spec has.
@@ -73,12 +79,17 @@ impl<'a> Images<'a> {
 
     /// The config of an image, as long as a use of it is to come.
     pub fn config(&self, reference: &Located<String>) -> Option<&ImageConfig> {
-        self.handles[self.number(reference)].last().map(|image| &image.config)
+        self.handles[self.number(reference)].last().map(|image| &*image.config)
     }
 
     /// The number of an image whose files are laid out.
     pub fn number(&self, reference: &Located<String>) -> usize {
         self.numbers[reference.value.as_str()]
+    }
+
+    /// The number of the first image that has the same files.
+    pub fn first_alike(&self, reference: &Located<String>) -> usize {
+        self.trees[self.number(reference)]
     }
 
     /// The number of an image that a volume holds as it is stored.

@@ -89,7 +89,7 @@ pub(super) fn image_config() -> ImageConfig {
 
 /// An image of these files.
 pub(super) fn image(reference: &str, tree: TreeBuilder) -> SourceImage {
-    SourceImage { reference: reference.to_owned(), config: image_config(), tree }
+    SourceImage { reference: reference.to_owned(), config: Arc::new(image_config()), tree: Arc::new(tree) }
 }
 
 /// An image of one blob.

@@ -1,6 +1,7 @@
 //! Where an assembly gets what it does not make: images, archives inside them, files of the host.
 
 use std::io;
+use std::sync::Arc;
 
 use super::Cause;
 use crate::base::{Digest, Platform};
@@ -14,9 +15,9 @@ pub struct SourceImage {
     /// Its expanded reference. Bundles of the same one share their files.
     pub reference: String,
     /// Its image config.
-    pub config: ImageConfig,
-    /// Its layers merged, nothing left out yet.
-    pub tree: TreeBuilder,
+    pub config: Arc<ImageConfig>,
+    /// Its layers merged, nothing left out yet. Images of the same layers share it.
+    pub tree: Arc<TreeBuilder>,
 }
 
 /// An image as it is stored: all the blobs of an OCI layout.

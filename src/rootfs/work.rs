@@ -28,7 +28,7 @@ pub(super) struct Work<'a> {
     pub metadata: Vec<(MetadataFormat, SharedSource)>,
     /// Those of the kernel image.
     pub device_trees: Vec<(String, Content)>,
-    /// The numbers of images that were laid out, and the entries of those that were laid out once more.
+    /// The numbers of images whose files were laid out, and the entries of those whose files were laid out once more.
     pub laid_once: HashSet<usize>,
     pub laid_again: usize,
     /// Bytes that were written for containers.

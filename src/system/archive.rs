@@ -107,7 +107,7 @@ fn saved(images: &Images<'_>, packed: &[Packed], origins: &Origins) -> Result<Ve
         let Image { config_digest, config_bytes, .. } = image;
         let config = format!("{}.json", config_digest.hex());
         list.push(json!({"Config": config, "RepoTags": repo_tags(name), "Layers": layers}));
-        files.insert(config, source(config_bytes));
+        files.insert(config, source(config_bytes.to_vec()));
     }
     files.insert("manifest.json".to_owned(), source(Value::from(list).to_string().into_bytes()));
     Ok(files.into_iter().map(member).collect())

@@ -124,7 +124,7 @@ impl Images<'_> {
     fn push_ztocs(&self, image: &Image, pusher: &Pusher) -> Result<Vec<(LayerZtoc, String)>, Cause> {
         let fetch = self.resolver.fetcher(&image.reference);
         let mut pushed = Vec::new();
-        for layer in &image.layers {
+        for layer in image.layers.iter() {
             let wanted = Descriptor::new(&*layer.media_type, layer.digest, layer.size);
             let blob = self.store.obtain(&wanted, &*fetch).map_err(Cause::new)?;
             let made = write_ztoc(&mut blob.reader(), &layer.digest, layer.size, &ZtocOptions::default());
@@ -147,14 +147,14 @@ impl Images<'_> {
 
     /// Pushes the image as it names its index; the digest of what the tag means then.
     fn push_named(&self, image: &Image, pusher: &Pusher, index: (Digest, u64), tag: &str) -> Result<Digest, Cause> {
-        for layer in &image.layers {
+        for layer in image.layers.iter() {
             let descriptor = Descriptor::new(&*layer.media_type, layer.digest, layer.size);
             let fetch = self.resolver.fetcher(&image.reference);
             let blob = self.store.obtain(&descriptor, &*fetch).map_err(Cause::new)?;
             pusher.blob(&descriptor, Arc::new(blob), self.monitor).map_err(Cause::new)?;
         }
         let config = Descriptor::new("", image.config_digest, image.config_bytes.len() as u64);
-        let bytes: SharedSource = Arc::new(Bytes(image.config_bytes.as_slice().into()));
+        let bytes: SharedSource = Arc::new(Bytes(image.config_bytes.as_ref().into()));
         pusher.blob(&config, bytes, self.monitor).map_err(Cause::new)?;
         let manifest = with_named_index(&image.manifest_bytes, &index.0).map_err(Cause::new)?;
         let now = pusher.manifest(&manifest, OCI_MANIFEST, None).map_err(Cause::new)?;

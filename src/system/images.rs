@@ -1,6 +1,6 @@
 //! Images for a spec: references resolved side by side, layers opened side by side, one tree for each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,10 @@ pub(super) const RESOLVERS: usize = 16;
 pub(super) const PASSES: usize = 3;
 /// Bytes that all tables of contents may have together beyond what the sizes of their layers allow.
 const TABLES_FREE: u64 = 32 << 20;
+/// Entries of layers that may be merged again, for other images than the first that has them, whatever the layers' size.
+const MOST_AGAIN: u64 = 1_000_000;
+/// For this many bytes of blobs one more may be.
+const BYTES_AGAIN: u64 = 64;
 
 /// SOCI's indexes, by the image that names them and the layer that they are of.
 type Ztocs = HashMap<(Digest, Digest), Arc<[u8]>>;
@@ -46,6 +50,10 @@ pub(super) struct Images<'a> {
     pub prefetch: &'a Prefetch,
     /// The read lists that were published of images, by the digest of their manifest.
     reads: Mutex<HashMap<Digest, ReadList>>,
+    /// Images that were found, by the digest of their manifest: under how many names one is found, it is kept once.
+    found: Mutex<HashMap<Digest, Image>>,
+    /// Blobs that are shown as they are stored.
+    blobs: Mutex<HashMap<Digest, SharedSource>>,
 }
 
 /// Something to do as soon as the layers of the first images are open.
@@ -57,9 +65,10 @@ pub(super) struct Sooner<'a> {
 }
 
 /// The layers of an image merged.
+#[derive(Clone)]
 pub(super) struct Merged {
-    /// Its files.
-    pub tree: TreeBuilder,
+    /// Its files. Images of the same layers share them.
+    pub tree: Arc<TreeBuilder>,
     /// Size of each layer's uncompressed tar in bytes.
     pub diff_sizes: Vec<u64>,
 }
@@ -78,13 +87,25 @@ impl<'a> Images<'a> {
         let Stock { layers, resolver, store, .. } = stock.clone();
         let stock = stock.clone();
         let Origins { platform, trusted_indexes, prefetch, .. } = origins;
-        let (ztocs, reads) = (Mutex::default(), Mutex::default());
-        Self { layers, resolver, store, stock, platform, ztocs, trusted_indexes, monitor, prefetch, reads }
+        Self {
+            layers,
+            resolver,
+            store,
+            stock,
+            platform,
+            ztocs: Mutex::default(),
+            trusted_indexes,
+            monitor,
+            prefetch,
+            reads: Mutex::default(),
+            found: Mutex::default(),
+            blobs: Mutex::default(),
+        }
     }
 
-    pub(super) fn reads(&self) -> MutexGuard<'_, HashMap<Digest, ReadList>> {
-        // Lists are put in whole.
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The read lists that were published.
+    pub fn reads(&self) -> MutexGuard<'_, HashMap<Digest, ReadList>> {
+        locked(&self.reads)
     }
 
     /// All blobs that a reference leads to on these platforms, or on all when there are none.
@@ -114,7 +135,8 @@ impl<'a> Images<'a> {
         let image = image.map_err(|error| Problem::resolve(reference.to_string(), None, error))?;
         self.take_published(std::slice::from_ref(&image), None);
         let trees = self.trees(std::slice::from_ref(&image), None).map_err(|(_, problem)| problem)?;
-        Ok((image, trees.into_iter().next().expect("one image has one tree").tree))
+        let Merged { tree, .. } = trees.into_iter().next().expect("one image has one tree");
+        Ok((image, Arc::unwrap_or_clone(tree)))
     }
 
     /// Resolves references, each once; results in the order asked for.
@@ -140,10 +162,12 @@ impl<'a> Images<'a> {
     pub fn resolve_one(&self, reference: &Reference) -> Result<Image, oci::Error> {
         let image = self.resolver.resolve(&self.stock.meaning(reference), self.platform, self.monitor)?;
         self.stock.note(reference, image.root);
-        Ok(Image { reference: reference.clone(), ..image })
+        let root = image.root;
+        let image = locked(&self.found).entry(*image.digest()).or_insert(image).clone();
+        Ok(Image { reference: reference.clone(), root, ..image })
     }
 
-    /// Makes all layers of `images` ready, then merges each image's layers into a tree. What is to be done `sooner` is done
+    /// Makes all layers of `images` ready, then merges each list of layers into a tree. What is to be done `sooner` is done
     /// at most once.
     ///
     /// # Errors
@@ -175,10 +199,15 @@ impl<'a> Images<'a> {
                 layers.insert((name.digest, name.diff_id), layer.map_err(|problem| (*place, problem))?);
             }
         }
-        let entries = |image: &Image| image.layers.iter().map(|layer| layers[&key(layer)].toc().len()).sum();
-        let threads = threads_for(images.iter().map(entries), threads::ENTRIES, PASSES);
-        let trees = side_by_side(images, threads, |image| merged(image, &layers));
-        trees.into_iter().enumerate().map(|(place, tree)| tree.map_err(|problem| (place, problem))).collect()
+        let lists = Lists::of(images);
+        lists.check(images, &layers)?;
+        let entries = |place: &usize| images[*place].layers.iter().map(|layer| layers[&key(layer)].toc().len()).sum();
+        let threads = threads_for(lists.first.iter().map(entries), threads::ENTRIES, PASSES);
+        let trees = side_by_side(&lists.first, threads, |place| {
+            merged(&images[*place], &layers).map_err(|problem| (*place, problem))
+        });
+        let trees = trees.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(lists.number.into_iter().map(|number| trees[number].clone()).collect())
     }
 
     /// The layers of an image as uncompressed tars.
@@ -191,13 +220,19 @@ impl<'a> Images<'a> {
         wanted.map(|wanted| Ok(self.index(&wanted, &image.reference, &Ending::default())?.diff().clone())).collect()
     }
 
-    /// A blob as it is stored, its digest checked now.
+    /// A blob as it is stored, its digest checked when it is asked for first.
     ///
     /// # Errors
     /// When it cannot be had or is damaged.
-    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<SharedSource, crate::layer::Error> {
+    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<SharedSource, layer::Error> {
+        let known = locked(&self.blobs).get(&descriptor.digest).cloned();
+        if let Some(blob) = known.filter(|blob| blob.size() == descriptor.size) {
+            return Ok(blob);
+        }
         let fetch = self.resolver.fetcher(reference);
-        self.layers.stored(descriptor, &*fetch)
+        let blob = self.layers.stored(descriptor, &*fetch)?;
+        locked(&self.blobs).insert(descriptor.digest, blob.clone());
+        Ok(blob)
     }
 
     /// Keeps the cache within its limit. What cannot be removed stays.
@@ -209,8 +244,7 @@ impl<'a> Images<'a> {
 
     /// See `take_ztocs`.
     pub fn ztocs(&self) -> MutexGuard<'_, Ztocs> {
-        // An entry is put in whole, so a panic elsewhere does not spoil the map.
-        self.ztocs.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.ztocs)
     }
 
     /// A layer of an image, which has named an index of it only for itself: what others see of it is not up to that image.
@@ -225,6 +259,11 @@ impl<'a> Images<'a> {
         let layer = self.layers.open(wanted, &fetch, self.monitor);
         layer.map_err(|source| Problem::Layer { reference: Box::new(reference.clone()), source })
     }
+}
+
+/// A map that others use as well. An entry is put in whole, so a panic elsewhere does not spoil it.
+fn locked<M>(map: &Mutex<M>) -> MutexGuard<'_, M> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The layer, unless the tables of contents of all layers are together too far `beyond` what their sizes allow.
@@ -249,7 +288,7 @@ enum Naming {
 fn wanted(images: &[Image]) -> Vec<(Wanted, usize, Naming)> {
     let mut wanted: HashMap<Key, (Wanted, usize, Naming)> = HashMap::new();
     for (place, image) in images.iter().enumerate() {
-        for layer in &image.layers {
+        for layer in image.layers.iter() {
             let name = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
             let known = wanted.entry(key(layer)).or_insert((name, place, Naming::ByOne));
             if known.1 != place {
@@ -269,9 +308,49 @@ fn key(layer: &oci::Layer) -> Key {
     (layer.digest, layer.diff_id)
 }
 
+/// The lists of layers that images have, each once.
+#[derive(Default)]
+struct Lists {
+    /// The place of the first image that has it.
+    first: Vec<usize>,
+    /// Of each image the number of its list.
+    number: Vec<usize>,
+}
+
+impl Lists {
+    fn of(images: &[Image]) -> Self {
+        let (mut lists, mut known) = (Self::default(), HashMap::new());
+        for (place, image) in images.iter().enumerate() {
+            let list: Vec<Key> = image.layers.iter().map(key).collect();
+            let number = *known.entry(list).or_insert(lists.first.len());
+            if number == lists.first.len() {
+                lists.first.push(place);
+            }
+            lists.number.push(number);
+        }
+        lists
+    }
+
+    /// Refuses lists that name the same layers so often that what is merged is out of proportion to the blobs.
+    fn check(&self, images: &[Image], layers: &HashMap<Key, Layer>) -> Result<(), (usize, Problem)> {
+        let mut left = MOST_AGAIN;
+        let mut seen = HashSet::new();
+        for place in &self.first {
+            for layer in images[*place].layers.iter() {
+                let is_new = seen.insert(key(layer));
+                let entries = layers[&key(layer)].toc().len();
+                let rest = if is_new { Some(left + layer.size / BYTES_AGAIN) } else { left.checked_sub(entries) };
+                let again = || Problem::Again { reference: Box::new(images[*place].reference.clone()) };
+                left = rest.ok_or_else(|| (*place, again()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<Merged, Problem> {
     let mut tree = TreeBuilder::new();
-    for layer in &image.layers {
+    for layer in image.layers.iter() {
         let open = &layers[&key(layer)];
         tree.merge_layer(open.toc(), open.diff()).map_err(|source| {
             let (digest, reference) = (layer.digest, Box::new(image.reference.clone()));
@@ -279,7 +358,7 @@ fn merged(image: &Image, layers: &HashMap<Key, Layer>) -> Result<Merged, Problem
         })?;
     }
     let diff_sizes = image.layers.iter().map(|layer| layers[&key(layer)].diff_size()).collect();
-    Ok(Merged { tree, diff_sizes })
+    Ok(Merged { tree: Arc::new(tree), diff_sizes })
 }
 
 /// The same for work that can fail: after the first failure nothing more is begun, and its error counts.

@@ -195,6 +195,12 @@ pub enum Problem {
         /// Why.
         source: tree::Error,
     },
+    /// Images have the same layers too often.
+    #[error("image `{reference}` and those before it have the same layers so often that they have too many entries")]
+    Again {
+        /// The image.
+        reference: Box<Reference>,
+    },
     /// A blob of an image cannot be had or kept.
     #[error("cannot bring image `{reference}` here")]
     Blob {
@@ -392,7 +398,7 @@ impl Fault for Problem {
             }
             Self::LoaderFile { origin: LoaderOrigin::Directory(_), .. } => ErrorKind::Io,
             Self::LoaderFile { origin: LoaderOrigin::Image(_), .. } => ErrorKind::ImageNotFound,
-            Self::NoSystemdBoot { .. } | Self::LargeLoader { .. } => ErrorKind::Unsupported,
+            Self::NoSystemdBoot { .. } | Self::LargeLoader { .. } | Self::Again { .. } => ErrorKind::Unsupported,
             Self::NoDeviceTree { .. } | Self::NoFirmware { .. } => ErrorKind::Usage,
             Self::Spec(_)
             | Self::NotAReference { .. }

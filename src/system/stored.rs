@@ -1,11 +1,9 @@
 //! Images as they are stored, for volumes that hold an OCI layout.
 
-use std::sync::Arc;
-
 use super::ImageName;
 use super::images::Images;
 use crate::base::{Digest, Platform};
-use crate::extent::{Bytes, SharedSource};
+use crate::layer;
 use crate::rootfs::{Cause, StoredImage};
 
 /// An image that a volume holds as it is stored.
@@ -34,14 +32,7 @@ impl Stored {
 pub(super) fn image(images: &Images<'_>, name: &ImageName, platforms: &[Platform]) -> Result<StoredImage, Cause> {
     let asked = name.asked();
     let closure = images.closure(&asked, platforms).map_err(Cause::new)?;
-    let documents = closure.documents.into_iter().map(|(descriptor, bytes)| {
-        let source: SharedSource = Arc::new(Bytes(bytes.into_boxed_slice()));
-        Ok((descriptor.digest, source))
-    });
-    let layers = closure.layers.iter().map(|descriptor| {
-        let blob = images.blob(&asked, descriptor).map_err(Cause::new)?;
-        Ok((descriptor.digest, blob))
-    });
-    let blobs = documents.chain(layers).collect::<Result<_, Cause>>()?;
+    let blobs = closure.blobs().map(|descriptor| Ok((descriptor.digest, images.blob(&asked, descriptor)?)));
+    let blobs = blobs.collect::<Result<_, layer::Error>>().map_err(Cause::new)?;
     Ok(StoredImage { reference: name.completed(), root: closure.root, blobs })
 }

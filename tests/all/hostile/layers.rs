@@ -29,7 +29,7 @@ fn header(path: &str, kind: u8, size: u64, link: &str) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
-fn file(path: &str) -> Vec<u8> {
+pub fn file(path: &str) -> Vec<u8> {
     header(path, b'0', 0, "")
 }
 
@@ -84,7 +84,7 @@ fn look(name: &str, layers: &[Vec<u8>], code: i32) -> String {
 }
 
 /// A layer of `count` parts.
-fn layer(count: usize, part: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
+pub fn layer(count: usize, part: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     let mut tar: Vec<u8> = (0..count).flat_map(part).collect();
     tar.extend([0; 1024]);
     tar

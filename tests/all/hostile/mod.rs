@@ -4,5 +4,6 @@ mod documents;
 mod labels;
 mod layers;
 mod measured;
+mod names;
 mod specs;
 mod texts;

@@ -240,7 +240,7 @@ fn oracle_skopeo_reads_the_cache() {
 
     // With its layers it is a layout like any other, for skopeo and for lkit.
     let fetch = resolver.fetcher(&image.reference);
-    for layer in &image.layers {
+    for layer in image.layers.iter() {
         store.obtain(&Descriptor::new(&layer.media_type, layer.digest, layer.size), &*fetch).unwrap();
     }
     let copy = format!("dir:{}", dir.path().join("copy").display());

@@ -39,9 +39,9 @@ fn an_image_tells_what_its_manifest_and_config_say() {
     layout.name("a/b:c", &made);
     let image = resolve(&resolver(&dir.path().join("cache"), &[&layout.dir], offline()), "a/b:c").unwrap();
     assert_eq!(image.reference.to_string(), "docker.io/a/b:c");
-    assert_eq!((image.config.cmd, image.config.env), (vec!["sh".to_owned()], vec!["A=b".to_owned()]));
-    assert_eq!(image.manifest_bytes, fs::read(layout.path(&image.manifest.digest)).unwrap());
-    assert_eq!(image.config_bytes, fs::read(layout.path(&image.config_digest)).unwrap());
+    assert_eq!((&image.config.cmd[..], &image.config.env[..]), (&["sh".to_owned()][..], &["A=b".to_owned()][..]));
+    assert_eq!(*image.manifest_bytes, *fs::read(layout.path(&image.manifest.digest)).unwrap());
+    assert_eq!(*image.config_bytes, *fs::read(layout.path(&image.config_digest)).unwrap());
     let layers: Vec<_> = image.layers.iter().map(|layer| (layer.digest, layer.size, layer.diff_id)).collect();
     let expected = [b"lower", b"upper"].map(|bytes| {
         let digest = lkit::base::Digest::of(bytes);

@@ -47,12 +47,12 @@ impl Machine {
         let image = self.resolver.resolve(&reference, &self.platform, &Silent).map_err(Cause::new)?;
         let fetch = self.resolver.fetcher(&reference);
         let mut tree = TreeBuilder::new();
-        for layer in &image.layers {
+        for layer in image.layers.iter() {
             let wanted = Wanted { digest: layer.digest, size: layer.size, diff_id: layer.diff_id };
             let layer = self.layers.open(&wanted, &fetch, &Silent).map_err(Cause::new)?;
             tree.merge_layer(layer.toc(), layer.diff()).map_err(Cause::new)?;
         }
-        Ok(SourceImage { reference: reference.to_string(), config: image.config, tree })
+        Ok(SourceImage { reference: reference.to_string(), config: image.config, tree: Arc::new(tree) })
     }
 
     fn stored(&self, reference: &str, platforms: &[Platform]) -> Result<StoredImage, Cause> {
