@@ -81,21 +81,23 @@ pub(super) fn draft(bytes: &[u8], about: &About) -> Result<Draft, String> {
     let info = root.table(ROOT_COMPRESSION).ok_or(DAMAGED)?;
     let checkpoints = info.bytes(INFO_CHECKPOINTS).ok_or(DAMAGED)?;
     let uncompressed = uncompressed.ok_or("it has a negative size")?;
+    let digests = digests(&info)?;
     let (codec, checkpoints, size) = match info.byte(INFO_ALGORITHM, GZIP) {
         Some(GZIP) => (Codec::Gzip, of_gzip(checkpoints, about.size, uncompressed)?, uncompressed),
-        Some(UNCOMPRESSED) => (Codec::Plain, of_tar(checkpoints, about.size)?, about.size),
+        Some(UNCOMPRESSED) => (Codec::Plain, of_tar(checkpoints, about.size, digests.len())?, about.size),
         _ => return Err("it is about a compression that lkit does not know".to_owned()),
     };
     if uncompressed > size {
         return Err("its tar is longer than the blob".to_owned());
     }
-    let places = places(codec, about.size, checkpoints, &info)?;
+    let places = places(codec, about.size, checkpoints, digests)?;
     let sizes = (about.size, bytes.len() as u64);
     let toc = entries(&root.table(ROOT_TOC).ok_or(DAMAGED)?, sizes, uncompressed)?;
     Ok(places.finish(about.blob, about.diff_id, toc))
 }
 
 const DAMAGED: &str = "it is no sound FlatBuffer";
+const DIGESTS: &str = "it has another number of digests than of spans";
 
 /// The checkpoints of a gzip blob.
 fn of_gzip(bytes: &[u8], blob_size: u64, diff_size: u64) -> Result<Vec<Checkpoint<'_>>, String> {
@@ -134,17 +136,18 @@ fn record(bytes: &[u8; CHECKPOINT]) -> Option<(u64, u64, u8, &[u8; WINDOW])> {
     (head[16] < 8).then_some((at, out, head[16], window.first_chunk()?))
 }
 
-/// The checkpoints of a plain tar.
-fn of_tar(bytes: &[u8], blob_size: u64) -> Result<Vec<Checkpoint<'static>>, String> {
+/// The checkpoints of a plain tar that has so many spans.
+fn of_tar(bytes: &[u8], blob_size: u64, spans: usize) -> Result<Vec<Checkpoint<'static>>, String> {
     let malformed = || "its checkpoints are malformed".to_owned();
     let buffer = Buffer::new(bytes);
     let root = buffer.root().ok_or_else(malformed)?;
     let positive = |slot| root.long(slot).and_then(|number| u64::try_from(number).ok());
     let span_size = positive(1).filter(|size| *size > 0).ok_or_else(malformed)?;
-    // A span has a digest of 71 letters: what has more of them than a zTOC can hold is told before they are counted.
-    let is_sound = root.int(0) == Some(TAR_VERSION) && positive(2) == Some(blob_size);
-    if !is_sound || blob_size.div_ceil(span_size) > ZTOC_MAX as u64 / 71 {
+    if root.int(0) != Some(TAR_VERSION) || positive(2) != Some(blob_size) {
         return Err(malformed());
+    }
+    if blob_size.div_ceil(span_size) != spans as u64 {
+        return Err(DIGESTS.to_owned());
     }
     let starts = (0..blob_size.div_ceil(span_size)).map(|number| number * span_size);
     Ok(starts
@@ -155,13 +158,18 @@ fn of_tar(bytes: &[u8], blob_size: u64) -> Result<Vec<Checkpoint<'static>>, Stri
         .collect())
 }
 
-/// The spans behind the checkpoints, with their digests.
-fn places(codec: Codec, blob_size: u64, points: Vec<Checkpoint<'_>>, info: &Table<'_, '_>) -> Result<Places, String> {
+/// The digests of all spans.
+fn digests<'a>(info: &Table<'a, '_>) -> Result<Vec<&'a [u8]>, String> {
     let digests: Option<Vec<_>> = info.strings(INFO_DIGESTS).ok_or(DAMAGED)?.collect();
     let digests = digests.ok_or(DAMAGED)?;
     let last = info.int(INFO_LAST_SPAN).and_then(|last| usize::try_from(last).ok());
-    if digests.len() != points.len() || last.map(|last| last + 1) != Some(points.len()) {
-        return Err("it has another number of digests than of spans".to_owned());
+    if last.map(|last| last + 1) == Some(digests.len()) { Ok(digests) } else { Err(DIGESTS.to_owned()) }
+}
+
+/// The spans behind the checkpoints, with their digests.
+fn places(codec: Codec, blob_size: u64, points: Vec<Checkpoint<'_>>, digests: Vec<&[u8]>) -> Result<Places, String> {
+    if digests.len() != points.len() {
+        return Err(DIGESTS.to_owned());
     }
     let (mut places, mut packer) = (Places::new(codec, blob_size), Packer::new());
     let mut all = UsedBytes::default();
@@ -343,7 +351,6 @@ mod tests {
         const ORDER: &str = "its checkpoints are out of order";
         const MALFORMED: &str = "its checkpoints are malformed";
         const FILES: &str = "its files overlap or leave the tar";
-        const DIGESTS: &str = "it has another number of digests than of spans";
         let points = |points: Vec<(i64, i64, u8)>| Parts { points, ..parts() };
         let files = |files| Parts { files, ..parts() };
         let table: Vec<(Parts, &str)> = vec![
@@ -390,6 +397,15 @@ mod tests {
             assert_eq!(drafted(&parts.bytes()).map(drop), Err(problem.to_owned()), "{number}");
         }
         assert_eq!(drafted(b"").map(drop), Err(DAMAGED.to_owned()));
+    }
+
+    #[test]
+    fn spans_of_a_tar_are_not_made_before_there_are_digests_of_them() {
+        let mut builder = Builder::default();
+        let size = 1 << 40;
+        let table = builder.table(&[(0, Value::Int(TAR_VERSION)), (1, Value::Long(1)), (2, Value::Long(size))]);
+        let spans = of_tar(&builder.finish(table), size.unsigned_abs(), 2).map(|spans| spans.len());
+        assert_eq!(spans, Err(DIGESTS.to_owned()));
     }
 
     #[test]
