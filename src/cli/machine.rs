@@ -95,7 +95,8 @@ impl Hardware {
     /// When one cannot.
     pub fn check(&self) -> Result<(), Failure> {
         self.link.check()?;
-        self.ports.iter().try_for_each(Port::check_free)?;
+        // All at once, so that one that is published twice is found, too.
+        drop(self.ports.iter().map(Port::hold).collect::<Result<Vec<_>, _>>()?);
         self.disks.iter().try_for_each(WantedDisk::check)
     }
 

@@ -19,11 +19,29 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `sources` mean.
+    /// What these options of a system mean.
     ///
     /// # Errors
     /// When a text does not parse, or no cache directory is known.
-    pub fn new(sources: args::Sources) -> Result<Self, Failure> {
+    pub fn new(system: args::System) -> Result<Self, Failure> {
+        let args::System { sources, making } = system;
+        let Self { origins, .. } = Self::of_sources(sources)?;
+        let options = options(making)?;
+        options.loaders.check(&origins.platform)?;
+        let of_boards = [("--dtb", options.device_trees.is_empty()), ("--firmware", options.firmware.is_empty())];
+        let given = of_boards.into_iter().find(|(_, is_empty)| !is_empty);
+        if let Some((name, _)) = given.filter(|_| origins.platform.architecture != "arm64") {
+            let message = format!("`{name}` is for boards with arm64 processors, not for {}", origins.platform);
+            return Err(Failure::usage(message).hint("add `--arch arm64`, or leave it out"));
+        }
+        Ok(Self { origins, options })
+    }
+
+    /// What options without those of artifacts mean.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_sources(sources: args::Sources) -> Result<Self, Failure> {
         let platform = match &sources.arch {
             None => Platform::host(),
             Some(text) => text.parse().map_err(|e| Failure::usage(format!("--arch: {e}")))?,
@@ -55,28 +73,7 @@ impl Settings {
                 args::Kept::Full | args::Kept::Index => cache_dir(sources.cache)?,
             })
         };
-        let options = Options {
-            name: sources.name.map(checked_name).transpose()?,
-            disk_size: sources.size.as_deref().map(|size| disk_size("--size", size)).transpose()?,
-            data_size: sources.data_size.as_deref().map(|size| disk_size("--data-size", size)).transpose()?,
-            decompress_kernel: sources.decompress_kernel,
-            loaders: loader::parse(&sources.loader)?,
-            bill: bill::options(sources.sbom)?,
-            root: None,
-            application: None,
-            kernel_image: false,
-            device_trees: sources.boards.dtb,
-            firmware: sources
-                .boards
-                .firmware
-                .iter()
-                .map(|from| loader::origin("--firmware", from))
-                .collect::<Result<_, _>>()?,
-            signer: None,
-            on_early: None,
-        };
-        options.loaders.check(&origins.platform)?;
-        Ok(Self { origins, options })
+        Ok(Self { origins, options: Options::default() })
     }
 
     /// The same for a root on a disk.
@@ -111,6 +108,26 @@ impl Settings {
     pub fn name(&self, inputs: &[Input]) -> String {
         self.options.name.clone().unwrap_or_else(|| name_of(inputs))
     }
+}
+
+/// How artifacts are made.
+fn options(making: args::Making) -> Result<Options, Failure> {
+    Ok(Options {
+        name: making.name.map(checked_name).transpose()?,
+        disk_size: making.size.as_deref().map(|size| disk_size("--size", size)).transpose()?,
+        data_size: making.data_size.as_deref().map(|size| disk_size("--data-size", size)).transpose()?,
+        decompress_kernel: making.decompress_kernel,
+        loaders: loader::parse(&making.loader)?,
+        bill: bill::options(making.sbom)?,
+        device_trees: making.boards.dtb,
+        firmware: making
+            .boards
+            .firmware
+            .iter()
+            .map(|from| loader::origin("--firmware", from))
+            .collect::<Result<_, _>>()?,
+        ..Options::default()
+    })
 }
 
 /// A path in the environment, unless it is empty.

@@ -66,6 +66,27 @@ impl Product {
     /// Number of products.
     pub const COUNT: usize = 28;
 
+    /// Whether it is a disk, of the size that is asked for or larger.
+    pub const fn is_disk(self) -> bool {
+        matches!(
+            self,
+            Self::Disk
+                | Self::CloudDisk
+                | Self::Qcow2
+                | Self::Gcp
+                | Self::FixedVhd
+                | Self::DynamicVhd
+                | Self::Vmdk
+                | Self::Ova
+                | Self::Vhdx
+        )
+    }
+
+    /// Whether it holds device trees for boards.
+    pub const fn is_for_boards(self) -> bool {
+        matches!(self, Self::Fit | Self::BootScript | Self::Rpi3Tar | Self::Rpi3Disk)
+    }
+
     /// Whether it holds more of the root than kernel, init images and files of the spec give.
     pub const fn needs_whole_root(self) -> bool {
         !matches!(self, Self::Kernel | Self::Cmdline | Self::SquashfsInitrd | Self::ErofsInitrd)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
 use super::Error;
@@ -39,21 +40,21 @@ pub struct Port {
 }
 
 impl Port {
-    /// Fails when the port cannot be opened, such as one that something else has, which monitors tell less clearly.
+    /// Opens the port, which nobody else can have until what comes back is dropped. That it cannot be opened, such as one
+    /// that something else has, is told less clearly by monitors.
     ///
     /// # Errors
     /// `PortTaken`, or `Port` with the reason.
-    pub fn check_free(&self) -> Result<(), Error> {
+    pub fn hold(&self) -> Result<OwnedFd, Error> {
         let at = (IpAddr::from(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED)), self.host);
-        let taken = match self.protocol {
-            Protocol::Tcp => TcpListener::bind(at).err(),
-            Protocol::Udp => UdpSocket::bind(at).err(),
+        let opened = match self.protocol {
+            Protocol::Tcp => TcpListener::bind(at).map(OwnedFd::from),
+            Protocol::Udp => UdpSocket::bind(at).map(OwnedFd::from),
         };
-        match taken {
-            None => Ok(()),
-            Some(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(Error::PortTaken(self.to_string())),
-            Some(source) => Err(Error::Port { port: self.to_string(), source }),
-        }
+        opened.map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => Error::PortTaken(self.to_string()),
+            _ => Error::Port { port: self.to_string(), source },
+        })
     }
 }
 
@@ -102,13 +103,16 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_told() {
+    fn a_port_in_use_is_told_also_one_that_is_published_twice() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let host = listener.local_addr().unwrap().port();
         let port = Port { address: Some(Ipv4Addr::LOCALHOST), host, guest: 80, protocol: Protocol::Tcp };
-        assert_eq!(
-            port.check_free().unwrap_err().to_string(),
-            format!("port 127.0.0.1:{host}/tcp of this host is in use")
-        );
+        let taken = format!("port 127.0.0.1:{host}/tcp of this host is in use");
+        assert_eq!(port.hold().unwrap_err().to_string(), taken);
+        drop(listener);
+        let held = port.hold().unwrap();
+        assert_eq!(Port { guest: 81, ..port }.hold().unwrap_err().to_string(), taken);
+        drop(held);
+        port.hold().unwrap();
     }
 }

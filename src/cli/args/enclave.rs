@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueHint};
 
-use super::Sources;
+use super::System;
 
 /// What an image for an enclave holds that the other artifacts of a system do not.
 #[derive(Debug, Default, Group)]
@@ -52,5 +52,5 @@ pub struct Measure {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub sources: Sources,
+    pub system: System,
 }

@@ -12,7 +12,7 @@ use clap::{Args as Group, Subcommand, ValueHint};
 pub use self::azure::PushAzure;
 pub use self::gcp::PushGcp;
 pub use self::openstack::PushOpenStack;
-use super::Sources;
+use super::System;
 
 #[derive(Debug, Group)]
 pub struct Push {
@@ -66,7 +66,7 @@ pub struct Pushing {
     #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
     #[command(flatten)]
-    pub sources: Sources,
+    pub system: System,
 }
 
 /// The account of AWS that a push uses, its bucket, and the server.

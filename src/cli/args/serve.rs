@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, ValueHint};
 
-use super::{Reads, RootFs, Sources, Watching};
+use super::{Reads, RootFs, System, Watching};
 
 /// What says how specs are served. Those that the environment may say, too, change nothing for a directory.
 const OF_SPECS: [&str; 27] = [
@@ -93,5 +93,5 @@ pub struct Serve {
     #[command(flatten)]
     pub reads: Reads,
     #[command(flatten)]
-    pub sources: Sources,
+    pub system: System,
 }

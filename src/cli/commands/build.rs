@@ -22,7 +22,7 @@ use crate::serve::{
     Coding, Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout,
 };
 use crate::spec::{Located, MetadataFormat, Parsed, Spec};
-use crate::system;
+use crate::system::{self, Options};
 
 /// An artifact, laid out, with the name of its file and how that is compressed.
 struct Output {
@@ -106,12 +106,11 @@ fn suffixes(formats: &[&Format], spec: &Spec, (compressions, bmap): (&Compressio
 
 /// Builds what was asked for. What cannot work is refused before anything is fetched.
 pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
-    warn_of_idle(&args, loudness);
-    let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, sources, artifact_mode, .. } = args;
+    let args::Build { specs, formats, dir, output, compress, dry_run, digest, json, system, artifact_mode, .. } = args;
     let named = formats.iter().map(|name| Format::named(name)).collect::<Result<Vec<_>, _>>()?;
     let compressions = Compressions::parse(&compress)?.with_those_of_linuxkit(args.as_linuxkit);
     let mode = artifact_mode.as_deref().map(settings::artifact_mode).transpose()?;
-    let mut settings = Settings::new(sources)?.with_reads(args.reads.as_deref())?.with_docker(args.docker)?;
+    let mut settings = Settings::new(system)?.with_reads(args.reads.as_deref())?.with_docker(args.docker)?;
     args.eif.apply(&mut settings);
     let inputs = args.images.apply(&specs, &mut settings)?;
     if dry_run {
@@ -132,6 +131,9 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     check_files(&compressions, &formats, digest, output.as_deref())?;
     check_enclave(&settings, &formats)?;
     check_block_maps(args.bmap, &formats)?;
+    if loudness >= Loudness::Normal {
+        warn_of_idle(args.input_tar.is_some(), &settings.options, &formats);
+    }
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
         target.check(&settings.name(&inputs), &suffixes(&formats, &parsed.spec, (&compressions, args.bmap)))?;
@@ -159,10 +161,25 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names the option of linuxkit that is accepted and changes nothing.
-fn warn_of_idle(args: &args::Build, loudness: Loudness) {
-    if args.input_tar.is_some() && loudness >= Loudness::Normal {
-        report::warn("`--input-tar` has no effect: lkit needs no earlier build");
+/// Names the options that change nothing: one of linuxkit, and those of files that are not written.
+fn warn_of_idle(has_input_tar: bool, options: &Options, formats: &[&Format]) {
+    let writes =
+        |is_kind: fn(Product) -> bool| formats.iter().flat_map(|format| format.files).any(|file| is_kind(file.product));
+    let is_medium = |product: Product| product.is_disk() || product == Product::BootIso;
+    let is_for_pi = |product| matches!(product, Product::Rpi3Tar | Product::Rpi3Disk);
+    let Options { disk_size, data_size, loaders, device_trees, firmware, .. } = options;
+    let disks = writes(Product::is_disk);
+    let idle = [
+        ("--input-tar", has_input_tar, "lkit needs no earlier build"),
+        ("--size", disk_size.is_some() && !disks, "no disk is written"),
+        ("--data-size", data_size.is_some() && !disks, "no disk is written"),
+        ("--loader", loaders.systemd_boot.is_some() && !writes(is_medium), "neither a disk nor an ISO is written"),
+        ("--loader", loaders.isolinux.is_some() && !writes(|product| product == Product::BootIso), "no ISO is written"),
+        ("--dtb", !device_trees.is_empty() && !writes(Product::is_for_boards), "nothing for boards is written"),
+        ("--firmware", !firmware.is_empty() && !writes(is_for_pi), "nothing for a Raspberry Pi is written"),
+    ];
+    for (name, _, reason) in idle.into_iter().filter(|(_, is_idle, _)| *is_idle) {
+        report::warn(&format!("`{name}` has no effect: {reason}"));
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::cached;
 use crate::base::{printable, shown_size};
-use crate::blob::{Contents, Kept, Store, Tally};
+use crate::blob::{Contents, Kept, Tally};
 use crate::cli::args;
 use crate::cli::log::Loudness;
 use crate::cli::progress::Progress;
@@ -24,8 +24,17 @@ const HEAD: [&str; 5] = ["NAME", "PLATFORM", "DIGEST", "SIZE", "USED"];
 pub fn run(args: args::Cache, loudness: Loudness) -> Result<ExitCode, Failure> {
     let dir = cache_dir(args.cache)?;
     let open = |layouts: &[PathBuf]| system::store(&dir, layouts);
+    let is_missing = !dir.exists();
+    if is_missing && matches!(args.command, args::CacheCommand::Ls { .. } | args::CacheCommand::Clean { .. }) {
+        report::warn(&format!("there is no cache `{}`", dir.display()));
+    }
     match args.command {
-        args::CacheCommand::Ls { json } => list(&open(&[])?, json)?,
+        args::CacheCommand::Ls { json } if is_missing => list(&[], &Contents::default(), json)?,
+        args::CacheCommand::Clean { .. } if is_missing => say_removed(&Contents::default()),
+        args::CacheCommand::Ls { json } => {
+            let store = open(&[])?;
+            list(&store.kept()?, &store.contents()?, json)?;
+        }
         args::CacheCommand::Pull(args) => return cached::pull(args, dir, &Progress::new(loudness)),
         args::CacheCommand::Push(args) => return cached::push(args, dir, &Progress::new(loudness)),
         args::CacheCommand::Import(args) => return cached::import(&args, &dir, &Progress::new(loudness)),
@@ -41,15 +50,14 @@ fn say_removed(removed: &Contents) {
     report::say(&format!("removed {}; freed {}\n", counted(removed), shown_size(removed.bytes())));
 }
 
-fn list(store: &Store, as_json: bool) -> Result<(), Failure> {
-    let (kept, contents) = (store.kept()?, store.contents()?);
+fn list(kept: &[Kept], contents: &Contents, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        return report::print(&format!("{:#}\n", to_json(&kept, &contents)));
+        return report::print(&format!("{:#}\n", to_json(kept, contents)));
     }
     let now = SystemTime::now();
     let rows: Vec<[String; 5]> = kept.iter().map(|kept| row(kept, now)).collect();
     let total = shown_size(contents.bytes());
-    report::print(&format!("{}\n{} in all: {}\n", table(&rows), total, counted(&contents)))
+    report::print(&format!("{}\n{} in all: {}\n", table(&rows), total, counted(contents)))
 }
 
 fn row(kept: &Kept, now: SystemTime) -> [String; 5] {

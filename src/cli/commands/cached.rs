@@ -30,7 +30,7 @@ pub fn pull(args: args::CachePull, cache: PathBuf, progress: &Progress) -> Resul
         ..args::Sources::default()
     };
     // As linuxkit does: whoever pulls wants what the tag means now.
-    let origins = Origins { pull: Pull::Always, ..Settings::new(sources)?.origins };
+    let origins = Origins { pull: Pull::Always, ..Settings::of_sources(sources)?.origins };
     let asked = asked(&args.what, &platforms, &origins, progress)?;
     let asked: Vec<Asked> =
         asked.into_iter().map(|asked| Asked { reference: asked.reference.tagged(), ..asked }).collect();
@@ -59,7 +59,7 @@ pub fn push(args: args::CachePush, cache: PathBuf, progress: &Progress) -> Resul
         arch: args.platform,
         ..args::Sources::default()
     };
-    let origins = Settings::new(sources)?.origins;
+    let origins = Settings::of_sources(sources)?.origins;
     let mut asked = asked(&args.what, platform.as_slice(), &origins, progress)?;
     // What a volume holds its image for says nothing of what is pushed.
     asked.iter_mut().for_each(|asked| asked.platforms = platform.iter().cloned().collect());
@@ -112,7 +112,7 @@ pub fn export_images(args: &args::CacheExport, cache: PathBuf, progress: &Progre
         arch: args.platform.clone().filter(|text| text != ALL),
         ..args::Sources::default()
     };
-    let origins = Settings::new(sources)?.origins;
+    let origins = Settings::of_sources(sources)?.origins;
     let format = match args.format {
         ArchiveFormat::Oci => Archived::Oci,
         ArchiveFormat::Docker => Archived::Docker,

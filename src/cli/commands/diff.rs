@@ -88,7 +88,7 @@ impl Output {
 
 /// Both sides. Specs are made under the name of the other side, so that names alone make no difference.
 fn sides(args: args::Diff, loudness: Loudness) -> Result<[Side; 2], Failure> {
-    let mut settings = Settings::new(args.sources)?;
+    let mut settings = Settings::new(args.system)?;
     let progress = Progress::new(loudness);
     let directory = |path: &Path| path.is_dir().then(|| Side::shown(path)).transpose();
     let mut sides = [directory(&args.before)?, directory(&args.after)?];

@@ -44,7 +44,7 @@ fn meant(images: args::Images) -> Result<(Subjects, Settings, bool), Failure> {
         Some(name) => Subjects::Image(Box::new(repository("--image", name)?)),
         None => Subjects::Specs(specs::inputs(&images.specs)),
     };
-    Ok((subjects, Settings::new(images.sources)?, images.json))
+    Ok((subjects, Settings::of_sources(images.sources)?, images.json))
 }
 
 fn format_of(soci: Option<&str>, tag: Option<String>) -> Result<Option<Soci>, Failure> {

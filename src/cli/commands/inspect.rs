@@ -20,7 +20,7 @@ use crate::tree::{EntryId, Tree};
 
 /// Prints images, artifacts and the tree as text or JSON, or the extents of an artifact.
 pub fn run(args: args::Inspect, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let settings = Settings::new(args.sources)?.with_root(args.root);
+    let settings = Settings::new(args.system)?.with_root(args.root);
     let progress = Progress::new(loudness);
     let loaded = specs::load(&args.specs, &settings, &progress)?;
     if let Some(name) = &args.extents {

@@ -11,7 +11,11 @@ use crate::system;
 
 /// Resolves all references and writes the lock; other platforms in it stay.
 pub fn run(args: args::Lock, loudness: Loudness) -> Result<ExitCode, Failure> {
-    let settings = Settings::new(args.sources)?.with_reads(args.reads.as_deref())?;
+    if args.sources.locked {
+        let failure = Failure::usage("`--locked` goes by a lock, and `lkit lock` writes one");
+        return Err(failure.hint("leave it out"));
+    }
+    let settings = Settings::of_sources(args.sources)?.with_reads(args.reads.as_deref())?;
     let progress = Progress::new(loudness);
     let recorded = system::lock(&specs::inputs(&args.specs), &settings.origins, &progress)?;
     let indexes = match recorded.indexes {

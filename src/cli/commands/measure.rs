@@ -15,7 +15,7 @@ use crate::output::Pcr;
 /// Prints PCR0, PCR1, PCR2, and PCR8 where there is a certificate, as text or as the JSON of `nitro-cli`.
 pub fn run(args: args::Measure, loudness: Loudness) -> Result<ExitCode, Failure> {
     let certificate = args.eif_certificate.as_deref().map(certificate_of).transpose()?;
-    let mut settings = Settings::new(args.sources)?;
+    let mut settings = Settings::new(args.system)?;
     args.eif.apply(&mut settings);
     let inputs = args.images.apply(&args.specs, &mut settings)?;
     let progress = Progress::new(loudness);

@@ -27,7 +27,7 @@ fn serve(mut args: args::Mount, loudness: Loudness, ready: Option<Ready>) -> Res
     let (names, dir) = specs_and_dir(std::mem::take(&mut args.paths), args.image.is_some())?;
     let args::Mount { allow_other, no_exec, no_wait, .. } = args;
     let options = MountOptions { allow_other, no_exec, artifact_mode, can_change: args.watching.watch };
-    let mut settings = Settings::new(std::mem::take(&mut args.sources))?.with_root(args.root);
+    let mut settings = Settings::new(std::mem::take(&mut args.system))?.with_root(args.root);
     args.eif.apply(&mut settings);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be mounted need not be there.

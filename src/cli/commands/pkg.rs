@@ -82,7 +82,7 @@ fn packages(dirs: &[PathBuf], args: &PkgNaming) -> Result<Vec<Package>, Failure>
 
 fn origins(place: PkgPlace) -> Result<Origins, Failure> {
     let PkgPlace { cache, mirror, ca } = place;
-    Ok(Settings::new(args::Sources { cache, mirror, ca, ..args::Sources::default() })?.origins)
+    Ok(Settings::of_sources(args::Sources { cache, mirror, ca, ..args::Sources::default() })?.origins)
 }
 
 fn build_all(args: &PkgBuild, naming: &PkgNaming, loudness: Loudness) -> Result<ExitCode, Failure> {

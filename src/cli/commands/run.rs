@@ -83,9 +83,9 @@ fn wanted(mut args: args::Run, monitor: Monitor, loudness: Loudness) -> Result<W
     let data = metadata::given(args.devices.data.clone(), args.devices.data_file.as_deref())?;
     let volume = if monitor.can(Ability::Cds) { MetadataVolume::Cd } else { MetadataVolume::Disk };
     let metadata = data.map(|data| metadata_iso(&data, volume)).transpose()?;
-    let is_arm = machine::platform(args.sources.arch.as_deref())?.architecture == "arm64";
+    let is_arm = machine::platform(args.system.sources.arch.as_deref())?.architecture == "arm64";
     // These start no kernel that is compressed.
-    args.sources.decompress_kernel |= monitor == Monitor::Firecracker || (monitor == Monitor::Vfkit && is_arm);
+    args.system.making.decompress_kernel |= monitor == Monitor::Firecracker || (monitor == Monitor::Vfkit && is_arm);
     Ok(Wanted { args, hardware, monitor, loudness, metadata })
 }
 
@@ -184,7 +184,7 @@ impl Wanted {
         let wish = self.wish();
         if let Some(url) = &self.args.devices.from {
             let name = name_of_specs(&self.args, &what)?;
-            let uefi = self.args.uefi || self.args.sources.arch.as_deref() == Some("arm64");
+            let uefi = self.args.uefi || self.args.system.sources.arch.as_deref() == Some("arm64");
             let bootable = remote::bootable(url, &name, uefi)?;
             if matches!(bootable.boot, Boot::Script(_)) && self.hardware.link != Link::Own {
                 let message =
@@ -227,13 +227,13 @@ impl Wanted {
             let message = "`--initrd` is for a root such as `N-squashfs.img`: the initrd of a spec is made of the spec";
             return Err(Failure::usage(message).hint("leave out `--initrd`"));
         }
-        let sources = std::mem::take(&mut self.args.sources);
-        self.args.sources.arch.clone_from(&sources.arch);
-        let mut words = sources.words();
+        let system = std::mem::take(&mut self.args.system);
+        self.args.system.sources.arch.clone_from(&system.sources.arch);
+        let mut words = system.words();
         let root = self.args.root.map(RootFs::from);
         words.extend(root.map(|root| OsString::from(format!("--root={}", root.name()))));
         words.extend(self.args.reads.words());
-        let mut settings = Settings::new(sources)?.with_root(self.args.root);
+        let mut settings = Settings::new(system)?.with_root(self.args.root);
         let recording = self.args.reads.apply(&mut settings)?;
         let inputs = specs::inputs(specs);
         let name = settings.name(&inputs);
@@ -411,7 +411,7 @@ impl Wanted {
 
     fn prepared(&self, bootable: Bootable, mac: Option<Mac>, aside: &Aside) -> Result<Prepared, Failure> {
         let Self { args, hardware, monitor, .. } = self;
-        let architecture = match (args.sources.arch.as_deref(), bootable.architecture) {
+        let architecture = match (args.system.sources.arch.as_deref(), bootable.architecture) {
             (None, Some(found)) => found.to_owned(),
             (named, _) => machine::platform(named)?.architecture,
         };
@@ -483,5 +483,5 @@ fn cannot_share(directory: &Path, error: &io::Error) -> Failure {
 
 /// The name of the system that these specs make.
 fn name_of_specs(args: &args::Run, specs: &[PathBuf]) -> Result<String, Failure> {
-    Ok(args.sources.name.clone().unwrap_or_else(|| system::name_of(&specs::inputs(specs))))
+    Ok(args.system.making.name.clone().unwrap_or_else(|| system::name_of(&specs::inputs(specs))))
 }

@@ -42,7 +42,7 @@ fn serve(args: args::Serve, loudness: Loudness, ready: Option<Ready>) -> Result<
         let message = format!("`{}` is a directory, and no spec", directory.display());
         return Err(Failure::usage(message).hint("`--directory DIR` serves the files of one"));
     }
-    let mut settings = Settings::new(args.sources)?.with_root(args.root);
+    let mut settings = Settings::new(args.system)?.with_root(args.root);
     let recording = args.reads.apply(&mut settings)?;
     // Before anything is fetched: what cannot be served need not be there.
     let mut doors = addresses.iter().map(|address| Door::open(address, &rules)).collect::<Result<Vec<_>, _>>()?;

@@ -136,7 +136,7 @@ fn record(bytes: &[u8; CHECKPOINT]) -> Option<(u64, u64, u8, &[u8; WINDOW])> {
     (head[16] < 8).then_some((at, out, head[16], window.first_chunk()?))
 }
 
-/// The checkpoints of a plain tar that has so many spans.
+/// The checkpoints of a plain tar of which there are digests of `spans` spans.
 fn of_tar(bytes: &[u8], blob_size: u64, spans: usize) -> Result<Vec<Checkpoint<'static>>, String> {
     let malformed = || "its checkpoints are malformed".to_owned();
     let buffer = Buffer::new(bytes);

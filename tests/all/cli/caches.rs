@@ -191,6 +191,22 @@ fn a_folder_of_others_is_no_cache() {
 }
 
 #[test]
+fn a_cache_that_is_not_there_is_empty_and_is_not_made() {
+    let system = System::new();
+    for (line, said) in [
+        ("cache ls --cache typo", "0 B in all: 0 blobs"),
+        ("cache ls --json --cache typo", "\"images\": []"),
+        ("cache clean --cache typo", "removed 0 blobs"),
+    ] {
+        let output = system.command(line).output().unwrap();
+        let all = format!("{}{}", stderr(&output), stdout(line, &output));
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        assert_says(&all, &["warning: there is no cache `typo`\n", said]);
+        assert!(!system.path("typo").exists(), "{line}");
+    }
+}
+
+#[test]
 fn the_cache_is_listed_by_name_with_its_sizes() {
     let system = System::new();
     let mut cache = LayoutMaker::new(&system.cache());

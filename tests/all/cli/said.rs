@@ -228,6 +228,49 @@ fn options_of_linuxkit_that_change_nothing_are_named() {
 }
 
 #[test]
+fn options_of_files_that_are_not_written_are_named() {
+    let system = System::new();
+    std::fs::create_dir(system.dir.path().join("sd")).unwrap();
+    std::fs::write(system.dir.path().join("sd/systemd-bootx64.efi"), "loader").unwrap();
+    let rows = [
+        (
+            "--size 1G --data-size 2G",
+            "`--size` has no effect: no disk is written\nwarning: `--data-size` has no effect: no disk is written",
+        ),
+        ("--arch amd64 --loader systemd-boot=./sd", "`--loader` has no effect: neither a disk nor an ISO is written"),
+        ("--arch arm64 --dtb a.dtb", "`--dtb` has no effect: nothing for boards is written"),
+        ("--arch arm64 --firmware ./sd", "`--firmware` has no effect: nothing for a Raspberry Pi is written"),
+    ];
+    for (options, warning) in rows {
+        // The spec's image is for one architecture.
+        let output = system.command(&format!("build -f tar -o x {options} a.yml")).output().unwrap();
+        assert!(stderr(&output).starts_with(&format!("warning: {warning}\n")), "{options}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn options_that_no_use_can_be_made_of_are_refused() {
+    let system = System::new();
+    for (line, said) in [
+        (
+            "build -f tar -o x --arch amd64 --dtb a.dtb a.yml",
+            "`--dtb` is for boards with arm64 processors, not for linux/amd64",
+        ),
+        (
+            "mount --arch amd64 --firmware ./sd a.yml mnt",
+            "`--firmware` is for boards with arm64 processors, not for linux/amd64",
+        ),
+        ("lock --locked a.yml", "`--locked` goes by a lock, and `lkit lock` writes one"),
+        ("lock --size 1G a.yml", "unexpected argument '--size' found"),
+        ("index pull --sbom a.yml", "unexpected argument '--sbom' found"),
+    ] {
+        let output = system.command(line).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(stderr(&output).starts_with(&format!("error: {said}\n")), "{line}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_spec_in_the_place_of_a_command_is_told_what_may_be_meant() {
     let system = System::new();
     let mut command = lkit(&system.cache());

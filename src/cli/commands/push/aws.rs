@@ -14,7 +14,7 @@ use crate::push::{Ami, AmiOptions, Aws, AwsOptions, Bucket, Ec2, Stored, Surroun
 /// Puts an artifact into a bucket.
 pub fn put(args: PushS3, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushS3 { account, format, pushed } = args;
-    let parcel = Parcel::new(&pushed.what, &format, pushed.pushing.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, &format, pushed.pushing.system, progress)?;
     let (_interrupts, surroundings) = surroundings(&parcel, progress)?;
     let bucket = bucket(account, &surroundings)?;
     let key = format!("{}{}", parcel.name(pushed.img_name), parcel.end);
@@ -31,7 +31,7 @@ pub fn put(args: PushS3, progress: &Arc<Progress>) -> Result<ExitCode, Failure> 
 /// Puts a disk into a bucket, and makes an image of it.
 pub fn image(args: PushAws, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushAws { account, ena, sriov, uefi, tpm, pushed } = args;
-    let parcel = Parcel::new(&pushed.what, "aws", pushed.pushing.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, "aws", pushed.pushing.system, progress)?;
     parcel.check_end(&[".raw", ".img", ".vmdk", ".vhd"], "AWS", "aws")?;
     let format = match parcel.end.as_str() {
         ".vmdk" => "VMDK",

@@ -16,7 +16,7 @@ use crate::push::{Azure, AzureOptions, ManagedImage, ManagedImageOptions, PageBl
 pub fn push(args: PushAzure, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushAzure { storage_account, container, overwrite, blob_only, resource_group, location, .. } = args;
     let PushAzure { subscription, uefi, endpoint, resource_manager, pushed, .. } = args;
-    let parcel = Parcel::new(&pushed.what, "vhd", pushed.pushing.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, "vhd", pushed.pushing.system, progress)?;
     parcel.check_end(&[".vhd"], "Azure", "vhd")?;
     if !blob_only && parcel.settings.origins.platform.architecture == "arm64" {
         let hint = "push the disk alone with `--blob-only`, and make a version of an image in a gallery of it with `az sig \

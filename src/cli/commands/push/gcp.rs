@@ -28,7 +28,7 @@ pub fn image(args: PushGcp, progress: &Arc<Progress>) -> Result<ExitCode, Failur
     let missing =
         || Failure::usage("no bucket is named").hint("name it with `--bucket`, or set `CLOUDSDK_IMAGE_BUCKET`");
     let bucket = bucket.filter(|name| !name.is_empty()).ok_or_else(missing)?;
-    let parcel = Parcel::new(&pushed.what, "gcp", pushed.pushing.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, "gcp", pushed.pushing.system, progress)?;
     parcel.check_end(&[".img.tar.gz"], "Google Cloud", "gcp")?;
     let (_interrupts, surroundings) = surroundings(&parcel, progress)?;
     let is_arm = parcel.settings.origins.platform.architecture == "arm64";

@@ -14,7 +14,7 @@ use crate::push::{Glance, GlanceImage, GlanceImageOptions, OpenStack, OpenStackO
 /// Makes an image of a disk.
 pub fn push(args: PushOpenStack, progress: &Arc<Progress>) -> Result<ExitCode, Failure> {
     let PushOpenStack { format, cloud, region, endpoint, uefi, properties, pushed } = args;
-    let parcel = Parcel::new(&pushed.what, &format, pushed.pushing.sources, progress)?;
+    let parcel = Parcel::new(&pushed.what, &format, pushed.pushing.system, progress)?;
     let name = parcel.name(pushed.img_name);
     let image = GlanceImage::new(GlanceImageOptions { name, end: parcel.end.clone(), uefi, properties })?;
     let (_interrupts, surroundings) = surroundings(&parcel, progress)?;

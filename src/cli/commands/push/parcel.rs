@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{ErrorKind, is_url};
-use crate::cli::args::Sources;
+use crate::cli::args::System;
 use crate::cli::progress::Progress;
 use crate::cli::report::Failure;
 use crate::cli::settings::Settings;
@@ -32,9 +32,9 @@ impl Parcel {
     ///
     /// # Errors
     /// When there is none, or it cannot be laid out or opened.
-    pub fn new(what: &[PathBuf], format: &str, sources: Sources, progress: &Progress) -> Result<Self, Failure> {
+    pub fn new(what: &[PathBuf], format: &str, system: System, progress: &Progress) -> Result<Self, Failure> {
         let format = Format::named(format)?;
-        let settings = Settings::new(sources)?;
+        let settings = Settings::new(system)?;
         if let [file] = what
             && !is_spec(file)
         {

@@ -18,14 +18,14 @@ use crate::system;
 
 /// Pushes the files of specs, or a file.
 pub fn push(args: PushRegistry, progress: &Progress) -> Result<ExitCode, Failure> {
-    let PushRegistry { mut what, format, pushing: Pushing { dry_run, json, sources } } = args;
+    let PushRegistry { mut what, format, pushing: Pushing { dry_run, json, system } } = args;
     let target = what.pop().filter(|_| !what.is_empty());
     let target = target.ok_or_else(|| {
         Failure::usage("what to push and a reference to push it to are needed")
             .hint("write `lkit push registry SPEC REGISTRY/REPOSITORY:TAG`")
     })?;
     let target = artifacts::parsed(&target.to_string_lossy())?;
-    let settings = Settings::new(sources)?;
+    let settings = Settings::new(system)?;
     let (files, lock) = files(&what, &format, &settings, progress)?;
     let mut rows = Vec::new();
     for file in &files {

@@ -24,9 +24,9 @@ impl Wanted {
             return Err(Failure::usage(message)
                 .hint(format!("mount it with `lkit mount oci://{reference} DIR`, and run the directory")));
         }
-        let sources = std::mem::take(&mut self.args.sources);
-        self.args.sources.arch.clone_from(&sources.arch);
-        let settings = Settings::new(sources)?;
+        let system = std::mem::take(&mut self.args.system);
+        self.args.system.sources.arch.clone_from(&system.sources.arch);
+        let settings = Settings::new(system)?;
         check_mount(MountOptions::default())?;
         let (files, names) = artifacts::files(reference, &settings, &Progress::new(self.loudness))?;
         let signals = EndSignals::catch()?;
