@@ -10,6 +10,7 @@
 //! # Invariants
 //! Who trusts the summaries trusts the parts: each part has its digest in them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -28,6 +29,8 @@ const VERSION: u32 = 1;
 /// Bytes of the head, and of what it has of each index.
 const HEAD: usize = 16;
 const LENGTHS: usize = 20;
+/// Letters of a digest, which a key begins with.
+const HEX: usize = 64;
 /// Longest key, in bytes.
 const KEY_MAX: usize = 200;
 /// Parts of up to this many bytes travel with their summary: a far registry sends them in the time of one more question.
@@ -87,8 +90,9 @@ impl Layers {
     pub fn offer(&self, layers: &[Digest], summaries: &[u8], parts: &AnyBlob) -> Result<(), Error> {
         let mut offered = self.offered();
         let entries = entries(summaries).ok_or(Error::NoSummaries)?;
+        let layers: HashSet<String> = layers.iter().map(Digest::hex).collect();
         let is_wanted = |entry: &Entry<'_>| {
-            entry.summary.starts_with(&Index::START) && layers.iter().any(|layer| entry.key.starts_with(&layer.hex()))
+            entry.summary.starts_with(&Index::START) && entry.key.get(..HEX).is_some_and(|hex| layers.contains(hex))
         };
         for Entry { key, summary, start } in entries.into_iter().filter(is_wanted) {
             offered.insert(key.to_owned(), Offer { summary: summary.to_vec(), parts: parts.clone(), start });

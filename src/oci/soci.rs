@@ -129,7 +129,10 @@ fn ztocs(index: &[u8], manifest: &Digest, layers: &[Digest]) -> Result<Vec<Layer
             return Err(format!("it has a zTOC of `{layer}`, which is no layer of the image"));
         }
         let ztoc = LayerZtoc { layer, ztoc: descriptor.digest, size: descriptor.size };
-        match found.iter().find(|other| other.layer == layer) {
+        match found.iter().find(|other| other.layer == layer || other.ztoc == ztoc.ztoc) {
+            Some(other) if other.layer != layer => {
+                return Err(format!("it has one zTOC for layers `{}` and `{layer}`", other.layer));
+            }
             Some(other) if *other != ztoc => return Err(format!("it has two zTOCs of layer `{layer}`")),
             Some(_) => {}
             None => found.push(ztoc),
@@ -329,6 +332,7 @@ mod tests {
         let subject = Descriptor::new(OCI_MANIFEST, digest("image"), 5);
         let (one, two) = (index(Some(&subject)), index(None));
         let (a, c) = (digest("a").to_string(), digest("c").to_string());
+        let (za, zc) = (digest("ztoc of a").to_string(), digest("ztoc of c").to_string());
         let table = [
             (String::new(), "EOF while parsing a value at line 1 column 0".to_owned()),
             (one.replace("\"schemaVersion\":2", "\"schemaVersion\":1"), "it is no manifest".to_owned()),
@@ -350,6 +354,7 @@ mod tests {
             ),
             (two.replace(&a, &c), format!("it has two zTOCs of layer `{c}`")),
             (two.replace(&a, "sha256:0"), "a zTOC is of no layer: `sha256:0` is not a digest".to_owned()),
+            (two.replace(&zc, &za), format!("it has one zTOC for layers `{a}` and `{c}`")),
         ];
         for (index, reason) in table {
             let problem = ztocs_of(index.as_bytes(), &digest("image"), &["a", "b", "c"].map(digest)).unwrap_err();

@@ -46,7 +46,7 @@ impl Images<'_> {
     }
 
     fn open_foreign(&self, wanted: &Wanted, image: &Image) -> Result<Option<Layer>, Cause> {
-        let ztoc = self.ztocs().get(&(*image.digest(), wanted.digest)).cloned();
+        let ztoc = self.ztocs().of(image.digest(), &wanted.digest);
         let annotations =
             image.layers.iter().find(|layer| layer.digest == wanted.digest).map(|layer| &layer.annotations);
         let in_blob = annotations.and_then(InBlob::of);
@@ -71,11 +71,15 @@ impl Images<'_> {
         let Some((repository, index)) = self.soci_index(image)? else { return Ok(()) };
         let layers = image.layer_digests();
         for LayerZtoc { layer, ztoc, size } in ztocs_of(&index, image.digest(), &layers).map_err(Cause::new)? {
-            if !self.layers.has_index(&layer) {
+            if self.layers.has_index(&layer) {
+                continue;
+            }
+            if !self.ztocs().bytes.contains_key(&ztoc) {
                 let descriptor = Descriptor::new(ZTOC_TYPE, ztoc, size);
                 let bytes = self.resolver.small(&repository, &descriptor, MAX_ZTOC).map_err(Cause::new)?;
-                self.ztocs().insert((*image.digest(), layer), bytes.into());
+                self.ztocs().bytes.insert(ztoc, bytes.into());
             }
+            self.ztocs().named.insert((*image.digest(), layer), ztoc);
         }
         Ok(())
     }

@@ -20,13 +20,18 @@ pub(super) const RESOLVERS: usize = 16;
 pub(super) const PASSES: usize = 3;
 /// Bytes that all tables of contents may have together beyond what the sizes of their layers allow.
 const TABLES_FREE: u64 = 32 << 20;
-/// Entries of layers that may be merged again, for other images than the first that has them, whatever the layers' size.
+/// Entries of layers that may be merged again, after they were for the first image that has them, besides as many as all
+/// layers have.
 const MOST_AGAIN: u64 = 1_000_000;
-/// For this many bytes of blobs one more may be.
-const BYTES_AGAIN: u64 = 64;
 
-/// SOCI's indexes, by the image that names them and the layer that they are of.
-type Ztocs = HashMap<(Digest, Digest), Arc<[u8]>>;
+/// SOCI's indexes.
+#[derive(Default)]
+pub(super) struct Ztocs {
+    /// Digests of them, by the image that names them and the layer that they are of.
+    pub named: HashMap<(Digest, Digest), Digest>,
+    /// Their bytes, each once.
+    pub bytes: HashMap<Digest, Arc<[u8]>>,
+}
 
 /// Finds images and opens their layers.
 pub(super) struct Images<'a> {
@@ -54,6 +59,13 @@ pub(super) struct Images<'a> {
     found: Mutex<HashMap<Digest, Image>>,
     /// Blobs that are shown as they are stored.
     blobs: Mutex<HashMap<Digest, SharedSource>>,
+}
+
+impl Ztocs {
+    /// The one of a layer that an image names.
+    pub fn of(&self, manifest: &Digest, layer: &Digest) -> Option<Arc<[u8]>> {
+        self.bytes.get(self.named.get(&(*manifest, *layer))?).cloned()
+    }
 }
 
 /// Something to do as soon as the layers of the first images are open.
@@ -261,7 +273,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// A map that others use as well. An entry is put in whole, so a panic elsewhere does not spoil it.
+/// Maps that others use as well. An entry is put in whole, so a panic elsewhere does not spoil them.
 fn locked<M>(map: &Mutex<M>) -> MutexGuard<'_, M> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -339,7 +351,7 @@ impl Lists {
             for layer in images[*place].layers.iter() {
                 let is_new = seen.insert(key(layer));
                 let entries = layers[&key(layer)].toc().len();
-                let rest = if is_new { Some(left + layer.size / BYTES_AGAIN) } else { left.checked_sub(entries) };
+                let rest = if is_new { left.checked_add(entries) } else { left.checked_sub(entries) };
                 let again = || Problem::Again { reference: Box::new(images[*place].reference.clone()) };
                 left = rest.ok_or_else(|| (*place, again()))?;
             }

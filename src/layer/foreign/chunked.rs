@@ -59,7 +59,7 @@ pub(super) fn draft(digest: &Digest, position: &Position, about: &About, blob: &
     let json = unpacked(&packed, raw_size).map_err(&refused)?;
     drop(packed);
     let table = Table::parse(&json, about);
-    table.and_then(|table| table.draft(Codec::Zstd, about, offset - FRAME_HEAD)).map_err(refused)
+    table.and_then(|table| table.draft(Codec::Zstd, about, (offset - FRAME_HEAD, size))).map_err(refused)
 }
 
 fn unpacked(packed: &[u8], size: u64) -> Result<Vec<u8>, String> {

@@ -85,7 +85,7 @@ fn with_tar(tar: &[u8], digest: &Digest, place: Range<u64>, about: &About) -> Re
             let json = &tar[in_memory(*offset)..in_memory(offset + size)];
             let chunk = Chunk { offset: place.start, inner: *offset, size: *size, digest: Some(*digest) };
             let table = with_json(json, chunk, &entry, about);
-            made = Some(table.and_then(|table| table.draft(Codec::Gzip, about, place.end)));
+            made = Some(table.and_then(|table| table.draft(Codec::Gzip, about, (place.end, place.end - place.start))));
         }
         Ok::<_, Infallible>(())
     });

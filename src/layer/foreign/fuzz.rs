@@ -34,7 +34,9 @@ pub fn rows(data: &[u8]) {
     let (mut numbers, json) = Numbers::of(data);
     let about = about(1 << 16);
     let codec = [Codec::Gzip, Codec::Zstd][numbers.below(2)];
-    if let Ok(draft) = Table::parse(json, &about).and_then(|table| table.draft(codec, &about, about.size)) {
+    if let Ok(draft) =
+        Table::parse(json, &about).and_then(|table| table.draft(codec, &about, (about.size, json.len() as u64)))
+    {
         look(&draft, json, numbers);
     }
 }

@@ -144,12 +144,12 @@ impl Table {
         Ok(start)
     }
 
-    /// All of it as an index; the data of the last chunk ends at byte `end` of the blob.
+    /// All of it as an index, of which `came` bytes came; the data of the last chunk ends at byte `end` of the blob.
     ///
     /// # Errors
     /// A clause that says which chunk cannot be.
-    pub(super) fn draft(self, codec: Codec, about: &About, end: u64) -> Result<Draft, String> {
-        let mut places = Places::new(codec, about.size);
+    pub(super) fn draft(self, codec: Codec, about: &About, (end, came): (u64, u64)) -> Result<Draft, String> {
+        let mut places = Places::new(codec, about.size, came);
         let mut ends = vec![end; self.chunks.len()];
         for at in (1..self.chunks.len()).rev() {
             let (before, next) = (self.chunks[at - 1].offset, self.chunks[at].offset);
@@ -339,7 +339,7 @@ mod tests {
 
     fn drafted(entries: &str) -> Result<Draft, String> {
         let json = format!(r#"{{"version":1,"entries":[{entries}]}}"#).replace("SHA", &Digest::of(b"").to_string());
-        Table::parse(json.as_bytes(), &about())?.draft(Codec::Zstd, &about(), 900)
+        Table::parse(json.as_bytes(), &about())?.draft(Codec::Zstd, &about(), (900, 0))
     }
 
     #[test]
@@ -446,6 +446,6 @@ mod tests {
             assert!(error.starts_with(problem), "{json}: {error}");
         }
         let table = Table::parse(br#"{"more":[{}],"version":1,"entries":[]}"#, &about()).unwrap();
-        assert_eq!(table.draft(Codec::Zstd, &about(), 900).unwrap().diff_size, 0);
+        assert_eq!(table.draft(Codec::Zstd, &about(), (900, 0)).unwrap().diff_size, 0);
     }
 }

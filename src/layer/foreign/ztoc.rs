@@ -90,8 +90,8 @@ pub(super) fn draft(bytes: &[u8], about: &About) -> Result<Draft, String> {
     if uncompressed > size {
         return Err("its tar is longer than the blob".to_owned());
     }
-    let places = places(codec, about.size, checkpoints, digests)?;
     let sizes = (about.size, bytes.len() as u64);
+    let places = places(codec, sizes, checkpoints, digests)?;
     let toc = entries(&root.table(ROOT_TOC).ok_or(DAMAGED)?, sizes, uncompressed)?;
     Ok(places.finish(about.blob, about.diff_id, toc))
 }
@@ -167,11 +167,16 @@ fn digests<'a>(info: &Table<'a, '_>) -> Result<Vec<&'a [u8]>, String> {
 }
 
 /// The spans behind the checkpoints, with their digests.
-fn places(codec: Codec, blob_size: u64, points: Vec<Checkpoint<'_>>, digests: Vec<&[u8]>) -> Result<Places, String> {
+fn places(
+    codec: Codec,
+    (blob_size, came): (u64, u64),
+    points: Vec<Checkpoint<'_>>,
+    digests: Vec<&[u8]>,
+) -> Result<Places, String> {
     if digests.len() != points.len() {
         return Err(DIGESTS.to_owned());
     }
-    let (mut places, mut packer) = (Places::new(codec, blob_size), Packer::new());
+    let (mut places, mut packer) = (Places::new(codec, blob_size, came), Packer::new());
     let mut all = UsedBytes::default();
     all.add(0..WINDOW);
     for (point, digest) in points.into_iter().zip(digests) {

@@ -10,7 +10,6 @@ use super::columns::{Column, ColumnReader};
 use super::offset::{BitOffset, BlobOffset};
 use super::packed;
 use super::resume::ResumePoint;
-use super::toc::toc_max;
 
 /// Length of a digest, in bytes.
 pub(super) const DIGEST: usize = 32;
@@ -18,6 +17,8 @@ pub(super) const DIGEST: usize = 32;
 const COLUMNS: u64 = 4;
 /// Longest varint, in bytes.
 const NUMBER_MAX: u64 = 10;
+/// Bytes that a number takes in memory, which takes one at least as a varint.
+const NUMBER_SIZE: u64 = 8;
 
 /// A span in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,16 +56,16 @@ impl Directory {
         bytes
     }
 
-    /// A directory from its bytes, with these numbers of spans and pieces, about a blob of `blob_size` bytes; `None` when it
-    /// is damaged. Memory is taken in proportion to the bytes and to the blob.
-    pub(super) fn decode(bytes: &[u8], [spans, pieces]: [u32; 2], blob_size: u64) -> Option<Self> {
+    /// A directory from its bytes, with these numbers of spans and pieces; `None` when it is damaged, or takes more than
+    /// some `most` bytes of memory.
+    pub(super) fn decode(bytes: &[u8], [spans, pieces]: [u32; 2], most: u64) -> Option<Self> {
         if spans == 0 {
             return (bytes.is_empty() && pieces == 0).then(|| Self { spans: Vec::new(), pieces: Vec::new() });
         }
         let [span_count, piece_count] = [usize::try_from(spans).ok()?, usize::try_from(pieces).ok()?];
         let (digests, columns) = bytes.split_at_checked(span_count.checked_mul(DIGEST)?)?;
         let longest = (u64::from(spans) * COLUMNS + u64::from(pieces)) * NUMBER_MAX;
-        let columns = packed::unpack(columns, longest.min(toc_max(blob_size)))?;
+        let columns = packed::unpack(columns, longest.min(most / NUMBER_SIZE))?;
         // One byte each.
         if columns.len() < span_count.checked_mul(4)?.checked_add(piece_count)? {
             return None;
@@ -135,6 +136,9 @@ fn start_of(bits: u64, from_block: u64) -> Option<ResumePoint> {
 mod tests {
     use super::*;
 
+    /// Room enough.
+    const MOST: u64 = 1 << 20;
+
     fn sample() -> Directory {
         let code = |position, block| ResumePoint::Code { position: BitOffset(position), block: BitOffset(block) };
         let starts = [ResumePoint::Frame(BlobOffset(10)), code(1999, 1999), code(u64::MAX, 5), code(900, 81)];
@@ -151,9 +155,9 @@ mod tests {
         let empty = Directory { spans: Vec::new(), pieces: Vec::new() };
         for (directory, counts) in [(sample(), [4, 5]), (empty, [0, 0])] {
             let bytes = directory.encode();
-            assert_eq!(Directory::decode(&bytes, counts, 1000), Some(directory));
+            assert_eq!(Directory::decode(&bytes, counts, MOST), Some(directory));
             for wrong in [[counts[0] + 1, counts[1]], [counts[0], counts[1] + 1], [u32::MAX; 2]] {
-                assert_eq!(Directory::decode(&bytes, wrong, 1000), None, "{wrong:?}");
+                assert_eq!(Directory::decode(&bytes, wrong, MOST), None, "{wrong:?}");
             }
         }
     }
@@ -177,23 +181,19 @@ mod tests {
         let bytes = sample().encode();
         let columns = packed::unpack(&bytes[4 * DIGEST..], 1000).unwrap();
         let with = |columns: &[u8]| [&bytes[..4 * DIGEST], &packed::pack(columns)].concat();
-        assert_eq!(Directory::decode(&with(&columns), [4, 5], 0), Some(sample()));
+        assert_eq!(Directory::decode(&with(&columns), [4, 5], MOST), Some(sample()));
         for at in 0..columns.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff, columns[at] ^ 1] {
                 let mut damaged = columns.clone();
                 damaged[at] = value;
-                let decoded = Directory::decode(&with(&damaged), [4, 5], 0);
+                let decoded = Directory::decode(&with(&damaged), [4, 5], MOST);
                 assert!(decoded.is_none_or(|directory| (directory.spans.len(), directory.pieces.len()) == (4, 5)));
             }
-            assert_eq!(Directory::decode(&with(&columns[..at]), [4, 5], 0), None);
+            assert_eq!(Directory::decode(&with(&columns[..at]), [4, 5], MOST), None);
         }
-        assert_eq!(Directory::decode(&with(&[&columns[..], b"\0"].concat()), [4, 5], 0), None, "one byte too many");
+        assert_eq!(Directory::decode(&with(&[&columns[..], b"\0"].concat()), [4, 5], MOST), None, "one byte too many");
         let zeros = vec![0; 64 << 20];
         let bomb = [&bytes[..DIGEST], &packed::pack(&zeros)].concat();
-        assert_eq!(
-            Directory::decode(&bomb, [1, (64 << 20) - 4], 1000),
-            None,
-            "a blob of 1000 bytes has no 64 million pieces"
-        );
+        assert_eq!(Directory::decode(&bomb, [1, (64 << 20) - 4], 8 << 20), None, "64 million pieces take 512 MiB");
     }
 }

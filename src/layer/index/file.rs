@@ -140,16 +140,20 @@ impl Outset {
 
     fn toc(&self, bytes: &IndexBytes) -> Option<Toc> {
         let toc = bytes.verified(self.toc_at..self.parts_at, &self.head.digests[1])?;
-        let most = match bytes {
+        Toc::decode(&toc, self.most(bytes, &toc))
+    }
+
+    /// Most bytes that this section, as it is kept in `bytes`, may become.
+    fn most(&self, bytes: &IndexBytes, section: &[u8]) -> u64 {
+        match bytes {
             IndexBytes::File(_) | IndexBytes::Memory(_) => toc_max(self.head.blob_size),
-            IndexBytes::Offered(_) | IndexBytes::Apart(..) => toc_max_of(self.head.blob_size, toc.len() as u64),
-        };
-        Toc::decode(&toc, most)
+            IndexBytes::Offered(_) | IndexBytes::Apart(..) => toc_max_of(self.head.blob_size, section.len() as u64),
+        }
     }
 
     fn directory(&self, bytes: &IndexBytes) -> Option<Directory> {
         let directory = bytes.verified(HEAD as u64..self.toc_at, &self.head.digests[0])?;
-        Directory::decode(&directory, [self.head.spans, self.head.pieces], self.head.blob_size)
+        Directory::decode(&directory, [self.head.spans, self.head.pieces], self.most(bytes, &directory))
     }
 }
 

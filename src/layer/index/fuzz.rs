@@ -30,7 +30,7 @@ pub fn index(data: &[u8]) {
 fn directory(data: &[u8]) {
     let Some(([spans, pieces], columns)) = data.split_first_chunk() else { return };
     let bytes = [vec![0; usize::from(*spans) * DIGEST], packed::pack(columns)].concat();
-    if let Some(found) = Directory::decode(&bytes, [(*spans).into(), (*pieces).into()], data.len() as u64) {
+    if let Some(found) = Directory::decode(&bytes, [(*spans).into(), (*pieces).into()], toc_max(data.len() as u64)) {
         assert_eq!([found.spans.len(), found.pieces.len()], [usize::from(*spans), usize::from(*pieces)]);
     }
 }
@@ -88,8 +88,8 @@ fn sealed(data: &[u8]) -> Option<Vec<u8>> {
     let parts_at = field(112)?.checked_add(toc_at)?;
     data.get(parts_at..)?;
     let counts = [96, 100].map(|at| u32::from_le_bytes(std::array::from_fn(|byte| data[at + byte])));
-    let spans =
-        Directory::decode(data.get(HEAD..toc_at)?, counts, long(data, BLOB_SIZE)).map_or(Vec::new(), |d| d.spans);
+    let spans = Directory::decode(data.get(HEAD..toc_at)?, counts, toc_max(long(data, BLOB_SIZE)))
+        .map_or(Vec::new(), |d| d.spans);
     for (number, span) in spans.iter().enumerate() {
         let end = spans.get(number + 1).map_or((data.len() - parts_at) as u64, |next| next.part);
         let part = usize::try_from(span.part).ok()?..usize::try_from(end).ok()?;

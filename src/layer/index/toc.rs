@@ -262,7 +262,7 @@ impl Toc {
             at = at.checked_add(length).filter(|end| *end <= bytes.len())?;
         }
         let sets = starts[Part::Sets as usize];
-        let sets = decode_sets(ColumnReader::new(&bytes[sets..sets + lengths[Part::Sets as usize]]))?;
+        let sets = decode_sets(ColumnReader::new(&bytes[sets..sets + lengths[Part::Sets as usize]]), entries)?;
         Some(Self { bytes, starts, entries, sets })
     }
 
@@ -412,10 +412,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// All sets of attributes.
-fn decode_sets(mut column: ColumnReader<'_>) -> Option<Vec<Xattrs>> {
+/// All sets of attributes, of which each is that of an entry at least.
+fn decode_sets(mut column: ColumnReader<'_>, entries: u64) -> Option<Vec<Xattrs>> {
     let mut sets = Vec::new();
     while column.left() > 0 {
+        if sets.len() as u64 == entries {
+            return None;
+        }
         let count = column.length()?;
         let set = (0..count).map(|_| Some(Xattr { name: column.bytes()?.into(), value: column.bytes()?.into() }));
         sets.push(set.collect::<Option<Xattrs>>()?);
@@ -488,6 +491,14 @@ mod tests {
         .unwrap();
         assert_eq!((toc.sets.len(), addresses.len()), (2, 3));
         assert!(addresses[0] == addresses[2] && addresses[0] != addresses[1]);
+    }
+
+    #[test]
+    fn there_are_no_more_sets_of_attributes_than_entries() {
+        let mut column = Column::default();
+        (0..3).for_each(|_| column.length(0));
+        assert_eq!(decode_sets(ColumnReader::new(column.as_slice()), 3).map(|sets| sets.len()), Some(3));
+        assert!(decode_sets(ColumnReader::new(column.as_slice()), 2).is_none());
     }
 
     #[test]
