@@ -25,6 +25,8 @@ use crate::base::{Digest, in_memory, printable};
 const MAX_MEMBERS: usize = 1 << 17;
 /// Most images of docker's list, and the largest config that one may have, in bytes.
 const MAX_IMAGES: usize = 256;
+/// Most names of all of them.
+const MAX_NAMES: usize = 4096;
 const MAX_CONFIG: u64 = 4 << 20;
 /// Docker's list of the images.
 const MANIFEST: &str = "manifest.json";
@@ -95,6 +97,10 @@ impl Archive {
             let list: Vec<Saved> = serde_json::from_slice(&list).map_err(|error| format!("`{MANIFEST}`: {error}"))?;
             if list.len() > MAX_IMAGES {
                 return Err(format!("`{MANIFEST}`: it lists {} images, over the limit of {MAX_IMAGES}", list.len()));
+            }
+            let names: usize = list.iter().filter_map(|image| image.repo_tags.as_ref()).map(Vec::len).sum();
+            if names > MAX_NAMES {
+                return Err(format!("`{MANIFEST}`: it has {names} names, over the limit of {MAX_NAMES}"));
             }
             list.iter().try_for_each(|image| archive.take_saved(&members, image))?;
         } else {

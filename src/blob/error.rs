@@ -97,6 +97,12 @@ pub enum Error {
         /// The blob.
         digest: Digest,
     },
+    /// The list of names would be longer than any that is read.
+    #[error("`{}` would be over 8 MiB: it has too many names", path.display())]
+    TooManyNames {
+        /// The `index.json`.
+        path: PathBuf,
+    },
     /// A name that no index file can have.
     #[error("`{0}` is not a name for an index file")]
     Key(String),
@@ -176,7 +182,7 @@ impl Fault for Error {
         match self {
             Self::Io { .. } | Self::ReadOnly { .. } | Self::InTheWay { .. } | Self::NotALayout { .. } => ErrorKind::Io,
             Self::Damaged { .. } | Self::WrongDigest { .. } | Self::WrongSize { .. } => ErrorKind::Corrupt,
-            Self::TooLarge { .. } | Self::KeptNowhere { .. } => ErrorKind::Unsupported,
+            Self::TooLarge { .. } | Self::KeptNowhere { .. } | Self::TooManyNames { .. } => ErrorKind::Unsupported,
             Self::Key(_) | Self::NotACache { .. } => ErrorKind::Usage,
             Self::Fetch { source, .. } => source.kind,
         }
@@ -201,6 +207,9 @@ impl Fault for Error {
                     .to_owned(),
             ),
             Self::InTheWay { .. } => Some("remove it, or name another cache with `--cache DIR`".to_owned()),
+            Self::TooManyNames { .. } => {
+                Some("remove some with `lkit cache rm`, or name another cache with `--cache DIR`".to_owned())
+            }
             Self::NotACache { .. } => Some("name an empty or a new folder with `--cache DIR`".to_owned()),
             Self::NotALayout { .. } => Some(
                 "name the folder that holds `oci-layout`, `index.json` and `blobs`, or what `docker save` writes"

@@ -3,6 +3,7 @@
 //! # Invariants
 //! `index.json` is changed under a lock and replaced by a rename, so readers need none and always see a whole one.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::value::RawValue;
@@ -33,21 +34,36 @@ impl Store {
     /// Lets `name`, a full reference, mean the blob of `descriptor`, and nothing else any more.
     ///
     /// # Errors
-    /// When the file system fails; the old `index.json` is whole then.
+    /// When the file system fails, or the cache has too many names; the old `index.json` is whole then.
     pub fn record_name(&self, name: &str, descriptor: &Descriptor) -> Result<(), Error> {
+        self.record_names(&[(name.to_owned(), descriptor.clone())])
+    }
+
+    /// The same for many names, of which the last of equal ones counts.
+    ///
+    /// # Errors
+    /// As [`record_name`](Self::record_name).
+    pub fn record_names(&self, wanted: &[(String, Descriptor)]) -> Result<(), Error> {
         if self.is_transient() {
             return Ok(());
         }
-        let means = |entry: &Named| entry.names.iter().any(|other| other == name);
         let known = self.entries()?;
-        let mut known = known.iter().filter(|entry| means(entry));
+        let mut meanings: HashMap<&str, Vec<&Descriptor>> = HashMap::new();
+        for entry in &known {
+            entry.names.iter().for_each(|name| meanings.entry(name).or_default().push(&entry.descriptor));
+        }
+        let mut new: HashMap<&str, &Descriptor> = wanted.iter().map(|(name, meaning)| (&**name, meaning)).collect();
         // Nothing is written to record what is recorded: the cache may be read-only.
-        if known.next().is_some_and(|entry| is_same(&entry.descriptor, descriptor)) && known.next().is_none() {
+        new.retain(
+            |name, wanted| !matches!(meanings.get(name).map(|found| &found[..]), Some([only]) if is_same(only, wanted)),
+        );
+        if new.is_empty() {
             return Ok(());
         }
         self.change_index(|manifests| {
-            manifests.retain(|entry| !names(entry).any(|n| n == name));
-            manifests.push(named_entry(name, descriptor));
+            manifests.retain(|entry| !names(entry).any(|name| new.contains_key(name)));
+            let added = wanted.iter().filter_map(|(name, _)| new.remove_entry(&**name));
+            manifests.extend(added.map(|(name, descriptor)| named_entry(name, descriptor)));
         })
     }
 
@@ -98,8 +114,12 @@ pub(super) fn cached_index(cache: &Layout) -> Result<Value, Error> {
 
 /// Replaces the `index.json` of a layout, whose lock is held; it is written in `folder` first.
 pub(super) fn write_index(layout: &Layout, folder: &Path, index: &Value) -> Result<(), Error> {
+    let text = format!("{index:#}\n");
+    if text.len() as u64 > MAX_INDEX {
+        return Err(Error::TooManyNames { path: layout.index_path() });
+    }
     let mut temporary = Temporary::create(folder)?;
-    temporary.write_all(format!("{index:#}\n").as_bytes())?;
+    temporary.write_all(text.as_bytes())?;
     // Unlike a blob, a lost `index.json` is not noticed and made again by itself.
     temporary.sync()?;
     temporary.rename(&layout.index_path())

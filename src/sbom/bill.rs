@@ -243,7 +243,7 @@ mod tests {
             (r#"{"packages": [{"name": "x"}]}"#, "an element has no right `SPDXID`"),
             (r#"{"files": [{"SPDXID": "SPDXRef-a b"}]}"#, "an element has no right `SPDXID`"),
             (&deep, "recursion limit exceeded"),
-            (&wide, "an element has over 4194304 bytes"),
+            (&wide, "an element has over 1048576 bytes"),
         ];
         for (predicate, message) in rows {
             let error = Bill::new(Format::Spdx, 0).add_statement(PART, statement(predicate).as_bytes()).unwrap_err();

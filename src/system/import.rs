@@ -73,6 +73,7 @@ fn import_from(
     let store = Arc::new(store?);
     let entries = store.layouts().iter().map(Layout::entries).collect::<Result<Vec<_>, _>>()?.concat();
     let resolver = Resolver::new(store.clone(), Options { pull: Pull::Never, ..Options::default() });
+    let mut taken = Vec::new();
     let imported = named(entries, name, &path, monitor)?.into_iter().map(|(reference, digest)| {
         let lacks = |digest| Problem::Lacks { path: path.clone(), reference: Box::new(reference.clone()), digest };
         let closure = resolver.closure_of_present(&reference.pinned(digest), monitor);
@@ -80,12 +81,16 @@ fn import_from(
             oci::Problem::BlobNotHere { digest } => lacks(digest),
             problem => Problem::resolve(reference.to_string(), None, oci::Error { problem, ..error }),
         })?;
-        match take(&store, &reference, &closure)? {
-            Some(missing) => Err(lacks(missing)),
-            None => Ok(imported(&reference, &closure)),
+        if let Some(missing) = take(&store, &closure)? {
+            return Err(lacks(missing));
         }
+        taken.push((reference.to_string(), closure.root.clone()));
+        Ok(imported(&reference, &closure))
     });
-    imported.collect()
+    let imported = imported.collect();
+    // Also where one that comes later cannot be had.
+    store.record_names(&taken)?;
+    imported
 }
 
 fn imported(reference: &Reference, closure: &Closure) -> Imported {
@@ -127,8 +132,8 @@ fn named(
     if found.is_empty() { Err(Problem::NamesNothing(path.to_owned())) } else { Ok(found) }
 }
 
-/// Copies an image; its name is recorded when all of it is here, else a layer that is not is the answer.
-fn take(store: &Store, reference: &Reference, closure: &Closure) -> Result<Option<Digest>, Problem> {
+/// Copies an image; the answer is a layer that is not there.
+fn take(store: &Store, closure: &Closure) -> Result<Option<Digest>, Problem> {
     for (_, bytes) in &closure.documents {
         store.put(bytes)?;
     }
@@ -137,6 +142,5 @@ fn take(store: &Store, reference: &Reference, closure: &Closure) -> Result<Optio
             return Ok(Some(layer.digest));
         }
     }
-    store.record_name(&reference.to_string(), &closure.root)?;
     Ok(None)
 }

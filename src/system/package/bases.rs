@@ -1,6 +1,7 @@
 //! Images of the cache that a package is built on: the builder takes them from there and not from a registry, as those
 //! that were built before and pushed nowhere.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::PackageError;
@@ -62,13 +63,18 @@ pub(super) fn bases(
     ];
     let named = images(&text, &known, arguments);
     // A name has one meaning for a builder, so one that is wanted for several platforms is left to it.
-    let is_single = |from: &&BaseImage| named.iter().filter(|other| other.image == from.image).count() == 1;
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    named.iter().for_each(|from| *counts.entry(&from.image).or_default() += 1);
+    let is_single = |from: &&BaseImage| counts[&*from.image] == 1;
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = offline(origins);
+    let here = Images::new(&held, monitor)?;
     let mut found = Vec::new();
     for (at, from) in named.iter().filter(is_single).enumerate() {
         let Some((reference, platform)) = meant(from, target) else { continue };
         let asked = Asked { reference: reference.clone(), platforms: vec![platform.clone()] };
-        let held = offline(origins);
-        let here = Images::new(&held, monitor)?;
         if whole(&here, &asked).is_err() {
             if wanted == Bases::Cached {
                 continue;

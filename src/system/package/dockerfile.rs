@@ -7,8 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::arguments::Pairs;
 
+/// Longest name of an image, or value of an argument, in bytes. Arguments may be made of others again and again.
+const LONGEST: usize = 4096;
+
 /// An image that a stage begins with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BaseImage {
     /// Its name as the builder sees it.
     pub image: String,
@@ -22,6 +25,7 @@ pub(super) fn images(text: &str, known: &[(&str, &str)], given: &Pairs) -> Vec<B
     let mut values: HashMap<String, String> =
         known.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let (mut stages, mut found) = (HashSet::from(["scratch".to_owned()]), Vec::new());
+    let mut seen = HashSet::new();
     for line in instructions(text) {
         let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((&*line, ""));
         if name.eq_ignore_ascii_case("ARG") && found.is_empty() && stages.len() == 1 {
@@ -35,7 +39,7 @@ pub(super) fn images(text: &str, known: &[(&str, &str)], given: &Pairs) -> Vec<B
             let image = substituted(words.first().unwrap_or(&""), &values);
             let platform = flags.iter().find_map(|flag| flag.strip_prefix("--platform="));
             let from = BaseImage { image, platform: platform.map(|text| substituted(text, &values)) };
-            if !from.image.is_empty() && !stages.contains(&from.image.to_lowercase()) && !found.contains(&from) {
+            if !from.image.is_empty() && !stages.contains(&from.image.to_lowercase()) && seen.insert(from.clone()) {
                 found.push(from);
             }
             if let [_, as_, stage] = words[..]
@@ -92,12 +96,15 @@ fn here_documents(line: &str) -> Vec<String> {
     words.filter(is_word).map(str::to_owned).collect()
 }
 
-/// A text with `$NAME`, `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}` replaced.
+/// A text with `$NAME`, `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}` replaced; nothing where that is longer than any name.
 fn substituted(text: &str, values: &HashMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('$') {
         out.push_str(before);
+        if out.len() > LONGEST {
+            return String::new();
+        }
         if let Some((inner, behind)) = behind.strip_prefix('{').and_then(|behind| behind.split_once('}')) {
             let (name, word) = inner.split_once(':').unwrap_or((inner, ""));
             let value = values.get(name).map_or("", String::as_str);
@@ -119,7 +126,7 @@ fn substituted(text: &str, values: &HashMap<String, String>) -> String {
             rest = &behind[end..];
         }
     }
-    out + rest
+    if out.len() + rest.len() > LONGEST { String::new() } else { out + rest }
 }
 
 #[cfg(test)]
@@ -134,6 +141,13 @@ mod tests {
             .into_iter()
             .map(shown)
             .collect()
+    }
+
+    #[test]
+    fn arguments_that_are_made_of_each_other_come_to_nothing_when_they_are_long() {
+        let doubled: String = (0..40).map(|at| format!("ARG A{}=$A{at}$A{at}\n", at + 1)).collect();
+        let text = format!("ARG A0=x\n{doubled}FROM a$A5\nFROM b$A40\nFROM {}\n", "c".repeat(5000));
+        assert_eq!(names(&text), [format!("a{}", "x".repeat(32)), "b".to_owned()]);
     }
 
     #[test]

@@ -99,6 +99,18 @@ fn an_archive_of_an_old_docker_has_each_layer_once_with_links_to_it() {
 }
 
 #[test]
+fn an_archive_with_thousands_of_names_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a.tar");
+    let names: Vec<String> = (0..3000).map(|at| format!("q.io/a:{at}")).collect();
+    let image = json!({"Config": "c.json", "RepoTags": names, "Layers": []});
+    let manifest = json!([image, image]).to_string();
+    tar(&archive, &[("c.json", br#"{"rootfs": {"diff_ids": []}}"#), ("manifest.json", manifest.as_bytes())]);
+    let error = Store::open(&dir.path().join("cache"), std::slice::from_ref(&archive)).unwrap_err().to_string();
+    assert!(error.ends_with("`manifest.json`: it has 6000 names, over the limit of 4096"), "{error}");
+}
+
+#[test]
 fn a_compressed_layer_of_a_saved_image_is_known_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a.tar");

@@ -3,6 +3,7 @@
 mod intruders;
 mod room;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -134,6 +135,28 @@ fn damage_an_index_json_that_is_garbage_is_made_again() {
         Store::open(dir.path(), &[]).unwrap();
     }
     assert!(store.forget_name("docker.io/a/b:c").unwrap() && !store.forget_name("docker.io/a/b:c").unwrap());
+}
+
+#[test]
+fn many_names_are_recorded_at_once_and_more_than_can_be_read_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &[]).unwrap();
+    let meaning = |text: &[u8]| Descriptor::new("a/b", Digest::of(text), 1);
+    store.record_name("q.io/a:1", &meaning(b"old")).unwrap();
+    let names = |count: usize| (1..=count).map(|at| (format!("q.io/a:{at}"), meaning(b"new"))).collect::<Vec<_>>();
+    let twice = [names(1000), vec![("q.io/a:2".to_owned(), meaning(b"newest"))]].concat();
+    store.record_names(&twice).unwrap();
+    let digests: HashMap<String, Digest> = store
+        .entries()
+        .unwrap()
+        .into_iter()
+        .flat_map(|entry| entry.names.into_iter().map(move |name| (name, entry.descriptor.digest)))
+        .collect();
+    assert_eq!((digests.len(), store.entries().unwrap().len()), (1000, 1000));
+    assert_eq!((digests["q.io/a:1"], digests["q.io/a:2"]), (Digest::of(b"new"), Digest::of(b"newest")));
+    let error = store.record_names(&names(40_000)).unwrap_err();
+    assert!(error.to_string().ends_with("index.json` would be over 8 MiB: it has too many names"), "{error}");
+    assert_eq!(store.entries().unwrap().len(), 1000);
 }
 
 #[test]
