@@ -9,7 +9,7 @@ use super::threads::{self, threads_for};
 use super::{Error, IndexPlace, Origins, Prefetch, Problem};
 use crate::base::{Digest, Ending, Event, Monitor, Platform, in_line};
 use crate::blob::Store;
-use crate::extent::SharedSource;
+use crate::extent::{Bytes, SharedSource};
 use crate::layer::{self, Layer, Layers, ReadList, Wanted};
 use crate::oci::{self, Closure, Descriptor, Image, Reference, Resolver};
 use crate::tree::TreeBuilder;
@@ -245,6 +245,12 @@ impl<'a> Images<'a> {
         let blob = self.layers.stored(descriptor, &*fetch)?;
         locked(&self.blobs).insert(descriptor.digest, blob.clone());
         Ok(blob)
+    }
+
+    /// The bytes of a manifest or image config, verified before, as a blob.
+    pub fn document(&self, descriptor: &Descriptor, bytes: Vec<u8>) -> SharedSource {
+        let mut blobs = locked(&self.blobs);
+        blobs.entry(descriptor.digest).or_insert_with(|| Arc::new(Bytes(bytes.into_boxed_slice()))).clone()
     }
 
     /// Keeps the cache within its limit. What cannot be removed stays.

@@ -32,7 +32,10 @@ impl Stored {
 pub(super) fn image(images: &Images<'_>, name: &ImageName, platforms: &[Platform]) -> Result<StoredImage, Cause> {
     let asked = name.asked();
     let closure = images.closure(&asked, platforms).map_err(Cause::new)?;
-    let blobs = closure.blobs().map(|descriptor| Ok((descriptor.digest, images.blob(&asked, descriptor)?)));
-    let blobs = blobs.collect::<Result<_, layer::Error>>().map_err(Cause::new)?;
+    let documents = closure.documents.into_iter();
+    let documents = documents.map(|(descriptor, bytes)| Ok((descriptor.digest, images.document(&descriptor, bytes))));
+    let layers = closure.layers.iter();
+    let layers = layers.map(|descriptor| Ok((descriptor.digest, images.blob(&asked, descriptor)?)));
+    let blobs = documents.chain(layers).collect::<Result<_, layer::Error>>().map_err(Cause::new)?;
     Ok(StoredImage { reference: name.completed(), root: closure.root, blobs })
 }

@@ -122,6 +122,21 @@ fn a_pull_brings_the_platforms_that_are_asked_for_and_a_push_wants_all_of_them()
 }
 
 #[test]
+fn a_volume_holds_an_image_of_a_docker_archive_whose_manifest_is_no_blob() {
+    let system = System::new();
+    system.good("cache import layout");
+    system.good("cache export test/init:1 --format docker -o saved.tar");
+    system.write("v.yml", "volumes: [{name: v, image: test/init:1, format: oci}]\n");
+    let mut command = crate::common::lkit(&system.path("second"));
+    command.current_dir(system.dir.path()).args(["inspect", "v.yml", "--tree", "--offline", "--layout", "saved.tar"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let listed = stdout("inspect", &output);
+    // The manifest, the config, and the layers, which are two.
+    assert_eq!(listed.matches("volumes/v/lower/blobs/sha256/").count(), 4, "{listed}");
+}
+
+#[test]
 fn oracle_skopeo_takes_what_is_exported_and_it_comes_back_the_same() {
     if !have(&["skopeo", "tar"]) {
         return;
