@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use super::{Error, Problem};
 use crate::base::{MIB, Patient, is_url, open_at_once, shown_url, url_file_name};
+use crate::rootfs::file_stamp;
 use crate::spec;
 
 /// Specs are small; what is larger is a mistake and is not read. In bytes.
 const LARGEST: u64 = 16 * MIB;
+/// How often a file is read that changes meanwhile.
+const TRIES: u32 = 100;
 /// A server that says nothing for this long is not going to.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The name of a system whose last spec has no file name.
@@ -87,9 +90,30 @@ pub fn name_of(inputs: &[Input]) -> String {
 
 fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let cannot = |source: io::Error| Problem::ReadSpec { name: name.to_owned(), source };
-    let file = open_at_once(path).map_err(cannot)?;
-    let size = file.metadata().map_err(cannot)?.len();
-    if size > LARGEST { Err(too_large(name)) } else { bounded(Patient::new(file).map_err(cannot)?, name) }
+    let mut tries = 0;
+    loop {
+        let file = open_at_once(path).map_err(cannot)?;
+        let before = file.metadata().map_err(cannot)?;
+        if before.len() > LARGEST {
+            return Err(too_large(name));
+        }
+        let opened = file.try_clone().map_err(cannot)?;
+        let text = bounded(Patient::new(file).map_err(cannot)?, name)?;
+        // Part of a text that is being written over may be a spec as well.
+        let after = opened.metadata().map_err(cannot)?;
+        let is_whole = text.len() as u64 == before.len() && file_stamp(&before) == file_stamp(&after);
+        tries += 1;
+        match tries {
+            _ if is_whole || !before.is_file() => return Ok(text),
+            // It never knows its size.
+            TRIES if before.len() == 0 => return Ok(text),
+            TRIES => {
+                let source = io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read");
+                return Err(cannot(source).into());
+            }
+            _ => {}
+        }
+    }
 }
 
 fn bounded(reader: impl Read, name: &str) -> Result<Vec<u8>, Error> {
@@ -144,6 +168,25 @@ mod tests {
         for (specs, name) in rows {
             assert_eq!(name_of(&specs.into_iter().map(Input::named).collect::<Vec<_>>()), name);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_written_over_at_once_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.yml");
+        let text = format!("init: [a]\n{}", "# more\n".repeat(400));
+        std::fs::write(&path, &text).unwrap();
+        let writes = || (0..2000).for_each(|_| std::fs::write(&path, &text).unwrap());
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(writes);
+            while !writer.is_finished() {
+                // A machine that is busy with other things may never find it unchanged.
+                let Ok(read) = read_file(&path, "x.yml") else { continue };
+                assert!(read.is_empty() || read == text.as_bytes(), "{} bytes", read.len());
+            }
+        });
+        assert_eq!(read_file(&path, "x.yml").unwrap(), text.as_bytes());
+        assert!(!read_file(Path::new("/proc/self/status"), "status").unwrap().is_empty());
     }
 
     #[test]

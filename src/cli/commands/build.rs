@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::serve::{
     Coding, Compression, Export, Exported, Interrupts, check_target, export, export_to, export_to_stdout,
 };
 use crate::spec::{Located, MetadataFormat, Parsed, Spec};
-use crate::system::{self, Options};
+use crate::system::{self, Input, Options};
 
 /// An artifact, laid out, with the name of its file and how that is compressed.
 struct Output {
@@ -68,14 +68,23 @@ impl Target<'_> {
     ///
     /// # Errors
     /// When one cannot, or one file is to hold several.
-    fn check(&self, name: &str, suffixes: &[String]) -> Result<(), Failure> {
+    fn check(&self, name: &str, suffixes: &[String], inputs: &[Input]) -> Result<(), Failure> {
+        let path = |suffix: &String| self.path(&format!("{name}{suffix}"));
+        let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        let specs: Vec<_> = inputs.iter().filter_map(Input::path).filter_map(identity).collect();
+        if let Some(path) = suffixes.iter().map(path).find(|path| identity(path).is_some_and(|id| specs.contains(&id)))
+        {
+            return Err(
+                Failure::usage(format!("`{}` is the spec itself", path.display())).hint("write to another file")
+            );
+        }
         match self.output {
             Some(path) if suffixes.len() != 1 => {
                 let message = format!("`-o {}` takes a format of one file, not of {}", path.display(), suffixes.len());
                 Err(Failure::usage(message).hint("name a directory with `--dir`"))
             }
             Some(path) if path == Path::new("-") => Ok(()),
-            _ => Ok(suffixes.iter().try_for_each(|suffix| check_target(&self.path(&format!("{name}{suffix}"))))?),
+            _ => Ok(suffixes.iter().map(path).try_for_each(|path| check_target(&path))?),
         }
     }
 }
@@ -136,7 +145,11 @@ pub fn run(args: args::Build, loudness: Loudness) -> Result<ExitCode, Failure> {
     }
     let target = Target { dir: &dir, output: output.as_deref(), mode };
     if !digest {
-        target.check(&settings.name(&inputs), &suffixes(&formats, &parsed.spec, (&compressions, args.bmap)))?;
+        target.check(
+            &settings.name(&inputs),
+            &suffixes(&formats, &parsed.spec, (&compressions, args.bmap)),
+            &inputs,
+        )?;
     }
     let loaded = specs::load_parsed(parsed, &inputs, &settings, &progress)?;
     warn_of_bios(&loaded.catalog, &formats);

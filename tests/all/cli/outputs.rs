@@ -11,6 +11,17 @@ use super::system::{Mounted, SPEC, System, assert_says, can_mount, refused};
 use crate::common::{have, skip_unless, stderr, stdout};
 
 #[test]
+fn a_spec_is_not_written_over_by_what_is_made_of_it() {
+    let system = System::new();
+    symlink("a.yml", system.path("b.yml")).unwrap();
+    for name in ["a.yml", "b.yml", "./a.yml"] {
+        let said = system.bad(&format!("build -f tar -o {name} a.yml"), 2);
+        assert_says(&said, &[&format!("`{name}` is the spec itself"), "hint: write to another file"]);
+    }
+    assert!(fs::read_to_string(system.path("a.yml")).unwrap().contains("init:"));
+}
+
+#[test]
 fn names_that_are_no_formats_are_an_error_on_the_command_line_and_in_a_spec() {
     let system = System::new();
     assert_says(&system.bad("build -f rpi4 a.yml", 2), &["`rpi4` is no output format", "hint: did you mean `rpi3`?"]);
