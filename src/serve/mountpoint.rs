@@ -67,7 +67,8 @@ pub fn take_turn(dir: &Path) -> Result<(PathBuf, Option<File>), Error> {
     let path = prepare(dir)?;
     // To open what is mounted on first use mounts it.
     let file = if occupant(&path)? == Occupant::Nothing { File::open(&path).ok() } else { None };
-    let Some(file) = file else { return Ok((path, None)) };
+    // What has come meanwhile is found by another look.
+    let Some(file) = file else { return prepare(dir).map(|path| (path, None)) };
     // Any user who may read the directory can lock it. lkit waits for five seconds at most, and then mounts all the same.
     let mut tries = TURN.as_millis() / LOOK.as_millis();
     while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && tries > 0 {
