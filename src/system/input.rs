@@ -90,7 +90,7 @@ pub fn name_of(inputs: &[Input]) -> String {
 
 fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let cannot = |source: io::Error| Problem::ReadSpec { name: name.to_owned(), source };
-    let mut tries = 0;
+    let (mut tries, mut has_size) = (0, false);
     loop {
         let file = open_at_once(path).map_err(cannot)?;
         let before = file.metadata().map_err(cannot)?;
@@ -102,11 +102,11 @@ fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
         // Part of a text that is being written over may be a spec as well.
         let after = opened.metadata().map_err(cannot)?;
         let is_whole = text.len() as u64 == before.len() && file_stamp(&before) == file_stamp(&after);
-        tries += 1;
+        (tries, has_size) = (tries + 1, has_size || before.len() > 0);
         match tries {
             _ if is_whole || !before.is_file() => return Ok(text),
-            // It never knows its size.
-            TRIES if before.len() == 0 => return Ok(text),
+            // One of the kernel's, which know no size.
+            TRIES if !has_size => return Ok(text),
             TRIES => {
                 let source = io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read");
                 return Err(cannot(source).into());
