@@ -185,7 +185,7 @@ impl Filesystem for Adapter {
             }
             // The kernel keeps no entry of these two.
             if ![&b"."[..], b".."].contains(&entry.name) {
-                files.give(entry.attributes.inode);
+                files.give(entry.attributes.inode, ino.0);
             }
         }
         reply.ok();

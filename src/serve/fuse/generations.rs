@@ -12,14 +12,19 @@
 //! - A generation stays as long as it is shown, a request is answered from it, or the kernel knows an inode of it:
 //!   each entry that is given to the kernel is counted, and so is what it says that it has forgotten.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::serve::Files;
 use crate::serve::files::{GENERATIONS, ROOT, generation_of};
+
+/// Most names of a generation that the kernel is told to forget at a time: of files that were open, which are few.
+const MOST_LEFT: usize = 4096;
 
 /// All generations that can be asked for.
 pub(super) struct Generations {
@@ -33,6 +38,16 @@ struct Kept {
     files: Files,
     /// Requests that are being answered and entries that the kernel knows, and one more for the generation that is shown.
     uses: AtomicU64,
+    /// The inodes of those entries, where another generation may be shown later.
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+/// An inode that the kernel knows.
+struct Known {
+    /// How many entries of it.
+    entries: u64,
+    /// The directory of the last one.
+    directory: u64,
 }
 
 impl Generations {
@@ -98,8 +113,17 @@ impl Generations {
     /// Takes note that the kernel has forgotten this many entries of an inode.
     pub(super) fn forget(&self, inode: u64, entries: u64) {
         if let Some(held) = self.of(inode).filter(|_| inode != ROOT) {
+            held.kept.forget(inode, entries);
             self.release(&held.kept, entries);
         }
+    }
+
+    /// Names below the roots of generations that are not shown any more, by which the kernel still knows some of their inodes:
+    /// the directory of each, and the name in it.
+    pub(super) fn left(&self) -> Vec<(u64, OsString)> {
+        let all = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let replaced = all.len().saturating_sub(1);
+        all[..replaced].iter().flat_map(|kept| kept.left()).collect()
     }
 
     fn release(&self, kept: &Kept, uses: u64) {
@@ -120,7 +144,34 @@ impl Generations {
 
 impl Kept {
     fn shown(files: Files) -> Arc<Self> {
-        Arc::new(Self { files, uses: AtomicU64::new(1) })
+        Arc::new(Self { files, uses: AtomicU64::new(1), known: Mutex::default() })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, inode: u64, entries: u64) {
+        if let Entry::Occupied(mut known) = self.known().entry(inode) {
+            known.get_mut().entries = known.get().entries.saturating_sub(entries);
+            if known.get().entries == 0 {
+                known.remove();
+            }
+        }
+    }
+
+    /// See [`Generations::left`].
+    fn left(&self) -> Vec<(u64, OsString)> {
+        let known: HashMap<u64, u64> =
+            self.known().iter().take(MOST_LEFT).map(|(inode, known)| (*inode, known.directory)).collect();
+        // Names in the root of the mount are those of the generation that is shown.
+        let directories: HashSet<u64> = known.values().copied().filter(|directory| *directory != ROOT).collect();
+        let names = directories.into_iter().flat_map(|directory| {
+            let listed = self.files.list(directory, 0).into_iter().flatten();
+            let left = listed.filter(|entry| known.get(&entry.attributes.inode) == Some(&directory));
+            left.map(move |entry| (directory, OsString::from_vec(entry.name.into()))).collect::<Vec<_>>()
+        });
+        names.collect()
     }
 }
 
@@ -131,10 +182,17 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Takes note that the kernel is given an entry of this inode; before it is, since it may forget it at once.
-    pub(super) fn give(&self, inode: u64) {
-        if inode != ROOT {
-            self.kept.uses.fetch_add(1, Ordering::SeqCst);
+    /// Takes note that the kernel is given an entry of this inode in a directory; before it is, since it may forget it at
+    /// once.
+    pub(super) fn give(&self, inode: u64, directory: u64) {
+        if inode == ROOT {
+            return;
+        }
+        self.kept.uses.fetch_add(1, Ordering::SeqCst);
+        if self.all.can_change() {
+            let mut known = self.kept.known();
+            let known = known.entry(inode).or_insert(Known { entries: 0, directory });
+            (known.entries, known.directory) = (known.entries + 1, directory);
         }
     }
 
@@ -176,7 +234,7 @@ mod tests {
     fn a_generation_goes_when_the_kernel_has_forgotten_its_last_entry() {
         let generations = Generations::new(files("a"), true);
         let inode = generations.shown().lookup(ROOT, b"a").unwrap().inode;
-        (0..3).for_each(|_| generations.shown().give(inode));
+        (0..3).for_each(|_| generations.shown().give(inode, ROOT));
         assert_eq!(generations.replace(files("b")), [".", "..", "a"]);
         assert_eq!(generations.of(inode).unwrap().attributes(inode).unwrap().size, 1);
         generations.forget(inode, 2);
@@ -184,6 +242,33 @@ mod tests {
         generations.forget(inode, 1);
         assert_eq!(kept(&generations), 1);
         assert!(generations.of(inode).is_none());
+    }
+
+    #[test]
+    fn names_by_which_the_kernel_knows_what_is_not_shown_are_told() {
+        let mut tree = crate::tree::TreeBuilder::new();
+        let node = crate::tree::Node::Plain(crate::base::Metadata::directory());
+        tree.insert(b"d/e", node).unwrap();
+        let tree = Arc::new(tree.finish());
+        let generations = Generations::new(Files::new(Vec::new(), Some(tree), (0, 0)), true);
+        let look = |directory: u64, name: &[u8]| {
+            let shown = generations.shown();
+            let found = shown.lookup(directory, name).unwrap().inode;
+            shown.give(found, directory);
+            found
+        };
+        let root = look(ROOT, b"rootfs");
+        let d = look(root, b"d");
+        look(d, b"e");
+        assert!(generations.left().is_empty());
+        generations.replace(files("a"));
+        let mut left = generations.left();
+        left.sort();
+        let mut expected = [(root, OsString::from("d")), (d, OsString::from("e"))];
+        expected.sort();
+        assert_eq!(left, expected);
+        generations.forget(d, 1);
+        assert_eq!(generations.left().len(), 1);
     }
 
     #[test]
@@ -200,7 +285,7 @@ mod tests {
     fn no_inode_number_stands_for_files_of_two_generations() {
         let generations = Generations::new(files("a"), true);
         let old = generations.shown().lookup(ROOT, b"a").unwrap().inode;
-        generations.shown().give(old);
+        generations.shown().give(old, ROOT);
         generations.replace(files("a"));
         let new = generations.shown().lookup(ROOT, b"a").unwrap().inode;
         assert_ne!(old, new);
@@ -212,7 +297,7 @@ mod tests {
     fn numbers_of_generations_come_again_but_not_while_one_is_kept() {
         let generations = Generations::new(files("a"), true);
         let first = generations.shown().lookup(ROOT, b"a").unwrap().inode;
-        generations.shown().give(first);
+        generations.shown().give(first, ROOT);
         generations.replace(files("b").numbered(GENERATIONS - 1));
         *generations.write().last_mut().unwrap() = Kept::shown(files("b").numbered(GENERATIONS - 1));
         generations.replace(files("c"));

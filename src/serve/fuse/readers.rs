@@ -145,7 +145,7 @@ pub(super) fn entry(files: &Held<'_>, directory: u64, name: &[u8], reply: ReplyE
     let of_name = attr::lifetime_of_names(files, directory);
     match files.lookup(directory, name) {
         Ok(found) => {
-            files.give(found.inode);
+            files.give(found.inode, directory);
             let lifetime = attr::lifetime(&found);
             reply.entry_with_ttls(&lifetime, &lifetime.min(of_name), &attr::of(&found), generation);
         }

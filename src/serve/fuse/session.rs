@@ -59,10 +59,17 @@ impl Shown {
     }
 
     fn replace_and(&self, files: Files, then: impl FnOnce()) {
+        // Of the generation that is replaced now the kernel forgets most by itself.
+        let left = self.generations.left();
         let names = self.generations.replace(files.with_artifact_mode(self.artifact_mode));
         then();
         // Nobody needs to be told, since the kernel asks anyway. But it frees what nobody uses any more when it is told.
         let told = names.iter().try_for_each(|name| self.kernel.inval_entry(INodeNo(ROOT), name));
+        // What was in use when it was told keeps its name below, also when nobody uses it any more, and all that is above.
+        for (directory, name) in left {
+            // The kernel may have forgotten it meanwhile.
+            let _ = self.kernel.inval_entry(INodeNo(directory), &name);
+        }
         // Behind them: each waits until the root is not being listed.
         if let Err(error) = told.and_then(|()| self.kernel.inval_inode(INodeNo(ROOT), 0, 0)) {
             tracing::debug!("cannot tell the kernel that the files have changed: {error}");
