@@ -1,6 +1,5 @@
 //! A bill of materials in the making: elements as text, section by section.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::database::Package;
@@ -142,17 +141,17 @@ impl Bill {
     pub(super) fn push(&mut self, section: Section, element: &Value) {
         match (self.format, section) {
             (Format::Spdx, _) => self.write(section, element),
-            (Format::CycloneDx, Section::Packages) => self.write(section, &cyclonedx::component(element)),
+            (Format::CycloneDx, Section::Packages) => self.write(section, &json!(cyclonedx::component(element))),
             (Format::CycloneDx, _) => {}
         }
     }
 
-    fn write(&mut self, section: Section, element: &impl Serialize) {
+    fn write(&mut self, section: Section, element: &Value) {
         if self.check_size().is_err() {
             self.is_too_large = true;
             return;
         }
-        let text = json!(element).to_string();
+        let text = element.to_string();
         let at = Section::ALL.iter().position(|(known, _)| *known == section).expect("all sections are listed");
         let elements = &mut self.sections[at];
         if !elements.is_empty() {
@@ -243,7 +242,7 @@ mod tests {
             (r#"{"packages": [{"name": "x"}]}"#, "an element has no right `SPDXID`"),
             (r#"{"files": [{"SPDXID": "SPDXRef-a b"}]}"#, "an element has no right `SPDXID`"),
             (&deep, "recursion limit exceeded"),
-            (&wide, "an element has over 1048576 bytes"),
+            (&wide, "an element has over 4194304 bytes"),
         ];
         for (predicate, message) in rows {
             let error = Bill::new(Format::Spdx, 0).add_statement(PART, statement(predicate).as_bytes()).unwrap_err();

@@ -21,7 +21,7 @@ pub const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
 /// Largest attestation that is read, in bytes; those of whole distributions, with all their files, have some ten million.
 pub const MAX_STATEMENT: u64 = 64 << 20;
 /// Longest text of one element in bytes; that of a package with a hundred thousand files has some megabytes.
-const MAX_ELEMENT: usize = 1 << 20;
+const MAX_ELEMENT: usize = 4 << 20;
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
