@@ -25,9 +25,9 @@ use crate::base::{Digest, in_memory, printable};
 const MAX_MEMBERS: usize = 1 << 17;
 /// Most images of docker's list, and the largest config that one may have, in bytes.
 const MAX_IMAGES: usize = 256;
-/// Most names of all of them.
-const MAX_NAMES: usize = 4096;
 const MAX_CONFIG: u64 = 4 << 20;
+/// Most names of all images in docker's list.
+const MAX_NAMES: usize = 4096;
 /// Docker's list of the images.
 const MANIFEST: &str = "manifest.json";
 /// How compressed layers begin, and what their media types end with.

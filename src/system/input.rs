@@ -90,30 +90,28 @@ pub fn name_of(inputs: &[Input]) -> String {
 
 fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let cannot = |source: io::Error| Problem::ReadSpec { name: name.to_owned(), source };
-    let (mut tries, mut has_size) = (0, false);
-    loop {
+    let (mut text, mut has_size) = (Vec::new(), false);
+    for _ in 0..TRIES {
         let file = open_at_once(path).map_err(cannot)?;
         let before = file.metadata().map_err(cannot)?;
         if before.len() > LARGEST {
             return Err(too_large(name));
         }
         let opened = file.try_clone().map_err(cannot)?;
-        let text = bounded(Patient::new(file).map_err(cannot)?, name)?;
+        text = bounded(Patient::new(file).map_err(cannot)?, name)?;
         // Part of a text that is being written over may be a spec as well.
         let after = opened.metadata().map_err(cannot)?;
         let is_whole = text.len() as u64 == before.len() && file_stamp(&before) == file_stamp(&after);
-        (tries, has_size) = (tries + 1, has_size || before.len() > 0);
-        match tries {
-            _ if is_whole || !before.is_file() => return Ok(text),
-            // One of the kernel's, which know no size.
-            TRIES if !has_size => return Ok(text),
-            TRIES => {
-                let source = io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read");
-                return Err(cannot(source).into());
-            }
-            _ => {}
+        if is_whole || !before.is_file() {
+            return Ok(text);
         }
+        has_size |= before.len() > 0;
     }
+    if has_size {
+        return Err(cannot(io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read")).into());
+    }
+    // A file of the kernel's, such as one in `/proc`: these know no size.
+    Ok(text)
 }
 
 fn bounded(reader: impl Read, name: &str) -> Result<Vec<u8>, Error> {

@@ -149,7 +149,7 @@ fn of_tar(bytes: &[u8], blob_size: u64, spans: usize) -> Result<Vec<Checkpoint<'
     if blob_size.div_ceil(span_size) != spans as u64 {
         return Err(DIGESTS.to_owned());
     }
-    let starts = (0..blob_size.div_ceil(span_size)).map(|number| number * span_size);
+    let starts = (0..spans as u64).map(|number| number * span_size);
     Ok(starts
         .map(|at| {
             let end = at.saturating_add(span_size).min(blob_size);
