@@ -199,6 +199,9 @@ fn a_lock_pins_the_indexes_that_agree_with_ones_own() {
     fleet.good("other", "lock --arch amd64 a.yml");
     let lock = || fs::read_to_string(fleet.dir.path().join("a.lock")).unwrap();
     assert!(!lock().contains("indexes"), "nobody here has verified them");
+    fleet.good("other", "lock --arch amd64 --trust-indexes beside a.yml");
+    assert_eq!(lock().matches("\"summaries\"").count(), 2, "they are trusted");
+    fs::remove_file(fleet.dir.path().join("a.lock")).unwrap();
     fleet.good("maker", "lock --arch amd64 a.yml");
     assert_eq!(lock().matches("\"summaries\"").count(), 2);
     let (since, referrers) = (fleet.questions(), fleet.shelf.server.asked("/referrers/").len());
