@@ -242,8 +242,8 @@ pub struct Build {
     /// gzip, xz or zstd; the blocks of kernel+erofs with lz4 or zstd (repeatable) [default: leave it as it is]
     #[arg(long, value_name = "[FORMAT=]ALGORITHM[:LEVEL]")]
     pub compress: Vec<String>,
-    /// Write a block map beside each raw disk, such as NAME-efi.img.bmap. bmaptool reads the map when it writes the disk to a
-    /// device: it copies only blocks that have data, and compares them with the map's checksums [default: write none]
+    /// Write a block map beside each raw disk, such as NAME-efi.img.bmap. With the map bmaptool writes only those blocks to a
+    /// device that have data, and checks them by the checksums in it [default: write none]
     #[arg(long, conflicts_with_all = ["output", "digest", "dry_run"])]
     pub bmap: bool,
     /// Compress initrds that are files of their own, and squashfs, with gzip as linuxkit does, unless --compress says how

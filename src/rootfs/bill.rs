@@ -31,7 +31,7 @@ const MAX_RELEASE: u64 = 64 << 10;
 const BUFFER: usize = 64 << 10;
 
 impl Work<'_> {
-    /// Takes note of an image that is laid out below `prefix`, when there is to be a bill.
+    /// Counts an image that is laid out below `prefix`, and takes note of it when there is to be a bill.
     ///
     /// # Errors
     /// When images that are laid out again have too many entries together.

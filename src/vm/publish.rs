@@ -40,8 +40,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the port, which nobody else can have until what comes back is dropped. That it cannot be opened, such as one
-    /// that something else has, is told less clearly by monitors.
+    /// Opens the port and keeps it until the result is dropped. A port that cannot be opened is told here, before a monitor
+    /// fails on it with a message that is less clear.
     ///
     /// # Errors
     /// `PortTaken`, or `Port` with the reason.

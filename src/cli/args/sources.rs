@@ -43,9 +43,9 @@ pub struct Sources {
     /// Mirror of a registry, as [REGISTRY=]URL; without a registry, of docker.io; `*` is every one without (repeatable)
     #[arg(long, value_name = "[REGISTRY=]URL")]
     pub mirror: Vec<String>,
-    /// Use layer indexes that others published, without reading whole layers to check them. FROM is a repository that has the
-    /// indexes, or `beside`, which stands for the repository or --layout that each image is in (repeatable) [default: use only
-    /// indexes that lkit made here, that `lkit index pull` brought, or that the lock names]
+    /// Use layer indexes that others published, and read no whole layer to check them. FROM is the repository where lkit looks
+    /// for indexes; with `beside` it looks where each image is, in a --layout or in the image's repository (repeatable)
+    /// [default: use indexes that lkit made here, that `lkit index pull` brought, or that the lock names, and no others]
     #[arg(long, value_name = "FROM")]
     pub trust_indexes: Vec<String>,
     /// Trust the authorities whose certificates this file has, besides the system's and those in certs.d (repeatable)

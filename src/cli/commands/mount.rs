@@ -71,8 +71,8 @@ struct Mounting {
     no_wait: bool,
     loudness: Loudness,
     log: Option<PathBuf>,
-    /// Tells the process that started this one in the background that the mount is there; that process then exits. `None` once it
-    /// was told, and in the foreground.
+    /// Set in the background until the mount is there: then lkit tells the process that started this one, and that process
+    /// exits.
     ready: Mutex<Option<Ready>>,
 }
 

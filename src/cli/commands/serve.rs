@@ -91,8 +91,8 @@ struct Opening {
     doors: Mutex<Vec<Door>>,
     rules: DoorRules,
     log: Option<PathBuf>,
-    /// Tells the process that started this one in the background that the doors answer; that process then exits. `None` once it
-    /// was told, and in the foreground.
+    /// Set in the background until the doors answer: then lkit tells the process that started this one, and that process
+    /// exits.
     ready: Mutex<Option<Ready>>,
 }
 

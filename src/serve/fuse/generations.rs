@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use crate::serve::Files;
 use crate::serve::files::{GENERATIONS, ROOT, generation_of};
 
-/// Most names of a generation that the kernel is told to forget at a time: of files that were open, which are few.
+/// Most names of one generation that lkit tells the kernel to forget when another is shown. Only files that were open have
+/// some; what is left comes with the next generation.
 const MOST_LEFT: usize = 4096;
 
 /// All generations that can be asked for.

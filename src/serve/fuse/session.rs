@@ -65,7 +65,8 @@ impl Shown {
         then();
         // Nobody needs to be told, since the kernel asks anyway. But it frees what nobody uses any more when it is told.
         let told = names.iter().try_for_each(|name| self.kernel.inval_entry(INodeNo(ROOT), name));
-        // What was in use when it was told keeps its name below, also when nobody uses it any more, and all that is above.
+        // When an older generation was replaced, programs had files of it open. The kernel kept the names of these files and of
+        // the directories above, and keeps them after the files are closed, until it is told.
         for (directory, name) in left {
             // The kernel may have forgotten it meanwhile.
             let _ = self.kernel.inval_entry(INodeNo(directory), &name);
