@@ -83,7 +83,11 @@ fn answer(held: &mut Held, request: &Request) -> Answer {
             let crc = STANDARD.encode(crc32c::crc32c(&request.bytes).to_be_bytes());
             assert_eq!(request.headers["x-amz-checksum-crc32c"], crc);
             let number = field("partNumber").unwrap().parse().unwrap();
-            held.parts.get_mut(&upload).unwrap().insert(number, request.bytes.clone());
+            // A part may still be on its way when its upload is aborted.
+            let Some(parts) = held.parts.get_mut(&upload) else {
+                return Answer::new(404, "<Error><Code>NoSuchUpload</Code><Message>aborted</Message></Error>");
+            };
+            parts.insert(number, request.bytes.clone());
             Answer::new(200, "").header("ETag", format!("\"<{number}>\"")).header("x-amz-checksum-crc32c", crc)
         }
         ("POST", _) => {
